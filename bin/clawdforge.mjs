@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+// Plain JavaScript on purpose: it must still parse, and say so in one line, on a Node that is too old
+// for the rest (better-sqlite3 crashes there; TypeScript would not even load).
+const [major, minor] = process.versions.node.split(".").map(Number)
+
+if (major < 22 || (major === 22 && minor < 13)) {
+  console.error(`clawdforge needs Node 22.13 or newer; this is Node ${process.versions.node}.`)
+  process.exit(1)
+}
+if (!process.features.typescript) {
+  console.error(`clawdforge runs from its TypeScript source: use Node 22.18 or newer, or \`npm start\`.`)
+  process.exit(1)
+}
+try {
+  process.loadEnvFile()
+} catch (error) {
+  if (error.code !== "ENOENT") throw error
+}
+await import("../src/main.ts")

@@ -1,0 +1,63 @@
+import { Effect, Layer } from "effect"
+import { serve } from "./http/Server.ts"
+import * as AdminTokenFile from "./infra/AdminToken.ts"
+import { childEnvironment } from "./infra/ChildEnvironment.ts"
+import type { AppConfig } from "./infra/Config.ts"
+import { acpxExecutable, claudeExecutable } from "./infra/Executables.ts"
+import * as HttpServer from "./infra/HttpServer.ts"
+import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
+import * as NodeRequestBody from "./infra/NodeRequestBody.ts"
+import * as OutputSchemaValidator from "./infra/OutputSchemaValidator.ts"
+import * as ProcessGroups from "./infra/ProcessGroups.ts"
+import * as Database from "./infra/sqlite/Database.ts"
+import * as SqliteLedger from "./infra/sqlite/SqliteLedger.ts"
+import * as WorkDirectories from "./infra/WorkDirectories.ts"
+import { Admission } from "./services/Admission.ts"
+import { ClaudeRunner } from "./services/ClaudeRunner.ts"
+import { Clis } from "./services/Clis.ts"
+import { Runs } from "./services/Runs.ts"
+import { TokenStore } from "./services/TokenStore.ts"
+
+/** How the service reaches this machine: every port that the services ask for. */
+export const machine = (config: AppConfig) =>
+  Layer.mergeAll(
+    SqliteLedger.layer.pipe(Layer.provide(Database.layer(config.dbPath))),
+    WorkDirectories.layer(config.runsDir),
+    ProcessGroups.layer,
+    OutputSchemaValidator.layer,
+    idsLayer,
+    secretsLayer,
+  )
+
+/** Every service, on the real machine; what an embedder takes who wants it all without the HTTP API. */
+export const services = (config: AppConfig) => {
+  const env = childEnvironment()
+  const claude = claudeExecutable(config.claudeBin)
+  const admission = Layer.unwrapEffect(
+    Effect.map(AdminTokenFile.AdminToken, ({ token }) =>
+      Admission.layer({ allowCidrs: config.allowCidrs, adminToken: token }),
+    ),
+  )
+  const runs = Runs.layer({ maxConcurrentRuns: config.maxConcurrentRuns }).pipe(
+    Layer.provideMerge(ClaudeRunner.layer({ executable: claude, env })),
+  )
+  return Layer.mergeAll(
+    admission,
+    runs,
+    Clis.layer({ claude, acpx: acpxExecutable(config.acpxBin), cwd: "/", env }),
+  ).pipe(
+    Layer.provideMerge(TokenStore.layer),
+    Layer.provideMerge(AdminTokenFile.layer(config)),
+    Layer.provideMerge(machine(config)),
+  )
+}
+
+/** The HTTP API on every service; still needs an HttpServer to be served on. */
+export const api = (config: AppConfig) =>
+  serve({ model: config.defaultModel, timeoutSecs: config.defaultTimeoutSecs }).pipe(
+    Layer.provide(NodeRequestBody.layer(config.maxBodyBytes)),
+  )
+
+/** The whole service, listening. */
+export const app = (config: AppConfig) =>
+  api(config).pipe(Layer.provideMerge(HttpServer.layer(config)), Layer.provideMerge(services(config)))

@@ -1,0 +1,40 @@
+import { Option } from "effect"
+
+/**
+ * The content of a text that is one code fence and nothing else (white space around it aside).
+ * A fence opens with three or more backticks or tildes and an optional language, and closes with as many.
+ */
+const insideFence = (text: string): Option.Option<string> => {
+  const whole = text.trim()
+  const mark = whole[0]
+  if (mark !== "`" && mark !== "~") return Option.none()
+  let width = 0
+  while (whole[width] === mark) width++
+  const firstBreak = whole.indexOf("\n")
+  if (width < 3 || firstBreak < 0 || whole.slice(width, firstBreak).includes(mark)) return Option.none()
+  const closing = mark.repeat(width)
+  const lastBreak = whole.lastIndexOf("\n")
+  return lastBreak > firstBreak && whole.slice(lastBreak + 1).trim() === closing
+    ? Option.some(whole.slice(firstBreak + 1, lastBreak))
+    : Option.none()
+}
+
+/** Deeper values cannot be relied on to be written as JSON again. */
+const MAX_DEPTH = 1000
+
+const isShallow = (value: unknown, left = MAX_DEPTH): boolean =>
+  typeof value !== "object" ||
+  value === null ||
+  (left > 0 && Object.values(value).every((inner) => isShallow(inner, left - 1)))
+
+const parseJson = (text: string): Option.Option<unknown> =>
+  Option.filter(Option.liftThrowable(JSON.parse as (text: string) => unknown)(text), (value) =>
+    isShallow(value),
+  )
+
+/**
+ * What `result` holds for an agent's final text: the value, if the text (or the content of the one fence that
+ * it consists of) is JSON; else the text as it came.
+ */
+export const resultOf = (text: string): unknown =>
+  Option.getOrElse(parseJson(Option.getOrElse(insideFence(text), () => text)), () => text)

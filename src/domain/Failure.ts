@@ -1,0 +1,169 @@
+import { Schema } from "effect"
+
+/**
+ * Every way in which the service can fail a caller. `code` is the stable name that programs branch on: it stands
+ * in error bodies and in the ledger. What HTTP makes of a failure is in `http/Problem.ts`.
+ */
+
+/** One thing wrong with an input or an answer: where, and what is expected there. Never the value itself. */
+export const Issue = Schema.Struct({
+  path: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
+  message: Schema.String,
+})
+export type Issue = typeof Issue.Type
+
+// --- asking -------------------------------------------------------------------------------------------------
+
+/** The input breaks a rule that its schema cannot state. */
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
+  issues: Schema.Array(Issue),
+}) {
+  readonly code = "invalid_request"
+}
+
+/** No token, a wrong scheme, an unknown or a revoked token: deliberately one failure. */
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {
+  readonly code = "unauthorized"
+}
+
+/** The peer's address is outside the service's allowlist, or outside the token's own. */
+export class AddressNotAllowed extends Schema.TaggedError<AddressNotAllowed>()("AddressNotAllowed", {
+  by: Schema.Literal("service", "token", "undeclared_proxy"),
+}) {
+  readonly code = "ip_not_allowed"
+}
+
+export class TokenNotFound extends Schema.TaggedError<TokenNotFound>()("TokenNotFound", {}) {
+  readonly code = "not_found"
+}
+
+/** No such uploaded file, or it is another app's, or it has expired. */
+export class FileNotFound extends Schema.TaggedError<FileNotFound>()("FileNotFound", {}) {
+  readonly code = "not_found"
+}
+
+/** A token of that name is in force. */
+export class TokenNameTaken extends Schema.TaggedError<TokenNameTaken>()("TokenNameTaken", {
+  name: Schema.String,
+}) {
+  readonly code = "conflict"
+}
+
+// --- running ------------------------------------------------------------------------------------------------
+
+const diagnosis = {
+  stderr: Schema.optional(Schema.String),
+  exitCode: Schema.optional(Schema.Number),
+  durationMs: Schema.optional(Schema.Number),
+  stopReason: Schema.optional(Schema.String),
+}
+
+/** What is known of a run that went wrong; `stderr` is a tail without secrets and without the prompt. */
+export interface Diagnosis {
+  readonly stderr?: string | undefined
+  readonly exitCode?: number | undefined
+  readonly durationMs?: number | undefined
+  readonly stopReason?: string | undefined
+}
+
+/** The agent's executable cannot be started. */
+export class ExecutableMissing extends Schema.TaggedError<ExecutableMissing>()("ExecutableMissing", {
+  program: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "agent_unavailable"
+}
+
+/** The agent's executable has no login. */
+export class NotLoggedIn extends Schema.TaggedError<NotLoggedIn>()("NotLoggedIn", { ...diagnosis }) {
+  readonly code = "not_logged_in"
+}
+
+/** The provider refused or could not be reached; `status` is its HTTP status, where it answered at all. */
+export class ProviderRefused extends Schema.TaggedError<ProviderRefused>()("ProviderRefused", {
+  status: Schema.optional(Schema.Number),
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "run_failed"
+}
+
+/** The executable ended by a signal that was not ours. */
+export class ProcessKilled extends Schema.TaggedError<ProcessKilled>()("ProcessKilled", {
+  signal: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "run_failed"
+}
+
+/** The executable ended without an answer, or said itself that it failed. */
+export class ProcessFailed extends Schema.TaggedError<ProcessFailed>()("ProcessFailed", {
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "run_failed"
+}
+
+/** What the executable printed is no answer: not its protocol, or more than the cap. */
+export class OutputGarbled extends Schema.TaggedError<OutputGarbled>()("OutputGarbled", {
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "run_failed"
+}
+
+/** The answer does not fit the `output_schema` that came with the prompt. */
+export class AnswerMismatch extends Schema.TaggedError<AnswerMismatch>()("AnswerMismatch", {
+  issues: Schema.Array(Issue),
+  ...diagnosis,
+}) {
+  readonly code = "run_failed"
+}
+
+/** The run passed its `timeout_secs`; its processes are gone. */
+export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut", {
+  timeoutSecs: Schema.Number,
+  ...diagnosis,
+}) {
+  readonly code = "timeout"
+}
+
+/** The service is stopping: no new work, and what ran was ended. */
+export class ShuttingDown extends Schema.TaggedError<ShuttingDown>()("ShuttingDown", {}) {
+  readonly code = "shutting_down"
+}
+
+/** A way for the agent's executable to fail. */
+export type AgentFailure =
+  | ExecutableMissing
+  | NotLoggedIn
+  | ProviderRefused
+  | ProcessKilled
+  | ProcessFailed
+  | OutputGarbled
+
+/** A way for an accepted run to fail. */
+export type RunFailure = AgentFailure | AnswerMismatch | RunTimedOut | ShuttingDown | StorageFailed
+
+/** The same failure, knowing more. */
+export const diagnosed = <F extends Diagnosis & Error>(failure: F, known: Diagnosis): F =>
+  Object.assign(Object.create(Object.getPrototypeOf(failure) as object) as F, failure, known)
+
+// --- keeping ------------------------------------------------------------------------------------------------
+
+/** The disk or the database refused. `cause` is for the log; a client never sees it. */
+export class StorageFailed extends Schema.TaggedError<StorageFailed>()("StorageFailed", {
+  during: Schema.String,
+  cause: Schema.Defect,
+}) {
+  readonly code = "internal"
+}
+
+export type Failure =
+  | InvalidRequest
+  | Unauthorized
+  | AddressNotAllowed
+  | TokenNotFound
+  | FileNotFound
+  | TokenNameTaken
+  | RunFailure

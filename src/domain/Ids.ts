@@ -1,0 +1,19 @@
+import { Schema } from "effect"
+
+/** A ULID: 26 characters, sorts by the time it was made. */
+const Ulid = Schema.String.pipe(Schema.pattern(/^[0-9A-HJKMNP-TV-Z]{26}$/))
+
+/** One prompt execution: a one-shot now; a turn, a task or a spawn is a run as well. */
+export const RunId = Ulid.pipe(Schema.brand("RunId"))
+export type RunId = typeof RunId.Type
+
+/** An app's identity. Ownership goes by it, never by the name: a revoked name may be minted again. */
+export const TokenId = Ulid.pipe(Schema.brand("TokenId"))
+export type TokenId = typeof TokenId.Type
+
+/** One HTTP request: the caller's own `X-Request-Id`, or one of ours. */
+export const RequestId = Schema.String.pipe(
+  Schema.pattern(/^[A-Za-z0-9._-]{1,128}$/),
+  Schema.brand("RequestId"),
+)
+export type RequestId = typeof RequestId.Type

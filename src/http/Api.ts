@@ -1,0 +1,23 @@
+import { HttpApi, OpenApi } from "@effect/platform"
+import { AdminGroup } from "./groups/Admin.ts"
+import { RunGroup } from "./groups/Run.ts"
+import { SystemGroup } from "./groups/System.ts"
+import { problems } from "./Problem.ts"
+
+/**
+ * Every HttpApi starts with `HttpApiDecodeError` as the error of each route. Ours is the contract's problem
+ * object: the edge makes one of a decode error that nobody here can encode, and so the document says so too.
+ */
+const base = Object.assign(HttpApi.make("clawdforge"), {
+  errorSchema: problems("InvalidRequest", "AddressNotAllowed", "Internal"),
+})
+
+/** The whole API, declared. Clients and the OpenAPI document derive from it; `handlers/` implement it. */
+export class Api extends base
+  .add(RunGroup)
+  .add(AdminGroup)
+  .add(SystemGroup)
+  .annotate(OpenApi.Title, "clawdforge")
+  .annotate(OpenApi.Version, "0.3.0")
+  .annotate(OpenApi.Description, "One logged-in coding agent, served safely to every app on the network.")
+  .annotate(OpenApi.License, { name: "MIT" }) {}

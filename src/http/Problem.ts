@@ -1,0 +1,277 @@
+import { HttpApiSchema } from "@effect/platform"
+import { Schema } from "effect"
+import { type Diagnosis, type Failure, Issue } from "../domain/Failure.ts"
+import type { HttpFailure } from "./HttpFailure.ts"
+
+/** Everything that can be answered instead of what was asked for. */
+export type Failing = Failure | HttpFailure
+
+type Tag = Failing["_tag"]
+type Of<T extends Tag> = Extract<Failing, { readonly _tag: T }>
+
+interface Row<T extends Tag> {
+  readonly status: number
+  readonly code: Of<T>["code"]
+  /** Whether the same request may succeed later without anybody changing anything. */
+  readonly retryable: boolean | ((failure: Of<T>) => boolean)
+  /** The human sentence: no secret, no text of a prompt or an answer, no path. */
+  readonly sentence: (failure: Of<T>) => string
+  readonly headers?: (failure: Of<T>) => Readonly<Record<string, string>>
+}
+
+/** A row as it is used when it is not known whose it is. */
+interface AnyRow {
+  readonly status: number
+  readonly code: string
+  readonly retryable: boolean | ((failure: never) => boolean)
+  readonly sentence: (failure: never) => string
+  readonly headers?: (failure: never) => Readonly<Record<string, string>>
+}
+
+const retryAfter = (secs: number) => () => ({ "retry-after": String(secs) })
+
+/** When is it which status? Each failure has one row here; a new failure does not compile until it has its own. */
+const TABLE = {
+  InvalidRequest: {
+    status: 400,
+    code: "invalid_request",
+    retryable: false,
+    sentence: ({ issues }) => listed(issues),
+  },
+  BodyNotJson: {
+    status: 400,
+    code: "invalid_request",
+    retryable: false,
+    sentence: () => "the body is not JSON",
+  },
+  BodyUnreadable: {
+    status: 400,
+    code: "invalid_request",
+    retryable: false,
+    sentence: () => "the body could not be read to its end",
+  },
+  Unauthorized: {
+    status: 401,
+    code: "unauthorized",
+    retryable: false,
+    sentence: () => "a valid bearer token is needed",
+    headers: () => ({ "www-authenticate": "Bearer" }),
+  },
+  AddressNotAllowed: {
+    status: 403,
+    code: "ip_not_allowed",
+    retryable: false,
+    sentence: ({ by }) => REFUSED_ADDRESS[by],
+  },
+  TokenNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such token" },
+  FileNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such file" },
+  RouteNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such route" },
+  MethodNotAllowed: {
+    status: 405,
+    code: "method_not_allowed",
+    retryable: false,
+    sentence: ({ allowed }) => `this route takes ${allowed.join(", ")}`,
+    headers: ({ allowed }) => ({ allow: allowed.join(", ") }),
+  },
+  NotAcceptable: {
+    status: 406,
+    code: "not_acceptable",
+    retryable: false,
+    sentence: ({ offered }) => `this route answers with ${offered.join(", ")}`,
+  },
+  TokenNameTaken: {
+    status: 409,
+    code: "conflict",
+    retryable: false,
+    sentence: ({ name }) => `a token named ${name} is in force`,
+  },
+  BodyTooLarge: {
+    status: 413,
+    code: "payload_too_large",
+    retryable: false,
+    sentence: ({ limit }) => `the body is larger than ${limit} bytes`,
+  },
+  UnsupportedMediaType: {
+    status: 415,
+    code: "unsupported_media_type",
+    retryable: false,
+    sentence: ({ supported }) => `this route takes ${supported.join(", ")}`,
+  },
+  Internal: {
+    status: 500,
+    code: "internal",
+    retryable: false,
+    sentence: () => "something went wrong on our side",
+  },
+  StorageFailed: {
+    status: 500,
+    code: "internal",
+    retryable: true,
+    sentence: () => "the service could not keep its records",
+  },
+  ExecutableMissing: {
+    status: 502,
+    code: "agent_unavailable",
+    retryable: false,
+    sentence: ({ program }) => `the agent's executable (${program}) cannot be started`,
+  },
+  ProviderRefused: {
+    status: 502,
+    code: "run_failed",
+    retryable: ({ status = 503 }) => status === 408 || status === 429 || status >= 500,
+    sentence: ({ status, reason }) =>
+      status === undefined ? `the provider: ${reason}` : `the provider answered ${status}: ${reason}`,
+  },
+  ProcessKilled: {
+    status: 502,
+    code: "run_failed",
+    retryable: true,
+    sentence: ({ signal }) => `the agent's process was ended by ${signal}`,
+  },
+  ProcessFailed: {
+    status: 502,
+    code: "run_failed",
+    retryable: true,
+    sentence: ({ reason }) => `the agent's process failed: ${reason}`,
+  },
+  OutputGarbled: {
+    status: 502,
+    code: "run_failed",
+    retryable: true,
+    sentence: ({ reason }) => `the agent gave no answer: ${reason}`,
+  },
+  AnswerMismatch: {
+    status: 502,
+    code: "run_failed",
+    retryable: true,
+    sentence: ({ issues }) => `the answer does not fit output_schema: ${listed(issues)}`,
+  },
+  NotLoggedIn: {
+    status: 503,
+    code: "not_logged_in",
+    retryable: true,
+    sentence: () => "the agent has no login: run `claude` as the service's user and enter /login",
+    headers: retryAfter(60),
+  },
+  ShuttingDown: {
+    status: 503,
+    code: "shutting_down",
+    retryable: true,
+    sentence: () => "the service is stopping",
+    headers: retryAfter(5),
+  },
+  RunTimedOut: {
+    status: 504,
+    code: "timeout",
+    retryable: true,
+    sentence: ({ timeoutSecs }) => `the run took longer than ${timeoutSecs} s and was ended`,
+  },
+} as const satisfies { readonly [T in Tag]: Row<T> }
+
+const REFUSED_ADDRESS = {
+  service: "this address may not use the service",
+  token: "this token may not be used from this address",
+  undeclared_proxy: "this request comes through a proxy that is not in TRUSTED_PROXIES",
+}
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  406: "Not Acceptable",
+  409: "Conflict",
+  413: "Content Too Large",
+  415: "Unsupported Media Type",
+  500: "Internal Server Error",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+}
+
+const MEDIA_TYPE = "application/problem+json"
+
+const makeSchema = (row: AnyRow) =>
+  Schema.Struct({
+    ok: Schema.Literal(false),
+    error: Schema.String,
+    code: Schema.Literal(row.code),
+    type: Schema.Literal("about:blank"),
+    title: Schema.String,
+    status: Schema.Literal(row.status),
+    detail: Schema.String,
+    request_id: Schema.String,
+    retryable: Schema.Boolean,
+    issues: Schema.optional(Schema.Array(Issue)),
+    stderr: Schema.optional(Schema.String),
+    exit_code: Schema.optional(Schema.Number),
+    duration_ms: Schema.optional(Schema.Number),
+    stop_reason: Schema.optional(Schema.String),
+  }).pipe(
+    HttpApiSchema.withEncoding({ kind: "Json", contentType: MEDIA_TYPE }),
+    Schema.annotations({
+      ...HttpApiSchema.annotations({ status: row.status }),
+      identifier: `${pascalCase(row.code)}Problem`,
+      description: TITLES[row.status] ?? "",
+    }),
+  )
+
+const pascalCase = (code: string) => code.replace(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase())
+
+/** Failures with the same code are one and the same to a client, so they share a schema. */
+const schemas = new Map<string, ReturnType<typeof makeSchema>>()
+
+const schemaOf = (tag: Tag) => {
+  const row: AnyRow = TABLE[tag]
+  const schema = schemas.get(row.code) ?? makeSchema(row)
+  schemas.set(row.code, schema)
+  return schema
+}
+
+/** The body of an error answer (RFC 9457, with the `ok` and `error` of v0.2). */
+export type Problem<T extends Tag = Tag> = T extends Tag
+  ? Omit<ReturnType<typeof makeSchema>["Type"], "code" | "status"> & {
+      readonly code: (typeof TABLE)[T]["code"]
+      readonly status: (typeof TABLE)[T]["status"]
+    }
+  : never
+
+/** The problems that a route may answer with, by the failures that they tell of. */
+export const problems = <const T extends ReadonlyArray<Tag>>(...tags: T): Schema.Schema<Problem<T[number]>> =>
+  Schema.Union(...new Set(tags.map(schemaOf))) as never
+
+/** The one way from a failure to what a client reads. */
+export const problemOf = <F extends Failing>(failure: F, requestId: string): Problem<F["_tag"]> => {
+  const row: AnyRow = TABLE[failure._tag]
+  const sentence = row.sentence(failure as never)
+  const known: Diagnosis = failure as Diagnosis
+  return {
+    ok: false,
+    error: sentence,
+    code: row.code,
+    type: "about:blank",
+    title: TITLES[row.status] ?? "",
+    status: row.status,
+    detail: sentence,
+    request_id: requestId,
+    retryable: typeof row.retryable === "boolean" ? row.retryable : row.retryable(failure as never),
+    ...("issues" in failure ? { issues: failure.issues } : {}),
+    ...(known.stderr === undefined ? {} : { stderr: known.stderr }),
+    ...(known.exitCode === undefined ? {} : { exit_code: known.exitCode }),
+    ...(known.durationMs === undefined ? {} : { duration_ms: known.durationMs }),
+    ...(known.stopReason === undefined ? {} : { stop_reason: known.stopReason }),
+  } as never
+}
+
+/** What goes with the problem: its media type, and what HTTP wants said in a header. */
+export const problemHeaders = (failure: Failing): Readonly<Record<string, string>> => {
+  const row: AnyRow = TABLE[failure._tag]
+  return { "content-type": MEDIA_TYPE, ...row.headers?.(failure as never) }
+}
+
+export const isFailing = (value: unknown): value is Failing =>
+  typeof value === "object" && value !== null && "_tag" in value && String(value._tag) in TABLE
+
+const listed = (issues: ReadonlyArray<Issue>): string =>
+  issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")} ${message}`)).join("; ")

@@ -1,0 +1,75 @@
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { TokenName } from "../../domain/Token.ts"
+import { parseCidr } from "../../services/Allowlist.ts"
+import { problems } from "../Problem.ts"
+import { AdminAuth } from "./Auth.ts"
+import { body, optional, UnixSeconds } from "./Wire.ts"
+
+const Cidr = Schema.String.pipe(
+  Schema.filter((text) => parseCidr(text) !== undefined),
+  Schema.annotations({ examples: ["192.168.0.0/16"] }),
+)
+
+const Cidrs = Schema.Array(Cidr).pipe(
+  Schema.maxItems(256),
+  Schema.annotations({
+    message: () => "must be a list of at most 256 CIDRs such as 192.168.0.0/16 or fd00::/8",
+    description: "Where the token may be used from; empty or absent: no limit of its own.",
+  }),
+)
+
+export const MintPayload = body({ name: TokenName, ip_cidrs: optional(Cidrs) }).annotations({
+  identifier: "MintTokenRequest",
+})
+
+const Minted = Schema.Struct({
+  ok: Schema.Literal(true),
+  name: TokenName,
+  token: Schema.String.annotations({ description: "The secret. It is shown here and never again." }),
+  ip_cidrs: Schema.Array(Schema.String),
+  created_at: UnixSeconds,
+}).annotations({ identifier: "MintedToken" })
+
+const Listed = Schema.Struct({
+  ok: Schema.Literal(true),
+  tokens: Schema.Array(
+    Schema.Struct({
+      name: TokenName,
+      ip_cidrs: Schema.Array(Schema.String),
+      created_at: UnixSeconds,
+      last_used_at: Schema.NullOr(UnixSeconds),
+      revoked_at: Schema.NullOr(UnixSeconds),
+    }),
+  ),
+}).annotations({ identifier: "TokenList" })
+
+const Revoked = Schema.Struct({
+  ok: Schema.Literal(true),
+  name: Schema.String,
+  already_revoked: Schema.Boolean,
+}).annotations({ identifier: "RevokedToken" })
+
+export class AdminGroup extends HttpApiGroup.make("admin")
+  .add(
+    HttpApiEndpoint.post("mintToken", "/admin/tokens")
+      .setPayload(MintPayload)
+      .addSuccess(Minted)
+      .addError(problems("TokenNameTaken", "StorageFailed"))
+      .annotate(OpenApi.Summary, "Mint a token for an app"),
+  )
+  .add(
+    HttpApiEndpoint.get("listTokens", "/admin/tokens")
+      .addSuccess(Listed)
+      .addError(problems("StorageFailed"))
+      .annotate(OpenApi.Summary, "List tokens, revoked ones too"),
+  )
+  .add(
+    HttpApiEndpoint.del("revokeToken", "/admin/tokens/:name")
+      .setPath(Schema.Struct({ name: Schema.String.annotations({ description: "The token's name." }) }))
+      .addSuccess(Revoked)
+      .addError(problems("TokenNotFound", "StorageFailed"))
+      .annotate(OpenApi.Summary, "Revoke a token at once"),
+  )
+  .middleware(AdminAuth)
+  .annotate(OpenApi.Description, "The operator's routes.") {}

@@ -1,0 +1,109 @@
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import {
+  Effort,
+  fitsUtf8,
+  Model,
+  Prompt,
+  SystemMode,
+  SystemPrompt,
+  TimeoutSecs,
+  Usage,
+} from "../../domain/Run.ts"
+import { problems } from "../Problem.ts"
+import { AppAuth } from "./Auth.ts"
+import { body, optional } from "./Wire.ts"
+
+const OUTPUT_SCHEMA_MAX_BYTES = 64 * 1024
+
+const isSmall = (value: unknown): boolean => {
+  try {
+    return fitsUtf8(JSON.stringify(value), OUTPUT_SCHEMA_MAX_BYTES)
+  } catch {
+    // Nested too deeply to be written.
+    return false
+  }
+}
+
+const OutputSchema = Schema.Record({ key: Schema.String, value: Schema.Unknown }).pipe(
+  Schema.filter(isSmall),
+  Schema.annotations({
+    message: () => "must be a JSON Schema object of at most 64 KiB",
+    description: "A JSON Schema that the answer must fit; `result` is then that value.",
+    examples: [{ type: "object", properties: { qty: { type: "number" } }, required: ["qty"] }],
+  }),
+)
+
+const FileTokens = Schema.Array(Schema.String).annotations({
+  message: () => "must be a list of file tokens",
+  description: "Tokens of uploaded files that the model may read.",
+})
+
+export const RunPayload = body({
+  prompt: Prompt,
+  model: optional(Model),
+  system: optional(SystemPrompt),
+  system_mode: optional(SystemMode),
+  effort: optional(Effort),
+  files: optional(FileTokens),
+  timeout_secs: optional(TimeoutSecs),
+  output_schema: optional(OutputSchema),
+}).annotations({ identifier: "RunRequest" })
+
+const Include = Schema.Struct({
+  include: Schema.optional(
+    Schema.Literal("usage").annotations({
+      message: () => "must be usage",
+      description: "`usage` adds tokens, cost, model and session id to the answer.",
+    }),
+  ),
+}).annotations({ parseOptions: { onExcessProperty: "error", errors: "all" } })
+
+export const RunAnswer = Schema.Struct({
+  ok: Schema.Literal(true),
+  result: Schema.Unknown.annotations({
+    description:
+      "The answer: a value if the model's text is JSON (perhaps in one code fence), else the text.",
+    examples: [{ qty: 2, unit: "cup" }],
+  }),
+  duration_ms: Schema.Int.annotations({
+    description: "From start to answer, without the queue.",
+    examples: [4321],
+  }),
+  stop_reason: Schema.String.annotations({ examples: ["end_turn"] }),
+  usage: Schema.optional(Usage),
+  cost_usd: Schema.optional(Schema.Number),
+  model: Schema.optional(Schema.NullOr(Schema.String)),
+  session_id: Schema.optional(Schema.NullOr(Schema.String)),
+}).annotations({ identifier: "RunAnswer", description: "The answer. `X-Run-Id` carries the run's id." })
+
+export class RunGroup extends HttpApiGroup.make("run")
+  .add(
+    HttpApiEndpoint.post("run", "/run")
+      .setPayload(RunPayload)
+      .setUrlParams(Include)
+      .addSuccess(RunAnswer)
+      .addError(
+        problems(
+          "FileNotFound",
+          "ExecutableMissing",
+          "ProviderRefused",
+          "ProcessKilled",
+          "ProcessFailed",
+          "OutputGarbled",
+          "AnswerMismatch",
+          "NotLoggedIn",
+          "ShuttingDown",
+          "RunTimedOut",
+          "StorageFailed",
+          "InvalidRequest",
+        ),
+      )
+      .annotate(OpenApi.Summary, "Ask once")
+      .annotate(
+        OpenApi.Description,
+        "Puts one prompt to the agent and waits for the answer. Hanging up cancels the run.",
+      ),
+  )
+  .middleware(AppAuth)
+  .annotate(OpenApi.Description, "One-shot prompts.") {}

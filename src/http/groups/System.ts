@@ -1,0 +1,23 @@
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+
+const Health = Schema.Struct({
+  ok: Schema.Boolean.annotations({ description: "False when a CLI that is needed is missing." }),
+  claude_present: Schema.Boolean,
+  claude_version: Schema.NullOr(Schema.String),
+  acpx_present: Schema.Boolean,
+  acpx_version: Schema.NullOr(Schema.String),
+}).annotations({ identifier: "Health" })
+
+export class SystemGroup extends HttpApiGroup.make("system")
+  .add(
+    HttpApiEndpoint.get("health", "/healthz")
+      .addSuccess(Health)
+      .annotate(OpenApi.Summary, "Which CLIs are there; always status 200"),
+  )
+  .add(
+    HttpApiEndpoint.get("openapi", "/openapi.json")
+      .addSuccess(Schema.Unknown.annotations({ description: "This document, OpenAPI 3.1." }))
+      .annotate(OpenApi.Summary, "This API, as OpenAPI 3.1"),
+  )
+  .annotate(OpenApi.Description, "The service itself. No token needed.") {}

@@ -1,0 +1,34 @@
+import { Option, Schema, SchemaAST } from "effect"
+
+/** How the wire writes things, whatever the route. */
+
+/** Times are integer Unix seconds; inside, milliseconds. */
+export const UnixSeconds = Schema.Int.annotations({
+  description: "Unix time in seconds (UTC).",
+  examples: [1_790_000_000],
+})
+
+export const toSeconds = (millis: number): number => Math.floor(millis / 1000)
+export const toSecondsOrNull = (millis: number | null): number | null =>
+  millis === null ? null : toSeconds(millis)
+
+/**
+ * A field that may be left out, or `null`, which means the same: clients in typed languages send it. What is said
+ * of a bad value is the field's own message; a union's would tell of each member, and quote the value.
+ */
+export const optional = <A, I>(schema: Schema.Schema<A, I>) => {
+  const message = SchemaAST.getMessageAnnotation(schema.ast).pipe(
+    Option.getOrElse(() => () => "is not what is expected here"),
+  )
+  const nullable = Schema.NullOr(schema).annotations({
+    message: (issue) => ({ message: message(issue) as string, override: true }),
+  })
+  return Schema.optionalWith(nullable, { exact: true })
+}
+
+/** A request body: unknown fields are refused, and all that is wrong is said at once. */
+export const body = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
+  Schema.Struct(fields).annotations({
+    parseOptions: { onExcessProperty: "error", errors: "all" },
+    message: () => "must be a JSON object",
+  })

@@ -1,0 +1,38 @@
+import { HttpServerRequest } from "@effect/platform"
+import { Effect, Layer, Option, Redacted } from "effect"
+import { Admission } from "../../services/Admission.ts"
+import { AdminAuth, AppAuth } from "../groups/Auth.ts"
+import { note, originOf, orProblem } from "../RequestContext.ts"
+
+/** The bearer token of a request. Read here and not by the framework, which does not look at the scheme. */
+const bearerOf = (request: HttpServerRequest.HttpServerRequest): Option.Option<Redacted.Redacted> =>
+  Option.fromNullable(/^bearer +(\S+)$/i.exec(request.headers["authorization"]?.trim() ?? "")?.[1]).pipe(
+    Option.map(Redacted.make),
+  )
+
+export const AppAuthLive = Layer.effect(
+  AppAuth,
+  Effect.map(Admission, (admission) => ({
+    app: () =>
+      Effect.gen(function* () {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const origin = originOf(request)
+        const token = yield* orProblem(admission.admitApp(bearerOf(request), origin.address))
+        yield* note("token", token.name)
+        return { token, origin }
+      }),
+  })),
+)
+
+export const AdminAuthLive = Layer.effect(
+  AdminAuth,
+  Effect.map(Admission, (admission) => ({
+    admin: () =>
+      Effect.gen(function* () {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        yield* orProblem(admission.admitAdmin(bearerOf(request)))
+        yield* note("token", "(admin)")
+        return { origin: originOf(request) }
+      }),
+  })),
+)

@@ -1,0 +1,53 @@
+import { HttpApiBuilder } from "@effect/platform"
+import { Effect } from "effect"
+import { FileNotFound } from "../../domain/Failure.ts"
+import { Runs } from "../../services/Runs.ts"
+import { Api } from "../Api.ts"
+import { CurrentApp } from "../groups/Auth.ts"
+import { note, orProblem, setHeaders } from "../RequestContext.ts"
+
+/** What a prompt that does not say gets. */
+export interface RunDefaults {
+  readonly model: string
+  readonly timeoutSecs: number
+}
+
+export const RunHandlers = (defaults: RunDefaults) =>
+  HttpApiBuilder.group(Api, "run", (handlers) =>
+    Effect.gen(function* () {
+      const runs = yield* Runs
+      return handlers.handle("run", ({ payload, urlParams }) =>
+        Effect.gen(function* () {
+          const { token, origin } = yield* CurrentApp
+          // Nothing can be uploaded yet, so every file token is an unknown one.
+          if ((payload.files ?? []).length > 0) return yield* new FileNotFound()
+          const request = {
+            prompt: payload.prompt,
+            model: payload.model ?? defaults.model,
+            system: payload.system ?? undefined,
+            systemMode: payload.system_mode ?? "append",
+            effort: payload.effort ?? undefined,
+            timeoutSecs: payload.timeout_secs ?? defaults.timeoutSecs,
+            outputSchema: payload.output_schema ?? undefined,
+          }
+          const run = yield* runs.open(request, token.id, origin)
+          yield* note("run_id", run.id)
+          yield* setHeaders({ "x-run-id": run.id })
+          const done = yield* run.answer
+          const usage = {
+            usage: done.usage,
+            cost_usd: done.costUsd,
+            model: done.model,
+            session_id: done.sessionId,
+          }
+          return {
+            ok: true as const,
+            result: done.result,
+            duration_ms: done.durationMs,
+            stop_reason: done.stopReason,
+            ...(urlParams.include === "usage" ? usage : {}),
+          }
+        }).pipe(Effect.scoped, orProblem),
+      )
+    }),
+  )

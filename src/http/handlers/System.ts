@@ -1,0 +1,22 @@
+import { HttpApiBuilder, OpenApi } from "@effect/platform"
+import { Effect, Option } from "effect"
+import { Clis } from "../../services/Clis.ts"
+import { Api } from "../Api.ts"
+
+export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
+  Effect.gen(function* () {
+    const clis = yield* Clis
+    const document = OpenApi.fromApi(Api)
+    return handlers
+      .handle("health", () =>
+        Effect.map(clis.versions, ({ claude, acpx }) => ({
+          ok: Option.isSome(claude),
+          claude_present: Option.isSome(claude),
+          claude_version: Option.getOrNull(claude),
+          acpx_present: Option.isSome(acpx),
+          acpx_version: Option.getOrNull(acpx),
+        })),
+      )
+      .handle("openapi", () => Effect.succeed(document))
+  }),
+)

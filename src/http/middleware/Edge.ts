@@ -1,0 +1,82 @@
+import { HttpLayerRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { Clock, Effect, Option, Schema } from "effect"
+import { RequestId } from "../../domain/Ids.ts"
+import { Admission } from "../../services/Admission.ts"
+import { Ids } from "../../services/Ids.ts"
+import { RequestBody, withJsonBody } from "../RequestBody.ts"
+import { RequestFacts, requestIdOf } from "../RequestContext.ts"
+import { checkAccept } from "./Accept.ts"
+import { answerProblems } from "./ProblemResponses.ts"
+
+type Request = HttpServerRequest.HttpServerRequest
+type Response = HttpServerResponse.HttpServerResponse
+
+/**
+ * What happens to every request, in this order, whatever its route, also if it has none: an id; a line in the
+ * log; a problem for whatever goes wrong; the address check; content negotiation; a bounded body.
+ */
+export const Edge = HttpLayerRouter.middleware(
+  Effect.gen(function* () {
+    const admission = yield* Admission
+    const ids = yield* Ids
+    const body = yield* RequestBody
+
+    return (app) =>
+      Effect.gen(function* () {
+        const request = yield* identified(yield* HttpServerRequest.HttpServerRequest, ids)
+        const admitted = admission
+          .admitAddress({
+            address: Option.getOrElse(request.remoteAddress, () => ""),
+            forwarded: request.headers["x-forwarded-for"] !== undefined,
+          })
+          .pipe(
+            Effect.zipRight(checkAccept(request)),
+            Effect.zipRight(app),
+            Effect.provideService(HttpServerRequest.HttpServerRequest, withJsonBody(request, body)),
+          )
+        const response = yield* logged(request, answerProblems(request)(admitted))
+        return HttpServerResponse.setHeader(response, "x-request-id", requestIdOf(request))
+      }) as unknown as typeof app
+  }),
+  { global: true },
+)
+
+/** The request under its caller's id if that can be one, else under a fresh one. */
+const identified = (request: Request, ids: typeof Ids.Service): Effect.Effect<Request> =>
+  Effect.map(
+    Schema.is(RequestId)(request.headers["x-request-id"])
+      ? Effect.succeed(requestIdOf(request))
+      : ids.request,
+    (id) => request.modify({ headers: { ...request.headers, "x-request-id": id } as Request["headers"] }),
+  )
+
+/** One line a request. The path goes without its query, and without anything that looks like a secret. */
+const logged = (request: Request, app: Effect.Effect<Response>): Effect.Effect<Response> =>
+  Effect.gen(function* () {
+    const facts = new Map<string, string>()
+    const startedAt = yield* Clock.currentTimeMillis
+    return yield* app.pipe(
+      Effect.provideService(RequestFacts, facts),
+      Effect.onExit((exit) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.logInfo("request").pipe(
+            Effect.annotateLogs({
+              request_id: requestIdOf(request),
+              method: request.method,
+              path: loggable(request.url),
+              // 499: the client hung up before there was an answer.
+              status: exit._tag === "Success" ? exit.value.status : 499,
+              duration_ms: now - startedAt,
+              address: Option.getOrElse(request.remoteAddress, () => ""),
+              ...Object.fromEntries(facts),
+            }),
+          ),
+        ),
+      ),
+    )
+  })
+
+const PATH_MAX_CHARS = 200
+
+const loggable = (url: string): string =>
+  (url.split(/[?#]/, 1)[0] ?? "").slice(0, PATH_MAX_CHARS).replace(/\b(?:cf_|ff_|sk-)[\w-]+/g, "[secret]")

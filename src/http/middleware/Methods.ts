@@ -1,0 +1,25 @@
+import { HttpApi, type HttpMethod } from "@effect/platform"
+import { FindMyWay } from "@effect/platform/HttpLayerRouter"
+import { Effect } from "effect"
+import { Api } from "../Api.ts"
+import { MethodNotAllowed, RouteNotFound } from "../HttpFailure.ts"
+
+const methodsByPath = new Map<string, Set<HttpMethod.HttpMethod>>()
+HttpApi.reflect(Api, {
+  onGroup: () => {},
+  onEndpoint: ({ endpoint }) => {
+    const methods = methodsByPath.get(endpoint.path) ?? new Set()
+    methodsByPath.set(endpoint.path, methods.add(endpoint.method))
+  },
+})
+
+const paths = FindMyWay.make<ReadonlyArray<string>>()
+for (const [path, methods] of methodsByPath) {
+  paths.on("GET", path as `/${string}`, methods.has("GET") ? [...methods, "HEAD"] : [...methods])
+}
+
+/** Why a request found no route: there is none at that path, or none for that method. */
+export const noRoute = (url: string): Effect.Effect<never, RouteNotFound | MethodNotAllowed> => {
+  const found = paths.find("GET", url)
+  return found === undefined ? new RouteNotFound() : new MethodNotAllowed({ allowed: found.handler })
+}

@@ -1,0 +1,55 @@
+import { type HttpServerRequest, HttpServerError, HttpServerResponse } from "@effect/platform"
+import { HttpApiDecodeError } from "@effect/platform/HttpApiError"
+import { Cause, Effect } from "effect"
+import { InvalidRequest } from "../../domain/Failure.ts"
+import { Internal } from "../HttpFailure.ts"
+import { type Failing, isFailing, problemHeaders, problemOf } from "../Problem.ts"
+import { report, requestIdOf } from "../RequestContext.ts"
+import { noRoute } from "./Methods.ts"
+
+type Response = HttpServerResponse.HttpServerResponse
+
+/** Answers with a problem what no handler has answered: the framework's refusals, and defects. */
+export const answerProblems =
+  (request: HttpServerRequest.HttpServerRequest) =>
+  (app: Effect.Effect<Response, unknown>): Effect.Effect<Response> =>
+    Effect.catchAllCause(app, (cause) => {
+      // The client has gone: there is nobody to answer.
+      if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+      return Effect.flatMap(failureIn(cause, request), (failure) =>
+        Effect.as(report(failure), toResponse(failure, request)),
+      )
+    })
+
+export const toResponse = (failure: Failing, request: HttpServerRequest.HttpServerRequest): Response =>
+  HttpServerResponse.unsafeJson(problemOf(failure, requestIdOf(request)), {
+    status: problemOf(failure, "").status,
+    headers: problemHeaders(failure),
+  })
+
+/** What went wrong, as a failure of the contract. */
+const failureIn = (
+  cause: Cause.Cause<unknown>,
+  request: HttpServerRequest.HttpServerRequest,
+): Effect.Effect<Failing> => {
+  const error = Cause.squash(cause)
+  if (isFailing(error) && !(error instanceof HttpServerError.RouteNotFound)) return Effect.succeed(error)
+  if (error instanceof HttpServerError.RouteNotFound) return Effect.flip(noRoute(request.url))
+  if (error instanceof HttpApiDecodeError) {
+    return Effect.succeed(new InvalidRequest({ issues: error.issues.map(toIssue) }))
+  }
+  return Effect.as(Effect.logError("a defect", { request_id: requestIdOf(request) }, cause), new Internal())
+}
+
+/** Names of fields are the client's own words: enough of one to recognise it. */
+const FIELD_MAX_CHARS = 64
+
+const toIssue = (issue: HttpApiDecodeError["issues"][number]) => ({
+  path: issue.path.map((part) => (typeof part === "number" ? part : String(part).slice(0, FIELD_MAX_CHARS))),
+  message: MESSAGES[issue._tag] ?? issue.message,
+})
+
+const MESSAGES: Readonly<Partial<Record<string, string>>> = {
+  Missing: "is missing",
+  Unexpected: "is not a known field",
+}

@@ -1,0 +1,121 @@
+import { join } from "node:path"
+import { Config, ConfigError, Effect, Either, Option, Redacted } from "effect"
+import { Model, TIMEOUT_MAX_SECS } from "../domain/Run.ts"
+import { Schema } from "effect"
+import { isLoopback, parseCidr } from "../services/Allowlist.ts"
+
+/** Everything an operator can set, as the service uses it. Documented in the README's table. */
+export interface AppConfig {
+  readonly host: string
+  readonly port: number
+  readonly adminToken: Option.Option<Redacted.Redacted>
+  readonly allowCidrs: ReadonlyArray<string>
+  readonly claudeBin: Option.Option<string>
+  readonly acpxBin: Option.Option<string>
+  readonly defaultModel: string
+  readonly defaultTimeoutSecs: number
+  readonly maxConcurrentRuns: number
+  readonly dataDir: string
+  readonly runsDir: string
+  readonly dbPath: string
+  readonly maxBodyBytes: number
+}
+
+/** The value that `.env.example` shows; whoever copies that file must choose another. */
+const EXAMPLE_ADMIN_TOKEN = "change-me-to-at-least-32-random-characters"
+const ADMIN_TOKEN_MIN_CHARS = 32
+
+type Parse<A> = (text: string) => A | undefined
+
+const shown = (text: string) => (text.length > 80 ? `${text.slice(0, 80)}…` : text)
+
+/** A variable that is read by `parse`; blank counts as unset, as compose files make it. */
+const variable = <A>(
+  name: string,
+  expected: string,
+  parse: Parse<A>,
+  given: (text: string) => string = shown,
+) =>
+  Config.string(name).pipe(
+    Config.option,
+    Config.map(Option.filter((text) => text.trim() !== "")),
+    Config.mapOrFail(
+      Option.match({
+        onNone: () => Either.right(Option.none<A>()),
+        onSome: (text) => {
+          const value = parse(text.trim())
+          return value === undefined
+            ? Either.left(ConfigError.InvalidData([name], `given ${given(text)}, expected ${expected}`))
+            : Either.right(Option.some(value))
+        },
+      }),
+    ),
+  )
+
+const or = <A>(fallback: A) => Config.map<Option.Option<A>, A>(Option.getOrElse(() => fallback))
+
+const text = (name: string) => variable<string>(name, "a text", (value) => value)
+
+const integer = (name: string, min: number, max: number) =>
+  variable(name, `a whole number from ${min} to ${max}`, (value) => {
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
+    return number >= min && number <= max ? number : undefined
+  })
+
+const cidrs = (name: string) =>
+  variable(name, "CIDRs such as 192.168.0.0/16,fd00::/8", (value) => {
+    const parts = value
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== "")
+    return parts.every((part) => parseCidr(part) !== undefined) ? parts : undefined
+  })
+
+const adminToken = variable(
+  "ADMIN_BOOTSTRAP_TOKEN",
+  `a secret of your own of at least ${ADMIN_TOKEN_MIN_CHARS} printable characters without blanks`,
+  (value) =>
+    value.length >= ADMIN_TOKEN_MIN_CHARS && /^[\x21-\x7e]+$/.test(value) && value !== EXAMPLE_ADMIN_TOKEN
+      ? Redacted.make(value)
+      : undefined,
+  (value) => `<redacted, ${value.trim().length} characters>`,
+)
+
+const variables = Config.all({
+  host: text("BIND_HOST").pipe(or("127.0.0.1")),
+  port: integer("BIND_PORT", 0, 65535).pipe(or(8800)),
+  adminToken,
+  allowCidrs: cidrs("ALLOW_CIDRS").pipe(or<ReadonlyArray<string>>([])),
+  claudeBin: text("CLAUDE_BIN"),
+  acpxBin: text("ACPX_BIN"),
+  defaultModel: variable("DEFAULT_MODEL", "a model name", (value) =>
+    Schema.is(Model)(value) ? value : undefined,
+  ).pipe(or("sonnet")),
+  defaultTimeoutSecs: integer("DEFAULT_TIMEOUT_SECS", 1, TIMEOUT_MAX_SECS).pipe(or(120)),
+  maxConcurrentRuns: integer("CLAWDFORGE_MAX_CONCURRENT_RUNS", 1, 1024).pipe(or(8)),
+  dataDir: text("DATA_DIR").pipe(or("./data")),
+  runsDir: text("RUNS_DIR"),
+  dbPath: text("DB_PATH"),
+  maxBodyBytes: integer("MAX_BODY_BYTES", 1024, 1024 ** 3).pipe(or(12 * 1024 * 1024)),
+})
+
+/** Reads the environment. Fails with every bad variable at once; {@link explain} makes lines of that. */
+export const load: Effect.Effect<AppConfig, ConfigError.ConfigError> = Effect.map(variables, (read) => ({
+  ...read,
+  runsDir: Option.getOrElse(read.runsDir, () => join(read.dataDir, "runs")),
+  dbPath: Option.getOrElse(read.dbPath, () => join(read.dataDir, "clawdforge.db")),
+}))
+
+/** One line per bad variable: its name, what was given (secrets redacted), what is expected. */
+export const explain = (error: ConfigError.ConfigError): ReadonlyArray<string> => {
+  switch (error._op) {
+    case "And":
+    case "Or":
+      return [...explain(error.left), ...explain(error.right)]
+    default:
+      return [`${error.path.join(".")}: ${error.message}`]
+  }
+}
+
+/** Whether only this host can reach a server that is bound there. */
+export const bindsLoopback = (host: string): boolean => host === "localhost" || isLoopback(host)

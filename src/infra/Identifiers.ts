@@ -1,0 +1,27 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import { Clock, Effect, Layer, Redacted } from "effect"
+import { monotonicFactory } from "ulid"
+import type { RequestId, RunId, TokenId } from "../domain/Ids.ts"
+import { Ids } from "../services/Ids.ts"
+import { Secrets } from "../services/Secrets.ts"
+
+/** ULIDs that sort in the order they were made, also within a millisecond. */
+export const idsLayer = Layer.sync(Ids, () => {
+  const ulid = monotonicFactory()
+  const next = Effect.map(Clock.currentTimeMillis, (now) => ulid(now))
+  return {
+    run: next as Effect.Effect<RunId>,
+    token: next as Effect.Effect<TokenId>,
+    request: next as Effect.Effect<RequestId>,
+  }
+})
+
+const sha256 = (text: string) => createHash("sha256").update(text)
+
+export const secretsLayer = Layer.succeed(Secrets, {
+  mint: Effect.sync(() => Redacted.make(`cf_${randomBytes(32).toString("base64url")}`)),
+  hash: (secret) => sha256(Redacted.value(secret)).digest("hex"),
+  // Hashing first makes both sides the same length, which timingSafeEqual asks for.
+  equal: (left, right) =>
+    timingSafeEqual(sha256(Redacted.value(left)).digest(), sha256(Redacted.value(right)).digest()),
+})

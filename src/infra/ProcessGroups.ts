@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import type { Socket } from "node:net"
+import { NodeStream } from "@effect/platform-node"
+import { Deferred, Duration, Effect, Layer, Schedule, type Scope, Stream } from "effect"
+import { ExecutableMissing, ProcessFailed } from "../domain/Failure.ts"
+import { type ProcessExit, Processes, type ProcessSpec, type RunningProcess } from "../services/Processes.ts"
+
+/** What a group may take to leave after SIGTERM. */
+const GRACE = Duration.seconds(5)
+/** What the kernel may take to clear a group after SIGKILL. */
+const KILL_PATIENCE = Duration.seconds(2)
+/** For how long output may be silent, once the process has exited, before it is taken to have ended. */
+const DRAIN_MILLIS = 250
+const STDERR_TAIL_CHARS = 8192
+
+/**
+ * Processes on this machine, each in a group of its own (POSIX).
+ *
+ * Not @effect/platform's Command: that never sends SIGKILL, and adds to our environment instead of replacing it.
+ */
+export const layer = Layer.succeed(Processes, { spawn: (spec) => Effect.suspend(() => start(spec)) })
+
+const start = (
+  spec: ProcessSpec,
+): Effect.Effect<RunningProcess, ExecutableMissing | ProcessFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const exited = yield* Deferred.make<ProcessExit>()
+    const child = yield* Effect.acquireRelease(spawned(spec, exited), (child) => endGroup(child, exited))
+
+    let errors = ""
+    child.stderr.setEncoding("utf8")
+    child.stderr.on("data", (text: string) => {
+      errors = (errors + text).slice(-STDERR_TAIL_CHARS)
+    })
+    // The reader may leave before we have written all: its exit says why, not the broken pipe.
+    child.stdin.on("error", () => {})
+    child.once("exit", () => endWhenSilent(child.stdout))
+
+    return {
+      pid: child.pid,
+      write: (text) => Effect.sync(() => void (child.stdin.writable && child.stdin.write(text))),
+      endInput: Effect.sync(() => void child.stdin.end()),
+      output: NodeStream.fromReadable<never, Uint8Array>(
+        () => child.stdout,
+        (cause) => cause as never,
+      ).pipe(Stream.catchAllCause(() => Stream.empty)),
+      errorTail: Effect.sync(() => errors),
+      exit: Deferred.await(exited),
+    }
+  })
+
+type PipedChild = ChildProcess & {
+  readonly pid: number
+  readonly stdin: Socket
+  readonly stdout: Socket
+  readonly stderr: Socket
+}
+
+/** A child that a process left behind may hold its stdout for ever: then silence ends it. */
+const endWhenSilent = (stdout: Socket) => {
+  let seen = -1
+  const timer = setInterval(() => {
+    if (stdout.destroyed) clearInterval(timer)
+    else if (stdout.bytesRead === seen && stdout.readableLength === 0) stdout.destroy()
+    else seen = stdout.bytesRead
+  }, DRAIN_MILLIS)
+  timer.unref()
+}
+
+const spawned = (spec: ProcessSpec, exited: Deferred.Deferred<ProcessExit>) =>
+  Effect.async<PipedChild, ExecutableMissing | ProcessFailed>((resume) => {
+    const child = spawn(spec.command, [...spec.args], {
+      cwd: spec.cwd,
+      env: spec.env,
+      detached: true,
+      stdio: ["pipe", "pipe", "pipe"],
+    })
+    child.once("spawn", () => resume(Effect.succeed(child as PipedChild)))
+    child.once("error", (error: NodeJS.ErrnoException) =>
+      resume(
+        error.code === "ENOENT" || error.code === "EACCES" || error.code === "ENOEXEC"
+          ? new ExecutableMissing({ program: programName(spec.command) })
+          : new ProcessFailed({ reason: `it could not be started (${error.code ?? "unknown error"})` }),
+      ),
+    )
+    child.once("exit", (code, signal) => Deferred.unsafeDone(exited, Effect.succeed({ code, signal })))
+  })
+
+/** SIGTERM, a grace, SIGKILL; returns when nothing of the group is left (or the kernel will not part with it). */
+const endGroup = (child: PipedChild, exited: Deferred.Deferred<ProcessExit>) => {
+  const gone = Effect.sync(() => !signalGroup(child.pid, 0)).pipe(
+    Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced(Duration.millis(5)) }),
+    Effect.zipRight(Deferred.await(exited)),
+  )
+  return Effect.gen(function* () {
+    child.stdin.destroy()
+    child.stdout.destroy()
+    signalGroup(child.pid, "SIGTERM")
+    const left = yield* Effect.timeoutOption(Effect.interruptible(gone), GRACE)
+    if (left._tag === "Some") return
+    signalGroup(child.pid, "SIGKILL")
+    const killed = yield* Effect.timeoutOption(Effect.interruptible(gone), KILL_PATIENCE)
+    if (killed._tag === "None")
+      yield* Effect.logWarning("a process group outlived SIGKILL", { pid: child.pid })
+  })
+}
+
+/** Whether there was a group to signal. */
+const signalGroup = (pid: number, signal: NodeJS.Signals | 0): boolean => {
+  try {
+    return process.kill(-pid, signal)
+  } catch (error) {
+    // EPERM: it exists and is not ours to signal.
+    return (error as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
+const programName = (command: string): string => command.split("/").at(-1) ?? command

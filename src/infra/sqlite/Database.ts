@@ -1,0 +1,45 @@
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs"
+import { dirname, resolve } from "node:path"
+import { Migrator, SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
+import { Effect, Layer } from "effect"
+import { StorageFailed } from "../../domain/Failure.ts"
+import ledger from "./migrations/0001_ledger.ts"
+
+/** Numbered; a migration that has landed is never edited. */
+const migrate = Migrator.make({})({ loader: Migrator.fromRecord({ "0001_ledger": ledger }) })
+
+const failed = (cause: unknown) => new StorageFailed({ during: "opening the database", cause })
+
+/**
+ * The service's SQLite file, made if it is missing, brought to the newest schema, readable by its owner only
+ * (its -wal and -shm files take their mode from it).
+ *
+ * WAL with `synchronous = FULL`: what a transaction wrote is on disk when it returns, also if the power fails.
+ */
+export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFailed> => {
+  const privateFile = Layer.effectDiscard(
+    Effect.try({
+      try: () => {
+        mkdirSync(dirname(resolve(file)), { recursive: true, mode: 0o700 })
+        closeSync(openSync(file, "a", 0o600))
+        chmodSync(file, 0o600)
+      },
+      catch: failed,
+    }),
+  )
+  const prepared = Layer.effectDiscard(
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`PRAGMA synchronous = FULL`
+      yield* sql`PRAGMA foreign_keys = ON`
+      yield* sql`PRAGMA busy_timeout = 5000`
+      yield* migrate
+    }),
+  )
+  return prepared.pipe(
+    Layer.provideMerge(SqliteClient.layer({ filename: file })),
+    Layer.provide(privateFile),
+    Layer.catchAllCause((cause) => Layer.fail(failed(cause))),
+  )
+}

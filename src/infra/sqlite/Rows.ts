@@ -1,0 +1,63 @@
+import { SqlClient, type SqlError } from "@effect/sql"
+import { Effect, Schema } from "effect"
+import type { EventType } from "../../domain/Event.ts"
+import { StorageFailed } from "../../domain/Failure.ts"
+import { TokenId } from "../../domain/Ids.ts"
+import { type AppToken, TokenName } from "../../domain/Token.ts"
+
+/** What every table's statements share: failures, events, and the shapes of rows. */
+
+export const storing =
+  (during: string) =>
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+  ): Effect.Effect<A, Exclude<E, SqlError.SqlError> | StorageFailed, R> =>
+    Effect.mapError(effect, (error) =>
+      isSqlError(error)
+        ? new StorageFailed({ during, cause: error })
+        : (error as Exclude<E, SqlError.SqlError>),
+    )
+
+const isSqlError = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
+
+/** An event to append; to be called in the transaction of the change that it tells of. */
+export interface NewEvent {
+  readonly type: EventType
+  readonly at: number
+  readonly runId?: string
+  readonly tokenId?: string
+  readonly data?: Readonly<Record<string, unknown>>
+}
+
+export const appendEvent = (sql: SqlClient.SqlClient, event: NewEvent) => sql`
+  INSERT INTO events (type, at, run_id, token_id, data)
+  VALUES (${event.type}, ${event.at}, ${event.runId ?? null}, ${event.tokenId ?? null},
+    ${JSON.stringify(event.data ?? {})})`
+
+const TokenRow = Schema.Struct({
+  id: TokenId,
+  name: TokenName,
+  ip_cidrs: Schema.parseJson(Schema.Array(Schema.String)),
+  created_at: Schema.Number,
+  last_used_at: Schema.NullOr(Schema.Number),
+  revoked_at: Schema.NullOr(Schema.Number),
+})
+
+const decodeTokenRows = Schema.decodeUnknown(Schema.Array(TokenRow))
+
+export const toTokens = (rows: unknown): Effect.Effect<ReadonlyArray<AppToken>, StorageFailed> =>
+  decodeTokenRows(rows).pipe(
+    Effect.mapBoth({
+      onFailure: (cause) => new StorageFailed({ during: "reading tokens", cause }),
+      onSuccess: (decoded) =>
+        decoded.map((row) => ({
+          id: row.id,
+          name: row.name,
+          ipCidrs: row.ip_cidrs,
+          createdAt: row.created_at,
+          lastUsedAt: row.last_used_at,
+          revokedAt: row.revoked_at,
+        })),
+    }),
+  )

@@ -1,0 +1,17 @@
+import { SqlClient } from "@effect/sql"
+import { Clock, Effect, Layer } from "effect"
+import { Ledger } from "../../services/Ledger.ts"
+import { runRecords } from "./RunRecords.ts"
+import { tokenRecords } from "./TokenRecords.ts"
+
+/** The ledger in SQLite. What a server that died left unfinished is closed before anybody can ask. */
+export const layer = Layer.effect(
+  Ledger,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const runs = runRecords(sql)
+    const lost = yield* runs.loseUnfinished(yield* Clock.currentTimeMillis)
+    if (lost > 0) yield* Effect.logWarning("runs of a server that died are recorded as lost", { runs: lost })
+    return { tokens: tokenRecords(sql), runs }
+  }),
+)

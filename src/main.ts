@@ -1,0 +1,34 @@
+import { NodeRuntime } from "@effect/platform-node"
+import { Console, Effect, Layer } from "effect"
+import { app } from "./app.ts"
+import * as Banner from "./infra/Banner.ts"
+import { explain, load } from "./infra/Config.ts"
+import * as Logging from "./infra/Logging.ts"
+
+const isTerminal = process.stdout.isTTY === true
+
+/** What the operator can mend is said in a line each; anything else is a bug, and is logged as one. */
+const refuse = (...lines: ReadonlyArray<string>) =>
+  Effect.zipRight(
+    Effect.forEach(lines, (line) => Console.error(line)),
+    Effect.sync(() => process.exit(1)),
+  )
+
+load.pipe(
+  Effect.flatMap((config) => Layer.launch(Layer.provide(Banner.layer(isTerminal), app(config)))),
+  Effect.catchTags({
+    NoWayIn: ({ host }) =>
+      refuse(
+        `ADMIN_BOOTSTRAP_TOKEN: unset while BIND_HOST is ${host} and no app token exists; expected a secret of your own of at least 32 characters`,
+      ),
+    ServeError: ({ cause }) => refuse(`cannot listen: ${String((cause as Error).message ?? cause)}`),
+    StorageFailed: ({ during, cause }) => refuse(`${during} failed: ${String(cause)}`),
+  }),
+  Effect.catchIf(
+    (error) => "_op" in error,
+    (error) => refuse(...explain(error)),
+  ),
+  Effect.withTracerEnabled(false),
+  Effect.provide(Logging.layer(isTerminal)),
+  NodeRuntime.runMain({ disablePrettyLogger: true, disableErrorReporting: false }),
+)

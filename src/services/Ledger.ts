@@ -1,0 +1,48 @@
+import { Context, type Effect, type Option } from "effect"
+import type { StorageFailed, TokenNameTaken } from "../domain/Failure.ts"
+import type { RunId, TokenId } from "../domain/Ids.ts"
+import type { RunEnded, RunOpened } from "../domain/Run.ts"
+import type { AppToken, Origin, TokenName } from "../domain/Token.ts"
+
+/**
+ * Port: the durable record. Each change and its event are one transaction, on disk before the effect returns;
+ * the audit trail is a view of the same rows. Times are milliseconds since 1970.
+ */
+export class Ledger extends Context.Tag("clawdforge/Ledger")<
+  Ledger,
+  {
+    readonly tokens: TokenRecords
+    readonly runs: RunRecords
+  }
+>() {}
+
+export interface TokenRecords {
+  /** Fails when a token of that name is in force. */
+  readonly insert: (
+    token: AppToken,
+    hash: string,
+    origin: Origin,
+  ) => Effect.Effect<void, TokenNameTaken | StorageFailed>
+  /** The token in force with that hash. */
+  readonly findByHash: (hash: string) => Effect.Effect<Option.Option<AppToken>, StorageFailed>
+  /** All that ever were, oldest first. */
+  readonly list: Effect.Effect<ReadonlyArray<AppToken>, StorageFailed>
+  /** What became of the name: unknown, revoked now, or revoked before. */
+  readonly revoke: (
+    name: TokenName,
+    at: number,
+    origin: Origin,
+  ) => Effect.Effect<"unknown" | "revoked" | "already_revoked", StorageFailed>
+  readonly touch: (lastUsed: ReadonlyMap<TokenId, number>) => Effect.Effect<void, StorageFailed>
+}
+
+export interface RunRecords {
+  /** A run enters as `queued`. */
+  readonly open: (run: RunOpened) => Effect.Effect<void, StorageFailed>
+  /** queued → running. */
+  readonly start: (run: RunId, at: number) => Effect.Effect<void, StorageFailed>
+  /** queued or running → an end state. A run that has ended stays as it is. */
+  readonly end: (run: RunId, end: RunEnded, at: number) => Effect.Effect<void, StorageFailed>
+  /** Every run that is still queued or running, and so was left by a server that died, becomes `lost`. */
+  readonly loseUnfinished: (at: number) => Effect.Effect<number, StorageFailed>
+}

@@ -1,0 +1,181 @@
+/**
+ * A mock or in-memory layer for each service, for tests that are about something else. Each stands in for the
+ * real layer of the same service; nothing here starts a process, opens a socket or touches a disk.
+ */
+import { Effect, Layer, Option, Redacted, Ref, Stream } from "effect"
+import { type AgentFailure, TokenNameTaken, Unauthorized } from "./domain/Failure.ts"
+import type { RequestId, RunId, TokenId } from "./domain/Ids.ts"
+import type { EndStatus, RunEnded, RunOpened } from "./domain/Run.ts"
+import type { AppToken, TokenName } from "./domain/Token.ts"
+import { Admission } from "./services/Admission.ts"
+import type { ClaudeAnswer } from "./services/claude/Outcome.ts"
+import type { ClaudeRequest } from "./services/claude/Protocol.ts"
+import { ClaudeRunner } from "./services/ClaudeRunner.ts"
+import { type CliVersions, Clis } from "./services/Clis.ts"
+import { Ids } from "./services/Ids.ts"
+import { Ledger } from "./services/Ledger.ts"
+import { OutputSchemas } from "./services/OutputSchemas.ts"
+import { Processes, type ProcessExit, type ProcessSpec } from "./services/Processes.ts"
+import { type OpenRun, Runs } from "./services/Runs.ts"
+import { Secrets } from "./services/Secrets.ts"
+import { TokenStore } from "./services/TokenStore.ts"
+import { WorkDirs } from "./services/WorkDirs.ts"
+
+/** An answer of the agent, complete but for what the test cares about. */
+export const claudeAnswer = (text: string, more: Partial<ClaudeAnswer> = {}): ClaudeAnswer => ({
+  text,
+  structured: Option.none(),
+  stopReason: "end_turn",
+  usage: { input_tokens: 1, output_tokens: 1, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 },
+  costUsd: 0,
+  model: "mock",
+  sessionId: null,
+  ...more,
+})
+
+/** An agent that answers, fails or hangs as `reply` does. */
+export const claudeRunner = (reply: (request: ClaudeRequest) => Effect.Effect<ClaudeAnswer, AgentFailure>) =>
+  Layer.succeed(ClaudeRunner, { run: (request) => reply(request) })
+
+/** Processes that print `lines` and exit, whatever is written to them. */
+export const processes = (
+  script: (spec: ProcessSpec) => { readonly lines: ReadonlyArray<string>; readonly exit: ProcessExit },
+) =>
+  Layer.succeed(Processes, {
+    spawn: (spec) =>
+      Effect.sync(() => {
+        const { lines, exit } = script(spec)
+        return {
+          pid: 1,
+          write: () => Effect.void,
+          endInput: Effect.void,
+          output: Stream.encodeText(Stream.make(...lines.map((line) => `${line}\n`))),
+          errorTail: Effect.succeed(""),
+          exit: Effect.succeed(exit),
+        }
+      }),
+  })
+
+export const workDirs = Layer.succeed(WorkDirs, {
+  make: (run) => Effect.succeed({ cwd: `/runs/${run}/work`, tmp: `/runs/${run}/tmp` }),
+})
+
+/** Identifiers that count: 1, 2, 3, each padded to the length of a ULID. */
+export const ids = Layer.effect(
+  Ids,
+  Effect.map(Ref.make(0), (counter) => {
+    const next = Effect.map(
+      Ref.updateAndGet(counter, (n) => n + 1),
+      (n) => String(n).padStart(26, "0"),
+    )
+    return {
+      run: next as Effect.Effect<RunId>,
+      token: next as Effect.Effect<TokenId>,
+      request: next as Effect.Effect<RequestId>,
+    }
+  }),
+)
+
+/** Secrets that anybody can guess: `cf_secret-1`, `cf_secret-2`. */
+export const secrets = Layer.effect(
+  Secrets,
+  Effect.map(Ref.make(0), (counter) => ({
+    mint: Effect.map(
+      Ref.updateAndGet(counter, (n) => n + 1),
+      (n) => Redacted.make(`cf_secret-${n}`),
+    ),
+    hash: (secret) => `hash of ${Redacted.value(secret)}`,
+    equal: (left, right) => Redacted.value(left) === Redacted.value(right),
+  })),
+)
+
+/** Takes every schema, and finds that every answer fits. */
+export const outputSchemas = Layer.succeed(OutputSchemas, {
+  check: () => Effect.succeed({ native: true }),
+  fits: () => Effect.void,
+})
+
+/** A run as the in-memory ledger keeps it. */
+export interface KeptRun extends RunOpened {
+  readonly status: "queued" | "running" | EndStatus
+  readonly end: RunEnded | undefined
+}
+
+/** What an in-memory ledger holds; keep it to look into it. */
+export class LedgerMemory {
+  readonly tokens = new Map<string, AppToken>()
+  readonly runs = new Map<RunId, KeptRun>()
+  /** How often `last_used_at` was written. */
+  touches = 0
+}
+
+/** The ledger without a disk. */
+export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
+  const { tokens, runs } = memory
+  const update = (where: (token: AppToken) => boolean, change: Partial<AppToken>) => {
+    for (const [hash, token] of tokens) if (where(token)) tokens.set(hash, { ...token, ...change })
+  }
+  const move = (id: RunId, change: Partial<KeptRun>) =>
+    Effect.sync(() => {
+      const run = runs.get(id)
+      if (run !== undefined && run.end === undefined) runs.set(id, { ...run, ...change })
+    })
+  const inForce = (name: TokenName) =>
+    [...tokens.values()].some((t) => t.name === name && t.revokedAt === null)
+  return Layer.succeed(Ledger, {
+    tokens: {
+      insert: (token, hash) =>
+        Effect.suspend(() =>
+          inForce(token.name)
+            ? new TokenNameTaken({ name: token.name })
+            : Effect.sync(() => tokens.set(hash, token)),
+        ),
+      findByHash: (hash) =>
+        Effect.sync(() => Option.filter(Option.fromNullable(tokens.get(hash)), (t) => t.revokedAt === null)),
+      list: Effect.sync(() => [...tokens.values()]),
+      revoke: (name, at) =>
+        Effect.sync(() => {
+          if (!inForce(name))
+            return [...tokens.values()].some((t) => t.name === name) ? "already_revoked" : "unknown"
+          update((token) => token.name === name && token.revokedAt === null, { revokedAt: at })
+          return "revoked"
+        }),
+      touch: (lastUsed) =>
+        Effect.sync(() => {
+          memory.touches += 1
+          for (const [id, at] of lastUsed) update((token) => token.id === id, { lastUsedAt: at })
+        }),
+    },
+    runs: {
+      open: (run) => Effect.sync(() => void runs.set(run.id, { ...run, status: "queued", end: undefined })),
+      start: (id) => move(id, { status: "running" }),
+      end: (id, end) => move(id, { status: end.status, end }),
+      loseUnfinished: () => Effect.succeed(0),
+    },
+  })
+}
+
+/** Lets everybody in as `token`. */
+export const admitEverybody = (token: AppToken) =>
+  Layer.succeed(Admission, {
+    admitAddress: () => Effect.void,
+    admitApp: () => Effect.succeed(token),
+    admitAdmin: () => Effect.void,
+  })
+
+/** Tokens by their secret; none can be minted or revoked. */
+export const tokenStore = (tokens: ReadonlyMap<string, AppToken>) =>
+  Layer.mock(TokenStore, {
+    authenticate: (secret) =>
+      Effect.fromNullable(tokens.get(Redacted.value(secret))).pipe(Effect.mapError(() => new Unauthorized())),
+    list: Effect.succeed([...tokens.values()]),
+  })
+
+export const clis = (versions: CliVersions) => Layer.succeed(Clis, { versions: Effect.succeed(versions) })
+
+/** Runs that all have the same answer, without a queue or a record. */
+export const runs = (answer: OpenRun["answer"]) =>
+  Layer.succeed(Runs, {
+    open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }),
+    shutdown: Effect.void,
+  })

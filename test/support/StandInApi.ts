@@ -1,0 +1,191 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+
+/**
+ * A local stand-in of the Messages API, enough for the real `claude`. The newest text of the prompt scripts the
+ * answer, by these words:
+ *
+ *   SAY <text>      that text                    STATUS <n>   that HTTP error
+ *   HANG            never answers                SLOW <ms>    answers after that time
+ *   READ <path>     a call of the Read tool      RUN <command> a call of the Bash tool
+ *   SYSTEM          the end of the system prompt it got
+ *
+ * A tool's result comes back as "tool said: …" or "tool failed: …". With structured output asked for, the answer
+ * is a call of that tool with the JSON after SAY. Models named `no-such-…` are not found.
+ */
+export interface StandInApi {
+  readonly url: string
+  /** Every body that was posted to /v1/messages, oldest first. */
+  readonly requests: ReadonlyArray<Asked>
+  /** Requests being answered now, and the most that ever were at once. */
+  readonly open: number
+  readonly peak: number
+  readonly reset: () => void
+  readonly close: () => Promise<void>
+}
+
+export interface Asked {
+  readonly model: string
+  readonly raw: string
+  readonly system: string
+  /** The newest user text, without what the CLI adds around it. */
+  readonly prompt: string
+  readonly tools: ReadonlyArray<string>
+  readonly effort: string | undefined
+}
+
+interface Block {
+  readonly type: string
+  readonly text?: string
+  readonly is_error?: boolean
+  readonly content?: string | ReadonlyArray<Block>
+}
+
+interface Body {
+  readonly model: string
+  readonly max_tokens?: number
+  readonly system?: string | ReadonlyArray<Block>
+  readonly messages: ReadonlyArray<{ readonly role: string; readonly content: string | ReadonlyArray<Block> }>
+  readonly tools?: ReadonlyArray<{ readonly name: string }>
+  readonly output_config?: { readonly effort?: string }
+}
+
+const ERROR_TYPES: Readonly<Record<number, string>> = {
+  400: "invalid_request_error",
+  401: "authentication_error",
+  404: "not_found_error",
+  429: "rate_limit_error",
+  529: "overloaded_error",
+}
+
+export const startStandInApi = async (): Promise<StandInApi> => {
+  const requests: Array<Asked> = []
+  let open = 0
+  let peak = 0
+  const server = createServer((request, response) => {
+    void readBody(request).then(async (raw) => {
+      if (request.method !== "POST" || !request.url?.startsWith("/v1/messages"))
+        return void response.end("{}")
+      const body = JSON.parse(raw) as Body
+      requests.push(asked(body, raw))
+      open += 1
+      peak = Math.max(peak, open)
+      response.on("close", () => {
+        open -= 1
+      })
+      await answer(body, response)
+    })
+  })
+  await listen(server)
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests,
+    get open() {
+      return open
+    },
+    get peak() {
+      return peak
+    },
+    reset: () => {
+      requests.length = 0
+      peak = 0
+    },
+    close: () => {
+      server.closeAllConnections()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  }
+}
+
+const listen = (server: Server) => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+
+const readBody = async (request: IncomingMessage): Promise<string> => {
+  const chunks: Array<Buffer> = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString("utf8")
+}
+
+const blocksOf = (content: string | ReadonlyArray<Block> | undefined): ReadonlyArray<Block> =>
+  typeof content === "string" ? [{ type: "text", text: content }] : (content ?? [])
+
+const textOf = (content: string | ReadonlyArray<Block> | undefined): string =>
+  blocksOf(content)
+    .map((block) => block.text ?? `[${block.type}]`)
+    .join("")
+
+const asked = (body: Body, raw: string): Asked => {
+  const texts = blocksOf(body.messages.findLast(({ role }) => role === "user")?.content)
+    .filter(({ type, text }) => type === "text" && !text?.startsWith("<system-reminder>"))
+    .map(({ text }) => text ?? "")
+  return {
+    model: body.model,
+    raw,
+    system: textOf(body.system),
+    prompt: texts.at(-1) ?? "",
+    tools: (body.tools ?? []).map(({ name }) => name),
+    effort: body.output_config?.effort,
+  }
+}
+
+const answer = async (body: Body, response: ServerResponse): Promise<void> => {
+  const { prompt, system, tools } = asked(body, "")
+  const after = (word: string) => new RegExp(`\\b${word} ([\\s\\S]*)`).exec(prompt)?.[1]
+  if (body.model.startsWith("no-such-")) return refuse(response, 404)
+  const status = Number(after("STATUS")?.split(" ")[0] ?? 0)
+  if (status > 0) return refuse(response, status)
+  if (/\bHANG\b/.test(prompt)) return
+  const delay = Number(after("SLOW")?.split(" ")[0] ?? 0)
+  if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))
+  const results = blocksOf(body.messages.at(-1)?.content).filter(({ type }) => type === "tool_result")
+  const result = results[0]
+  if (result !== undefined) {
+    return text(response, body, `tool ${result.is_error ? "failed" : "said"}: ${textOf(result.content)}`)
+  }
+  const path = after("READ")
+  if (path !== undefined) return tool(response, body, "Read", { file_path: path })
+  const command = after("RUN")
+  if (command !== undefined) return tool(response, body, "Bash", { command, description: "as told" })
+  if (tools.includes("StructuredOutput")) {
+    return tool(response, body, "StructuredOutput", JSON.parse(after("SAY") ?? "{}") as object)
+  }
+  if (/\bSYSTEM\b/.test(prompt)) return text(response, body, system.slice(-200))
+  return text(response, body, after("SAY") ?? `you said: ${prompt.slice(0, 80)}`)
+}
+
+const refuse = (response: ServerResponse, status: number): void => {
+  response.writeHead(status, { "content-type": "application/json", "retry-after": "0" })
+  const error = { type: ERROR_TYPES[status] ?? "api_error", message: `scripted ${status}` }
+  response.end(JSON.stringify({ type: "error", error }))
+}
+
+const text = (response: ServerResponse, body: Body, words: string): void =>
+  stream(response, body, "end_turn", { type: "text", text: "" }, { type: "text_delta", text: words })
+
+const tool = (response: ServerResponse, body: Body, name: string, input: object): void =>
+  stream(
+    response,
+    body,
+    "tool_use",
+    { type: "tool_use", id: `toolu_${Math.random().toString(36).slice(2)}`, name, input: {} },
+    { type: "input_json_delta", partial_json: JSON.stringify(input) },
+  )
+
+const stream = (response: ServerResponse, body: Body, stop: string, block: object, delta: object): void => {
+  response.writeHead(200, { "content-type": "text/event-stream" })
+  const send = (type: string, data: object) =>
+    response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`)
+  const usage = {
+    input_tokens: 12,
+    output_tokens: 3,
+    cache_creation_input_tokens: 0,
+    cache_read_input_tokens: 0,
+  }
+  const message = { id: "msg_1", type: "message", role: "assistant", model: body.model, content: [], usage }
+  send("message_start", { message: { ...message, stop_reason: null, stop_sequence: null } })
+  send("content_block_start", { index: 0, content_block: block })
+  send("content_block_delta", { index: 0, delta })
+  send("content_block_stop", { index: 0 })
+  send("message_delta", { delta: { stop_reason: stop, stop_sequence: null }, usage: { output_tokens: 3 } })
+  send("message_stop", {})
+  response.end()
+}

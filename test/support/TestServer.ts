@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { HttpServer } from "@effect/platform"
+import { Context, Effect, Layer, Logger, Option, Redacted, type Scope } from "effect"
+import { app } from "../../src/app.ts"
+import type { AppConfig } from "../../src/infra/Config.ts"
+
+export const ADMIN_TOKEN = "an-admin-token-for-tests-only-0123456789"
+
+/** A directory that is gone with the scope. */
+export const temporaryDirectory = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "clawdforge-test-"))),
+  (dir) => Effect.sync(() => rmSync(dir, { recursive: true, force: true })),
+)
+
+export const scriptedClaude = join(import.meta.dirname, "scripted-claude.mjs")
+
+export const configFor = (dataDir: string, overrides: Partial<AppConfig> = {}): AppConfig => ({
+  host: "127.0.0.1",
+  port: 0,
+  adminToken: Option.some(Redacted.make(ADMIN_TOKEN)),
+  allowCidrs: [],
+  claudeBin: Option.none(),
+  acpxBin: Option.some(scriptedClaude),
+  defaultModel: "sonnet",
+  defaultTimeoutSecs: 30,
+  maxConcurrentRuns: 4,
+  dataDir,
+  runsDir: join(dataDir, "runs"),
+  dbPath: join(dataDir, "clawdforge.db"),
+  maxBodyBytes: 12 * 1024 * 1024,
+  ...overrides,
+})
+
+/** An answer as a client sees it. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  readonly json: any
+}
+
+export interface TestServer {
+  readonly url: string
+  readonly config: AppConfig
+  /** A request to the real server over a real socket. */
+  readonly request: (method: string, path: string, options?: RequestOptions) => Effect.Effect<Answer>
+  /** A new app's token. */
+  readonly mint: (name: string, ipCidrs?: ReadonlyArray<string>) => Effect.Effect<string>
+  readonly run: (token: string, payload: object, query?: string) => Effect.Effect<Answer>
+}
+
+export interface RequestOptions {
+  readonly token?: string
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** The real service on a real socket, with SQLite in a directory of its own; gone with the scope. */
+export const startServer = (
+  overrides: Partial<AppConfig> = {},
+  dataDir?: string,
+): Effect.Effect<TestServer, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const config = configFor(dataDir ?? (yield* temporaryDirectory), overrides)
+    const context = yield* Layer.build(Layer.provide(app(config), Logger.remove(Logger.defaultLogger)))
+    const { address } = Context.get(context, HttpServer.HttpServer)
+    return clientOf(HttpServer.formatAddress(address), config)
+  }).pipe(Effect.orDie)
+
+const clientOf = (url: string, config: AppConfig): TestServer => {
+  const request: TestServer["request"] = (method, path, options = {}) =>
+    Effect.promise(async (signal) => {
+      const { token, body, headers } = options
+      const response = await fetch(`${url}${path}`, {
+        method,
+        signal,
+        headers: {
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      })
+      const text = await response.text()
+      const isJson = /json/.test(response.headers.get("content-type") ?? "")
+      return {
+        status: response.status,
+        headers: response.headers,
+        text,
+        json: isJson ? JSON.parse(text) : undefined,
+      }
+    })
+  return {
+    url,
+    config,
+    request,
+    mint: (name, ipCidrs) =>
+      Effect.map(
+        request("POST", "/admin/tokens", { token: ADMIN_TOKEN, body: { name, ip_cidrs: ipCidrs ?? null } }),
+        (answer) => answer.json.token as string,
+      ),
+    run: (token, payload, query = "") => request("POST", `/run${query}`, { token, body: payload }),
+  }
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env node
+// A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
+//   SAY <text> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | DEAF | DEAF-CHILD | HOLD-PIPE | EXIT <code> | KILL | QUOTE | NO-TEXT
+import { spawn } from "node:child_process"
+import { createInterface } from "node:readline"
+
+if (process.argv.includes("--version")) {
+  console.log("0.0.1 (scripted)")
+  process.exit(0)
+}
+
+const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`)
+const result = (text) => ({
+  type: "result",
+  subtype: "success",
+  is_error: false,
+  result: text,
+  stop_reason: "end_turn",
+})
+const forever = () => setInterval(() => {}, 1000)
+
+const scripts = {
+  SAY: (rest) => say(result(rest)),
+  FLOOD: () => {
+    const block = "x".repeat(1024 * 1024)
+    const pump = () => {
+      while (process.stdout.write(block));
+      process.stdout.once("drain", pump)
+    }
+    pump()
+  },
+  "FLOOD-LINES": () => {
+    const block = `${JSON.stringify({ type: "noise", text: "x".repeat(1000) })}\n`.repeat(1000)
+    const pump = () => {
+      while (process.stdout.write(block));
+      process.stdout.once("drain", pump)
+    }
+    pump()
+  },
+  GARBAGE: () => process.stdout.write("\u0000}{ not json\nnor this\n", () => process.exit(0)),
+  SILENT: () => process.exit(0),
+  EMOJI: async () => {
+    const line = Buffer.from(`${JSON.stringify(result("😀 naïve 漢字 👩‍👩‍👧"))}\n`)
+    for (const byte of line) {
+      process.stdout.write(Buffer.of(byte))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  },
+  DEAF: () => {
+    process.on("SIGTERM", () => {})
+    forever()
+  },
+  "DEAF-CHILD": () => {
+    const deaf = 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000)'
+    spawn(process.execPath, ["-e", deaf], { stdio: "ignore" })
+    forever()
+  },
+  "HOLD-PIPE": () => {
+    spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"], { stdio: ["ignore", "inherit", "ignore"] })
+    setTimeout(() => process.exit(0), 100)
+  },
+  EXIT: (rest) => {
+    process.stderr.write("scripted failure\n")
+    process.exitCode = Number(rest)
+    process.stdin.destroy()
+  },
+  KILL: () => process.kill(process.pid, "SIGKILL"),
+  QUOTE: (rest) => {
+    process.stderr.write(`cannot process: ${rest} with key ${process.env.ANTHROPIC_API_KEY}\n`, () =>
+      process.exit(2),
+    )
+  },
+  "NO-TEXT": () => say({ type: "result", subtype: "success", is_error: false }),
+}
+
+createInterface({ input: process.stdin }).on("line", (line) => {
+  const message = JSON.parse(line)
+  if (message.type === "control_request") {
+    say({ type: "control_response", response: { subtype: "success", request_id: message.request_id } })
+    return
+  }
+  const [, word, rest] = /^(\S+) ?([\s\S]*)$/.exec(message.message.content)
+  scripts[word](rest)
+})
