@@ -12,6 +12,11 @@ export const Issue = Schema.Struct({
 })
 export type Issue = typeof Issue.Type
 
+/**
+ * What a schema says of a value that does not fit, in place of the framework's words, which would quote the value.
+ */
+export const expected = (message: string) => () => ({ message, override: true })
+
 // --- asking -------------------------------------------------------------------------------------------------
 
 /** The input breaks a rule that its schema cannot state. */

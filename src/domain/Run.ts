@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { expected } from "./Failure.ts"
 import type { RunId, TokenId } from "./Ids.ts"
 import type { Origin } from "./Token.ts"
 
@@ -16,7 +17,7 @@ export const Prompt = Schema.String.pipe(
   // The CLI answers a blank prompt itself, without asking the model.
   Schema.filter((text) => /\S/.test(text) && fitsUtf8(text, PROMPT_MAX_BYTES)),
   Schema.annotations({
-    message: () => "must be a text of 1 byte to 10 MiB, not blank",
+    message: expected("must be a text of 1 byte to 10 MiB, not blank"),
     jsonSchema: { minLength: 1 },
     description: "What the agent is asked, 1 byte to 10 MiB of UTF-8.",
     examples: ["Parse '2 cups of flour' into JSON with qty and unit."],
@@ -26,7 +27,7 @@ export const Prompt = Schema.String.pipe(
 export const SystemPrompt = Schema.String.pipe(
   Schema.filter((text) => fitsUtf8(text, SYSTEM_MAX_BYTES)),
   Schema.annotations({
-    message: () => "must be a text of at most 1 MiB",
+    message: expected("must be a text of at most 1 MiB"),
     jsonSchema: {},
     description: "A system prompt, at most 1 MiB of UTF-8.",
     examples: ["Answer with JSON only."],
@@ -36,20 +37,20 @@ export const SystemPrompt = Schema.String.pipe(
 export const Model = Schema.String.pipe(
   Schema.pattern(/^[A-Za-z0-9][\w.:/@[\]-]{0,127}$/),
   Schema.annotations({
-    message: () => "must be a model name: 1 to 128 characters, letters, digits and _ . : / @ [ ] -",
+    message: expected("must be a model name: 1 to 128 characters, letters, digits and _ . : / @ [ ] -"),
     description: "A model's name or alias; by default the service's DEFAULT_MODEL.",
     examples: ["sonnet"],
   }),
 )
 
 export const SystemMode = Schema.Literal("append", "replace").annotations({
-  message: () => "must be append or replace",
+  message: expected("must be append or replace"),
   description: "append (default) adds `system` to the CLI's own system prompt; replace takes its place.",
 })
 export type SystemMode = typeof SystemMode.Type
 
 export const Effort = Schema.Literal("low", "medium", "high", "xhigh", "max").annotations({
-  message: () => "must be low, medium, high, xhigh or max",
+  message: expected("must be low, medium, high, xhigh or max"),
   description: "How hard the model thinks; by default the model's own.",
 })
 export type Effort = typeof Effort.Type
@@ -57,7 +58,7 @@ export type Effort = typeof Effort.Type
 export const TimeoutSecs = Schema.Int.pipe(
   Schema.between(1, TIMEOUT_MAX_SECS),
   Schema.annotations({
-    message: () => "must be a whole number of seconds from 1 to 3600",
+    message: expected("must be a whole number of seconds from 1 to 3600"),
     description:
       "Seconds the run may take, queueing not counted; by default the service's DEFAULT_TIMEOUT_SECS.",
     examples: [120],
@@ -130,5 +131,4 @@ export interface RunEnded {
   readonly responseChars: number | null
   readonly usage: Usage | null
   readonly costUsd: number | null
-  readonly model: string | null
 }

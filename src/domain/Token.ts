@@ -1,11 +1,12 @@
 import { Data, Schema } from "effect"
+import { expected } from "./Failure.ts"
 import { TokenId } from "./Ids.ts"
 
 export const TokenName = Schema.String.pipe(
   Schema.pattern(/^[a-z0-9_-]{1,64}$/),
   Schema.brand("TokenName"),
   Schema.annotations({
-    message: () => "must be 1 to 64 characters of a-z, 0-9, _ and -",
+    message: expected("must be 1 to 64 characters of a-z, 0-9, _ and -"),
     description: "An app's name, unique among the tokens in force.",
     examples: ["recipes" as never],
   }),

@@ -9,7 +9,7 @@ import { problems } from "./Problem.ts"
  * object: the edge makes one of a decode error that nobody here can encode, and so the document says so too.
  */
 const base = Object.assign(HttpApi.make("clawdforge"), {
-  errorSchema: problems("InvalidRequest", "AddressNotAllowed", "Internal"),
+  errorSchema: problems("InvalidRequest", "AddressNotAllowed", "NotAcceptable", "Internal"),
 })
 
 /** The whole API, declared. Clients and the OpenAPI document derive from it; `handlers/` implement it. */

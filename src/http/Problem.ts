@@ -214,6 +214,19 @@ const makeSchema = (row: AnyRow) =>
       ...HttpApiSchema.annotations({ status: row.status }),
       identifier: `${pascalCase(row.code)}Problem`,
       description: TITLES[row.status] ?? "",
+      examples: [
+        {
+          ok: false,
+          error: "a sentence for people",
+          code: row.code,
+          type: "about:blank",
+          title: TITLES[row.status] ?? "",
+          status: row.status,
+          detail: "a sentence for people",
+          request_id: "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC",
+          retryable: row.retryable === true,
+        },
+      ],
     }),
   )
 

@@ -4,6 +4,7 @@ import { NodeStream } from "@effect/platform-node"
 import { Deferred, Duration, Effect, Layer, Schedule, type Scope, Stream } from "effect"
 import { ExecutableMissing, ProcessFailed } from "../domain/Failure.ts"
 import { type ProcessExit, Processes, type ProcessSpec, type RunningProcess } from "../services/Processes.ts"
+import { groupIsAlive, signalGroup } from "./ProcessTable.ts"
 
 /** What a group may take to leave after SIGTERM. */
 const GRACE = Duration.seconds(5)
@@ -11,6 +12,7 @@ const GRACE = Duration.seconds(5)
 const KILL_PATIENCE = Duration.seconds(2)
 /** For how long output may be silent, once the process has exited, before it is taken to have ended. */
 const DRAIN_MILLIS = 250
+const POLL_INTERVAL = Duration.millis(5)
 const STDERR_TAIL_CHARS = 8192
 
 /**
@@ -34,6 +36,7 @@ const start = (
     })
     // The reader may leave before we have written all: its exit says why, not the broken pipe.
     child.stdin.on("error", () => {})
+    child.stdout.on("error", () => {})
     child.once("exit", () => endWhenSilent(child.stdout))
 
     return {
@@ -61,7 +64,7 @@ const endWhenSilent = (stdout: Socket) => {
   let seen = -1
   const timer = setInterval(() => {
     if (stdout.destroyed) clearInterval(timer)
-    else if (stdout.bytesRead === seen && stdout.readableLength === 0) stdout.destroy()
+    else if (stdout.bytesRead === seen && stdout.readableLength === 0) stdout.destroy(new Error("silent"))
     else seen = stdout.bytesRead
   }, DRAIN_MILLIS)
   timer.unref()
@@ -88,13 +91,18 @@ const spawned = (spec: ProcessSpec, exited: Deferred.Deferred<ProcessExit>) =>
 
 /** SIGTERM, a grace, SIGKILL; returns when nothing of the group is left (or the kernel will not part with it). */
 const endGroup = (child: PipedChild, exited: Deferred.Deferred<ProcessExit>) => {
-  const gone = Effect.sync(() => !signalGroup(child.pid, 0)).pipe(
-    Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced(Duration.millis(5)) }),
-    Effect.zipRight(Deferred.await(exited)),
+  const gone = Deferred.await(exited).pipe(
+    Effect.zipRight(
+      Effect.repeat(
+        Effect.sync(() => groupIsAlive(child.pid)),
+        {
+          while: (isAlive) => isAlive,
+          schedule: Schedule.spaced(POLL_INTERVAL),
+        },
+      ),
+    ),
   )
-  return Effect.gen(function* () {
-    child.stdin.destroy()
-    child.stdout.destroy()
+  const end = Effect.gen(function* () {
     signalGroup(child.pid, "SIGTERM")
     const left = yield* Effect.timeoutOption(Effect.interruptible(gone), GRACE)
     if (left._tag === "Some") return
@@ -103,16 +111,14 @@ const endGroup = (child: PipedChild, exited: Deferred.Deferred<ProcessExit>) => 
     if (killed._tag === "None")
       yield* Effect.logWarning("a process group outlived SIGKILL", { pid: child.pid })
   })
+  return Effect.ensuring(
+    end,
+    Effect.sync(() => closePipes(child)),
+  )
 }
 
-/** Whether there was a group to signal. */
-const signalGroup = (pid: number, signal: NodeJS.Signals | 0): boolean => {
-  try {
-    return process.kill(-pid, signal)
-  } catch (error) {
-    // EPERM: it exists and is not ours to signal.
-    return (error as NodeJS.ErrnoException).code === "EPERM"
-  }
+const closePipes = ({ stdin, stdout, stderr }: PipedChild) => {
+  for (const pipe of [stdin, stdout, stderr]) pipe.destroy()
 }
 
 const programName = (command: string): string => command.split("/").at(-1) ?? command

@@ -76,9 +76,8 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
                 : failure,
             ),
           )
-          yield* process.endInput
           const succeeded = Option.exists(result, (message) => message.is_error !== true)
-          const exit = succeeded ? Option.none() : yield* Effect.timeoutOption(process.exit, EXIT_PATIENCE)
+          const exit = succeeded ? Option.none() : yield* exitOf(process)
           return yield* outcomeOf({
             result,
             exit,
@@ -139,6 +138,10 @@ const react = (
       return Effect.void
   }
 }
+
+/** How a process ends that has nothing more to say. */
+const exitOf = (process: RunningProcess) =>
+  Effect.zipRight(process.endInput, Effect.timeoutOption(process.exit, EXIT_PATIENCE))
 
 const capped = <R>(output: Stream.Stream<Uint8Array, never, R>) =>
   Stream.mapAccumEffect(output, 0, (seen, chunk) =>

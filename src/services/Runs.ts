@@ -186,18 +186,20 @@ const report = (answer: ClaudeAnswer, result: unknown, durationMs: number): RunR
   sessionId: answer.sessionId,
 })
 
-const nothing = {
-  stopReason: null,
-  durationMs: null,
-  responseChars: null,
-  usage: null,
-  costUsd: null,
-  model: null,
-}
+const nothing = { stopReason: null, durationMs: null, responseChars: null, usage: null, costUsd: null }
 
 const endOf = (exit: Exit.Exit<RunReport, RunFailure>): RunEnded =>
   Exit.match(exit, {
-    onSuccess: (done) => ({ ...done, status: "completed" as const, code: null }),
+    // Field by field: what the ledger is given must not hold the answer.
+    onSuccess: ({ stopReason, durationMs, responseChars, usage, costUsd }) => ({
+      status: "completed" as const,
+      code: null,
+      stopReason,
+      durationMs,
+      responseChars,
+      usage,
+      costUsd,
+    }),
     onFailure: (cause) =>
       Option.match(Cause.failureOption(cause), {
         onSome: failureEnd,

@@ -136,8 +136,7 @@ const answer = async (body: Body, response: ServerResponse): Promise<void> => {
   if (/\bHANG\b/.test(prompt)) return
   const delay = Number(after("SLOW")?.split(" ")[0] ?? 0)
   if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))
-  const results = blocksOf(body.messages.at(-1)?.content).filter(({ type }) => type === "tool_result")
-  const result = results[0]
+  const result = blocksOf(body.messages.at(-1)?.content).find(({ type }) => type === "tool_result")
   if (result !== undefined) {
     return text(response, body, `tool ${result.is_error ? "failed" : "said"}: ${textOf(result.content)}`)
   }

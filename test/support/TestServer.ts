@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { HttpServer } from "@effect/platform"
-import { Context, Effect, Layer, Logger, Option, Redacted, type Scope } from "effect"
+import { Context, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
 import { app } from "../../src/app.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
 
@@ -104,3 +104,10 @@ const clientOf = (url: string, config: AppConfig): TestServer => {
     run: (token, payload, query = "") => request("POST", `/run${query}`, { token, body: payload }),
   }
 }
+
+/** Waits until `check` no longer throws; after ten seconds, with what it throws then. */
+export const eventually = (check: () => void): Effect.Effect<void> =>
+  Effect.try({ try: check, catch: (error) => error }).pipe(
+    Effect.retry(Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(200))),
+    Effect.orDie,
+  )

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
-//   SAY <text> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | DEAF | DEAF-CHILD | HOLD-PIPE | EXIT <code> | KILL | QUOTE | NO-TEXT
+//   SAY <text> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | EXIT <code> | KILL | QUOTE | NO-TEXT
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 
@@ -46,6 +46,7 @@ const scripts = {
       await new Promise((resolve) => setImmediate(resolve))
     }
   },
+  HOLD: forever,
   DEAF: () => {
     process.on("SIGTERM", () => {})
     forever()

@@ -1,5 +1,6 @@
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { expected } from "../../domain/Failure.ts"
 import { TokenName } from "../../domain/Token.ts"
 import { parseCidr } from "../../services/Allowlist.ts"
 import { problems } from "../Problem.ts"
@@ -14,13 +15,14 @@ const Cidr = Schema.String.pipe(
 const Cidrs = Schema.Array(Cidr).pipe(
   Schema.maxItems(256),
   Schema.annotations({
-    message: () => "must be a list of at most 256 CIDRs such as 192.168.0.0/16 or fd00::/8",
+    message: expected("must be a list of at most 256 CIDRs such as 192.168.0.0/16 or fd00::/8"),
     description: "Where the token may be used from; empty or absent: no limit of its own.",
   }),
 )
 
 export const MintPayload = body({ name: TokenName, ip_cidrs: optional(Cidrs) }).annotations({
   identifier: "MintTokenRequest",
+  examples: [{ name: TokenName.make("recipes"), ip_cidrs: ["192.168.0.0/16"] }],
 })
 
 const Minted = Schema.Struct({
@@ -29,7 +31,18 @@ const Minted = Schema.Struct({
   token: Schema.String.annotations({ description: "The secret. It is shown here and never again." }),
   ip_cidrs: Schema.Array(Schema.String),
   created_at: UnixSeconds,
-}).annotations({ identifier: "MintedToken" })
+}).annotations({
+  identifier: "MintedToken",
+  examples: [
+    {
+      ok: true,
+      name: TokenName.make("recipes"),
+      token: "cf_2Vt0Vx1yW3yVJ8m0x1y2z3a4b5c6d7e8f9g0h1i2j3k",
+      ip_cidrs: ["192.168.0.0/16"],
+      created_at: 1_790_000_000,
+    },
+  ],
+})
 
 const Listed = Schema.Struct({
   ok: Schema.Literal(true),
@@ -42,20 +55,39 @@ const Listed = Schema.Struct({
       revoked_at: Schema.NullOr(UnixSeconds),
     }),
   ),
-}).annotations({ identifier: "TokenList" })
+}).annotations({
+  identifier: "TokenList",
+  examples: [
+    {
+      ok: true,
+      tokens: [
+        {
+          name: TokenName.make("recipes"),
+          ip_cidrs: [],
+          created_at: 1_790_000_000,
+          last_used_at: null,
+          revoked_at: null,
+        },
+      ],
+    },
+  ],
+})
 
 const Revoked = Schema.Struct({
   ok: Schema.Literal(true),
   name: Schema.String,
   already_revoked: Schema.Boolean,
-}).annotations({ identifier: "RevokedToken" })
+}).annotations({
+  identifier: "RevokedToken",
+  examples: [{ ok: true, name: "recipes", already_revoked: false }],
+})
 
 export class AdminGroup extends HttpApiGroup.make("admin")
   .add(
     HttpApiEndpoint.post("mintToken", "/admin/tokens")
       .setPayload(MintPayload)
       .addSuccess(Minted)
-      .addError(problems("TokenNameTaken", "StorageFailed"))
+      .addError(problems("TokenNameTaken", "StorageFailed", "BodyTooLarge", "UnsupportedMediaType"))
       .annotate(OpenApi.Summary, "Mint a token for an app"),
   )
   .add(

@@ -1,5 +1,6 @@
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { expected } from "../../domain/Failure.ts"
 import {
   Effort,
   fitsUtf8,
@@ -28,14 +29,14 @@ const isSmall = (value: unknown): boolean => {
 const OutputSchema = Schema.Record({ key: Schema.String, value: Schema.Unknown }).pipe(
   Schema.filter(isSmall),
   Schema.annotations({
-    message: () => "must be a JSON Schema object of at most 64 KiB",
+    message: expected("must be a JSON Schema object of at most 64 KiB"),
     description: "A JSON Schema that the answer must fit; `result` is then that value.",
     examples: [{ type: "object", properties: { qty: { type: "number" } }, required: ["qty"] }],
   }),
 )
 
 const FileTokens = Schema.Array(Schema.String).annotations({
-  message: () => "must be a list of file tokens",
+  message: expected("must be a list of file tokens"),
   description: "Tokens of uploaded files that the model may read.",
 })
 
@@ -48,12 +49,15 @@ export const RunPayload = body({
   files: optional(FileTokens),
   timeout_secs: optional(TimeoutSecs),
   output_schema: optional(OutputSchema),
-}).annotations({ identifier: "RunRequest" })
+}).annotations({
+  identifier: "RunRequest",
+  examples: [{ prompt: "Parse '2 cups of flour' into JSON with qty and unit.", timeout_secs: 60 }],
+})
 
 const Include = Schema.Struct({
   include: Schema.optional(
     Schema.Literal("usage").annotations({
-      message: () => "must be usage",
+      message: expected("must be usage"),
       description: "`usage` adds tokens, cost, model and session id to the answer.",
     }),
   ),
@@ -75,7 +79,11 @@ export const RunAnswer = Schema.Struct({
   cost_usd: Schema.optional(Schema.Number),
   model: Schema.optional(Schema.NullOr(Schema.String)),
   session_id: Schema.optional(Schema.NullOr(Schema.String)),
-}).annotations({ identifier: "RunAnswer", description: "The answer. `X-Run-Id` carries the run's id." })
+}).annotations({
+  identifier: "RunAnswer",
+  description: "The answer. `X-Run-Id` carries the run's id.",
+  examples: [{ ok: true, result: { qty: 2, unit: "cup" }, duration_ms: 4321, stop_reason: "end_turn" }],
+})
 
 export class RunGroup extends HttpApiGroup.make("run")
   .add(
@@ -97,6 +105,8 @@ export class RunGroup extends HttpApiGroup.make("run")
           "RunTimedOut",
           "StorageFailed",
           "InvalidRequest",
+          "BodyTooLarge",
+          "UnsupportedMediaType",
         ),
       )
       .annotate(OpenApi.Summary, "Ask once")

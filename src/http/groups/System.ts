@@ -7,7 +7,18 @@ const Health = Schema.Struct({
   claude_version: Schema.NullOr(Schema.String),
   acpx_present: Schema.Boolean,
   acpx_version: Schema.NullOr(Schema.String),
-}).annotations({ identifier: "Health" })
+}).annotations({
+  identifier: "Health",
+  examples: [
+    {
+      ok: true,
+      claude_present: true,
+      claude_version: "2.1.316 (Claude Code)",
+      acpx_present: true,
+      acpx_version: "0.19.1",
+    },
+  ],
+})
 
 export class SystemGroup extends HttpApiGroup.make("system")
   .add(

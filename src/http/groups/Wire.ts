@@ -1,4 +1,5 @@
 import { Option, Schema, SchemaAST } from "effect"
+import { expected } from "../../domain/Failure.ts"
 
 /** How the wire writes things, whatever the route. */
 
@@ -18,10 +19,10 @@ export const toSecondsOrNull = (millis: number | null): number | null =>
  */
 export const optional = <A, I>(schema: Schema.Schema<A, I>) => {
   const message = SchemaAST.getMessageAnnotation(schema.ast).pipe(
-    Option.getOrElse(() => () => "is not what is expected here"),
+    Option.getOrElse(() => expected("is not what is expected here")),
   )
   const nullable = Schema.NullOr(schema).annotations({
-    message: (issue) => ({ message: message(issue) as string, override: true }),
+    message,
   })
   return Schema.optionalWith(nullable, { exact: true })
 }

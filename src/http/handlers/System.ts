@@ -1,12 +1,12 @@
-import { HttpApiBuilder, OpenApi } from "@effect/platform"
+import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Option } from "effect"
 import { Clis } from "../../services/Clis.ts"
 import { Api } from "../Api.ts"
+import { openApiDocument } from "../OpenApiDocument.ts"
 
 export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
   Effect.gen(function* () {
     const clis = yield* Clis
-    const document = OpenApi.fromApi(Api)
     return handlers
       .handle("health", () =>
         Effect.map(clis.versions, ({ claude, acpx }) => ({
@@ -17,6 +17,6 @@ export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
           acpx_version: Option.getOrNull(acpx),
         })),
       )
-      .handle("openapi", () => Effect.succeed(document))
+      .handle("openapi", () => Effect.succeed(openApiDocument))
   }),
 )

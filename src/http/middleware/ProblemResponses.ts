@@ -46,8 +46,11 @@ const FIELD_MAX_CHARS = 64
 
 const toIssue = (issue: HttpApiDecodeError["issues"][number]) => ({
   path: issue.path.map((part) => (typeof part === "number" ? part : String(part).slice(0, FIELD_MAX_CHARS))),
-  message: MESSAGES[issue._tag] ?? issue.message,
+  message: MESSAGES[issue._tag] ?? (quotes(issue.message) ? "is not what is expected here" : issue.message),
 })
+
+/** The framework's own words for a value of the wrong type end with that value. */
+const quotes = (message: string) => message.startsWith("Expected ")
 
 const MESSAGES: Readonly<Partial<Record<string, string>>> = {
   Missing: "is missing",

@@ -91,7 +91,8 @@ export const modelRefusal = (said: {
   return new ProviderRefused({ ...(said.error_code === "not_found" ? { status: 404 } : {}), reason })
 }
 
-const LOGIN_NEEDED = /not logged in|please run \/login/i
+/** What the CLI says without a login: of a prompt, and of a model that it would have to ask for. */
+const LOGIN_NEEDED = /not logged in|please run \/login|could not resolve authentication method/i
 
 const withoutResult = (last: LastWords): AgentFailure => {
   const exit = Option.getOrElse(last.exit, (): ProcessExit => ({ code: null, signal: null }))

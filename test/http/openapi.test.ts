@@ -1,0 +1,96 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Ajv2020 } from "ajv/dist/2020.js"
+import { Effect, Option } from "effect"
+import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
+import { scriptedClaude, startServer } from "../support/TestServer.ts"
+
+const spec = openApiDocument as any
+const operations = Object.entries<any>(spec.paths).flatMap(([path, methods]) =>
+  Object.entries<any>(methods).map(([method, operation]) => ({
+    name: `${method.toUpperCase()} ${path}`,
+    operation,
+  })),
+)
+const codesOf = (response: any): ReadonlyArray<string> => {
+  const schema = response.content["application/problem+json"].schema
+  return (schema.anyOf ?? [schema])
+    .map(({ $ref }: any) => spec.components.schemas[$ref.split("/").at(-1)].properties.code.enum[0])
+    .toSorted()
+}
+
+describe("GET /openapi.json", () => {
+  it.live("is the document of this API, for anybody who may ask", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+        const { status, json } = yield* server.request("GET", "/openapi.json")
+        expect(status).toBe(200)
+        expect(json).toEqual(JSON.parse(JSON.stringify(spec)))
+        expect(json.openapi).toBe("3.1.0")
+      }),
+    ),
+  )
+
+  it("has every route", () => {
+    expect(operations.map(({ name }) => name).toSorted()).toEqual([
+      "DELETE /admin/tokens/{name}",
+      "GET /admin/tokens",
+      "GET /healthz",
+      "GET /openapi.json",
+      "POST /admin/tokens",
+      "POST /run",
+    ])
+  })
+
+  it("says who may use a route", () => {
+    const security = Object.fromEntries(operations.map(({ name, operation }) => [name, operation.security]))
+    expect(security["POST /run"]).toEqual([{ app: [] }])
+    expect(security["POST /admin/tokens"]).toEqual([{ admin: [] }])
+    expect(security["GET /healthz"]).toEqual([])
+    expect(spec.components.securitySchemes).toMatchObject({
+      app: { type: "http", scheme: "bearer" },
+      admin: { type: "http", scheme: "bearer" },
+    })
+  })
+
+  it("says what goes wrong, by status and code, always as a problem", () => {
+    const run = operations.find(({ name }) => name === "POST /run")?.operation.responses
+    expect(
+      Object.fromEntries(
+        Object.keys(run)
+          .filter((status) => status !== "200")
+          .map((status) => [status, codesOf(run[status])]),
+      ),
+    ).toEqual({
+      "400": ["invalid_request"],
+      "401": ["unauthorized"],
+      "403": ["ip_not_allowed"],
+      "404": ["not_found"],
+      "406": ["not_acceptable"],
+      "413": ["payload_too_large"],
+      "415": ["unsupported_media_type"],
+      "500": ["internal"],
+      "502": ["agent_unavailable", "run_failed"],
+      "503": ["not_logged_in", "shutting_down"],
+      "504": ["timeout"],
+    })
+    for (const { operation } of operations)
+      expect(JSON.stringify(operation.responses)).not.toContain("HttpApiDecodeError")
+  })
+
+  it("explains each route", () => {
+    for (const { name, operation } of operations) {
+      expect([name, operation.summary]).toEqual([name, expect.stringMatching(/./)])
+    }
+  })
+
+  it("shows an example of every body, one that fits its schema", () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    ajv.addSchema({ $id: "spec", components: spec.components })
+    for (const [name, schema] of Object.entries<any>(spec.components.schemas)) {
+      if (schema.type !== "object") continue
+      const validate = ajv.compile({ $ref: `spec#/components/schemas/${name}` })
+      expect([name, schema.examples?.every((example: unknown) => validate(example))]).toEqual([name, true])
+    }
+  })
+})

@@ -1,0 +1,353 @@
+import { connect } from "node:net"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import {
+  ADMIN_TOKEN,
+  type Answer,
+  scriptedClaude,
+  startServer,
+  type TestServer,
+} from "../support/TestServer.ts"
+
+const withApp = <A>(test: (server: TestServer, token: string) => Effect.Effect<A>) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const server = yield* startServer({ claudeBin: Option.some(scriptedClaude), maxBodyBytes: 100_000 })
+      return yield* test(server, yield* server.mint("recipes"))
+    }),
+  )
+
+/** Every problem is the contract's object, whole and consistent. */
+const expectProblem = (answer: Answer, status: number, code: string) => {
+  expect([answer.status, answer.json?.code]).toEqual([status, code])
+  expect(answer.headers.get("content-type")).toBe("application/problem+json")
+  const { json } = answer
+  expect(json).toMatchObject({
+    ok: false,
+    type: "about:blank",
+    title: expect.stringMatching(/./),
+    status,
+    detail: json.error,
+    request_id: answer.headers.get("x-request-id"),
+    retryable: expect.any(Boolean),
+  })
+  expect(Object.keys(json).slice(0, 9)).toEqual([
+    "ok",
+    "error",
+    "code",
+    "type",
+    "title",
+    "status",
+    "detail",
+    "request_id",
+    "retryable",
+  ])
+  expect(json.error).toMatch(/\S/)
+  return json
+}
+
+describe("POST /run", () => {
+  it.live("says all that is wrong with a body at once, where and what is expected", () =>
+    withApp((server, token) =>
+      Effect.map(
+        server.run(token, { promt: "x", timeout_secs: 0, effort: "huge", model: "-rf" }),
+        (answer) => {
+          const { issues, error } = expectProblem(answer, 400, "invalid_request")
+          expect(issues).toEqual(
+            expect.arrayContaining([
+              { path: ["promt"], message: "is not a known field" },
+              { path: ["prompt"], message: "is missing" },
+              { path: ["timeout_secs"], message: "must be a whole number of seconds from 1 to 3600" },
+              { path: ["effort"], message: "must be low, medium, high, xhigh or max" },
+              { path: ["model"], message: expect.stringContaining("must be a model name") },
+            ]),
+          )
+          expect(issues).toHaveLength(5)
+          expect(error).toContain("prompt is missing")
+        },
+      ),
+    ),
+  )
+
+  it.live("takes null in an optional field as absent", () =>
+    withApp((server, token) =>
+      Effect.map(
+        server.run(token, {
+          prompt: "SAY hello",
+          model: null,
+          system: null,
+          system_mode: null,
+          effort: null,
+          files: null,
+          timeout_secs: null,
+          output_schema: null,
+        }),
+        ({ json }) => expect(json.result).toBe("hello"),
+      ),
+    ),
+  )
+
+  it.live.each([
+    ["not JSON", "{not json"],
+    ["empty", ""],
+    ["cut short", '{"prompt":"x"'],
+  ])("refuses a body that is %s", ([, body]) =>
+    withApp((server, token) =>
+      Effect.map(
+        server.request("POST", "/run", { token, body, headers: { "content-type": "application/json" } }),
+        (answer) => {
+          expectProblem(answer, 400, "invalid_request")
+        },
+      ),
+    ),
+  )
+
+  it.live.each<[unknown, ReadonlyArray<string>]>([
+    [[], []],
+    ["text", []],
+    [null, []],
+    [{ prompt: "" }, ["prompt"]],
+    [{ prompt: " \n" }, ["prompt"]],
+    [{ prompt: null }, ["prompt"]],
+    [{ prompt: 5 }, ["prompt"]],
+    [{ prompt: "x", system: 5 }, ["system"]],
+    [{ prompt: "x", system_mode: "prepend" }, ["system_mode"]],
+    [{ prompt: "x", timeout_secs: 3601 }, ["timeout_secs"]],
+    [{ prompt: "x", timeout_secs: 1.5 }, ["timeout_secs"]],
+    [{ prompt: "x", timeout_secs: "5" }, ["timeout_secs"]],
+    [{ prompt: "x", files: "ff_1" }, ["files"]],
+    [{ prompt: "x", output_schema: [] }, ["output_schema"]],
+    [{ prompt: "x", output_schema: true }, ["output_schema"]],
+    [{ prompt: "x", output_schema: { type: "nonsense" } }, ["output_schema"]],
+    [{ prompt: "x", output_schema: { $ref: "#/nowhere" } }, ["output_schema"]],
+    [{ prompt: "x", output_schema: { description: "x".repeat(65_536) } }, ["output_schema"]],
+  ])("refuses %j", ([body, path]) =>
+    withApp((server, token) =>
+      Effect.map(server.request("POST", "/run", { token, body: JSON.stringify(body) }), (answer) => {
+        expect(expectProblem(answer, 400, "invalid_request").issues[0].path.slice(0, 1)).toEqual(path)
+      }),
+    ),
+  )
+
+  it.live("never quotes what was sent", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const canary = "canary-7a6b"
+        const values = [canary, [canary], { [`x${"y".repeat(100)}`]: canary }, 5, true]
+        for (const field of [
+          "prompt",
+          "model",
+          "system",
+          "system_mode",
+          "effort",
+          "files",
+          "timeout_secs",
+          "output_schema",
+        ]) {
+          for (const value of values) {
+            const answer = yield* server.run(token, {
+              ...(field === "prompt" ? {} : { prompt: 1 }),
+              [field]: value,
+            })
+            if (answer.status === 400) expect(answer.text).not.toContain(canary)
+          }
+        }
+        expect(
+          (yield* server.request("POST", "/run", { token, body: JSON.stringify(canary) })).text,
+        ).not.toContain(canary)
+      }),
+    ),
+  )
+
+  it.live("refuses an output_schema that would take for ever, and goes on serving meanwhile", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const deep = `${'{"not":'.repeat(9000)}{}${"}".repeat(9000)}`
+        const nested = yield* server.request("POST", "/run", {
+          token,
+          body: `{"prompt":"SAY 1","output_schema":${deep}}`,
+        })
+        expectProblem(nested, 400, "invalid_request")
+        const evil = { type: "string", pattern: "^(a+)+$" }
+        const slow = yield* Effect.fork(
+          server.run(token, { prompt: `SAY "${"a".repeat(40)}!"`, output_schema: evil }),
+        )
+        expect((yield* server.request("GET", "/healthz")).status).toBe(200)
+        expect((yield* slow).status).toBe(502)
+      }),
+    ),
+  )
+
+  it.live("does not know any file yet", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        expectProblem(yield* server.run(token, { prompt: "x", files: ["ff_unknown"] }), 404, "not_found")
+        expect((yield* server.run(token, { prompt: "SAY 1", files: [] })).status).toBe(200)
+      }),
+    ),
+  )
+
+  it.live("refuses another media type, and an include that it does not have", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const form = {
+          token,
+          body: "prompt=x",
+          headers: { "content-type": "application/x-www-form-urlencoded" },
+        }
+        expectProblem(yield* server.request("POST", "/run", form), 415, "unsupported_media_type")
+        for (const type of ["text/plain", "application/xml", "multipart/form-data; boundary=x"]) {
+          const answer = yield* server.request("POST", "/run", { ...form, headers: { "content-type": type } })
+          expectProblem(answer, 415, "unsupported_media_type")
+        }
+        expectProblem(
+          yield* server.run(token, { prompt: "x" }, "?include=everything"),
+          400,
+          "invalid_request",
+        )
+      }),
+    ),
+  )
+
+  it.live("refuses a client that takes no JSON", () =>
+    withApp((server, token) =>
+      Effect.map(
+        server.request("POST", "/run", { token, body: { prompt: "x" }, headers: { accept: "image/png" } }),
+        (answer) => expectProblem(answer, 406, "not_acceptable"),
+      ),
+    ),
+  )
+})
+
+describe("a body over the limit", () => {
+  it.live("is 413, with a length", () =>
+    withApp((server, token) =>
+      Effect.map(server.run(token, { prompt: "x".repeat(200_000) }), (answer) => {
+        expectProblem(answer, 413, "payload_too_large")
+      }),
+    ),
+  )
+
+  it.live("is 413, chunked without a length, and the connection goes on", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const { port } = new URL(server.url)
+        const answers = yield* Effect.async<string>((resume) => {
+          const socket = connect(Number(port), "127.0.0.1")
+          let received = ""
+          socket.on("data", (data) => {
+            received += String(data)
+            if (received.includes("claude_present")) {
+              socket.destroy()
+              resume(Effect.succeed(received))
+            }
+          })
+          socket.write(
+            `POST /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n`,
+          )
+          for (let n = 0; n < 30; n++) socket.write(`2710\r\n${"x".repeat(10_000)}\r\n`)
+          socket.write("0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        })
+        expect(answers).toMatch(/^HTTP\/1\.1 413 /)
+        expect(answers).toContain('"code":"payload_too_large"')
+      }),
+    ),
+  )
+})
+
+describe("a route", () => {
+  it.live("that does not exist is 404", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        for (const path of [
+          "/",
+          "/nowhere",
+          "/runs/x/y/z",
+          "/admin",
+          "/admin/tokens/a/b",
+          "/%",
+          "/%zz",
+          "/..%2f..",
+        ]) {
+          expectProblem(yield* server.request("GET", path, { token }), 404, "not_found")
+        }
+      }),
+    ),
+  )
+
+  it.live("says which methods it takes", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const run = yield* server.request("GET", "/run", { token })
+        expectProblem(run, 405, "method_not_allowed")
+        expect(run.headers.get("allow")).toBe("POST")
+        const tokens = yield* server.request("PUT", "/admin/tokens", { token })
+        expect(tokens.headers.get("allow")?.split(", ").toSorted()).toEqual(["GET", "HEAD", "POST"])
+      }),
+    ),
+  )
+
+  it.live("of no particular name is no token's name", () =>
+    withApp((server) =>
+      Effect.gen(function* () {
+        for (const name of ["%00", "%zz", "..", "A", "a".repeat(1000), "%F0%9F%98%80"]) {
+          const answer = yield* server.request("DELETE", `/admin/tokens/${name}`, { token: ADMIN_TOKEN })
+          expect([404, 405]).toContain(answer.status)
+        }
+      }),
+    ),
+  )
+})
+
+describe("every answer", () => {
+  it.live("carries the caller's X-Request-Id if that can be one, else a fresh one", () =>
+    withApp((server) =>
+      Effect.gen(function* () {
+        const withId = (id: string) => server.request("GET", "/nowhere", { headers: { "x-request-id": id } })
+        const own = yield* withId("my.request_id-1")
+        expect([own.headers.get("x-request-id"), own.json.request_id]).toEqual([
+          "my.request_id-1",
+          "my.request_id-1",
+        ])
+        for (const id of ["a b", "x".repeat(129), "<script>"]) {
+          const fresh = yield* withId(id)
+          expect(fresh.headers.get("x-request-id")).toMatch(/^[0-9A-Z]{26}$/)
+        }
+        expect((yield* server.request("GET", "/healthz")).headers.get("x-request-id")).toMatch(
+          /^[0-9A-Z]{26}$/,
+        )
+      }),
+    ),
+  )
+})
+
+describe("GET /healthz", () => {
+  it.live("tells which CLIs are there, to anybody who may ask", () =>
+    withApp((server) =>
+      Effect.map(server.request("GET", "/healthz"), ({ status, json }) => {
+        expect([status, json]).toEqual([
+          200,
+          {
+            ok: true,
+            claude_present: true,
+            claude_version: "0.0.1 (scripted)",
+            acpx_present: true,
+            acpx_version: "0.0.1 (scripted)",
+          },
+        ])
+      }),
+    ),
+  )
+
+  it.live("is 200 and not ok when a CLI is missing", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* startServer({ claudeBin: Option.some("/no/such/claude") })
+        const { status, json } = yield* server.request("GET", "/healthz", {
+          headers: { accept: "text/html" },
+        })
+        expect([status, json.ok, json.claude_present, json.claude_version]).toEqual([200, false, false, null])
+      }),
+    ),
+  )
+})

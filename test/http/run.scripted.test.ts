@@ -1,0 +1,65 @@
+import { readdirSync } from "node:fs"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { claudeProcesses } from "../support/ProcessTable.ts"
+import { type Answer, scriptedClaude, startServer } from "../support/TestServer.ts"
+
+/** `POST /run` on an executable that misbehaves as it is told. */
+const ask = (payload: object): Effect.Effect<Answer> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+      const answer = yield* server.run(yield* server.mint("recipes"), payload)
+      expect(claudeProcesses(server.config.runsDir)).toEqual([])
+      expect(readdirSync(server.config.runsDir)).toEqual([])
+      return answer
+    }),
+  )
+
+describe("an executable that", () => {
+  it.live("prints half an emoji per write is understood", () =>
+    Effect.map(ask({ prompt: "EMOJI" }), ({ json }) => expect(json.result).toBe("😀 naïve 漢字 👩‍👩‍👧")),
+  )
+
+  it.live.each([
+    ["floods stdout", "FLOOD", "printed more than 67108864 bytes"],
+    ["floods stdout with its own protocol", "FLOOD-LINES", "printed more than 67108864 bytes"],
+    ["prints garbage", "GARBAGE", "what it printed is not its protocol"],
+    ["exits 0 in silence", "SILENT", "it exited without printing an answer"],
+    ["answers without a text", "NO-TEXT", "its result has no text"],
+    ["exits with a code", "EXIT 3", "it exited with code 3"],
+    ["is killed", "KILL", "was ended by SIGKILL"],
+    ["leaves a child that holds its stdout", "HOLD-PIPE", "it exited without printing an answer"],
+  ])("%s is 502 run_failed, in time", ([, prompt, sentence]) =>
+    Effect.map(ask({ prompt, timeout_secs: 30 }), ({ status, json }) => {
+      expect([status, json.code]).toEqual([502, "run_failed"])
+      expect(json.error).toContain(sentence)
+      expect(json.duration_ms).toBeLessThan(10_000)
+    }),
+  )
+
+  it.live("fails tells why: its exit code, and what it said on stderr", () =>
+    Effect.map(ask({ prompt: "EXIT 3" }), ({ json }) =>
+      expect(json).toMatchObject({ exit_code: 3, stderr: "scripted failure" }),
+    ),
+  )
+
+  it.live("quotes the prompt and a secret in its error text is not quoted by us", () =>
+    Effect.gen(function* () {
+      process.env["ANTHROPIC_API_KEY"] = "sk-test-key-0123456789"
+      const { json, text } = yield* ask({ prompt: "QUOTE the patient is Jane Roe, born 1980" })
+      expect(json.stderr).toBe("cannot process:[text] with key [secret]")
+      expect(text).not.toMatch(/Jane|Roe|sk-test-key/)
+    }),
+  )
+
+  it.live.each(["DEAF", "DEAF-CHILD"])(
+    "ignores SIGTERM (%s) is ended at timeout_secs and a grace of 5 s",
+    (prompt) =>
+      Effect.map(ask({ prompt, timeout_secs: 1 }), ({ status, json }) => {
+        expect([status, json.code]).toEqual([504, "timeout"])
+        expect(json.duration_ms).toBeGreaterThanOrEqual(6000)
+        expect(json.duration_ms).toBeLessThan(9000)
+      }),
+  )
+})

@@ -1,0 +1,217 @@
+import { statSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { SqlClient } from "@effect/sql"
+import { Effect, Layer, Logger, Option } from "effect"
+import type { RunId, TokenId } from "../../src/domain/Ids.ts"
+import type { AppToken, TokenName } from "../../src/domain/Token.ts"
+import * as Database from "../../src/infra/sqlite/Database.ts"
+import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
+import { Ledger } from "../../src/services/Ledger.ts"
+import { temporaryDirectory } from "../support/TestServer.ts"
+
+const origin = { requestId: "req-1", address: "192.168.1.9" }
+const token: AppToken = {
+  id: "01J00000000000000000000001" as TokenId,
+  name: "recipes" as TokenName,
+  ipCidrs: ["192.168.0.0/16"],
+  createdAt: 1000,
+  lastUsedAt: null,
+  revokedAt: null,
+}
+const run = {
+  id: "01J00000000000000000000002" as RunId,
+  tokenId: token.id,
+  model: "sonnet",
+  promptChars: 7,
+  origin,
+  at: 2000,
+}
+const done = {
+  status: "completed" as const,
+  code: null,
+  stopReason: "end_turn",
+  durationMs: 5,
+  responseChars: 9,
+  usage: { input_tokens: 1, output_tokens: 2, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 },
+  costUsd: 0.01,
+}
+
+/** The ledger in a file; each use is a server's life. */
+const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
+  use.pipe(
+    Effect.provide(SqliteLedger.layer.pipe(Layer.provideMerge(Database.layer(file)))),
+    Effect.provide(Logger.remove(Logger.defaultLogger)),
+  )
+
+const inFile = <A, E>(test: (file: string) => Effect.Effect<A, E>) =>
+  Effect.scoped(Effect.flatMap(temporaryDirectory, (dir) => test(join(dir, "ledger.db"))))
+
+const statusAndEvents = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const runs = yield* sql<{ status: string; code: string | null }>`SELECT status, code FROM runs`
+  const events = yield* sql<{ type: string }>`SELECT type FROM events ORDER BY seq`
+  return { runs, events: events.map(({ type }) => type) }
+})
+
+describe("the ledger in SQLite", () => {
+  it.effect("is a private file in WAL mode with full synchrony and foreign keys", () =>
+    inFile((file) =>
+      withLedger(
+        file,
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          expect(yield* sql`PRAGMA journal_mode`).toEqual([{ journal_mode: "wal" }])
+          expect(yield* sql`PRAGMA synchronous`).toEqual([{ synchronous: 2 }])
+          expect(yield* sql`PRAGMA foreign_keys`).toEqual([{ foreign_keys: 1 }])
+          expect(yield* sql`PRAGMA busy_timeout`).toEqual([{ timeout: 5000 }])
+          for (const name of [file, `${file}-wal`]) expect(statSync(name).mode & 0o777).toBe(0o600)
+        }),
+      ),
+    ),
+  )
+
+  it.effect("writes each change and its event together, in one sequence", () =>
+    inFile((file) =>
+      withLedger(
+        file,
+        Effect.gen(function* () {
+          const { tokens, runs } = yield* Ledger
+          yield* tokens.insert(token, "hash", origin)
+          yield* runs.open(run)
+          yield* runs.start(run.id, 2001)
+          yield* runs.end(run.id, done, 2006)
+          yield* tokens.revoke(token.name, 3000, origin)
+          expect((yield* statusAndEvents).events).toEqual([
+            "token.mint",
+            "run.queued",
+            "run.started",
+            "run.completed",
+            "token.revoke",
+          ])
+        }),
+      ),
+    ),
+  )
+
+  it.effect("shows who did what, when, from where, with which outcome, as an audit trail", () =>
+    inFile((file) =>
+      withLedger(
+        file,
+        Effect.gen(function* () {
+          const { tokens, runs } = yield* Ledger
+          const sql = yield* SqlClient.SqlClient
+          yield* tokens.insert(token, "hash", origin)
+          yield* runs.open(run)
+          yield* runs.end(run.id, done, 2006)
+          const rows = yield* sql`
+            SELECT at, type, token, request_id, address, status, prompt_chars, response_chars, duration_ms
+            FROM audit WHERE type IN ('token.mint', 'run.completed') ORDER BY seq`
+          const who = { token: "recipes", request_id: "req-1", address: "192.168.1.9" }
+          expect(rows).toEqual([
+            {
+              at: 1000,
+              type: "token.mint",
+              ...who,
+              status: null,
+              prompt_chars: null,
+              response_chars: null,
+              duration_ms: null,
+            },
+            {
+              at: 2006,
+              type: "run.completed",
+              ...who,
+              status: "completed",
+              prompt_chars: 7,
+              response_chars: 9,
+              duration_ms: 5,
+            },
+          ])
+        }),
+      ),
+    ),
+  )
+
+  it.effect("records one outcome of a run: the first", () =>
+    inFile((file) =>
+      withLedger(
+        file,
+        Effect.gen(function* () {
+          const { tokens, runs } = yield* Ledger
+          yield* tokens.insert(token, "hash", origin)
+          yield* runs.open(run)
+          yield* runs.end(run.id, { ...done, status: "cancelled" }, 2006)
+          yield* runs.end(run.id, done, 2007)
+          yield* runs.start(run.id, 2008)
+          const { runs: rows, events } = yield* statusAndEvents
+          expect(rows).toEqual([{ status: "cancelled", code: null }])
+          expect(events).toEqual(["token.mint", "run.queued", "run.cancelled"])
+        }),
+      ),
+    ),
+  )
+
+  it.effect("after a server's death, knows its tokens, and has no run that is still running", () =>
+    inFile((file) =>
+      Effect.gen(function* () {
+        yield* withLedger(
+          file,
+          Effect.gen(function* () {
+            const { tokens, runs } = yield* Ledger
+            yield* tokens.insert(token, "hash", origin)
+            yield* runs.open(run)
+            yield* runs.open({ ...run, id: "01J00000000000000000000003" as RunId })
+            yield* runs.start(run.id, 2001)
+          }),
+        )
+        yield* withLedger(
+          file,
+          Effect.gen(function* () {
+            const { tokens } = yield* Ledger
+            expect(Option.map(yield* tokens.findByHash("hash"), ({ ipCidrs }) => ipCidrs)).toEqual(
+              Option.some(["192.168.0.0/16"]),
+            )
+            const { runs, events } = yield* statusAndEvents
+            expect(runs.map(({ status }) => status)).toEqual(["lost", "lost"])
+            expect(events.slice(-2)).toEqual(["run.lost", "run.lost"])
+          }),
+        )
+      }),
+    ),
+  )
+
+  it.effect("has events that nobody can rewrite", () =>
+    inFile((file) =>
+      withLedger(
+        file,
+        Effect.gen(function* () {
+          const { tokens } = yield* Ledger
+          const sql = yield* SqlClient.SqlClient
+          yield* tokens.insert(token, "hash", origin)
+          const failure = yield* Effect.flip(sql`UPDATE events SET type = 'run.lost'`)
+          expect(String(failure.cause)).toContain("append-only")
+        }),
+      ),
+    ),
+  )
+
+  it.effect("gives a name to one of two that ask for it at once", () =>
+    inFile((file) =>
+      withLedger(
+        file,
+        Effect.gen(function* () {
+          const { tokens } = yield* Ledger
+          const mint = (n: number) =>
+            tokens.insert({ ...token, id: `01J0000000000000000000001${n}` as TokenId }, `hash ${n}`, origin)
+          const results = yield* Effect.all(
+            [0, 1, 2, 3].map((n) => Effect.either(mint(n))),
+            { concurrency: "unbounded" },
+          )
+          expect(results.filter(({ _tag }) => _tag === "Right")).toHaveLength(1)
+          expect(yield* tokens.list).toHaveLength(1)
+        }),
+      ),
+    ),
+  )
+})

@@ -1,0 +1,166 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
+import { claudeProcesses } from "./support/ProcessTable.ts"
+import { launch, type ServerProcess, startServerProcess } from "./support/ServerProcess.ts"
+import { scriptedClaude } from "./support/TestServer.ts"
+
+/** The service as a process: what an operator starts, stops and kills. */
+
+let dataDir: string
+const started: Array<ServerProcess> = []
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "clawdforge-test-"))
+})
+afterEach(async () => {
+  for (const server of started.splice(0)) await server.end("SIGKILL")
+  rmSync(dataDir, { recursive: true, force: true })
+})
+
+const start = async (env: Record<string, string> = {}) => {
+  const server = await startServerProcess({
+    DATA_DIR: dataDir,
+    CLAUDE_BIN: scriptedClaude,
+    ACPX_BIN: scriptedClaude,
+    ...env,
+  })
+  started.push(server)
+  return server
+}
+
+const post = async (url: string, path: string, token: string, body: object) => {
+  const response = await fetch(`${url}${path}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  })
+  return { status: response.status, json: (await response.json()) as any }
+}
+
+const adminToken = () => readFileSync(join(dataDir, "admin-token"), "utf8").trim()
+const mint = async (url: string) =>
+  (await post(url, "/admin/tokens", adminToken(), { name: "recipes" })).json.token
+const runs = () => {
+  const db = new Sqlite(join(dataDir, "clawdforge.db"), { readonly: true })
+  const rows = db.prepare("SELECT status, code FROM runs ORDER BY id").all()
+  db.close()
+  return rows
+}
+const until = async (holds: () => boolean) => {
+  for (let n = 0; n < 200 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(holds()).toBe(true)
+}
+
+describe("the service", () => {
+  it("starts without any setting: says where the admin token is, never what it is", async () => {
+    const server = await start()
+    expect(server.output()).toContain(`"admin_token_file":"${join(dataDir, "admin-token")}"`)
+    expect(adminToken()).toMatch(/^cf_[\w-]{43}$/)
+    expect(server.output()).not.toContain(adminToken())
+    expect(statSync(join(dataDir, "admin-token")).mode & 0o777).toBe(0o600)
+    expect(statSync(join(dataDir, "clawdforge.db")).mode & 0o777).toBe(0o600)
+  })
+
+  it("writes one line of JSON a request, with no prompt, answer or token in it", async () => {
+    const server = await start()
+    const token = await mint(server.url)
+    const before = server.output().trim().split("\n").length
+    await post(server.url, `/run?token=${token}`, token, { prompt: "x" })
+    await post(server.url, "/run", token, { prompt: "SAY canary-2b3c" })
+    await fetch(`${server.url}/nowhere/${token}`)
+    const lines = server.output().trim().split("\n").slice(before)
+    expect(lines).toHaveLength(3)
+    expect(JSON.parse(lines[1] ?? "")).toMatchObject({
+      level: "INFO",
+      message: "request",
+      method: "POST",
+      path: "/run",
+      status: 200,
+      token: "recipes",
+      run_id: expect.any(String),
+      request_id: expect.any(String),
+      duration_ms: expect.any(Number),
+      address: "127.0.0.1",
+    })
+    expect(server.output()).not.toContain("canary-2b3c")
+    expect(server.output()).not.toContain(token)
+  })
+
+  it("killed in the middle of runs and started again: tokens work, and no run says it is running", async () => {
+    const first = await start({ CLAWDFORGE_MAX_CONCURRENT_RUNS: "1" })
+    const token = await mint(first.url)
+    await post(first.url, "/run", token, { prompt: "SAY done" })
+    const hanging = [1, 2].map(() => post(first.url, "/run", token, { prompt: "DEAF" }).catch(() => "cut"))
+    await until(() => runs().length === 3)
+    await first.end("SIGKILL")
+    expect(await Promise.all(hanging)).toEqual(["cut", "cut"])
+
+    const second = await start()
+    expect(runs()).toEqual([
+      { status: "completed", code: null },
+      { status: "lost", code: "run_failed" },
+      { status: "lost", code: "run_failed" },
+    ])
+    expect((await post(second.url, "/run", token, { prompt: "SAY again" })).json.result).toBe("again")
+    for (const pid of claudeProcesses(join(dataDir, "runs"))) process.kill(pid, "SIGKILL")
+  })
+
+  it("ends what runs when it is told to stop: answers, records, exits 0", async () => {
+    const server = await start()
+    const token = await mint(server.url)
+    const idle = await fetch(`${server.url}/healthz`, { headers: { connection: "keep-alive" } })
+    await idle.text()
+    const hanging = post(server.url, "/run", token, { prompt: "HOLD" })
+    await until(() => claudeProcesses(join(dataDir, "runs")).length > 0)
+    const code = await server.end("SIGTERM")
+    expect(code).toBe(0)
+    expect(await hanging).toMatchObject({ status: 503, json: { code: "shutting_down" } })
+    expect(runs()).toEqual([{ status: "cancelled", code: "shutting_down" }])
+    expect(claudeProcesses(join(dataDir, "runs"))).toEqual([])
+    expect(readdirSync(join(dataDir, "runs"))).toEqual([])
+  })
+
+  it("refuses to start with bad settings: a line for each", async () => {
+    const { exited, output } = launch({
+      DATA_DIR: dataDir,
+      BIND_PORT: "eighty",
+      ALLOW_CIDRS: "everyone",
+      ADMIN_BOOTSTRAP_TOKEN: "short-secret",
+    })
+    expect(await exited).toBe(1)
+    expect(output().trim().split("\n")).toEqual([
+      "BIND_PORT: given eighty, expected a whole number from 0 to 65535",
+      expect.stringMatching(/^ADMIN_BOOTSTRAP_TOKEN: given <redacted, 12 characters>, expected /),
+      expect.stringMatching(/^ALLOW_CIDRS: given everyone, expected CIDRs/),
+    ])
+    expect(readdirSync(dataDir)).toEqual([])
+  })
+
+  it("refuses to listen beyond loopback when nobody could use it", async () => {
+    const { exited, output } = launch({
+      DATA_DIR: dataDir,
+      BIND_HOST: "0.0.0.0",
+      CLAUDE_BIN: scriptedClaude,
+      ACPX_BIN: scriptedClaude,
+    })
+    expect(await exited).toBe(1)
+    expect(output().trim()).toMatch(/^ADMIN_BOOTSTRAP_TOKEN: unset while BIND_HOST is 0\.0\.0\.0[^\n]*$/)
+  })
+
+  it("says in one line that its port is taken", async () => {
+    const { url } = await start()
+    const { exited, output } = launch({
+      DATA_DIR: join(dataDir, ".."),
+      DB_PATH: join(dataDir, "other.db"),
+      BIND_PORT: new URL(url).port,
+      ADMIN_BOOTSTRAP_TOKEN: "x".repeat(32),
+      CLAUDE_BIN: scriptedClaude,
+      ACPX_BIN: scriptedClaude,
+    })
+    expect(await exited).toBe(1)
+    expect(output().trim()).toMatch(/^cannot listen: [^\n]*EADDRINUSE[^\n]*$/)
+  })
+})

@@ -1,0 +1,224 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Ref, TestClock } from "effect"
+import { NotLoggedIn, ProviderRefused } from "../../src/domain/Failure.ts"
+import type { TokenId } from "../../src/domain/Ids.ts"
+import type { RunRequest } from "../../src/domain/Run.ts"
+import { Runs } from "../../src/services/Runs.ts"
+import {
+  claudeAnswer,
+  claudeRunner,
+  ids,
+  LedgerMemory,
+  ledger,
+  outputSchemas,
+  workDirs,
+} from "../../src/testing.ts"
+
+const request: RunRequest = {
+  prompt: "How much flour?",
+  model: "sonnet",
+  system: undefined,
+  systemMode: "append",
+  effort: undefined,
+  timeoutSecs: 60,
+  outputSchema: undefined,
+}
+const owner = "0".repeat(26) as TokenId
+const origin = { requestId: "r", address: "127.0.0.1" }
+
+const runsWith = (runner: ReturnType<typeof claudeRunner>, memory: LedgerMemory, maxConcurrentRuns = 2) =>
+  Runs.layer({ maxConcurrentRuns }).pipe(
+    Layer.provide([runner, ledger(memory), ids, outputSchemas, workDirs]),
+  )
+
+const ask = Effect.scoped(
+  Effect.flatMap(Runs, (runs) => runs.open(request, owner, origin)).pipe(Effect.flatMap((run) => run.answer)),
+)
+
+const outcomes = (memory: LedgerMemory) =>
+  [...memory.runs.values()].map(({ status, end }) => [status, end?.code])
+
+describe("Runs", () => {
+  it.effect("records an answer by its lengths and costs, never its text", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      const report = yield* ask
+      expect(report.result).toEqual({ qty: 2 })
+      const [run] = memory.runs.values()
+      expect(run).toMatchObject({
+        status: "completed",
+        promptChars: 15,
+        end: { code: null, responseChars: 9 },
+      })
+      expect(JSON.stringify(run)).not.toMatch(/flour|qty/)
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.succeed(claudeAnswer('{"qty":2}'))),
+          memory,
+        ),
+      ),
+    )
+  })
+
+  it.effect("records a failure by its code, and passes it on", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      expect(yield* Effect.flip(ask)).toMatchObject({ _tag: "NotLoggedIn", durationMs: 0 })
+      expect(outcomes(memory)).toEqual([["failed", "not_logged_in"]])
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => new NotLoggedIn({})),
+          memory,
+        ),
+      ),
+    )
+  })
+
+  it.effect("ends a run at its timeout", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      const fiber = yield* Effect.fork(Effect.flip(ask))
+      yield* TestClock.adjust("59 seconds")
+      expect(outcomes(memory)).toEqual([["running", undefined]])
+      yield* TestClock.adjust("1 second")
+      expect(yield* Fiber.join(fiber)).toMatchObject({
+        _tag: "RunTimedOut",
+        timeoutSecs: 60,
+        durationMs: 60_000,
+      })
+      expect(outcomes(memory)).toEqual([["timed_out", "timeout"]])
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          memory,
+        ),
+      ),
+    )
+  })
+
+  it.effect("does not count the time in the queue, neither in the timeout nor in duration_ms", () => {
+    const memory = new LedgerMemory()
+    const slow = claudeRunner(() => Effect.delay(Effect.succeed(claudeAnswer("done")), "50 seconds"))
+    return Effect.gen(function* () {
+      const fiber = yield* Effect.fork(Effect.all([ask, ask, ask], { concurrency: "unbounded" }))
+      yield* TestClock.adjust("150 seconds")
+      expect((yield* Fiber.join(fiber)).map(({ durationMs }) => durationMs)).toEqual([50_000, 50_000, 50_000])
+    }).pipe(Effect.provide(runsWith(slow, memory, 1)))
+  })
+
+  it.effect("never works on more runs than there are slots", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      const working = yield* Ref.make(0)
+      const runner = claudeRunner(() =>
+        Effect.acquireUseRelease(
+          Ref.updateAndGet(working, (n) => n + 1),
+          (atWork) => Effect.as(Effect.sleep("1 second"), claudeAnswer(String(atWork))),
+          () => Ref.update(working, (n) => n - 1),
+        ),
+      )
+      const fiber = yield* Effect.fork(
+        Effect.all(
+          Array.from({ length: 50 }, () => ask),
+          { concurrency: "unbounded" },
+        ).pipe(Effect.provide(runsWith(runner, memory, 4))),
+      )
+      yield* TestClock.adjust("13 seconds")
+      const atWork = (yield* Fiber.join(fiber)).map(({ result }) => result as number)
+      expect(Math.max(...atWork)).toBe(4)
+    })
+  })
+
+  it.effect("cancels a run whose caller goes away, and records that", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      const started = yield* Deferred.make<void>()
+      const ended = yield* Deferred.make<void>()
+      const runner = claudeRunner(() =>
+        Effect.zipRight(Deferred.succeed(started, undefined), Effect.never).pipe(
+          Effect.onInterrupt(() => Deferred.succeed(ended, undefined)),
+        ),
+      )
+      yield* Effect.gen(function* () {
+        const fiber = yield* Effect.fork(ask)
+        yield* Deferred.await(started)
+        yield* Fiber.interrupt(fiber)
+        yield* Deferred.await(ended)
+        expect(outcomes(memory)).toEqual([["cancelled", null]])
+      }).pipe(Effect.provide(runsWith(runner, memory)))
+    })
+  })
+
+  it.effect("records a run that is cancelled while it waits for a slot", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      yield* Effect.fork(ask)
+      yield* Effect.yieldNow()
+      const waiting = yield* Effect.fork(ask)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(waiting)
+      expect(outcomes(memory)).toEqual([
+        ["running", undefined],
+        ["cancelled", null],
+      ])
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          memory,
+          1,
+        ),
+      ),
+    )
+  })
+
+  it.effect("ends and records everything when it shuts down, and takes nothing more", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      const runs = yield* Runs
+      const fibers = yield* Effect.fork(
+        Effect.all([Effect.flip(ask), Effect.flip(ask), Effect.flip(ask)], { concurrency: "unbounded" }),
+      )
+      yield* TestClock.adjust("1 second")
+      yield* runs.shutdown
+      expect((yield* Fiber.join(fibers)).map(({ _tag }) => _tag)).toEqual(Array(3).fill("ShuttingDown"))
+      expect(new Set(outcomes(memory).map(String))).toEqual(new Set(["cancelled,shutting_down"]))
+      expect(yield* Effect.flip(ask)).toMatchObject({ _tag: "ShuttingDown" })
+      expect(memory.runs.size).toBe(3)
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          memory,
+        ),
+      ),
+    )
+  })
+
+  it.effect("records a defect as a failure of ours", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      yield* Effect.exit(ask)
+      expect(outcomes(memory)).toEqual([["failed", "internal"]])
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.die("a bug")),
+          memory,
+        ),
+      ),
+    )
+  })
+
+  it.effect("gives back the slot of a run that failed", () => {
+    const memory = new LedgerMemory()
+    const refused = claudeRunner(() => new ProviderRefused({ status: 429, reason: "slow down" }))
+    return Effect.gen(function* () {
+      for (let n = 0; n < 10; n++) yield* Effect.flip(ask)
+      expect(memory.runs.size).toBe(10)
+    }).pipe(Effect.provide(runsWith(refused, memory, 1)))
+  })
+})
