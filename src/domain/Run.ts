@@ -79,6 +79,18 @@ export interface RunRequest {
   readonly outputSchema: OutputSchema | undefined
 }
 
+/** A prompt with the service's own defaults: model `sonnet`, two minutes. */
+export const runRequest = (prompt: string, more: Partial<RunRequest> = {}): RunRequest => ({
+  prompt,
+  model: "sonnet",
+  system: undefined,
+  systemMode: "append",
+  effort: undefined,
+  timeoutSecs: 120,
+  outputSchema: undefined,
+  ...more,
+})
+
 export const RunKind = Schema.Literal("run", "turn")
 
 /**

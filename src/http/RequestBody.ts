@@ -2,6 +2,8 @@ import { HttpServerRequest } from "@effect/platform"
 import { Context, Effect } from "effect"
 import { BodyNotJson, type BodyTooLarge, type BodyUnreadable, UnsupportedMediaType } from "./HttpFailure.ts"
 
+const unsupported = Effect.suspend(() => new UnsupportedMediaType({ supported: ["application/json"] }))
+
 /** Port: a request's body as text, read only up to a limit. */
 export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   RequestBody,
@@ -24,7 +26,6 @@ export const withJsonBody = (
   const json = Effect.flatMap(body.text(request), (text) =>
     Effect.try({ try: () => JSON.parse(text) as unknown, catch: () => new BodyNotJson() }),
   )
-  const unsupported = new UnsupportedMediaType({ supported: ["application/json"] })
   return Object.create(request, {
     json: { value: json },
     text: { value: unsupported },

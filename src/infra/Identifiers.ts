@@ -7,7 +7,8 @@ import { Secrets } from "../services/Secrets.ts"
 
 /** ULIDs that sort in the order they were made, also within a millisecond. */
 export const idsLayer = Layer.sync(Ids, () => {
-  const ulid = monotonicFactory()
+  // Ids are no secrets; the default would ask the kernel for each character.
+  const ulid = monotonicFactory(Math.random)
   const next = Effect.map(Clock.currentTimeMillis, (now) => ulid(now))
   return {
     run: next as Effect.Effect<RunId>,

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Ref, TestClock } from "effect"
 import { NotLoggedIn, ProviderRefused } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
-import type { RunRequest } from "../../src/domain/Run.ts"
+import { runRequest } from "../../src/domain/Run.ts"
 import { Runs } from "../../src/services/Runs.ts"
 import {
   claudeAnswer,
@@ -14,15 +14,7 @@ import {
   workDirs,
 } from "../../src/testing.ts"
 
-const request: RunRequest = {
-  prompt: "How much flour?",
-  model: "sonnet",
-  system: undefined,
-  systemMode: "append",
-  effort: undefined,
-  timeoutSecs: 60,
-  outputSchema: undefined,
-}
+const request = runRequest("How much flour?", { timeoutSecs: 60 })
 const owner = "0".repeat(26) as TokenId
 const origin = { requestId: "r", address: "127.0.0.1" }
 

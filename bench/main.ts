@@ -1,0 +1,100 @@
+/**
+ * How fast: `POST /run` against the bare CLI, and an authenticated request against a bare HTTP server. Pairs in turn,
+ * on one machine in one run, so that the ratios hold when the figures do not. Prints a Markdown table.
+ */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import autocannon from "autocannon"
+import { Option } from "effect"
+import { claudeExecutable } from "../src/infra/Executables.ts"
+import { startServerProcess } from "../test/support/ServerProcess.ts"
+import { startStandInApi } from "../test/support/StandInApi.ts"
+
+const PAIRS = 12
+const HTTP_ROUNDS = 3
+const HTTP_SECONDS = 4
+const CONNECTIONS = 32
+
+const dir = mkdtempSync(join(tmpdir(), "clawdforge-bench-"))
+const api = await startStandInApi()
+const env = {
+  PATH: process.env["PATH"] ?? "",
+  HOME: dir,
+  ANTHROPIC_BASE_URL: api.url,
+  ANTHROPIC_API_KEY: "bench",
+  CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+}
+const server = await startServerProcess({ ...env, DATA_DIR: dir })
+const admin = readFileSync(join(dir, "admin-token"), "utf8").trim()
+const bare = spawn(process.execPath, [join(import.meta.dirname, "bare-server.mjs")], {
+  stdio: ["ignore", "pipe", "inherit"],
+})
+const bareUrl = String((await once(bare.stdout, "data"))[0]).trim()
+
+const post = async (path: string, token: string, body: object) => {
+  const response = await fetch(server.url + path, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  })
+  return (await response.json()) as { readonly token: string }
+}
+
+const millis = async (work: () => Promise<unknown>) => {
+  const from = performance.now()
+  await work()
+  return performance.now() - from
+}
+
+const { command } = claudeExecutable(Option.none())
+const bareCli = async () => {
+  const child = spawn(command, ["-p", "--output-format", "json", "--no-session-persistence"], {
+    cwd: dir,
+    env,
+  })
+  child.stdout.resume()
+  child.stdin.end("SAY hello")
+  await once(child, "close")
+}
+
+const load = async (url: string, headers: Record<string, string> = {}) =>
+  (await autocannon({ url, headers, connections: CONNECTIONS, duration: HTTP_SECONDS })).requests.average
+
+const median = (values: ReadonlyArray<number>) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+
+const inTurn = async (count: number, left: () => Promise<number>, right: () => Promise<number>) => {
+  const pairs: Array<readonly [number, number]> = []
+  for (let n = 0; n < count; n++) pairs.push([await left(), await right()])
+  return {
+    left: median(pairs.map(([a]) => a)),
+    right: median(pairs.map(([, b]) => b)),
+    ratio: median(pairs.map(([a, b]) => a / b)),
+  }
+}
+
+try {
+  const { token } = await post("/admin/tokens", admin, { name: "bench" })
+  const run = () => millis(() => post("/run", token, { prompt: "SAY hello" }))
+  const cli = () => millis(bareCli)
+  await inTurn(2, run, cli)
+  const runs = await inTurn(PAIRS, run, cli)
+  const authorization = `Bearer ${admin}`
+  const requests = await inTurn(
+    HTTP_ROUNDS,
+    () => load(`${server.url}/admin/tokens`, { authorization }),
+    () => load(bareUrl),
+  )
+  console.log(`| what | ours | the bare one | ratio |
+|---|---|---|---|
+| \`POST /run\` against \`claude -p\`, one at a time | ${runs.left.toFixed(0)} ms | ${runs.right.toFixed(0)} ms | ${runs.ratio.toFixed(2)} of its time |
+| \`GET /admin/tokens\` against \`node:http\`, ${CONNECTIONS} connections | ${requests.left.toFixed(0)} req/s | ${requests.right.toFixed(0)} req/s | ${requests.ratio.toFixed(3)} of its rate |`)
+} finally {
+  bare.kill()
+  await server.end("SIGTERM")
+  await api.close()
+  rmSync(dir, { recursive: true, force: true })
+}

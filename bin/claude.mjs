@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+// The `claude` that the service uses, for the operator: `npm run claude -- /login`.
+import { spawn } from "node:child_process"
+import { Option } from "effect"
+import { claudeExecutable } from "../src/infra/Executables.ts"
+
+const { command, args } = claudeExecutable(Option.fromNullable(process.env.CLAUDE_BIN))
+spawn(command, [...args, ...process.argv.slice(2)], { stdio: "inherit" })
+  .on("error", (error) => {
+    console.error(`cannot start ${command}: ${error.message}`)
+    process.exitCode = 1
+  })
+  .on("exit", (code) => {
+    process.exitCode = code ?? 1
+  })
