@@ -2,7 +2,7 @@ import { HttpApi, OpenApi } from "@effect/platform"
 import { AdminGroup } from "./groups/Admin.ts"
 import { RunGroup } from "./groups/Run.ts"
 import { SystemGroup } from "./groups/System.ts"
-import { problems } from "./Problem.ts"
+import { problems } from "./groups/Problems.ts"
 
 /**
  * Every HttpApi starts with `HttpApiDecodeError` as the error of each route. Ours is the contract's problem

@@ -1,12 +1,10 @@
-import { HttpApiSchema } from "@effect/platform"
-import { Schema } from "effect"
-import { type Diagnosis, type Failure, Issue } from "../domain/Failure.ts"
+import type { Diagnosis, Failure, Issue } from "../domain/Failure.ts"
 import type { HttpFailure } from "./HttpFailure.ts"
 
 /** Everything that can be answered instead of what was asked for. */
 export type Failing = Failure | HttpFailure
 
-type Tag = Failing["_tag"]
+export type Tag = Failing["_tag"]
 type Of<T extends Tag> = Extract<Failing, { readonly _tag: T }>
 
 interface Row<T extends Tag> {
@@ -20,7 +18,7 @@ interface Row<T extends Tag> {
 }
 
 /** A row as it is used when it is not known whose it is. */
-interface AnyRow {
+export interface AnyRow {
   readonly status: number
   readonly code: string
   readonly retryable: boolean | ((failure: never) => boolean)
@@ -31,7 +29,7 @@ interface AnyRow {
 const retryAfter = (secs: number) => () => ({ "retry-after": String(secs) })
 
 /** When is it which status? Each failure has one row here; a new failure does not compile until it has its own. */
-const TABLE = {
+export const TABLE = {
   InvalidRequest: {
     status: 400,
     code: "invalid_request",
@@ -174,7 +172,7 @@ const REFUSED_ADDRESS = {
   undeclared_proxy: "this request comes through a proxy that is not in TRUSTED_PROXIES",
 }
 
-const TITLES: Readonly<Record<number, string>> = {
+export const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",
@@ -190,69 +188,27 @@ const TITLES: Readonly<Record<number, string>> = {
   504: "Gateway Timeout",
 }
 
-const MEDIA_TYPE = "application/problem+json"
+export const MEDIA_TYPE = "application/problem+json"
 
-const makeSchema = (row: AnyRow) =>
-  Schema.Struct({
-    ok: Schema.Literal(false),
-    error: Schema.String,
-    code: Schema.Literal(row.code),
-    type: Schema.Literal("about:blank"),
-    title: Schema.String,
-    status: Schema.Literal(row.status),
-    detail: Schema.String,
-    request_id: Schema.String,
-    retryable: Schema.Boolean,
-    issues: Schema.optional(Schema.Array(Issue)),
-    stderr: Schema.optional(Schema.String),
-    exit_code: Schema.optional(Schema.Number),
-    duration_ms: Schema.optional(Schema.Number),
-    stop_reason: Schema.optional(Schema.String),
-  }).pipe(
-    HttpApiSchema.withEncoding({ kind: "Json", contentType: MEDIA_TYPE }),
-    Schema.annotations({
-      ...HttpApiSchema.annotations({ status: row.status }),
-      identifier: `${pascalCase(row.code)}Problem`,
-      description: TITLES[row.status] ?? "",
-      examples: [
-        {
-          ok: false,
-          error: "a sentence for people",
-          code: row.code,
-          type: "about:blank",
-          title: TITLES[row.status] ?? "",
-          status: row.status,
-          detail: "a sentence for people",
-          request_id: "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC",
-          retryable: row.retryable === true,
-        },
-      ],
-    }),
-  )
-
-const pascalCase = (code: string) => code.replace(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase())
-
-/** Failures with the same code are one and the same to a client, so they share a schema. */
-const schemas = new Map<string, ReturnType<typeof makeSchema>>()
-
-const schemaOf = (tag: Tag) => {
-  const row: AnyRow = TABLE[tag]
-  const schema = schemas.get(row.code) ?? makeSchema(row)
-  schemas.set(row.code, schema)
-  return schema
-}
-
-/** The body of an error answer (RFC 9457, with the `ok` and `error` of v0.2). */
+/** The body of an error answer: RFC 9457, with the `ok` and `error` of v0.2. */
 export type Problem<T extends Tag = Tag> = T extends Tag
-  ? Omit<ReturnType<typeof makeSchema>["Type"], "code" | "status"> & {
+  ? {
+      readonly ok: false
+      readonly error: string
       readonly code: (typeof TABLE)[T]["code"]
+      readonly type: "about:blank"
+      readonly title: string
       readonly status: (typeof TABLE)[T]["status"]
+      readonly detail: string
+      readonly request_id: string
+      readonly retryable: boolean
+      readonly issues?: ReadonlyArray<Issue>
+      readonly stderr?: string
+      readonly exit_code?: number
+      readonly duration_ms?: number
+      readonly stop_reason?: string
     }
   : never
-
-/** The problems that a route may answer with, by the failures that they tell of. */
-export const problems = <const T extends ReadonlyArray<Tag>>(...tags: T): Schema.Schema<Problem<T[number]>> =>
-  Schema.Union(...new Set(tags.map(schemaOf))) as never
 
 /** The one way from a failure to what a client reads. */
 export const problemOf = <F extends Failing>(failure: F, requestId: string): Problem<F["_tag"]> => {

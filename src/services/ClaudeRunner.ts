@@ -5,7 +5,6 @@ import { ARGUMENTS, environment, secretsIn } from "./claude/Command.ts"
 import { type ClaudeAnswer, modelRefusal, outcomeOf } from "./claude/Outcome.ts"
 import {
   type ClaudeMessage,
-  type ClaudeRequest,
   decodeLine,
   INITIALIZE_REQUEST,
   isControlResponse,
@@ -14,6 +13,7 @@ import {
   preamble,
   userMessage,
 } from "./claude/Protocol.ts"
+import type { ClaudeRequest } from "./claude/Request.ts"
 import { Processes, type RunningProcess } from "./Processes.ts"
 import type { WorkDir } from "./WorkDirs.ts"
 

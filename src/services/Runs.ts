@@ -1,11 +1,9 @@
 import {
-  Cause,
   Clock,
   Context,
   Deferred,
   Duration,
   Effect,
-  Exit,
   Fiber,
   FiberSet,
   Layer,
@@ -13,7 +11,6 @@ import {
   type Scope,
 } from "effect"
 import {
-  type Diagnosis,
   diagnosed,
   type InvalidRequest,
   type RunFailure,
@@ -23,35 +20,24 @@ import {
 } from "../domain/Failure.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
 import { resultOf } from "../domain/Answer.ts"
-import type { RunEnded, RunRequest, Usage } from "../domain/Run.ts"
+import type { RunRequest } from "../domain/Run.ts"
 import type { Origin } from "../domain/Token.ts"
 import type { ClaudeAnswer } from "./claude/Outcome.ts"
+import { claudeRequest } from "./claude/Request.ts"
 import { ClaudeRunner } from "./ClaudeRunner.ts"
 import { Ids } from "./Ids.ts"
 import { Ledger } from "./Ledger.ts"
 import { OutputSchemas } from "./OutputSchemas.ts"
+import { endOf, type RunReport, reportOf } from "./runs/Report.ts"
 import { WorkDirs } from "./WorkDirs.ts"
 
-/** What a run gave. */
-export interface RunReport {
-  readonly result: unknown
-  /** From its start to its answer; the time in the queue is not counted. */
-  readonly durationMs: number
-  readonly stopReason: string
-  readonly responseChars: number
-  readonly usage: Usage
-  readonly costUsd: number
-  readonly model: string | null
-  readonly sessionId: string | null
-}
-
-/** A run that is in the ledger and has not begun. */
+/**
+ * An accepted run. It goes on by itself: waits for a slot, works, records its outcome, once, on every way out.
+ * Closing the scope that it was opened in cancels it; then its processes and its directory are gone.
+ */
 export interface OpenRun {
   readonly id: RunId
-  /**
-   * Waits for a slot, works, and records the outcome before it returns, once, on every way out. Interrupting it
-   * cancels the run: when that returns, its processes and its directory are gone.
-   */
+  /** Waits for the outcome, which is recorded by then. */
   readonly answer: Effect.Effect<RunReport, RunFailure>
 }
 
@@ -105,7 +91,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
                 ),
               ),
             )
-            return report(answer.answer, answer.result, yield* elapsed)
+            return reportOf(answer.answer, answer.result, yield* elapsed)
           })
 
         const resultFor = (answer: ClaudeAnswer, { outputSchema }: RunRequest) => {
@@ -161,63 +147,4 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         }
       }),
     )
-}
-
-const claudeRequest = (request: RunRequest, native: boolean) => {
-  const { outputSchema: schema, system, ...rest } = request
-  if (schema === undefined) return { ...rest, system, outputSchema: undefined }
-  if (native) return { ...rest, system, outputSchema: schema }
-  const instruction = `Answer with JSON only: one value that fits this JSON Schema.\n${JSON.stringify(schema)}`
-  return {
-    ...rest,
-    system: system === undefined ? instruction : `${system}\n\n${instruction}`,
-    outputSchema: undefined,
-  }
-}
-
-const report = (answer: ClaudeAnswer, result: unknown, durationMs: number): RunReport => ({
-  result,
-  durationMs,
-  stopReason: answer.stopReason,
-  responseChars: answer.text.length,
-  usage: answer.usage,
-  costUsd: answer.costUsd,
-  model: answer.model,
-  sessionId: answer.sessionId,
-})
-
-const nothing = { stopReason: null, durationMs: null, responseChars: null, usage: null, costUsd: null }
-
-const endOf = (exit: Exit.Exit<RunReport, RunFailure>): RunEnded =>
-  Exit.match(exit, {
-    // Field by field: what the ledger is given must not hold the answer.
-    onSuccess: ({ stopReason, durationMs, responseChars, usage, costUsd }) => ({
-      status: "completed" as const,
-      code: null,
-      stopReason,
-      durationMs,
-      responseChars,
-      usage,
-      costUsd,
-    }),
-    onFailure: (cause) =>
-      Option.match(Cause.failureOption(cause), {
-        onSome: failureEnd,
-        onNone: () =>
-          Cause.isInterruptedOnly(cause)
-            ? { ...nothing, status: "cancelled" as const, code: null, stopReason: "cancelled" }
-            : { ...nothing, status: "failed" as const, code: "internal" },
-      }),
-  })
-
-const failureEnd = (failure: RunFailure): RunEnded => {
-  const known: Diagnosis = failure._tag === "ShuttingDown" || failure._tag === "StorageFailed" ? {} : failure
-  return {
-    ...nothing,
-    durationMs: known.durationMs ?? null,
-    stopReason: known.stopReason ?? null,
-    status:
-      failure._tag === "RunTimedOut" ? "timed_out" : failure._tag === "ShuttingDown" ? "cancelled" : "failed",
-    code: failure.code,
-  }
 }

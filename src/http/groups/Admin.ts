@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { expected } from "../../domain/Failure.ts"
 import { TokenName } from "../../domain/Token.ts"
 import { parseCidr } from "../../services/Allowlist.ts"
-import { problems } from "../Problem.ts"
+import { problems } from "./Problems.ts"
 import { AdminAuth } from "./Auth.ts"
 import { body, optional, UnixSeconds } from "./Wire.ts"
 

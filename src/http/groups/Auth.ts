@@ -1,7 +1,7 @@
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "@effect/platform"
 import { Context } from "effect"
 import type { AppToken, Origin } from "../../domain/Token.ts"
-import { problems } from "../Problem.ts"
+import { problems } from "./Problems.ts"
 
 /** The app that asks, and where from. */
 export class CurrentApp extends Context.Tag("clawdforge/http/CurrentApp")<

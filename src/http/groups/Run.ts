@@ -11,7 +11,7 @@ import {
   TimeoutSecs,
   Usage,
 } from "../../domain/Run.ts"
-import { problems } from "../Problem.ts"
+import { problems } from "./Problems.ts"
 import { AppAuth } from "./Auth.ts"
 import { body, optional } from "./Wire.ts"
 

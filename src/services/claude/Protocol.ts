@@ -1,21 +1,10 @@
 import { Option, Schema } from "effect"
-import type { Effort, OutputSchema, SystemMode } from "../../domain/Run.ts"
+import type { ClaudeRequest } from "./Request.ts"
 
 /**
  * The CLI's bidirectional stream-json, one JSON object a line, as far as we use it. Nothing of it is documented
  * as stable, so every field we read is optional.
  */
-
-/** What a prompt asks of the CLI. All of it travels by stdin, nothing in `argv`. */
-export interface ClaudeRequest {
-  readonly prompt: string
-  readonly model: string
-  readonly system: string | undefined
-  readonly systemMode: SystemMode
-  readonly effort: Effort | undefined
-  /** A schema that the CLI's own structured output takes; see `OutputSchemas.check`. */
-  readonly outputSchema: OutputSchema | undefined
-}
 
 // --- to the CLI ---------------------------------------------------------------------------------------------
 
