@@ -9,55 +9,65 @@ export interface Confidential {
 const SECRET_SHAPES =
   /\b(?:sk-[A-Za-z0-9]|cf_|ff_)[\w-]{8,}|(?<=\bBearer\s)\S+|(?<=:\/\/)[^\s/@]+:[^\s/@]+(?=@)/gi
 
-/** Any passage of a text this long or longer is found, wherever it begins; shorter ones only as whole lines. */
-const GRAM = 8
+/** A passage of this length that both have is a quotation. */
+const PASSAGE = 16
+/** A text is looked at every SAMPLE characters: a passage then holds a whole sample, wherever it begins. */
+const SAMPLE = PASSAGE / 2
+/** A sample that stands in a message more often than this is not looked into: the message is withheld. */
+const PLACES_MAX = 16
 
-/** `message` without secrets and without passages of the confidential texts. */
-export const redact = (message: string, confidential: Confidential): string => {
+/** `message` without secrets, and withheld altogether if it quotes one of the confidential texts. */
+export const redact = (message: string, { secrets, texts }: Confidential): string => {
+  if (texts.some((text) => quotes(message, text))) return "[withheld: it quotes the prompt]"
   let clean = message
-  for (const secret of confidential.secrets) {
+  for (const secret of secrets) {
     if (secret.length >= 6) clean = clean.replaceAll(secret, "[secret]")
   }
-  clean = clean.replace(SECRET_SHAPES, "[secret]")
-  for (const text of confidential.texts) clean = withoutPassages(clean, text)
-  return clean
+  return clean.replace(SECRET_SHAPES, "[secret]")
 }
 
 /** Cuts `message` to at most `limit` characters, keeping its end, where a CLI says what went wrong. */
 export const tail = (message: string, limit: number): string =>
   message.length <= limit ? message : `…${message.slice(message.length - limit + 1)}`
 
-/**
- * Cuts from `message` what it shares with `text`. The text may be megabytes: it is sampled every GRAM
- * characters, and each sample that the message has is grown to both sides.
- */
-const withoutPassages = (message: string, text: string): string => {
-  const line = text.trim()
-  const short = line.length >= 4 && line.length < 2 * GRAM ? message.replaceAll(line, "[text]") : message
-  const places = new Map<string, number>()
-  for (let at = 0; at + GRAM <= short.length; at++) places.set(short.slice(at, at + GRAM), at)
-  const cuts: Array<readonly [number, number]> = []
-  for (let at = 0; at + GRAM <= text.length; at += GRAM) {
-    const place = places.get(text.slice(at, at + GRAM))
-    if (place === undefined) continue
-    let from = place
-    let to = place + GRAM
-    for (let back = at - 1; from > 0 && back >= 0 && short[from - 1] === text[back]; back--) from--
-    for (let on = at + GRAM; to < short.length && on < text.length && short[to] === text[on]; on++) to++
-    if (to - from >= 2 * GRAM - 1) cuts.push([from, to])
+/** Whether both have a passage in common, or all of a short text. Linear in the text, which may be megabytes. */
+const quotes = (message: string, text: string): boolean => {
+  const whole = text.trim()
+  if (whole.length < PASSAGE) return whole.length >= 4 && message.includes(whole)
+  const places = new Map<string, Array<number>>()
+  for (let at = 0; at + SAMPLE <= message.length; at++) {
+    const sample = message.slice(at, at + SAMPLE)
+    const known = places.get(sample)
+    if (known === undefined) places.set(sample, [at])
+    else known.push(at)
   }
-  let clean = short
-  for (const [from, to] of mergeDescending(cuts)) clean = `${clean.slice(0, from)}[text]${clean.slice(to)}`
-  return clean
+  for (let at = 0; at + SAMPLE <= whole.length; at += SAMPLE) {
+    const found = places.get(whole.slice(at, at + SAMPLE))
+    if (found === undefined) continue
+    if (found.length > PLACES_MAX || found.some((place) => shared(message, place, whole, at) >= PASSAGE))
+      return true
+  }
+  return false
 }
 
-/** Overlapping cuts as one, the last in the message first, so that cutting one does not move the others. */
-const mergeDescending = (cuts: ReadonlyArray<readonly [number, number]>) => {
-  const merged: Array<[number, number]> = []
-  for (const [from, to] of cuts.toSorted((a, b) => a[0] - b[0])) {
-    const last = merged.at(-1)
-    if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to)
-    else merged.push([from, to])
+/** How long the passage is that both share around a sample, up to PASSAGE. */
+const shared = (message: string, place: number, text: string, at: number): number => {
+  let before = 0
+  while (
+    before < SAMPLE &&
+    place > before &&
+    at > before &&
+    message[place - before - 1] === text[at - before - 1]
+  ) {
+    before++
   }
-  return merged.toReversed()
+  let length = before + SAMPLE
+  for (
+    let on = SAMPLE;
+    length < PASSAGE && place + on < message.length && at + on < text.length;
+    on++, length++
+  ) {
+    if (message[place + on] !== text[at + on]) break
+  }
+  return length
 }

@@ -6,6 +6,26 @@ export class BodyNotJson extends Schema.TaggedError<BodyNotJson>()("BodyNotJson"
   readonly code = "invalid_request"
 }
 
+/** More fields than any body has: naming each would cost more than refusing all. */
+export class TooManyFields extends Schema.TaggedError<TooManyFields>()("TooManyFields", {
+  limit: Schema.Number,
+}) {
+  readonly code = "invalid_request"
+}
+
+/** What came over the socket is no HTTP request. */
+export class NotHttp extends Schema.TaggedError<NotHttp>()("NotHttp", {}) {
+  readonly code = "invalid_request"
+}
+
+export class HeadersTooLarge extends Schema.TaggedError<HeadersTooLarge>()("HeadersTooLarge", {}) {
+  readonly code = "headers_too_large"
+}
+
+export class RequestTooSlow extends Schema.TaggedError<RequestTooSlow>()("RequestTooSlow", {}) {
+  readonly code = "request_timeout"
+}
+
 export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()("BodyTooLarge", {
   limit: Schema.Number,
 }) {
@@ -45,6 +65,10 @@ export class Internal extends Schema.TaggedError<Internal>()("Internal", {}) {
 
 export type HttpFailure =
   | BodyNotJson
+  | TooManyFields
+  | NotHttp
+  | HeadersTooLarge
+  | RequestTooSlow
   | BodyTooLarge
   | BodyUnreadable
   | RouteNotFound

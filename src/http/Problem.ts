@@ -48,6 +48,18 @@ export const TABLE = {
     retryable: false,
     sentence: () => "the body could not be read to its end",
   },
+  TooManyFields: {
+    status: 400,
+    code: "invalid_request",
+    retryable: false,
+    sentence: ({ limit }) => `the body has more than ${limit} fields`,
+  },
+  NotHttp: {
+    status: 400,
+    code: "invalid_request",
+    retryable: false,
+    sentence: () => "this is not an HTTP request",
+  },
   Unauthorized: {
     status: 401,
     code: "unauthorized",
@@ -77,6 +89,12 @@ export const TABLE = {
     retryable: false,
     sentence: ({ offered }) => `this route answers with ${offered.join(", ")}`,
   },
+  RequestTooSlow: {
+    status: 408,
+    code: "request_timeout",
+    retryable: true,
+    sentence: () => "the request did not arrive in time",
+  },
   TokenNameTaken: {
     status: 409,
     code: "conflict",
@@ -94,6 +112,12 @@ export const TABLE = {
     code: "unsupported_media_type",
     retryable: false,
     sentence: ({ supported }) => `this route takes ${supported.join(", ")}`,
+  },
+  HeadersTooLarge: {
+    status: 431,
+    code: "headers_too_large",
+    retryable: false,
+    sentence: () => "the request's headers are too large",
   },
   Internal: {
     status: 500,
@@ -179,9 +203,11 @@ export const TITLES: Readonly<Record<number, string>> = {
   404: "Not Found",
   405: "Method Not Allowed",
   406: "Not Acceptable",
+  408: "Request Timeout",
   409: "Conflict",
   413: "Content Too Large",
   415: "Unsupported Media Type",
+  431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   502: "Bad Gateway",
   503: "Service Unavailable",

@@ -1,18 +1,26 @@
-import { HttpServerRequest } from "@effect/platform"
+import type { HttpServerRequest } from "@effect/platform"
 import { Context, Effect } from "effect"
-import { BodyNotJson, type BodyTooLarge, type BodyUnreadable, UnsupportedMediaType } from "./HttpFailure.ts"
+import {
+  BodyNotJson,
+  type BodyTooLarge,
+  type BodyUnreadable,
+  TooManyFields,
+  UnsupportedMediaType,
+} from "./HttpFailure.ts"
 
-const unsupported = Effect.suspend(() => new UnsupportedMediaType({ supported: ["application/json"] }))
-
-/** Port: a request's body as text, read only up to a limit. */
+/** Port: a request's body, read only up to a limit. */
 export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   RequestBody,
   {
-    readonly text: (
+    readonly bytes: (
       request: HttpServerRequest.HttpServerRequest,
-    ) => Effect.Effect<string, BodyTooLarge | BodyUnreadable>
+    ) => Effect.Effect<Uint8Array, BodyTooLarge | BodyUnreadable>
   }
 >() {}
+
+const FIELDS_MAX = 64
+
+const unsupported = Effect.suspend(() => new UnsupportedMediaType({ supported: ["application/json"] }))
 
 /**
  * The request with a body that is JSON and bounded, or a failure of ours. The framework's own has no working
@@ -23,9 +31,7 @@ export const withJsonBody = (
   request: HttpServerRequest.HttpServerRequest,
   body: Context.Tag.Service<RequestBody>,
 ): HttpServerRequest.HttpServerRequest => {
-  const json = Effect.flatMap(body.text(request), (text) =>
-    Effect.try({ try: () => JSON.parse(text) as unknown, catch: () => new BodyNotJson() }),
-  )
+  const json = isPlainJson(request.headers) ? Effect.flatMap(body.bytes(request), parse) : unsupported
   return Object.create(request, {
     json: { value: json },
     text: { value: unsupported },
@@ -34,3 +40,20 @@ export const withJsonBody = (
     multipart: { value: unsupported },
   }) as HttpServerRequest.HttpServerRequest
 }
+
+/** JSON is UTF-8 (RFC 8259); no type at all is taken for JSON, as v0.2 did. */
+const isPlainJson = (headers: HttpServerRequest.HttpServerRequest["headers"]): boolean =>
+  /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i.test(
+    headers["content-type"] ?? "application/json",
+  ) && /^(identity)?$/i.test(headers["content-encoding"] ?? "")
+
+const parse = (bytes: Uint8Array): Effect.Effect<unknown, BodyNotJson | TooManyFields> =>
+  Effect.try({
+    try: () => JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as unknown,
+    catch: () => new BodyNotJson(),
+  }).pipe(
+    Effect.filterOrFail(
+      (value) => typeof value !== "object" || value === null || Object.keys(value).length <= FIELDS_MAX,
+      () => new TooManyFields({ limit: FIELDS_MAX }),
+    ),
+  )

@@ -3,37 +3,36 @@ import { Effect, Layer } from "effect"
 import { BodyTooLarge, BodyUnreadable } from "../http/HttpFailure.ts"
 import { RequestBody } from "../http/RequestBody.ts"
 
+/** How much of a body that is too large is read and dropped before it is refused all the same. */
+const DROPPED_MAX_BYTES = 64 * 1024 * 1024
+
 /**
  * Bodies from the socket, at most `limit` bytes, also when chunked without a length.
  *
- * What is too large is answered at once and the rest is read and dropped: to close the connection under a client
- * that still sends would reset it, and it would never see the answer.
+ * What is too large is read to its end and dropped: to answer and close under a client that still sends would
+ * reset the connection, and it would never see the answer.
  */
 export const layer = (limit: number) =>
   Layer.succeed(RequestBody, {
-    text: (request) =>
-      Effect.async<string, BodyTooLarge | BodyUnreadable>((resume) => {
+    bytes: (request) =>
+      Effect.async<Uint8Array, BodyTooLarge | BodyUnreadable>((resume) => {
         const source = NodeHttpServerRequest.toIncomingMessage(request)
-        if (Number(source.headers["content-length"] ?? 0) > limit) {
-          return resume(new BodyTooLarge({ limit }))
-        }
-        const chunks: Array<Buffer> = []
+        let chunks: Array<Buffer> = []
         let size = 0
-        const onData = (chunk: Buffer) => {
-          size += chunk.length
-          if (size <= limit) return void chunks.push(chunk)
+        const finish = (outcome: Effect.Effect<Uint8Array, BodyTooLarge | BodyUnreadable>) => {
           stop()
           source.resume()
-          resume(new BodyTooLarge({ limit }))
+          resume(outcome)
         }
-        const onEnd = () => {
-          stop()
-          resume(Effect.succeed(Buffer.concat(chunks).toString("utf8")))
+        const onData = (chunk: Buffer) => {
+          size += chunk.length
+          if (size <= limit) chunks.push(chunk)
+          else chunks = []
+          if (size > limit + DROPPED_MAX_BYTES) finish(new BodyTooLarge({ limit }))
         }
-        const onCut = () => {
-          stop()
-          resume(new BodyUnreadable())
-        }
+        const onEnd = () =>
+          finish(size <= limit ? Effect.succeed(Buffer.concat(chunks)) : new BodyTooLarge({ limit }))
+        const onCut = () => finish(new BodyUnreadable())
         const stop = () => source.off("data", onData).off("end", onEnd).off("close", onCut)
         source
           .on("data", onData)

@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { redact, tail } from "../../src/domain/Redaction.ts"
 
 const none = { secrets: [], texts: [] }
+const WITHHELD = "[withheld: it quotes the prompt]"
 
 describe("an error text", () => {
   it("loses the values of secrets", () => {
@@ -22,17 +23,16 @@ describe("an error text", () => {
     expect(redact("via http://me:pw@proxy:3128/", none)).toBe("via http://[secret]@proxy:3128/")
   })
 
-  it("loses passages of the prompt, wherever they begin and end", () => {
+  it("is withheld when it quotes a passage of the prompt, wherever that begins and ends", () => {
     const prompt = `${"padding ".repeat(100)}the patient is Jane Roe, born 1980${" more".repeat(100)}`
-    expect(redact("cannot say: patient is Jane Roe, born (sic)", { secrets: [], texts: [prompt] })).toBe(
-      "cannot say:[text](sic)",
-    )
+    for (let cut = 0; cut < 8; cut++) {
+      const passage = prompt.slice(804 + cut, 820 + cut)
+      expect(redact(`cannot say: ${passage} (sic)`, { secrets: [], texts: ["", prompt] })).toBe(WITHHELD)
+    }
   })
 
-  it("loses a short prompt as a whole", () => {
-    expect(redact("no such command: /secret-1", { secrets: [], texts: ["/secret-1"] })).toBe(
-      "no such command: [text]",
-    )
+  it("is withheld when it quotes all of a short prompt", () => {
+    expect(redact("no such command: /secret-1", { secrets: [], texts: ["/secret-1\n"] })).toBe(WITHHELD)
   })
 
   it("keeps everything else", () => {
@@ -41,10 +41,21 @@ describe("an error text", () => {
     ).toBe("exited with code 3")
   })
 
-  it("is looked through in time, however long the prompt", () => {
-    const prompt = "lorem ipsum ".repeat(900_000)
-    expect(redact("x".repeat(8000), { secrets: [], texts: [prompt] })).toHaveLength(8000)
-  })
+  it.each([
+    ["a long prompt", "x".repeat(8000), "lorem ipsum ".repeat(900_000)],
+    ["a prompt of one letter", "b".repeat(8000), "a".repeat(10_000_000)],
+    [
+      "a prompt that is nearly quoted",
+      `${"a".repeat(15)}b`.repeat(500),
+      `${"a".repeat(9)}c`.repeat(1_000_000),
+    ],
+  ])(
+    "is looked through before anybody would notice, for %s",
+    (_, message, prompt) => {
+      expect(redact(message, { secrets: [], texts: [prompt] })).toMatch(/./)
+    },
+    5000,
+  )
 
   it("is cut to its end", () => {
     expect(tail("0123456789", 4)).toBe("…789")

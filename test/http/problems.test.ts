@@ -1,9 +1,9 @@
-import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import {
   ADMIN_TOKEN,
   type Answer,
+  overSocket,
   scriptedClaude,
   startServer,
   type TestServer,
@@ -16,6 +16,9 @@ const withApp = <A>(test: (server: TestServer, token: string) => Effect.Effect<A
       return yield* test(server, yield* server.mint("recipes"))
     }),
   )
+
+const post = (token: string, headers: string) =>
+  `POST /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n${headers}\r\n\r\n`
 
 /** Every problem is the contract's object, whole and consistent. */
 const expectProblem = (answer: Answer, status: number, code: string) => {
@@ -187,6 +190,37 @@ describe("POST /run", () => {
     ),
   )
 
+  it.live("refuses a body of thousands of fields as a whole", () =>
+    withApp((server, token) =>
+      Effect.map(
+        server.run(token, Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`field${n}`, n]))),
+        (answer) => {
+          expect(expectProblem(answer, 400, "invalid_request").issues).toBeUndefined()
+        },
+      ),
+    ),
+  )
+
+  it.live("refuses a body that is not UTF-8, or that is compressed", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const latin1 = Buffer.from('{"prompt":"SAY na\u00efve"}', "latin1")
+        const answer = yield* overSocket(
+          server.url,
+          [post(token, `Content-Length: ${latin1.length}`), latin1],
+          /"ok"/,
+        )
+        expect(answer).toContain('"error":"the body is not JSON"')
+        const headers = { "content-type": "application/json", "content-encoding": "gzip" }
+        expectProblem(
+          yield* server.request("POST", "/run", { token, body: "{}", headers }),
+          415,
+          "unsupported_media_type",
+        )
+      }),
+    ),
+  )
+
   it.live("refuses another media type, and an include that it does not have", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
@@ -196,7 +230,13 @@ describe("POST /run", () => {
           headers: { "content-type": "application/x-www-form-urlencoded" },
         }
         expectProblem(yield* server.request("POST", "/run", form), 415, "unsupported_media_type")
-        for (const type of ["text/plain", "application/xml", "multipart/form-data; boundary=x"]) {
+        for (const type of [
+          "text/plain",
+          "application/xml",
+          "application/jsonx",
+          "application/json; charset=utf-16",
+          "multipart/form-data; boundary=x",
+        ]) {
           const answer = yield* server.request("POST", "/run", { ...form, headers: { "content-type": type } })
           expectProblem(answer, 415, "unsupported_media_type")
         }
@@ -231,25 +271,76 @@ describe("a body over the limit", () => {
   it.live("is 413, chunked without a length, and the connection goes on", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
-        const { port } = new URL(server.url)
-        const answers = yield* Effect.async<string>((resume) => {
-          const socket = connect(Number(port), "127.0.0.1")
-          let received = ""
-          socket.on("data", (data) => {
-            received += String(data)
-            if (received.includes("claude_present")) {
-              socket.destroy()
-              resume(Effect.succeed(received))
-            }
-          })
-          socket.write(
-            `POST /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n`,
-          )
-          for (let n = 0; n < 30; n++) socket.write(`2710\r\n${"x".repeat(10_000)}\r\n`)
-          socket.write("0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        })
+        const chunks = Array.from({ length: 30 }, () => `2710\r\n${"x".repeat(10_000)}\r\n`)
+        const answers = yield* overSocket(
+          server.url,
+          [
+            post(token, "Transfer-Encoding: chunked"),
+            ...chunks,
+            "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+          ],
+          /claude_present/,
+        )
         expect(answers).toMatch(/^HTTP\/1\.1 413 /)
         expect(answers).toContain('"code":"payload_too_large"')
+      }),
+    ),
+  )
+
+  it.live("is 413 also for a client that closes, and reads only when it has sent everything", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const body = "x".repeat(5_000_000)
+        const answer = yield* overSocket(server.url, [
+          post(token, `Connection: close\r\nContent-Length: ${body.length}`),
+          body,
+        ])
+        expect(answer).toContain('"code":"payload_too_large"')
+      }),
+    ),
+  )
+})
+
+describe("what is hardly a request", () => {
+  it.live.each<[string, string, number]>([
+    ["no HTTP", "hello\r\n\r\n", 400],
+    ["a bad length", "POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", 400],
+    [
+      "two framings",
+      "POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+      400,
+    ],
+    ["headers without end", `GET / HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(40_000)}\r\n\r\n`, 431],
+    ["a tunnel", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n", 405],
+  ])("is answered with a problem: %s", ([, bytes, status]) =>
+    withApp((server) =>
+      Effect.map(overSocket(server.url, [bytes]), (answer) => {
+        const [head = "", body = ""] = answer.split("\r\n\r\n")
+        expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+        expect(head).toContain("content-type: application/problem+json")
+        expect(JSON.parse(body)).toMatchObject({
+          ok: false,
+          status,
+          request_id: /x-request-id: (\S+)/.exec(head)?.[1],
+        })
+      }),
+    ),
+  )
+
+  it.live.each([
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA",
+    "Connection: Upgrade\r\nUpgrade: websocket",
+    "Expect: something-else",
+  ])("is a request all the same: %s", (headers) =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const body = '{"prompt":"SAY hello"}'
+        const answer = yield* overSocket(
+          server.url,
+          [post(token, `Content-Length: ${body.length}\r\n${headers}`), body],
+          /"ok"/,
+        )
+        expect(answer).toContain('{"ok":true,"result":"hello"')
       }),
     ),
   )

@@ -48,7 +48,7 @@ describe("an executable that", () => {
     Effect.gen(function* () {
       process.env["ANTHROPIC_API_KEY"] = "sk-test-key-0123456789"
       const { json, text } = yield* ask({ prompt: "QUOTE the patient is Jane Roe, born 1980" })
-      expect(json.stderr).toBe("cannot process:[text] with key [secret]")
+      expect(json.stderr).toBe("[withheld: it quotes the prompt]")
       expect(text).not.toMatch(/Jane|Roe|sk-test-key/)
     }),
   )

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from "node:fs"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { HttpServer } from "@effect/platform"
@@ -111,3 +112,24 @@ export const eventually = (check: () => void): Effect.Effect<void> =>
     Effect.retry(Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(200))),
     Effect.orDie,
   )
+
+/** Writes bytes to the server's socket and returns all that comes back, up to `until` or the end. */
+export const overSocket = (
+  url: string,
+  parts: ReadonlyArray<string | Uint8Array>,
+  until = /$^/,
+): Effect.Effect<string> =>
+  Effect.async<string>((resume) => {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1")
+    let received = ""
+    const finish = () => {
+      socket.destroy()
+      resume(Effect.succeed(received))
+    }
+    socket.on("data", (data) => {
+      received += String(data)
+      if (until.test(received)) finish()
+    })
+    socket.on("close", finish).on("error", () => {})
+    for (const part of parts) socket.write(part)
+  }).pipe(Effect.timeout("10 seconds"), Effect.orDie)

@@ -12,13 +12,15 @@ const Cidr = Schema.String.pipe(
   Schema.annotations({ examples: ["192.168.0.0/16"] }),
 )
 
-const Cidrs = Schema.Array(Cidr).pipe(
-  Schema.maxItems(256),
-  Schema.annotations({
-    message: expected("must be a list of at most 256 CIDRs such as 192.168.0.0/16 or fd00::/8"),
-    description: "Where the token may be used from; empty or absent: no limit of its own.",
-  }),
-)
+const Cidrs = Schema.Array(Cidr)
+  .annotations({ parseOptions: { errors: "first" } })
+  .pipe(
+    Schema.maxItems(256),
+    Schema.annotations({
+      message: expected("must be a list of at most 256 CIDRs such as 192.168.0.0/16 or fd00::/8"),
+      description: "Where the token may be used from; empty or absent: no limit of its own.",
+    }),
+  )
 
 export const MintPayload = body({ name: TokenName, ip_cidrs: optional(Cidrs) }).annotations({
   identifier: "MintTokenRequest",

@@ -36,6 +36,7 @@ const OutputSchema = Schema.Record({ key: Schema.String, value: Schema.Unknown }
 )
 
 const FileTokens = Schema.Array(Schema.String).annotations({
+  parseOptions: { errors: "first" },
   message: expected("must be a list of file tokens"),
   description: "Tokens of uploaded files that the model may read.",
 })
