@@ -4,6 +4,11 @@ import { spawn } from "node:child_process"
 import { Option } from "effect"
 import { claudeExecutable } from "../src/infra/Executables.ts"
 
+try {
+  process.loadEnvFile()
+} catch (error) {
+  if (error.code !== "ENOENT") throw error
+}
 const { command, args } = claudeExecutable(Option.fromNullable(process.env.CLAUDE_BIN))
 spawn(command, [...args, ...process.argv.slice(2)], { stdio: "inherit" })
   .on("error", (error) => {

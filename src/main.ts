@@ -14,6 +14,15 @@ const refuse = (...lines: ReadonlyArray<string>) =>
     Effect.sync(() => process.exit(1)),
   )
 
+/** The innermost message: what the system said, without the stack of who heard it. */
+const messageOf = (cause: unknown): string => {
+  const inner = (cause as { readonly cause?: unknown } | null)?.cause
+  return inner === undefined ? String((cause as Error).message ?? cause) : messageOf(inner)
+}
+
+// A terminal that is closed stops the service as Ctrl-C does.
+process.on("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
+
 load.pipe(
   Effect.flatMap((config) => Layer.launch(Layer.provide(Banner.layer(isTerminal), app(config)))),
   Effect.catchTags({
@@ -22,7 +31,8 @@ load.pipe(
         `ADMIN_BOOTSTRAP_TOKEN: unset while BIND_HOST is ${host} and no app token exists; expected a secret of your own of at least 32 characters`,
       ),
     ServeError: ({ cause }) => refuse(`cannot listen: ${String((cause as Error).message ?? cause)}`),
-    StorageFailed: ({ during, cause }) => refuse(`${during} failed: ${String(cause)}`),
+    StorageFailed: ({ during, cause }) =>
+      refuse(`${during} failed (see DATA_DIR, DB_PATH, RUNS_DIR): ${messageOf(cause)}`),
   }),
   Effect.catchIf(
     (error) => "_op" in error,

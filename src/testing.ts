@@ -135,10 +135,11 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
       list: Effect.sync(() => [...tokens.values()]),
       revoke: (name, at) =>
         Effect.sync(() => {
-          if (!inForce(name))
-            return [...tokens.values()].some((t) => t.name === name) ? "already_revoked" : "unknown"
-          update((token) => token.name === name && token.revokedAt === null, { revokedAt: at })
-          return "revoked"
+          const named = [...tokens.values()].filter((token) => token.name === name)
+          const revoked = named.find((token) => token.revokedAt === null)
+          if (revoked === undefined) return named.length > 0 ? "already_revoked" : "unknown"
+          update((token) => token.id === revoked.id, { revokedAt: at })
+          return revoked.id
         }),
       touch: (lastUsed) =>
         Effect.sync(() => {
@@ -177,5 +178,6 @@ export const clis = (versions: CliVersions) => Layer.succeed(Clis, { versions: E
 export const runs = (answer: OpenRun["answer"]) =>
   Layer.succeed(Runs, {
     open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }),
+    endOf: () => Effect.void,
     shutdown: Effect.void,
   })

@@ -115,10 +115,19 @@ describe("the service", () => {
     await idle.text()
     const hanging = post(server.url, "/run", token, { prompt: "HOLD" })
     await until(() => claudeProcesses(join(dataDir, "runs")).length > 0)
-    const code = await server.end("SIGTERM")
-    expect(code).toBe(0)
+    const deaf = post(server.url, "/run", token, { prompt: "DEAF" })
+    await until(() => claudeProcesses(join(dataDir, "runs")).length > 1)
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const code = server.end("SIGTERM")
+    // The deaf one takes its grace of 5 s; who comes meanwhile is told.
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(await post(server.url, "/run", token, { prompt: "SAY late" })).toMatchObject({
+      json: { code: "shutting_down" },
+    })
+    expect(await deaf).toMatchObject({ status: 503 })
+    expect(await code).toBe(0)
     expect(await hanging).toMatchObject({ status: 503, json: { code: "shutting_down" } })
-    expect(runs()).toEqual([{ status: "cancelled", code: "shutting_down" }])
+    expect(runs()).toEqual([1, 2].map(() => ({ status: "cancelled", code: "shutting_down" })))
     expect(claudeProcesses(join(dataDir, "runs"))).toEqual([])
     expect(readdirSync(join(dataDir, "runs"))).toEqual([])
   })
@@ -148,6 +157,17 @@ describe("the service", () => {
     })
     expect(await exited).toBe(1)
     expect(output().trim()).toMatch(/^ADMIN_BOOTSTRAP_TOKEN: unset while BIND_HOST is 0\.0\.0\.0[^\n]*$/)
+  })
+
+  it("says in one line that it cannot keep its records", async () => {
+    const { exited, output } = launch({
+      DATA_DIR: dataDir,
+      DB_PATH: "/proc/version/x.db",
+      CLAUDE_BIN: scriptedClaude,
+      ACPX_BIN: scriptedClaude,
+    })
+    expect(await exited).toBe(1)
+    expect(output().trim()).toMatch(/^opening the database failed \(see DATA_DIR[^\n]*\): E[A-Z]+[^\n]*$/)
   })
 
   it("says in one line that its port is taken", async () => {

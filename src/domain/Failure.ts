@@ -148,7 +148,14 @@ export type AgentFailure =
   | OutputGarbled
 
 /** A way for an accepted run to fail. */
-export type RunFailure = AgentFailure | AnswerMismatch | RunTimedOut | ShuttingDown | StorageFailed
+/** `Unauthorized`: the token was revoked meanwhile. */
+export type RunFailure =
+  | AgentFailure
+  | AnswerMismatch
+  | RunTimedOut
+  | ShuttingDown
+  | Unauthorized
+  | StorageFailed
 
 /** The same failure, knowing more. */
 export const diagnosed = <F extends Diagnosis & Error>(failure: F, known: Diagnosis): F =>

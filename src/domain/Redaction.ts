@@ -18,7 +18,9 @@ const PLACES_MAX = 16
 
 /** `message` without secrets, and withheld altogether if it quotes one of the confidential texts. */
 export const redact = (message: string, { secrets, texts }: Confidential): string => {
-  if (texts.some((text) => quotes(message, text))) return "[withheld: it quotes the prompt]"
+  // An error may quote a text as it is, or as it stands in JSON.
+  if (texts.some((text) => quotes(message, text) || quotes(message, JSON.stringify(text).slice(1, -1))))
+    return "[withheld: it quotes the prompt]"
   let clean = message
   for (const secret of secrets) {
     if (secret.length >= 6) clean = clean.replaceAll(secret, "[secret]")

@@ -52,7 +52,7 @@ export const TABLE = {
     status: 400,
     code: "invalid_request",
     retryable: false,
-    sentence: ({ limit }) => `the body has more than ${limit} fields`,
+    sentence: ({ limit }) => `the body has more than ${limit} fields, or a field with thousands of entries`,
   },
   NotHttp: {
     status: 400,
@@ -135,7 +135,8 @@ export const TABLE = {
     status: 502,
     code: "agent_unavailable",
     retryable: false,
-    sentence: ({ program }) => `the agent's executable (${program}) cannot be started`,
+    sentence: ({ program }) =>
+      `the agent's executable (${program}) cannot be started: see CLAUDE_BIN, or install it again`,
   },
   ProviderRefused: {
     status: 502,
@@ -172,7 +173,8 @@ export const TABLE = {
     status: 503,
     code: "not_logged_in",
     retryable: true,
-    sentence: () => "the agent has no login: run `claude` as the service's user and enter /login",
+    sentence: () =>
+      "the agent has no login: `npm run claude -- /login`, or `docker exec -it clawdforge claude /login`, or an ANTHROPIC_API_KEY for the service",
     headers: retryAfter(60),
   },
   ShuttingDown: {
@@ -193,7 +195,7 @@ export const TABLE = {
 const REFUSED_ADDRESS = {
   service: "this address may not use the service",
   token: "this token may not be used from this address",
-  undeclared_proxy: "this request comes through a proxy that is not in TRUSTED_PROXIES",
+  undeclared_proxy: "this request comes through a proxy on the service's host that nobody declared",
 }
 
 export const TITLES: Readonly<Record<number, string>> = {

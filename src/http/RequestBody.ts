@@ -19,6 +19,8 @@ export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
 >() {}
 
 const FIELDS_MAX = 64
+/** Entries of a list or an object in a field. */
+const ENTRIES_MAX = 4096
 
 const unsupported = Effect.suspend(() => new UnsupportedMediaType({ supported: ["application/json"] }))
 
@@ -53,7 +55,11 @@ const parse = (bytes: Uint8Array): Effect.Effect<unknown, BodyNotJson | TooManyF
     catch: () => new BodyNotJson(),
   }).pipe(
     Effect.filterOrFail(
-      (value) => typeof value !== "object" || value === null || Object.keys(value).length <= FIELDS_MAX,
+      (value) =>
+        size(value) <= FIELDS_MAX && Object.values(value ?? {}).every((field) => size(field) <= ENTRIES_MAX),
       () => new TooManyFields({ limit: FIELDS_MAX }),
     ),
   )
+
+const size = (value: unknown): number =>
+  typeof value === "object" && value !== null ? Object.keys(value).length : 0

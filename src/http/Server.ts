@@ -8,17 +8,19 @@ import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
 
-/** Work ends before the connections that wait for it do, so that each still gets its answer. */
-const EndRunsFirst = Layer.scopedDiscard(
-  Effect.flatMap(Runs, (runs) => Effect.addFinalizer(() => runs.shutdown)),
-)
+/**
+ * Ends the work while requests are still taken: who waits for a run gets its answer, and who comes now gets a 503.
+ * Layers close in the reverse of the order in which they are built, so this one is built after the server.
+ */
+const EndRuns = Layer.scopedDiscard(Effect.flatMap(Runs, (runs) => Effect.addFinalizer(() => runs.shutdown)))
 
 /** The API, served on whatever HttpServer is provided. */
-export const serve = (defaults: RunDefaults) =>
-  HttpLayerRouter.serve(
-    Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge, EndRunsFirst).pipe(
-      Layer.provide([RunHandlers(defaults), AdminHandlers, SystemHandlers]),
-      Layer.provide([AppAuthLive, AdminAuthLive]),
-    ),
-    { disableLogger: true, disableListenLog: true },
+export const serve = (defaults: RunDefaults) => {
+  const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge).pipe(
+    Layer.provide([RunHandlers(defaults), AdminHandlers, SystemHandlers]),
+    Layer.provide([AppAuthLive, AdminAuthLive]),
   )
+  return EndRuns.pipe(
+    Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
+  )
+}

@@ -11,7 +11,7 @@ export const layer = (isTerminal: boolean) =>
     Effect.gen(function* () {
       const server = yield* HttpServer.HttpServer
       const admin = yield* AdminToken
-      const url = HttpServer.formatAddress(server.address)
+      const url = urlOf(server.address)
       if (!isTerminal) {
         return yield* Effect.logInfo("listening").pipe(
           Effect.annotateLogs({ url, admin_token_file: Option.getOrNull(admin.file) }),
@@ -35,3 +35,9 @@ export const layer = (isTerminal: boolean) =>
       )
     }),
   )
+
+/** The framework writes an IPv6 host without its brackets. */
+const urlOf = (address: HttpServer.Address): string =>
+  address._tag === "TcpAddress" && address.hostname.includes(":")
+    ? `http://[${address.hostname}]:${address.port}`
+    : HttpServer.formatAddress(address)

@@ -73,7 +73,7 @@ const cidrs = (name: string) =>
 
 const adminToken = variable(
   "ADMIN_BOOTSTRAP_TOKEN",
-  `a secret of your own of at least ${ADMIN_TOKEN_MIN_CHARS} printable characters without blanks`,
+  `a secret of your own (not the example's) of at least ${ADMIN_TOKEN_MIN_CHARS} printable characters without blanks`,
   (value) =>
     value.length >= ADMIN_TOKEN_MIN_CHARS && /^[\x21-\x7e]+$/.test(value) && value !== EXAMPLE_ADMIN_TOKEN
       ? Redacted.make(value)

@@ -13,9 +13,9 @@ const jsonLines = Logger.map(
     }),
 ).pipe(Logger.withConsoleLog)
 
-/** One JSON object a line; on a terminal, the same for people. */
+/** One JSON object a line; on a terminal, a line for people. */
 export const layer = (isTerminal: boolean) =>
   Layer.merge(
-    isTerminal ? Logger.pretty : Logger.replace(Logger.defaultLogger, jsonLines),
+    isTerminal ? Logger.logFmt : Logger.replace(Logger.defaultLogger, jsonLines),
     Logger.minimumLogLevel(LogLevel.Info),
   )

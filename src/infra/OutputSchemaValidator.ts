@@ -4,45 +4,62 @@ import { AnswerMismatch, InvalidRequest, type Issue } from "../domain/Failure.ts
 import { OutputSchemas } from "../services/OutputSchemas.ts"
 import type { Verdict, Work } from "./OutputSchemaWorker.ts"
 
-/** What compiling a schema, or checking a value, may take. */
-const DEADLINE = Duration.seconds(2)
-const WORKER_LIMITS = { maxOldGenerationSizeMb: 256, stackSizeMb: 4 }
+/** What compiling a schema, or checking a value, may take once its thread is up. */
+const DEADLINE = Duration.seconds(1)
+/** Threads at once: more would only slow each other down past the deadline. */
+const THREADS = 2
+const THREAD_LIMITS = { maxOldGenerationSizeMb: 256, stackSizeMb: 4 }
 
 /** Ajv in a worker thread of its own for each call: what hangs there, or runs out of memory, hangs nobody else. */
-export const layer = Layer.succeed(OutputSchemas, {
-  check: (schema) =>
-    Effect.flatMap(inWorker({ schema: JSON.stringify(schema) }), (verdict) =>
-      verdict._tag === "Valid"
-        ? Effect.succeed({ native: verdict.native })
-        : new InvalidRequest({ issues: prefixed(verdict.issues) }),
-    ),
-  fits: (schema, value) =>
-    Effect.flatMap(inWorker({ schema: JSON.stringify(schema), value: JSON.stringify(value) }), (verdict) =>
-      verdict._tag === "Valid" ? Effect.void : new AnswerMismatch({ issues: verdict.issues }),
-    ),
-})
+export const layer = Layer.effect(
+  OutputSchemas,
+  Effect.map(Effect.makeSemaphore(THREADS), (threads) => {
+    const judge = (work: Work) => threads.withPermits(1)(inThread(work))
+    return {
+      check: (schema) =>
+        Effect.flatMap(judge({ schema: JSON.stringify(schema) }), (verdict) =>
+          verdict._tag === "Valid"
+            ? Effect.succeed({ native: verdict.native })
+            : new InvalidRequest({ issues: prefixed(verdict.issues) }),
+        ),
+      fits: (schema, value) =>
+        Effect.flatMap(judge({ schema: JSON.stringify(schema), value: JSON.stringify(value) }), (verdict) =>
+          verdict._tag === "Valid" ? Effect.void : new AnswerMismatch({ issues: verdict.issues }),
+        ),
+    }
+  }),
+)
 
 const prefixed = (issues: ReadonlyArray<Issue>) =>
   issues.map(({ path, message }) => ({ path: ["output_schema", ...path], message }))
 
 const refused = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
 
-const inWorker = (work: Work): Effect.Effect<Verdict> =>
+const inThread = (work: Work): Effect.Effect<Verdict> =>
   Effect.acquireUseRelease(
     Effect.sync(
       () =>
         new Worker(new URL("./OutputSchemaWorker.ts", import.meta.url), {
           workerData: work,
-          resourceLimits: WORKER_LIMITS,
+          resourceLimits: THREAD_LIMITS,
         }),
     ),
     (worker) =>
-      Effect.async<Verdict>((resume) => {
-        worker.once("message", (verdict: Verdict) => resume(Effect.succeed(verdict)))
-        worker.once("error", () => resume(Effect.succeed(refused("cannot be worked with"))))
-      }),
+      Effect.zipRight(
+        Effect.async<void>((resume) => {
+          worker.once("online", () => resume(Effect.void)).once("error", () => resume(Effect.void))
+        }),
+        verdictOf(worker),
+      ),
     (worker) => Effect.promise(() => worker.terminate()),
-  ).pipe(
+  )
+
+const verdictOf = (worker: Worker) =>
+  Effect.async<Verdict>((resume) => {
+    worker.once("message", (verdict: Verdict) => resume(Effect.succeed(verdict)))
+    worker.once("error", () => resume(Effect.succeed(refused("cannot be worked with"))))
+    worker.once("exit", () => resume(Effect.succeed(refused("cannot be worked with"))))
+  }).pipe(
     Effect.timeoutTo({
       duration: DEADLINE,
       onSuccess: (verdict) => verdict,

@@ -91,16 +91,12 @@ const spawned = (spec: ProcessSpec, exited: Deferred.Deferred<ProcessExit>) =>
 
 /** SIGTERM, a grace, SIGKILL; returns when nothing of the group is left (or the kernel will not part with it). */
 const endGroup = (child: PipedChild, exited: Deferred.Deferred<ProcessExit>) => {
-  const gone = Deferred.await(exited).pipe(
-    Effect.zipRight(
-      Effect.repeat(
-        Effect.sync(() => groupIsAlive(child.pid)),
-        {
-          while: (isAlive) => isAlive,
-          schedule: Schedule.spaced(POLL_INTERVAL),
-        },
-      ),
-    ),
+  const alive = Effect.sync(() => groupIsAlive(child.pid))
+  // Looked at twice: a child that is being forked can be missed once.
+  const stirs = Effect.zipWith(alive, Effect.delay(alive, POLL_INTERVAL), (before, after) => before || after)
+  const gone = Effect.zipRight(
+    Deferred.await(exited),
+    Effect.repeat(stirs, { while: (stirring) => stirring, schedule: Schedule.spaced(POLL_INTERVAL) }),
   )
   const end = Effect.gen(function* () {
     signalGroup(child.pid, "SIGTERM")

@@ -4,20 +4,29 @@ import { Effect, Layer } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
 import { WorkDirs } from "../services/WorkDirs.ts"
 
-/** A directory a run under `root`, mode 0700. */
+const making = <A>(what: string, make: () => Promise<A>) =>
+  Effect.tryPromise({ try: make, catch: (cause) => new StorageFailed({ during: `making ${what}`, cause }) })
+
+/** A directory a run under `root`, mode 0700. That `root` can be made is seen at the start. */
 export const layer = (root: string) =>
-  Layer.succeed(WorkDirs, {
+  Layer.effect(
+    WorkDirs,
+    Effect.as(
+      making("the directory of all runs", () => mkdir(root, { recursive: true, mode: 0o700 })),
+      workDirs(root),
+    ),
+  )
+
+const workDirs = (root: string) =>
+  WorkDirs.of({
     make: (run) =>
       Effect.acquireRelease(
-        Effect.tryPromise({
-          try: async () => {
-            const place = join(resolve(root), run)
-            const dir = { place, cwd: join(place, "work"), tmp: join(place, "tmp") }
-            await mkdir(dir.cwd, { recursive: true, mode: 0o700 })
-            await mkdir(dir.tmp, { mode: 0o700 })
-            return dir
-          },
-          catch: (cause) => new StorageFailed({ during: "making a run's directory", cause }),
+        making("a run's directory", async () => {
+          const place = join(resolve(root), run)
+          const dir = { place, cwd: join(place, "work"), tmp: join(place, "tmp") }
+          await mkdir(dir.cwd, { recursive: true, mode: 0o700 })
+          await mkdir(dir.tmp, { mode: 0o700 })
+          return dir
         }),
         ({ place }) =>
           Effect.tryPromise(() => rm(place, { recursive: true, force: true, maxRetries: 3 })).pipe(

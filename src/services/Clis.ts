@@ -31,7 +31,7 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
           processes.spawn({ command, args: [...args, "--version"], cwd: options.cwd, env: options.env }).pipe(
             Effect.tap((process) => process.endInput),
             Effect.flatMap((process) => Stream.mkString(Stream.decodeText(process.output))),
-            Effect.map((output) => Option.filter(Option.some(output.trim()), (line) => line !== "")),
+            Effect.map((output) => Option.filter(Option.some(firstLine(output)), (line) => line !== "")),
             Effect.scoped,
             Effect.timeout(PROBE_TIMEOUT),
             Effect.orElseSucceed(() => Option.none<string>()),
@@ -50,3 +50,7 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
       }),
     )
 }
+
+const VERSION_MAX_CHARS = 100
+
+const firstLine = (output: string): string => (output.trim().split("\n")[0] ?? "").slice(0, VERSION_MAX_CHARS)

@@ -27,12 +27,12 @@ export interface TokenRecords {
   readonly findByHash: (hash: string) => Effect.Effect<Option.Option<AppToken>, StorageFailed>
   /** All that ever were, oldest first. */
   readonly list: Effect.Effect<ReadonlyArray<AppToken>, StorageFailed>
-  /** What became of the name: unknown, revoked now, or revoked before. */
+  /** Who was revoked now; else whether the name ever was in force. */
   readonly revoke: (
     name: TokenName,
     at: number,
     origin: Origin,
-  ) => Effect.Effect<"unknown" | "revoked" | "already_revoked", StorageFailed>
+  ) => Effect.Effect<TokenId | "unknown" | "already_revoked", StorageFailed>
   readonly touch: (lastUsed: ReadonlyMap<TokenId, number>) => Effect.Effect<void, StorageFailed>
 }
 

@@ -4,6 +4,7 @@ import {
   Deferred,
   Duration,
   Effect,
+  Exit,
   Fiber,
   FiberSet,
   Layer,
@@ -17,6 +18,7 @@ import {
   RunTimedOut,
   ShuttingDown,
   type StorageFailed,
+  Unauthorized,
 } from "../domain/Failure.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
 import { resultOf } from "../domain/Answer.ts"
@@ -28,7 +30,7 @@ import { ClaudeRunner } from "./ClaudeRunner.ts"
 import { Ids } from "./Ids.ts"
 import { Ledger } from "./Ledger.ts"
 import { OutputSchemas } from "./OutputSchemas.ts"
-import { endOf, type RunReport, reportOf } from "./runs/Report.ts"
+import { endOf, type RunReport, reportOf, timed } from "./runs/Report.ts"
 import { WorkDirs } from "./WorkDirs.ts"
 
 /**
@@ -51,6 +53,8 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
       owner: TokenId,
       origin: Origin,
     ) => Effect.Effect<OpenRun, InvalidRequest | ShuttingDown | StorageFailed, Scope.Scope>
+    /** Ends all runs of an app whose token was revoked, queued or at work; does not wait for them. */
+    readonly endOf: (owner: TokenId) => Effect.Effect<void>
     /** Accepts no more and ends what is at work; returns when every outcome is recorded. */
     readonly shutdown: Effect.Effect<void>
   }
@@ -65,34 +69,25 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         const schemas = yield* OutputSchemas
         const workDirs = yield* WorkDirs
         const slots = yield* Effect.makeSemaphore(options.maxConcurrentRuns)
-        const closing = yield* Deferred.make<never, ShuttingDown>()
         const fibers = yield* FiberSet.make<RunReport, RunFailure>()
+        const live = new Map<RunId, LiveRun>()
+        let closing = false
 
-        const work = (run: RunId, request: RunRequest, native: boolean) =>
-          Effect.gen(function* () {
-            const startedAt = yield* Clock.currentTimeMillis
-            const elapsed = Effect.map(Clock.currentTimeMillis, (now) => now - startedAt)
-            yield* ledger.start(run, startedAt)
-            const answer = yield* workDirs.make(run).pipe(
-              Effect.flatMap((dir) => runner.run(claudeRequest(request, native), dir)),
-              Effect.scoped,
-              Effect.timeoutFail({
-                duration: Duration.seconds(request.timeoutSecs),
-                onTimeout: () => new RunTimedOut({ timeoutSecs: request.timeoutSecs }),
-              }),
-              Effect.flatMap((answer) =>
-                Effect.map(resultFor(answer, request), (result) => ({ answer, result })),
-              ),
-              Effect.catchAll((failure) =>
-                Effect.flatMap(elapsed, (durationMs) =>
-                  Effect.fail(
-                    failure._tag === "StorageFailed" ? failure : diagnosed(failure, { durationMs }),
-                  ),
-                ),
-              ),
-            )
-            return reportOf(answer.answer, answer.result, yield* elapsed)
-          })
+        const work = Effect.fn("Runs.work")(function* (run: LiveRun, request: RunRequest, native: boolean) {
+          const startedAt = yield* Clock.currentTimeMillis
+          run.startedAt = startedAt
+          yield* ledger.start(run.id, startedAt)
+          const answer = yield* workDirs.make(run.id).pipe(
+            Effect.flatMap((dir) => runner.run(claudeRequest(request, native), dir)),
+            Effect.scoped,
+            Effect.timeoutFail({
+              duration: Duration.seconds(request.timeoutSecs),
+              onTimeout: () => new RunTimedOut({ timeoutSecs: request.timeoutSecs }),
+            }),
+          )
+          const result = yield* resultFor(answer, request)
+          return reportOf(answer, result, (yield* Clock.currentTimeMillis) - startedAt)
+        })
 
         const resultFor = (answer: ClaudeAnswer, { outputSchema }: RunRequest) => {
           if (outputSchema === undefined) return Effect.succeed(resultOf(answer.text))
@@ -104,47 +99,75 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         }
 
         /** The whole life of an accepted run. Its end is recorded even when it is interrupted. */
-        const live = (run: RunId, request: RunRequest, native: boolean) =>
+        const life = (run: LiveRun, request: RunRequest, native: boolean) =>
           Effect.uninterruptibleMask((restore) =>
             Effect.gen(function* () {
               const exit = yield* work(run, request, native).pipe(
                 slots.withPermits(1),
-                Effect.raceFirst(Deferred.await(closing)),
+                Effect.raceFirst(Deferred.await(run.ended)),
                 restore,
                 Effect.exit,
               )
-              yield* ledger.end(run, endOf(exit), yield* Clock.currentTimeMillis)
-              return yield* exit
+              live.delete(run.id)
+              const now = yield* Clock.currentTimeMillis
+              const durationMs = run.startedAt === undefined ? null : now - run.startedAt
+              const outcome = Exit.mapError(exit, (failure) => timed(failure, durationMs))
+              yield* ledger.end(run.id, endOf(outcome, durationMs), now)
+              return yield* outcome
             }),
           )
 
         const open = Effect.fn("Runs.open")(function* (request: RunRequest, owner: TokenId, origin: Origin) {
-          if (yield* Deferred.isDone(closing)) return yield* new ShuttingDown()
+          if (closing) return yield* new ShuttingDown()
           const native =
             request.outputSchema === undefined ? false : (yield* schemas.check(request.outputSchema)).native
-          const id = yield* ids.run
-          const opened = {
-            id,
-            tokenId: owner,
-            model: request.model,
-            promptChars: request.prompt.length,
-            origin,
-            at: yield* Clock.currentTimeMillis,
-          }
-          // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
-          // Acquiring is uninterruptible, which a fiber inherits: its life is not.
-          const life = Effect.interruptible(live(id, request, native))
-          const fiber = yield* Effect.acquireRelease(
-            Effect.zipRight(ledger.open(opened), FiberSet.run(fibers, life)),
-            (fiber) => Fiber.interrupt(fiber),
-          )
-          return { id, answer: Fiber.join(fiber) }
+          const ended = yield* Deferred.make<never, RunFailure>()
+          const run: LiveRun = { id: yield* ids.run, owner, ended, startedAt: undefined }
+          const begin = Effect.gen(function* () {
+            yield* ledger.open({
+              id: run.id,
+              tokenId: owner,
+              model: request.model,
+              promptChars: request.prompt.length,
+              origin,
+              at: yield* Clock.currentTimeMillis,
+            })
+            live.set(run.id, run)
+            if (closing) yield* Deferred.fail(ended, new ShuttingDown())
+            // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
+            // Acquiring is uninterruptible, which a fiber inherits: its life is not.
+            return yield* FiberSet.run(fibers, Effect.interruptible(life(run, request, native)))
+          })
+          const fiber = yield* Effect.acquireRelease(begin, Fiber.interrupt)
+          return { id: run.id, answer: Fiber.join(fiber) }
         })
+
+        /** Ends the runs that match, with that failure; does not wait for them. */
+        const endAll = (matches: (run: LiveRun) => boolean, failure: RunFailure) =>
+          Effect.forEach([...live.values()].filter(matches), ({ ended }) => Deferred.fail(ended, failure), {
+            discard: true,
+          })
 
         return {
           open,
-          shutdown: Effect.zipRight(Deferred.fail(closing, new ShuttingDown()), FiberSet.awaitEmpty(fibers)),
+          endOf: (owner) => endAll((run) => run.owner === owner, new Unauthorized()),
+          shutdown: Effect.suspend(() => {
+            closing = true
+            return Effect.zipRight(
+              endAll(() => true, new ShuttingDown()),
+              FiberSet.awaitEmpty(fibers),
+            )
+          }),
         }
       }),
     )
+}
+
+/** A run between its acceptance and its recorded end. */
+interface LiveRun {
+  readonly id: RunId
+  readonly owner: TokenId
+  /** Failing this ends the run, with that failure, wherever it is. */
+  readonly ended: Deferred.Deferred<never, RunFailure>
+  startedAt: number | undefined
 }

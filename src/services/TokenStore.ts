@@ -28,11 +28,11 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
     ) => Effect.Effect<AppToken, Unauthorized | StorageFailed>
     /** All tokens, revoked ones too, oldest first. */
     readonly list: Effect.Effect<ReadonlyArray<AppToken>, StorageFailed>
-    /** Revokes the token of that name at once; revoking again changes nothing and says so. */
+    /** Revokes the token of that name at once, and says whose it was; again, it changes nothing. */
     readonly revoke: (
       name: TokenName,
       origin: Origin,
-    ) => Effect.Effect<{ readonly alreadyRevoked: boolean }, TokenNotFound | StorageFailed>
+    ) => Effect.Effect<Option.Option<TokenId>, TokenNotFound | StorageFailed>
   }
 >() {
   static readonly layer = Layer.scoped(
@@ -79,7 +79,7 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
       const revoke = Effect.fn("TokenStore.revoke")(function* (name: TokenName, origin: Origin) {
         const outcome = yield* tokens.revoke(name, yield* Clock.currentTimeMillis, origin)
         if (outcome === "unknown") return yield* new TokenNotFound()
-        return { alreadyRevoked: outcome === "already_revoked" }
+        return outcome === "already_revoked" ? Option.none() : Option.some(outcome)
       })
 
       return { mint, authenticate, list: tokens.list, revoke }

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
+import { claudeProcesses } from "../support/ProcessTable.ts"
 import {
   ADMIN_TOKEN,
   type Answer,
+  eventually,
   scriptedClaude,
   startServer,
   type TestServer,
@@ -96,6 +98,19 @@ describe("an app's bearer token", () => {
         const refused = yield* server.run(elsewhere, say)
         expect(refused.json).toMatchObject({ status: 403, code: "ip_not_allowed" })
         expect((yield* server.run(here, say)).status).toBe(200)
+      }),
+    ),
+  )
+
+  it.live("that is revoked while its run is at work ends the run at once", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        const token = yield* server.mint("recipes")
+        const waiting = yield* Effect.fork(server.run(token, { prompt: "HOLD" }))
+        yield* eventually(() => expect(claudeProcesses(server.config.runsDir)).not.toEqual([]))
+        yield* server.request("DELETE", "/admin/tokens/recipes", { token: ADMIN_TOKEN })
+        expect((yield* waiting).json).toMatchObject({ status: 401, code: "unauthorized" })
+        expect(claudeProcesses(server.config.runsDir)).toEqual([])
       }),
     ),
   )

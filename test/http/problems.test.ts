@@ -176,9 +176,32 @@ describe("POST /run", () => {
           server.run(token, { prompt: `SAY "${"a".repeat(40)}!"`, output_schema: evil }),
         )
         expect((yield* server.request("GET", "/healthz")).status).toBe(200)
-        expect((yield* slow).status).toBe(502)
+        expect((yield* slow).json).toMatchObject({
+          status: 502,
+          issues: [{ path: [], message: "takes too long to check" }],
+        })
       }),
     ),
+  )
+
+  it.live("holds an answer to its output_schema, whatever the schema's tricks, and does not quote it", () =>
+    withApp((server, token) => {
+      const ask = (answer: unknown, output_schema: object) =>
+        server.run(token, { prompt: `SAY ${JSON.stringify(answer)}`, output_schema })
+      return Effect.gen(function* () {
+        expect((yield* ask(1, { $async: true, type: "object", required: ["x"] })).status).toBe(502)
+        expect((yield* ask({}, { required: ["constructor", "toString"] })).status).toBe(502)
+        expect((yield* ask({ qty: 1 }, { required: ["qty"] })).json.result).toEqual({ qty: 1 })
+        const own = yield* ask(
+          { qty: { "canary 8d7c": 1 } },
+          { properties: { qty: { additionalProperties: { type: "string" } } } },
+        )
+        expect(own.json.issues).toEqual([{ path: ["qty", "*"], message: "must be string" }])
+        expect(own.text).not.toContain("canary")
+        const endless = yield* ask({}, { $ref: "#" })
+        expect(endless.json.issues).toEqual([{ path: [], message: "cannot be checked" }])
+      })
+    }),
   )
 
   it.live("does not know any file yet", () =>

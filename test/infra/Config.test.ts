@@ -59,7 +59,7 @@ describe("the configuration", () => {
       const lines = Either.match(failure, { onLeft: explain, onRight: () => [] })
       expect(lines).toEqual([
         "BIND_PORT: given eighty, expected a whole number from 0 to 65535",
-        "ADMIN_BOOTSTRAP_TOKEN: given <redacted, 18 characters>, expected a secret of your own of at least 32 printable characters without blanks",
+        "ADMIN_BOOTSTRAP_TOKEN: given <redacted, 18 characters>, expected a secret of your own (not the example's) of at least 32 printable characters without blanks",
         "ALLOW_CIDRS: given 10.0.0.0/8,everyone, expected CIDRs such as 192.168.0.0/16,fd00::/8",
         "DEFAULT_MODEL: given --rm, expected a model name",
         "DEFAULT_TIMEOUT_SECS: given 0, expected a whole number from 1 to 3600",

@@ -190,6 +190,54 @@ describe("Runs", () => {
     )
   })
 
+  it.effect("ends the runs of an app whose token was revoked, at work or queued, and no others", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      const runs = yield* Runs
+      const other = "1".padStart(26, "0") as TokenId
+      const mine = yield* Effect.fork(
+        Effect.all([Effect.flip(ask), Effect.flip(ask)], { concurrency: "unbounded" }),
+      )
+      yield* TestClock.adjust("1 second")
+      const theirs = yield* runs.open(request, other, origin)
+      yield* runs.endOf(owner)
+      expect((yield* Fiber.join(mine)).map(({ _tag }) => _tag)).toEqual(["Unauthorized", "Unauthorized"])
+      yield* TestClock.adjust("59 seconds")
+      expect(outcomes(memory)).toEqual([
+        ["cancelled", "unauthorized"],
+        ["cancelled", "unauthorized"],
+        ["running", undefined],
+      ])
+      expect(theirs.id).toBeDefined()
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          memory,
+          1,
+        ),
+      ),
+    )
+  })
+
+  it.effect("records how long a cancelled run had been at work", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      const fiber = yield* Effect.fork(ask)
+      yield* TestClock.adjust("7 seconds")
+      yield* Fiber.interrupt(fiber)
+      expect([...memory.runs.values()][0]?.end?.durationMs).toBe(7000)
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          memory,
+        ),
+      ),
+    )
+  })
+
   it.effect("records a defect as a failure of ours", () => {
     const memory = new LedgerMemory()
     return Effect.gen(function* () {

@@ -1,7 +1,8 @@
 import { HttpApiBuilder } from "@effect/platform"
-import { Effect, Redacted, Schema } from "effect"
+import { Effect, Option, Redacted, Schema } from "effect"
 import { TokenNotFound } from "../../domain/Failure.ts"
 import { TokenName } from "../../domain/Token.ts"
+import { Runs } from "../../services/Runs.ts"
 import { TokenStore } from "../../services/TokenStore.ts"
 import { Api } from "../Api.ts"
 import { CurrentAdmin } from "../groups/Auth.ts"
@@ -11,6 +12,7 @@ import { orProblem } from "../RequestContext.ts"
 export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
   Effect.gen(function* () {
     const tokens = yield* TokenStore
+    const runs = yield* Runs
     return handlers
       .handle("mintToken", ({ payload }) =>
         Effect.gen(function* () {
@@ -45,8 +47,9 @@ export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
           const { origin } = yield* CurrentAdmin
           // A name that no token could have belongs to no token.
           if (!Schema.is(TokenName)(path.name)) return yield* new TokenNotFound()
-          const { alreadyRevoked } = yield* tokens.revoke(path.name, origin)
-          return { ok: true as const, name: path.name, already_revoked: alreadyRevoked }
+          const revoked = yield* tokens.revoke(path.name, origin)
+          if (Option.isSome(revoked)) yield* runs.endOf(revoked.value)
+          return { ok: true as const, name: path.name, already_revoked: Option.isNone(revoked) }
         }).pipe(orProblem),
       )
   }),

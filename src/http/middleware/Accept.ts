@@ -10,7 +10,8 @@ export const checkAccept = (
   request: HttpServerRequest.HttpServerRequest,
 ): Effect.Effect<void, NotAcceptable> => {
   const accept = request.headers["accept"]
-  if (accept === undefined || accept === "*/*" || request.url.startsWith("/healthz")) return Effect.void
+  if (accept === undefined || accept.trim() === "" || accept === "*/*" || request.url.startsWith("/healthz"))
+    return Effect.void
   return new Negotiator({ headers: { accept } }).mediaType(OFFERED) === undefined
     ? new NotAcceptable({ offered: OFFERED })
     : Effect.void

@@ -2,7 +2,7 @@ import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { Migrator, SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Effect, Layer } from "effect"
+import { Cause, Effect, Layer } from "effect"
 import { StorageFailed } from "../../domain/Failure.ts"
 import ledger from "./migrations/0001_ledger.ts"
 
@@ -40,6 +40,9 @@ export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFai
   return prepared.pipe(
     Layer.provideMerge(SqliteClient.layer({ filename: file })),
     Layer.provide(privateFile),
-    Layer.catchAllCause((cause) => Layer.fail(failed(cause))),
+    Layer.catchAllCause((cause) => {
+      const error = Cause.squash(cause)
+      return Layer.fail(error instanceof StorageFailed ? error : failed(error))
+    }),
   )
 }

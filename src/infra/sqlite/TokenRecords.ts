@@ -1,6 +1,7 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Option } from "effect"
 import { TokenNameTaken } from "../../domain/Failure.ts"
+import type { TokenId } from "../../domain/Ids.ts"
 import type { TokenRecords } from "../../services/Ledger.ts"
 import { appendEvent, storing, toTokens } from "./Rows.ts"
 
@@ -38,7 +39,7 @@ export const tokenRecords = (sql: SqlClient.SqlClient): TokenRecords => ({
 
   revoke: (name, at, origin) =>
     Effect.gen(function* () {
-      const [revoked] = yield* sql<{ id: string }>`
+      const [revoked] = yield* sql<{ id: TokenId }>`
         UPDATE tokens SET revoked_at = ${at} WHERE name = ${name} AND revoked_at IS NULL RETURNING id`
       if (revoked === undefined) {
         const known = yield* sql`SELECT 1 FROM tokens WHERE name = ${name} LIMIT 1`
@@ -50,7 +51,7 @@ export const tokenRecords = (sql: SqlClient.SqlClient): TokenRecords => ({
         tokenId: revoked.id,
         data: { request_id: origin.requestId, address: origin.address },
       })
-      return "revoked" as const
+      return revoked.id
     }).pipe(sql.withTransaction, storing("revoking a token")),
 
   touch: (lastUsed) =>

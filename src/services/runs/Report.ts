@@ -1,6 +1,6 @@
 import { Cause, Exit, Option } from "effect"
-import type { Diagnosis, RunFailure } from "../../domain/Failure.ts"
-import type { RunEnded, Usage } from "../../domain/Run.ts"
+import { type Diagnosis, diagnosed, type RunFailure } from "../../domain/Failure.ts"
+import type { EndStatus, RunEnded, Usage } from "../../domain/Run.ts"
 import type { ClaudeAnswer } from "../claude/Outcome.ts"
 
 /** What a run gave. */
@@ -27,11 +27,22 @@ export const reportOf = (answer: ClaudeAnswer, result: unknown, durationMs: numb
   sessionId: answer.sessionId,
 })
 
-const nothing = { stopReason: null, durationMs: null, responseChars: null, usage: null, costUsd: null }
+/** The failure, knowing how long the run had been at work. */
+export const timed = (failure: RunFailure, durationMs: number | null): RunFailure => {
+  switch (failure._tag) {
+    case "Unauthorized":
+    case "ShuttingDown":
+    case "StorageFailed":
+      return failure
+    default:
+      return durationMs === null ? failure : diagnosed(failure, { durationMs })
+  }
+}
 
 /** How a run ended, for the ledger. A cause that is no failure is a cancelled run, or a bug. */
-export const endOf = (exit: Exit.Exit<RunReport, RunFailure>): RunEnded =>
-  Exit.match(exit, {
+export const endOf = (exit: Exit.Exit<RunReport, RunFailure>, durationMs: number | null): RunEnded => {
+  const unanswered = { durationMs, stopReason: null, responseChars: null, usage: null, costUsd: null }
+  return Exit.match(exit, {
     // Field by field: what the ledger is given must not hold the answer.
     onSuccess: ({ stopReason, durationMs, responseChars, usage, costUsd }) => ({
       status: "completed" as const,
@@ -44,22 +55,22 @@ export const endOf = (exit: Exit.Exit<RunReport, RunFailure>): RunEnded =>
     }),
     onFailure: (cause) =>
       Option.match(Cause.failureOption(cause), {
-        onSome: failureEnd,
+        onSome: (failure) => ({
+          ...unanswered,
+          status: STATUS_OF[failure._tag] ?? "failed",
+          code: failure.code,
+          stopReason: (failure as Diagnosis).stopReason ?? null,
+        }),
         onNone: () =>
           Cause.isInterruptedOnly(cause)
-            ? { ...nothing, status: "cancelled" as const, code: null, stopReason: "cancelled" }
-            : { ...nothing, status: "failed" as const, code: "internal" },
+            ? { ...unanswered, status: "cancelled" as const, code: null, stopReason: "cancelled" }
+            : { ...unanswered, status: "failed" as const, code: "internal" },
       }),
   })
+}
 
-const failureEnd = (failure: RunFailure): RunEnded => {
-  const known: Diagnosis = failure._tag === "ShuttingDown" || failure._tag === "StorageFailed" ? {} : failure
-  return {
-    ...nothing,
-    durationMs: known.durationMs ?? null,
-    stopReason: known.stopReason ?? null,
-    status:
-      failure._tag === "RunTimedOut" ? "timed_out" : failure._tag === "ShuttingDown" ? "cancelled" : "failed",
-    code: failure.code,
-  }
+const STATUS_OF: Readonly<Partial<Record<RunFailure["_tag"], EndStatus>>> = {
+  RunTimedOut: "timed_out",
+  ShuttingDown: "cancelled",
+  Unauthorized: "cancelled",
 }

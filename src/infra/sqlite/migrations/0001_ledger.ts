@@ -70,8 +70,9 @@ export default Effect.gen(function* () {
     SELECT e.seq, e.at, e.type, t.name AS token, e.run_id, e.session_id,
       coalesce(e.data ->> 'request_id', r.request_id) AS request_id,
       coalesce(e.data ->> 'address', r.address) AS address,
-      r.status, r.code, r.stop_reason, r.prompt_chars, r.response_chars, r.duration_ms, e.data
+      r.prompt_chars, ended.status, ended.code, ended.stop_reason, ended.response_chars, ended.duration_ms, e.data
     FROM events e
     LEFT JOIN tokens t ON t.id = e.token_id
-    LEFT JOIN runs r ON r.id = e.run_id`
+    LEFT JOIN runs r ON r.id = e.run_id
+    LEFT JOIN runs ended ON ended.id = e.run_id AND e.type NOT IN ('run.queued', 'run.started')`
 })
