@@ -3,12 +3,10 @@
 // for the rest (better-sqlite3 crashes there; TypeScript would not even load).
 const [major, minor] = process.versions.node.split(".").map(Number)
 
-if (major < 22 || (major === 22 && minor < 13)) {
-  console.error(`clawdforge needs Node 22.13 or newer; this is Node ${process.versions.node}.`)
-  process.exit(1)
-}
-if (!process.features.typescript) {
-  console.error(`clawdforge runs from its TypeScript source: use Node 22.18 or newer, or \`npm start\`.`)
+if (major < 22 || (major === 22 && minor < 18)) {
+  console.error(
+    `clawdforge needs Node 22.18 or newer, or \`npm start\`; this is Node ${process.versions.node}.`,
+  )
   process.exit(1)
 }
 try {

@@ -46,7 +46,6 @@ export const processes = (
       Effect.sync(() => {
         const { lines, exit } = script(spec)
         return {
-          pid: 1,
           write: () => Effect.void,
           endInput: Effect.void,
           output: Stream.encodeText(Stream.make(...lines.map((line) => `${line}\n`))),

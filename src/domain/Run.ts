@@ -91,22 +91,11 @@ export const runRequest = (prompt: string, more: Partial<RunRequest> = {}): RunR
   ...more,
 })
 
-export const RunKind = Schema.Literal("run", "turn")
-
 /**
  * queued → running → completed | failed | cancelled | timed_out | lost; a queued run may also end without
  * ever running. An ended run never changes again.
  */
-export const RunStatus = Schema.Literal(
-  "queued",
-  "running",
-  "completed",
-  "failed",
-  "cancelled",
-  "timed_out",
-  "lost",
-)
-export type RunStatus = typeof RunStatus.Type
+export type RunStatus = "queued" | "running" | "completed" | "failed" | "cancelled" | "timed_out" | "lost"
 export type EndStatus = Exclude<RunStatus, "queued" | "running">
 
 /** Tokens the provider counted. */

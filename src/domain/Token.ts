@@ -1,4 +1,4 @@
-import { Data, Schema } from "effect"
+import { Schema } from "effect"
 import { expected } from "./Failure.ts"
 import { TokenId } from "./Ids.ts"
 
@@ -26,13 +26,6 @@ export const AppToken = Schema.Struct({
   revokedAt: Schema.NullOr(Schema.Number),
 })
 export type AppToken = typeof AppToken.Type
-
-/** Who asks: an app with its token, or the operator with the admin bearer. */
-export type Caller = Data.TaggedEnum<{
-  App: { readonly token: AppToken }
-  Admin: {}
-}>
-export const Caller = Data.taggedEnum<Caller>()
 
 /** Where a request came from; every audit row carries it. */
 export interface Origin {

@@ -1,5 +1,5 @@
 import { HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Context, Effect } from "effect"
+import { Cause, Context, Effect } from "effect"
 import type { Origin } from "../domain/Token.ts"
 import { type Failing, type Problem, problemHeaders, problemOf } from "./Problem.ts"
 
@@ -43,6 +43,6 @@ export const report = (failure: Failing): Effect.Effect<void> =>
   Effect.zipRight(
     note("code", failure.code),
     failure._tag === "StorageFailed"
-      ? Effect.logError("storage failed", { during: failure.during }, failure.cause)
+      ? Effect.logError(`storage failed while ${failure.during}`, Cause.die(failure.cause))
       : Effect.void,
   )

@@ -4,7 +4,7 @@ import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
 import { Ledger } from "../services/Ledger.ts"
 import { Secrets } from "../services/Secrets.ts"
-import { type AppConfig, bindsLoopback } from "./Config.ts"
+import { type AppConfig, bindsLoopback, isAdminToken } from "./Config.ts"
 
 /** Reachable from the network, and nobody could ever use it: no admin bearer, and no app token either. */
 export class NoWayIn extends Schema.TaggedError<NoWayIn>()("NoWayIn", { host: Schema.String }) {}
@@ -47,7 +47,8 @@ const kept = (file: string, fresh: Redacted.Redacted) =>
       try {
         await chmod(file, 0o600)
         const found = (await readFile(file, "utf8")).trim()
-        if (found !== "") return Redacted.make(found)
+        if (isAdminToken(found)) return Redacted.make(found)
+        if (found !== "") throw new Error(`${file} holds no usable token: remove it to have a new one made`)
         await handle.writeFile(`${Redacted.value(fresh)}\n`)
         await handle.sync()
         return fresh

@@ -71,13 +71,14 @@ const cidrs = (name: string) =>
     return parts.every((part) => parseCidr(part) !== undefined) ? parts : undefined
   })
 
+/** Whether it can be the operator's bearer. */
+export const isAdminToken = (value: string): boolean =>
+  value.length >= ADMIN_TOKEN_MIN_CHARS && /^[\x21-\x7e]+$/.test(value) && value !== EXAMPLE_ADMIN_TOKEN
+
 const adminToken = variable(
   "ADMIN_BOOTSTRAP_TOKEN",
   `a secret of your own (not the example's) of at least ${ADMIN_TOKEN_MIN_CHARS} printable characters without blanks`,
-  (value) =>
-    value.length >= ADMIN_TOKEN_MIN_CHARS && /^[\x21-\x7e]+$/.test(value) && value !== EXAMPLE_ADMIN_TOKEN
-      ? Redacted.make(value)
-      : undefined,
+  (value) => (isAdminToken(value) ? Redacted.make(value) : undefined),
   (value) => `<redacted, ${value.trim().length} characters>`,
 )
 

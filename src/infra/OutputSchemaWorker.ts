@@ -53,6 +53,7 @@ const toIssue =
     path: instancePath
       .split("/")
       .slice(1)
+      .map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"))
       .map((name) => (/^\d+$/.test(name) || schema.includes(`${JSON.stringify(name)}:`) ? name : "*")),
     message: message ?? "does not fit",
   })

@@ -12,7 +12,9 @@ const GRACE = Duration.seconds(5)
 const KILL_PATIENCE = Duration.seconds(2)
 /** For how long output may be silent, once the process has exited, before it is taken to have ended. */
 const DRAIN_MILLIS = 250
+/** How soon the end of a group is seen: at once if it goes quickly, else every 50 ms. */
 const POLL_INTERVAL = Duration.millis(5)
+const POLLING = Schedule.union(Schedule.exponential(POLL_INTERVAL, 1.5), Schedule.spaced("50 millis"))
 const STDERR_TAIL_CHARS = 8192
 
 /**
@@ -37,10 +39,8 @@ const start = (
     // The reader may leave before we have written all: its exit says why, not the broken pipe.
     child.stdin.on("error", () => {})
     child.stdout.on("error", () => {})
-    child.once("exit", () => endWhenSilent(child.stdout))
 
     return {
-      pid: child.pid,
       write: (text) => Effect.sync(() => void (child.stdin.writable && child.stdin.write(text))),
       endInput: Effect.sync(() => void child.stdin.end()),
       output: NodeStream.fromReadable<never, Uint8Array>(
@@ -72,22 +72,27 @@ const endWhenSilent = (stdout: Socket) => {
 
 const spawned = (spec: ProcessSpec, exited: Deferred.Deferred<ProcessExit>) =>
   Effect.async<PipedChild, ExecutableMissing | ProcessFailed>((resume) => {
-    const child = spawn(spec.command, [...spec.args], {
-      cwd: spec.cwd,
-      env: spec.env,
-      detached: true,
-      stdio: ["pipe", "pipe", "pipe"],
-    })
-    child.once("spawn", () => resume(Effect.succeed(child as PipedChild)))
-    child.once("error", (error: NodeJS.ErrnoException) =>
-      resume(
-        error.code === "ENOENT" || error.code === "EACCES" || error.code === "ENOEXEC"
-          ? new ExecutableMissing({ program: programName(spec.command) })
-          : new ProcessFailed({ reason: `it could not be started (${error.code ?? "unknown error"})` }),
-      ),
-    )
-    child.once("exit", (code, signal) => Deferred.unsafeDone(exited, Effect.succeed({ code, signal })))
+    try {
+      const options = { cwd: spec.cwd, env: spec.env, detached: true, stdio: "pipe" } as const
+      const child = spawn(spec.command, [...spec.args], options) as unknown as PipedChild
+      child.once("spawn", () => resume(Effect.succeed(child)))
+      child.once("error", (error) => resume(Effect.fail(notStarted(spec, error))))
+      child.once("exit", (code, signal) => {
+        Deferred.unsafeDone(exited, Effect.succeed({ code, signal }))
+        endWhenSilent(child.stdout)
+      })
+    } catch (error) {
+      // Some of the kernel's refusals are thrown (a path through a file, a name too long), others are events.
+      resume(Effect.fail(notStarted(spec, error as Error)))
+    }
   })
+
+const MISSING = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EACCES", "ENOEXEC"])
+
+const notStarted = (spec: ProcessSpec, { code = "unknown error" }: NodeJS.ErrnoException) =>
+  MISSING.has(code)
+    ? new ExecutableMissing({ program: programName(spec.command) })
+    : new ProcessFailed({ reason: `it could not be started (${code})` })
 
 /** SIGTERM, a grace, SIGKILL; returns when nothing of the group is left (or the kernel will not part with it). */
 const endGroup = (child: PipedChild, exited: Deferred.Deferred<ProcessExit>) => {
@@ -96,7 +101,7 @@ const endGroup = (child: PipedChild, exited: Deferred.Deferred<ProcessExit>) => 
   const stirs = Effect.zipWith(alive, Effect.delay(alive, POLL_INTERVAL), (before, after) => before || after)
   const gone = Effect.zipRight(
     Deferred.await(exited),
-    Effect.repeat(stirs, { while: (stirring) => stirring, schedule: Schedule.spaced(POLL_INTERVAL) }),
+    Effect.repeat(stirs, { while: (stirring) => stirring, schedule: POLLING }),
   )
   const end = Effect.gen(function* () {
     signalGroup(child.pid, "SIGTERM")

@@ -30,8 +30,12 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
         const version = ({ command, args }: Executable) =>
           processes.spawn({ command, args: [...args, "--version"], cwd: options.cwd, env: options.env }).pipe(
             Effect.tap((process) => process.endInput),
-            Effect.flatMap((process) => Stream.mkString(Stream.decodeText(process.output))),
-            Effect.map((output) => Option.filter(Option.some(firstLine(output)), (line) => line !== "")),
+            Effect.flatMap((process) =>
+              Effect.zip(Stream.mkString(Stream.decodeText(process.output)), process.exit),
+            ),
+            Effect.map(([output, { code }]) =>
+              Option.filter(Option.some(firstLine(output)), (line) => code === 0 && line !== ""),
+            ),
             Effect.scoped,
             Effect.timeout(PROBE_TIMEOUT),
             Effect.orElseSucceed(() => Option.none<string>()),

@@ -16,7 +16,6 @@ export interface ProcessExit {
 }
 
 export interface RunningProcess {
-  readonly pid: number
   /** Hands a text to stdin, without waiting for its reader. One that is gone is no failure: the exit tells. */
   readonly write: (text: string) => Effect.Effect<void>
   readonly endInput: Effect.Effect<void>

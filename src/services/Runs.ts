@@ -98,14 +98,14 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
           )
         }
 
-        /** The whole life of an accepted run. Its end is recorded even when it is interrupted. */
+        /** The whole life of an accepted run: only its work can be interrupted, so its end is always recorded. */
         const life = (run: LiveRun, request: RunRequest, native: boolean) =>
-          Effect.uninterruptibleMask((restore) =>
+          Effect.uninterruptible(
             Effect.gen(function* () {
               const exit = yield* work(run, request, native).pipe(
                 slots.withPermits(1),
                 Effect.raceFirst(Deferred.await(run.ended)),
-                restore,
+                Effect.interruptible,
                 Effect.exit,
               )
               live.delete(run.id)
@@ -135,8 +135,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
             live.set(run.id, run)
             if (closing) yield* Deferred.fail(ended, new ShuttingDown())
             // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
-            // Acquiring is uninterruptible, which a fiber inherits: its life is not.
-            return yield* FiberSet.run(fibers, Effect.interruptible(life(run, request, native)))
+            return yield* FiberSet.run(fibers, life(run, request, native))
           })
           const fiber = yield* Effect.acquireRelease(begin, Fiber.interrupt)
           return { id: run.id, answer: Fiber.join(fiber) }

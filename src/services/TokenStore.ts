@@ -1,4 +1,4 @@
-import { Clock, Context, Duration, Effect, Layer, Option, type Redacted, Schedule } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Layer, Option, type Redacted, Schedule } from "effect"
 import { type StorageFailed, TokenNameTaken, TokenNotFound, Unauthorized } from "../domain/Failure.ts"
 import type { TokenId } from "../domain/Ids.ts"
 import type { AppToken, Origin, TokenName } from "../domain/Token.ts"
@@ -47,8 +47,13 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
         if (used.size === 0) return Effect.void
         const lastUsed = new Map(used)
         used.clear()
-        return tokens.touch(lastUsed)
-      }).pipe(Effect.catchAll((failure) => Effect.logWarning("last_used_at not written", failure.cause)))
+        return tokens.touch(lastUsed).pipe(
+          Effect.catchAll((failure) => {
+            for (const [id, at] of lastUsed) if (!used.has(id)) used.set(id, at)
+            return Effect.logWarning("last_used_at is not written yet", Cause.die(failure.cause))
+          }),
+        )
+      })
       yield* Effect.addFinalizer(() => flush)
       yield* flush.pipe(Effect.schedule(Schedule.spaced(TOUCH_INTERVAL)), Effect.forkScoped)
 

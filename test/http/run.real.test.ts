@@ -208,21 +208,23 @@ describe("a prompt is just text", () => {
     ),
   )
 
-  it.live.each<[string, string, RegExp]>([
-    ["read outside the run's directory", "READ /etc/passwd", /root:x:0/],
-    ["read beside the run's directory", "READ ../../../canary.txt", /canary-1b2c/],
-    ["read the login", "READ ~/.claude.json", /userID/],
-    ["read the environment", "READ /proc/self/environ", /sk-test-key/],
-    ["run a command", "RUN cat /etc/passwd", /root:x:0/],
-    ["run a harmless command", "RUN echo canary-1b2c", /said/],
-  ])("and its tools cannot %s", ([, prompt, leak]) =>
+  it.live.each<[string, (dataDir: string) => string]>([
+    ["read outside the run's directory", () => "READ /etc/passwd"],
+    ["read beside the run's directory", (dataDir) => `READ ${dataDir}/canary.txt`],
+    ["read up from the run's directory", () => "READ ../../../canary.txt"],
+    ["read the database", (dataDir) => `READ ${dataDir}/clawdforge.db`],
+    ["read the login", () => `READ ${home}/.claude.json`],
+    ["read the environment", () => "READ /proc/self/environ"],
+    ["run a command", () => "RUN cat /etc/passwd"],
+    ["run a harmless command", () => "RUN echo canary-1b2c"],
+  ])("and its tools cannot %s", ([, prompt]) =>
     withApp((ask, { config }) =>
       Effect.gen(function* () {
         writeFileSync(join(config.dataDir, "canary.txt"), "canary-1b2c")
-        const { status, json } = yield* ask({ prompt })
+        const { status, json } = yield* ask({ prompt: prompt(config.dataDir) })
         expect(status).toBe(200)
-        expect(json.result).toMatch(/^tool failed: /)
-        expect(json.result).not.toMatch(leak)
+        expect(json.result).toMatch(/^tool failed: .*(is outside|device|No such tool available: Bash)/)
+        expect(json.result).not.toContain("canary-1b2c")
         expect(api.requests.at(-1)?.tools).toEqual(["Read"])
       }),
     ),
@@ -346,16 +348,16 @@ describe("a failure of the real claude", () => {
 })
 
 describe("many at once", () => {
-  it.live("50 runs with 4 slots: never more than 4 at work, all answered", () =>
+  it.live("50 runs with 4 slots: four at work and never more, all answered", () =>
     withApp(
       (ask) =>
         Effect.gen(function* () {
           const answers = yield* Effect.all(
-            Array.from({ length: 50 }, (_, n) => ask({ prompt: `SAY ${n}` })),
+            Array.from({ length: 50 }, (_, n) => ask({ prompt: `SLOW 300 SAY ${n}` })),
             { concurrency: "unbounded" },
           )
           expect(answers.map(({ json }) => json.result)).toEqual(Array.from({ length: 50 }, (_, n) => n))
-          expect(api.peak).toBeLessThanOrEqual(4)
+          expect(api.peak).toBe(4)
         }),
       { maxConcurrentRuns: 4 },
     ),

@@ -190,6 +190,32 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
+  it.effect(
+    "that cannot write, for want of room, fails as a value and goes on when there is room again",
+    () =>
+      inFile((file) =>
+        withLedger(
+          file,
+          Effect.gen(function* () {
+            const { tokens, runs } = yield* Ledger
+            const sql = yield* SqlClient.SqlClient
+            yield* tokens.insert(token, "hash", origin)
+            const [size] = yield* sql<{ page_count: number }>`PRAGMA page_count`
+            yield* sql`PRAGMA max_page_count = ${sql.literal(String(size?.page_count))}`
+            const open = (n: number) =>
+              runs.open({ ...run, id: String(n).padStart(26, "0") as RunId, model: "m".repeat(5000) })
+            expect(yield* Effect.flip(open(1))).toMatchObject({
+              _tag: "StorageFailed",
+              during: "accepting a run",
+            })
+            yield* sql`PRAGMA max_page_count = 1000000`
+            yield* open(2)
+            expect((yield* statusAndEvents).events).toEqual(["token.mint", "run.queued"])
+          }),
+        ),
+      ),
+  )
+
   it.effect("gives a name to one of two that ask for it at once", () =>
     inFile((file) =>
       withLedger(

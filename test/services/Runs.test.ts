@@ -144,6 +144,21 @@ describe("Runs", () => {
     })
   })
 
+  it.effect("records a run that is cancelled before it took its first step", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      yield* Effect.scoped(Effect.flatMap(Runs, (runs) => runs.open(request, owner, origin)))
+      expect(outcomes(memory)).toEqual([["cancelled", null]])
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          memory,
+        ),
+      ),
+    )
+  })
+
   it.effect("records a run that is cancelled while it waits for a slot", () => {
     const memory = new LedgerMemory()
     return Effect.gen(function* () {

@@ -22,7 +22,7 @@ const Cidrs = Schema.Array(Cidr)
     }),
   )
 
-export const MintPayload = body({ name: TokenName, ip_cidrs: optional(Cidrs) }).annotations({
+const MintPayload = body({ name: TokenName, ip_cidrs: optional(Cidrs) }).annotations({
   identifier: "MintTokenRequest",
   examples: [{ name: TokenName.make("recipes"), ip_cidrs: ["192.168.0.0/16"] }],
 })

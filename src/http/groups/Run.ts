@@ -41,7 +41,7 @@ const FileTokens = Schema.Array(Schema.String).annotations({
   description: "Tokens of uploaded files that the model may read.",
 })
 
-export const RunPayload = body({
+const RunPayload = body({
   prompt: Prompt,
   model: optional(Model),
   system: optional(SystemPrompt),
@@ -64,7 +64,7 @@ const Include = Schema.Struct({
   ),
 }).annotations({ parseOptions: { onExcessProperty: "error", errors: "all" } })
 
-export const RunAnswer = Schema.Struct({
+const RunAnswer = Schema.Struct({
   ok: Schema.Literal(true),
   result: Schema.Unknown.annotations({
     description:

@@ -34,7 +34,9 @@ export const Edge = HttpLayerRouter.middleware(
             Effect.zipRight(app),
             Effect.provideService(HttpServerRequest.HttpServerRequest, withJsonBody(request, body)),
           )
-        const response = yield* logged(request, answerProblems(request)(admitted))
+        const response = yield* logged(request, answerProblems(request)(admitted)).pipe(
+          Effect.annotateLogs("request_id", requestIdOf(request)),
+        )
         return HttpServerResponse.setHeader(response, "x-request-id", requestIdOf(request))
       }) as unknown as typeof app
   }),
@@ -61,7 +63,6 @@ const logged = (request: Request, app: Effect.Effect<Response>): Effect.Effect<R
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
           Effect.logInfo("request").pipe(
             Effect.annotateLogs({
-              request_id: requestIdOf(request),
               method: request.method,
               path: loggable(request.url),
               // 499: the client hung up before there was an answer.

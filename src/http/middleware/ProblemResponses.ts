@@ -21,11 +21,10 @@ export const answerProblems =
       )
     })
 
-export const toResponse = (failure: Failing, request: HttpServerRequest.HttpServerRequest): Response =>
-  HttpServerResponse.unsafeJson(problemOf(failure, requestIdOf(request)), {
-    status: problemOf(failure, "").status,
-    headers: problemHeaders(failure),
-  })
+const toResponse = (failure: Failing, request: HttpServerRequest.HttpServerRequest): Response => {
+  const problem = problemOf(failure, requestIdOf(request))
+  return HttpServerResponse.unsafeJson(problem, { status: problem.status, headers: problemHeaders(failure) })
+}
 
 /** What went wrong, as a failure of the contract. */
 const failureIn = (
@@ -38,7 +37,7 @@ const failureIn = (
   if (error instanceof HttpApiDecodeError) {
     return Effect.succeed(new InvalidRequest({ issues: error.issues.map(toIssue) }))
   }
-  return Effect.as(Effect.logError("a defect", { request_id: requestIdOf(request) }, cause), new Internal())
+  return Effect.as(Effect.logError("a defect", cause), new Internal())
 }
 
 /** Names of fields are the client's own words: enough of one to recognise it. */

@@ -1,5 +1,5 @@
 import { SqlClient, type SqlError } from "@effect/sql"
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import type { EventType } from "../../domain/Event.ts"
 import { StorageFailed } from "../../domain/Failure.ts"
 import { TokenId } from "../../domain/Ids.ts"
@@ -7,15 +7,23 @@ import { type AppToken, TokenName } from "../../domain/Token.ts"
 
 /** What every table's statements share: failures, events, and the shapes of rows. */
 
+/** What the database refuses, as a failure: also what the framework makes a defect of, a COMMIT on a full disk. */
 export const storing =
   (during: string) =>
   <A, E, R>(
     effect: Effect.Effect<A, E, R>,
   ): Effect.Effect<A, Exclude<E, SqlError.SqlError> | StorageFailed, R> =>
-    Effect.mapError(effect, (error) =>
-      isSqlError(error)
-        ? new StorageFailed({ during, cause: error })
-        : (error as Exclude<E, SqlError.SqlError>),
+    effect.pipe(
+      Effect.mapError((error) =>
+        isSqlError(error)
+          ? new StorageFailed({ during, cause: error })
+          : (error as Exclude<E, SqlError.SqlError>),
+      ),
+      Effect.catchSomeDefect((defect) =>
+        isSqlError(defect)
+          ? Option.some(Effect.fail(new StorageFailed({ during, cause: defect })))
+          : Option.none(),
+      ),
     )
 
 const isSqlError = (error: unknown): boolean =>
