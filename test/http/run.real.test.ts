@@ -223,7 +223,7 @@ describe("a prompt is just text", () => {
         writeFileSync(join(config.dataDir, "canary.txt"), "canary-1b2c")
         const { status, json } = yield* ask({ prompt: prompt(config.dataDir) })
         expect(status).toBe(200)
-        expect(json.result).toMatch(/^tool failed: .*(is outside|device|No such tool available: Bash)/)
+        expect(json.result).toMatch(/^tool failed: .*(is outside|device|binary|No such tool available: Bash)/)
         expect(json.result).not.toContain("canary-1b2c")
         expect(api.requests.at(-1)?.tools).toEqual(["Read"])
       }),
@@ -352,10 +352,17 @@ describe("many at once", () => {
     withApp(
       (ask) =>
         Effect.gen(function* () {
-          const answers = yield* Effect.all(
-            Array.from({ length: 50 }, (_, n) => ask({ prompt: `SLOW 300 SAY ${n}` })),
-            { concurrency: "unbounded" },
-          )
+          const atOnce = (prompts: ReadonlyArray<string>) =>
+            Effect.fork(
+              Effect.all(
+                prompts.map((prompt) => ask({ prompt })),
+                { concurrency: "unbounded" },
+              ),
+            )
+          const first = yield* atOnce([0, 1, 2, 3].map((n) => `SLOW 3000 SAY ${n}`))
+          yield* eventually(() => expect(api.open).toBe(4))
+          const others = yield* atOnce(Array.from({ length: 46 }, (_, n) => `SAY ${n + 4}`))
+          const answers = [...(yield* Fiber.join(first)), ...(yield* Fiber.join(others))]
           expect(answers.map(({ json }) => json.result)).toEqual(Array.from({ length: 50 }, (_, n) => n))
           expect(api.peak).toBe(4)
         }),
