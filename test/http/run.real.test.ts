@@ -350,22 +350,21 @@ describe("a failure of the real claude", () => {
 describe("many at once", () => {
   it.live("50 runs with 4 slots: four at work and never more, all answered", () =>
     withApp(
-      (ask) =>
-        Effect.gen(function* () {
-          const atOnce = (prompts: ReadonlyArray<string>) =>
-            Effect.fork(
-              Effect.all(
-                prompts.map((prompt) => ask({ prompt })),
-                { concurrency: "unbounded" },
-              ),
-            )
-          const first = yield* atOnce([0, 1, 2, 3].map((n) => `SLOW 3000 SAY ${n}`))
+      (ask) => {
+        const atOnce = (prompts: ReadonlyArray<string>) =>
+          Effect.all(
+            prompts.map((prompt) => ask({ prompt })),
+            { concurrency: "unbounded" },
+          )
+        return Effect.gen(function* () {
+          const first = yield* Effect.fork(atOnce([0, 1, 2, 3].map((n) => `SLOW 3000 SAY ${n}`)))
           yield* eventually(() => expect(api.open).toBe(4))
           const others = yield* atOnce(Array.from({ length: 46 }, (_, n) => `SAY ${n + 4}`))
-          const answers = [...(yield* Fiber.join(first)), ...(yield* Fiber.join(others))]
+          const answers = [...(yield* Fiber.join(first)), ...others]
           expect(answers.map(({ json }) => json.result)).toEqual(Array.from({ length: 50 }, (_, n) => n))
           expect(api.peak).toBe(4)
-        }),
+        })
+      },
       { maxConcurrentRuns: 4 },
     ),
   )
