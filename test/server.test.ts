@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -57,7 +58,10 @@ const until = async (holds: () => boolean) => {
 describe("the service", () => {
   it("starts without any setting: says where the admin token is, never what it is", async () => {
     const server = await start()
-    expect(server.output()).toContain(`"admin_token_file":"${join(dataDir, "admin-token")}"`)
+    const line = JSON.parse(server.output().trim().split("\n")[0] ?? "")
+    expect(line.admin_token_file).toBe(join(dataDir, "admin-token"))
+    const minted = execFileSync("sh", ["-c", line.mint_a_token], { encoding: "utf8" })
+    expect(JSON.parse(minted)).toMatchObject({ ok: true, name: "my-app" })
     expect(adminToken()).toMatch(/^cf_[\w-]{43}$/)
     expect(server.output()).not.toContain(adminToken())
     expect(statSync(join(dataDir, "admin-token")).mode & 0o777).toBe(0o600)

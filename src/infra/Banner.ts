@@ -12,29 +12,36 @@ export const layer = (isTerminal: boolean) =>
       const server = yield* HttpServer.HttpServer
       const admin = yield* AdminToken
       const url = urlOf(server.address)
+      const kept = Option.zipWith(admin.file, admin.token, (file, token) => ({
+        admin_token_file: file,
+        mint_a_token: mintCurl(url, isTerminal ? Redacted.value(token) : `$(cat '${file}')`),
+      }))
       if (!isTerminal) {
-        return yield* Effect.logInfo("listening").pipe(
-          Effect.annotateLogs({ url, admin_token_file: Option.getOrNull(admin.file) }),
-        )
+        return yield* Effect.annotateLogs(Effect.logInfo("listening"), {
+          url,
+          ...Option.getOrUndefined(kept),
+        })
       }
       yield* Console.log(`\nclawdforge listens on ${url}\n`)
-      if (Option.isNone(admin.file) || Option.isNone(admin.token)) return
-      yield* Console.log(
-        [
-          `The admin token is kept in ${admin.file.value}. Mint a token for an app:`,
-          "",
-          `  curl -s ${url}/admin/tokens -H 'Authorization: Bearer ${Redacted.value(admin.token.value)}' \\`,
-          `    -H 'Content-Type: application/json' -d '{"name":"my-app"}'`,
-          "",
-          "and ask with it:",
-          "",
-          `  curl -s ${url}/run -H 'Authorization: Bearer cf_…' \\`,
-          `    -H 'Content-Type: application/json' -d '{"prompt":"Say hello in five words."}'`,
-          "",
-        ].join("\n"),
-      )
+      if (Option.isSome(kept)) yield* Console.log(welcome(url, kept.value))
     }),
   )
+
+const mintCurl = (url: string, bearer: string): string =>
+  `curl -s ${url}/admin/tokens -H "Authorization: Bearer ${bearer}" -H 'Content-Type: application/json' -d '{"name":"my-app"}'`
+
+const welcome = (
+  url: string,
+  kept: { readonly admin_token_file: string; readonly mint_a_token: string },
+): string =>
+  `The admin token is kept in ${kept.admin_token_file}. Mint a token for an app:
+
+  ${kept.mint_a_token}
+
+and ask with it (after a login: npm run claude -- /login):
+
+  curl -s ${url}/run -H "Authorization: Bearer cf_…" -H 'Content-Type: application/json' -d '{"prompt":"Say hello in five words."}'
+`
 
 /** The framework writes an IPv6 host without its brackets. */
 const urlOf = (address: HttpServer.Address): string =>

@@ -262,6 +262,7 @@ const failure = (payload: object, overrides: Parameters<typeof startServer>[0] =
         expect(claudeProcesses(config.runsDir)).toEqual([])
         expect(readdirSync(config.runsDir)).toEqual([])
         expect(answer.text).not.toContain("sk-test-key")
+        expect(answer.headers.get("x-run-id")).toMatch(/^[0-9A-Z]{26}$/)
         return answer
       }),
     overrides,
