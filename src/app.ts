@@ -4,6 +4,7 @@ import * as AdminTokenFile from "./infra/AdminToken.ts"
 import { childEnvironment } from "./infra/ChildEnvironment.ts"
 import type { AppConfig } from "./infra/Config.ts"
 import { acpxExecutable, claudeExecutable } from "./infra/Executables.ts"
+import * as DataDirLock from "./infra/DataDirLock.ts"
 import * as HttpServer from "./infra/HttpServer.ts"
 import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
 import * as NodeRequestBody from "./infra/NodeRequestBody.ts"
@@ -27,7 +28,7 @@ export const machine = (config: AppConfig) =>
     OutputSchemaValidator.layer,
     idsLayer,
     secretsLayer,
-  )
+  ).pipe(Layer.provide(DataDirLock.layer(config.dataDir)))
 
 /** Every service, on the real machine; what an embedder takes who wants it all without the HTTP API. */
 export const services = (config: AppConfig) => {

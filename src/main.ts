@@ -30,6 +30,8 @@ load.pipe(
       refuse(
         `ADMIN_BOOTSTRAP_TOKEN: unset while BIND_HOST is ${host} and no app token exists; expected a secret of your own of at least 32 characters`,
       ),
+    DataDirTaken: ({ dir }) =>
+      refuse(`DATA_DIR: another clawdforge is at work on ${dir}; each needs one of its own`),
     ServeError: ({ cause }) => refuse(`cannot listen: ${String((cause as Error).message ?? cause)}`),
     StorageFailed: ({ during, cause }) =>
       refuse(`${during} failed (see DATA_DIR, DB_PATH, RUNS_DIR): ${messageOf(cause)}`),

@@ -108,6 +108,7 @@ describe("the service", () => {
       { status: "lost", code: "run_failed" },
       { status: "lost", code: "run_failed" },
     ])
+    expect(readdirSync(join(dataDir, "runs"))).toEqual([])
     expect((await post(second.url, "/run", token, { prompt: "SAY again" })).json.result).toBe("again")
     for (const pid of claudeProcesses(join(dataDir, "runs"))) process.kill(pid, "SIGKILL")
   })
@@ -174,11 +175,29 @@ describe("the service", () => {
     expect(output().trim()).toMatch(/^opening the database failed \(see DATA_DIR[^\n]*\): E[A-Z]+[^\n]*$/)
   })
 
+  it("has its data directory to itself: a second one refuses to start, and harms nothing", async () => {
+    const first = await start()
+    const token = await mint(first.url)
+    const waiting = post(first.url, "/run", token, { prompt: "HOLD" })
+    await until(() => runs().length === 1)
+    const { exited, output } = launch({
+      DATA_DIR: dataDir,
+      CLAUDE_BIN: scriptedClaude,
+      ACPX_BIN: scriptedClaude,
+    })
+    expect(await exited).toBe(1)
+    expect(output().trim()).toBe(
+      `DATA_DIR: another clawdforge is at work on ${dataDir}; each needs one of its own`,
+    )
+    expect(runs()).toEqual([{ status: "running", code: null }])
+    await first.end("SIGTERM")
+    expect(await waiting).toMatchObject({ status: 503 })
+  })
+
   it("says in one line that its port is taken", async () => {
     const { url } = await start()
     const { exited, output } = launch({
-      DATA_DIR: join(dataDir, ".."),
-      DB_PATH: join(dataDir, "other.db"),
+      DATA_DIR: join(dataDir, "other"),
       BIND_PORT: new URL(url).port,
       ADMIN_BOOTSTRAP_TOKEN: "x".repeat(32),
       CLAUDE_BIN: scriptedClaude,

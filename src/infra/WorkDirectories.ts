@@ -1,18 +1,26 @@
-import { mkdir, rm } from "node:fs/promises"
+import { mkdir, readdir, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
+import { RunId } from "../domain/Ids.ts"
 import { WorkDirs } from "../services/WorkDirs.ts"
 
 const making = <A>(what: string, make: () => Promise<A>) =>
   Effect.tryPromise({ try: make, catch: (cause) => new StorageFailed({ during: `making ${what}`, cause }) })
 
-/** A directory a run under `root`, mode 0700. That `root` can be made is seen at the start. */
+/**
+ * A directory a run under `root`, mode 0700. That `root` can be made is seen at the start, and what a server that
+ * died has left in it is removed then.
+ */
 export const layer = (root: string) =>
   Layer.effect(
     WorkDirs,
     Effect.as(
-      making("the directory of all runs", () => mkdir(root, { recursive: true, mode: 0o700 })),
+      making("the directory of all runs", async () => {
+        await mkdir(root, { recursive: true, mode: 0o700 })
+        const left = (await readdir(root)).filter(Schema.is(RunId))
+        await Promise.all(left.map((run) => rm(join(root, run), { recursive: true, force: true })))
+      }),
       workDirs(root),
     ),
   )

@@ -16,7 +16,8 @@ export interface ServerProcess {
 
 export const launch = (env: Readonly<Record<string, string>>) => {
   const child = spawn(process.execPath, [LAUNCHER], {
-    cwd: env["DATA_DIR"],
+    // Where no .env lies.
+    cwd: import.meta.dirname,
     env: { PATH: process.env["PATH"] ?? "", BIND_PORT: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   })
