@@ -3,13 +3,10 @@
 import { spawn } from "node:child_process"
 import { Option } from "effect"
 import { claudeExecutable } from "../src/infra/Executables.ts"
+import { loadEnvFile } from "./env.mjs"
 
-try {
-  process.loadEnvFile()
-} catch (error) {
-  if (error.code !== "ENOENT") throw error
-}
-const { command, args } = claudeExecutable(Option.fromNullable(process.env.CLAUDE_BIN))
+loadEnvFile()
+const { command, args } = claudeExecutable(Option.liftPredicate(process.env.CLAUDE_BIN?.trim(), Boolean))
 spawn(command, [...args, ...process.argv.slice(2)], { stdio: "inherit" })
   .on("error", (error) => {
     console.error(`cannot start ${command}: ${error.message}`)

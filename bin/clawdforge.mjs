@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 // Plain JavaScript on purpose: it must still parse, and say so in one line, on a Node that is too old
 // for the rest (better-sqlite3 crashes there; TypeScript would not even load).
+import { loadEnvFile } from "./env.mjs"
+
 const [major, minor] = process.versions.node.split(".").map(Number)
 
 if (major < 22 || (major === 22 && minor < 18)) {
@@ -9,9 +11,5 @@ if (major < 22 || (major === 22 && minor < 18)) {
   )
   process.exit(1)
 }
-try {
-  process.loadEnvFile()
-} catch (error) {
-  if (error.code !== "ENOENT") throw error
-}
+loadEnvFile()
 await import("../src/main.ts")

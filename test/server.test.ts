@@ -21,11 +21,12 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true })
 })
 
+const scripted = { CLAUDE_BIN: scriptedClaude, ACPX_BIN: scriptedClaude }
+
 const start = async (env: Record<string, string> = {}) => {
   const server = await startServerProcess({
     DATA_DIR: dataDir,
-    CLAUDE_BIN: scriptedClaude,
-    ACPX_BIN: scriptedClaude,
+    ...scripted,
     ...env,
   })
   started.push(server)
@@ -157,8 +158,7 @@ describe("the service", () => {
     const { exited, output } = launch({
       DATA_DIR: dataDir,
       BIND_HOST: "0.0.0.0",
-      CLAUDE_BIN: scriptedClaude,
-      ACPX_BIN: scriptedClaude,
+      ...scripted,
     })
     expect(await exited).toBe(1)
     expect(output().trim()).toMatch(/^ADMIN_BOOTSTRAP_TOKEN: unset while BIND_HOST is 0\.0\.0\.0[^\n]*$/)
@@ -168,8 +168,7 @@ describe("the service", () => {
     const { exited, output } = launch({
       DATA_DIR: dataDir,
       DB_PATH: "/proc/version/x.db",
-      CLAUDE_BIN: scriptedClaude,
-      ACPX_BIN: scriptedClaude,
+      ...scripted,
     })
     expect(await exited).toBe(1)
     expect(output().trim()).toMatch(/^opening the database failed \(see DATA_DIR[^\n]*\): E[A-Z]+[^\n]*$/)
@@ -182,8 +181,7 @@ describe("the service", () => {
     await until(() => runs().length === 1)
     const { exited, output } = launch({
       DATA_DIR: dataDir,
-      CLAUDE_BIN: scriptedClaude,
-      ACPX_BIN: scriptedClaude,
+      ...scripted,
     })
     expect(await exited).toBe(1)
     expect(output().trim()).toBe(
@@ -200,8 +198,7 @@ describe("the service", () => {
       DATA_DIR: join(dataDir, "other"),
       BIND_PORT: new URL(url).port,
       ADMIN_BOOTSTRAP_TOKEN: "x".repeat(32),
-      CLAUDE_BIN: scriptedClaude,
-      ACPX_BIN: scriptedClaude,
+      ...scripted,
     })
     expect(await exited).toBe(1)
     expect(output().trim()).toMatch(/^cannot listen: [^\n]*EADDRINUSE[^\n]*$/)

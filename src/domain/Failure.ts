@@ -147,8 +147,7 @@ export type AgentFailure =
   | ProcessFailed
   | OutputGarbled
 
-/** A way for an accepted run to fail. */
-/** `Unauthorized`: the token was revoked meanwhile. */
+/** A way for an accepted run to fail; `Unauthorized` when its token was revoked meanwhile. */
 export type RunFailure =
   | AgentFailure
   | AnswerMismatch

@@ -18,9 +18,12 @@ const PLACES_MAX = 16
 
 /** `message` without secrets, and withheld altogether if it quotes one of the confidential texts. */
 export const redact = (message: string, { secrets, texts }: Confidential): string => {
-  // An error may quote a text as it is, or as it stands in JSON.
-  if (texts.some((text) => quotes(message, text) || quotes(message, JSON.stringify(text).slice(1, -1))))
-    return "[withheld: it quotes the prompt]"
+  // An error may quote a text as it is, or as it stands in JSON; mostly the two are one.
+  const spellings = new Set(texts.flatMap((text) => [text, JSON.stringify(text).slice(1, -1)]))
+  const places = placesOf(message)
+  for (const text of spellings) {
+    if (quotes(message, places, text)) return "[withheld: it quotes the prompt]"
+  }
   let clean = message
   for (const secret of secrets) {
     if (secret.length >= 6) clean = clean.replaceAll(secret, "[secret]")
@@ -32,10 +35,10 @@ export const redact = (message: string, { secrets, texts }: Confidential): strin
 export const tail = (message: string, limit: number): string =>
   message.length <= limit ? message : `…${message.slice(message.length - limit + 1)}`
 
-/** Whether both have a passage in common, or all of a short text. Linear in the text, which may be megabytes. */
-const quotes = (message: string, text: string): boolean => {
-  const whole = text.trim()
-  if (whole.length < PASSAGE) return whole.length >= 4 && message.includes(whole)
+/** Where in the message each sample stands that it has. */
+type Places = ReadonlyMap<string, ReadonlyArray<number>>
+
+const placesOf = (message: string): Places => {
   const places = new Map<string, Array<number>>()
   for (let at = 0; at + SAMPLE <= message.length; at++) {
     const sample = message.slice(at, at + SAMPLE)
@@ -43,6 +46,13 @@ const quotes = (message: string, text: string): boolean => {
     if (known === undefined) places.set(sample, [at])
     else known.push(at)
   }
+  return places
+}
+
+/** Whether both have a passage in common, or all of a short text. Linear in the text, which may be megabytes. */
+const quotes = (message: string, places: Places, text: string): boolean => {
+  const whole = text.trim()
+  if (whole.length < PASSAGE) return whole.length >= 4 && message.includes(whole)
   for (let at = 0; at + SAMPLE <= whole.length; at += SAMPLE) {
     const found = places.get(whole.slice(at, at + SAMPLE))
     if (found === undefined) continue

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs"
+import { chmodSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import Sqlite from "better-sqlite3"
 import { Effect, Layer, Schema } from "effect"
@@ -21,7 +21,9 @@ export const layer = (dir: string): Layer.Layer<never, DataDirTaken | StorageFai
       Effect.try({
         try: () => {
           mkdirSync(dir, { recursive: true, mode: 0o700 })
-          const lock = new Sqlite(join(dir, "lock"), { timeout: 0 })
+          const file = join(dir, "lock")
+          const lock = new Sqlite(file, { timeout: 0 })
+          chmodSync(file, 0o600)
           lock.exec("BEGIN EXCLUSIVE")
           return lock
         },

@@ -20,7 +20,7 @@ export const layer = (options: { readonly host: string; readonly port: number })
         Effect.addFinalizer(() =>
           Effect.sync(() => {
             // The framework closes the server right after this and waits, for ever if a connection stays open.
-            setTimeout(() => server.closeAllConnections(), DRAIN_MILLIS)
+            setTimeout(() => server.closeAllConnections(), DRAIN_MILLIS).unref()
           }),
         ),
       )

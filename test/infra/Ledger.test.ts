@@ -47,6 +47,10 @@ const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlCli
 const inFile = <A, E>(test: (file: string) => Effect.Effect<A, E>) =>
   Effect.scoped(Effect.flatMap(temporaryDirectory, (dir) => test(join(dir, "ledger.db"))))
 
+/** A ledger in a new file, for one life. */
+const inLedger = <A, E>(use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
+  inFile((file) => withLedger(file, use))
+
 const statusAndEvents = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const runs = yield* sql<{ status: string; code: string | null }>`SELECT status, code FROM runs`
@@ -72,77 +76,68 @@ describe("the ledger in SQLite", () => {
   )
 
   it.effect("writes each change and its event together, in one sequence", () =>
-    inFile((file) =>
-      withLedger(
-        file,
-        Effect.gen(function* () {
-          const { tokens, runs } = yield* Ledger
-          yield* tokens.insert(token, "hash", origin)
-          yield* runs.open(run)
-          yield* runs.start(run.id, 2001)
-          yield* runs.end(run.id, done, 2006)
-          yield* tokens.revoke(token.name, 3000, origin)
-          expect((yield* statusAndEvents).events).toEqual([
-            "token.mint",
-            "run.queued",
-            "run.started",
-            "run.completed",
-            "token.revoke",
-          ])
-        }),
-      ),
+    inLedger(
+      Effect.gen(function* () {
+        const { tokens, runs } = yield* Ledger
+        yield* tokens.insert(token, "hash", origin)
+        yield* runs.open(run)
+        yield* runs.start(run.id, 2001)
+        yield* runs.end(run.id, done, 2006)
+        yield* tokens.revoke(token.name, 3000, origin)
+        expect((yield* statusAndEvents).events).toEqual([
+          "token.mint",
+          "run.queued",
+          "run.started",
+          "run.completed",
+          "token.revoke",
+        ])
+      }),
     ),
   )
 
   it.effect("shows who did what, when, from where, with which outcome, as an audit trail", () =>
-    inFile((file) =>
-      withLedger(
-        file,
-        Effect.gen(function* () {
-          const { tokens, runs } = yield* Ledger
-          const sql = yield* SqlClient.SqlClient
-          yield* tokens.insert(token, "hash", origin)
-          yield* runs.open(run)
-          yield* runs.end(run.id, done, 2006)
-          const rows = yield* sql`
+    inLedger(
+      Effect.gen(function* () {
+        const { tokens, runs } = yield* Ledger
+        const sql = yield* SqlClient.SqlClient
+        yield* tokens.insert(token, "hash", origin)
+        yield* runs.open(run)
+        yield* runs.end(run.id, done, 2006)
+        const rows = yield* sql`
             SELECT at, type, token, request_id, address, status, prompt_chars, response_chars, duration_ms
             FROM audit ORDER BY seq`
-          const who = { token: "recipes", request_id: "req-1", address: "192.168.1.9" }
-          const none = { status: null, prompt_chars: null, response_chars: null, duration_ms: null }
-          expect(rows).toEqual([
-            { at: 1000, type: "token.mint", ...who, ...none },
-            { at: 2000, type: "run.queued", ...who, ...none, prompt_chars: 7 },
-            {
-              at: 2006,
-              type: "run.completed",
-              ...who,
-              status: "completed",
-              prompt_chars: 7,
-              response_chars: 9,
-              duration_ms: 5,
-            },
-          ])
-        }),
-      ),
+        const who = { token: "recipes", request_id: "req-1", address: "192.168.1.9" }
+        const none = { status: null, prompt_chars: null, response_chars: null, duration_ms: null }
+        expect(rows).toEqual([
+          { at: 1000, type: "token.mint", ...who, ...none },
+          { at: 2000, type: "run.queued", ...who, ...none, prompt_chars: 7 },
+          {
+            at: 2006,
+            type: "run.completed",
+            ...who,
+            status: "completed",
+            prompt_chars: 7,
+            response_chars: 9,
+            duration_ms: 5,
+          },
+        ])
+      }),
     ),
   )
 
   it.effect("records one outcome of a run: the first", () =>
-    inFile((file) =>
-      withLedger(
-        file,
-        Effect.gen(function* () {
-          const { tokens, runs } = yield* Ledger
-          yield* tokens.insert(token, "hash", origin)
-          yield* runs.open(run)
-          yield* runs.end(run.id, { ...done, status: "cancelled" }, 2006)
-          yield* runs.end(run.id, done, 2007)
-          yield* runs.start(run.id, 2008)
-          const { runs: rows, events } = yield* statusAndEvents
-          expect(rows).toEqual([{ status: "cancelled", code: null }])
-          expect(events).toEqual(["token.mint", "run.queued", "run.cancelled"])
-        }),
-      ),
+    inLedger(
+      Effect.gen(function* () {
+        const { tokens, runs } = yield* Ledger
+        yield* tokens.insert(token, "hash", origin)
+        yield* runs.open(run)
+        yield* runs.end(run.id, { ...done, status: "cancelled" }, 2006)
+        yield* runs.end(run.id, done, 2007)
+        yield* runs.start(run.id, 2008)
+        const { runs: rows, events } = yield* statusAndEvents
+        expect(rows).toEqual([{ status: "cancelled", code: null }])
+        expect(events).toEqual(["token.mint", "run.queued", "run.cancelled"])
+      }),
     ),
   )
 
@@ -176,17 +171,14 @@ describe("the ledger in SQLite", () => {
   )
 
   it.effect("has events that nobody can rewrite", () =>
-    inFile((file) =>
-      withLedger(
-        file,
-        Effect.gen(function* () {
-          const { tokens } = yield* Ledger
-          const sql = yield* SqlClient.SqlClient
-          yield* tokens.insert(token, "hash", origin)
-          const failure = yield* Effect.flip(sql`UPDATE events SET type = 'run.lost'`)
-          expect(String(failure.cause)).toContain("append-only")
-        }),
-      ),
+    inLedger(
+      Effect.gen(function* () {
+        const { tokens } = yield* Ledger
+        const sql = yield* SqlClient.SqlClient
+        yield* tokens.insert(token, "hash", origin)
+        const failure = yield* Effect.flip(sql`UPDATE events SET type = 'run.lost'`)
+        expect(String(failure.cause)).toContain("append-only")
+      }),
     ),
   )
 
@@ -217,21 +209,18 @@ describe("the ledger in SQLite", () => {
   )
 
   it.effect("gives a name to one of two that ask for it at once", () =>
-    inFile((file) =>
-      withLedger(
-        file,
-        Effect.gen(function* () {
-          const { tokens } = yield* Ledger
-          const mint = (n: number) =>
-            tokens.insert({ ...token, id: `01J0000000000000000000001${n}` as TokenId }, `hash ${n}`, origin)
-          const results = yield* Effect.all(
-            [0, 1, 2, 3].map((n) => Effect.either(mint(n))),
-            { concurrency: "unbounded" },
-          )
-          expect(results.filter(({ _tag }) => _tag === "Right")).toHaveLength(1)
-          expect(yield* tokens.list).toHaveLength(1)
-        }),
-      ),
+    inLedger(
+      Effect.gen(function* () {
+        const { tokens } = yield* Ledger
+        const mint = (n: number) =>
+          tokens.insert({ ...token, id: `01J0000000000000000000001${n}` as TokenId }, `hash ${n}`, origin)
+        const results = yield* Effect.all(
+          [0, 1, 2, 3].map((n) => Effect.either(mint(n))),
+          { concurrency: "unbounded" },
+        )
+        expect(results.filter(({ _tag }) => _tag === "Right")).toHaveLength(1)
+        expect(yield* tokens.list).toHaveLength(1)
+      }),
     ),
   )
 })
