@@ -5,6 +5,7 @@ import { childEnvironment } from "./infra/ChildEnvironment.ts"
 import type { AppConfig } from "./infra/Config.ts"
 import { acpxExecutable, claudeExecutable } from "./infra/Executables.ts"
 import * as DataDirLock from "./infra/DataDirLock.ts"
+import * as FileDirectory from "./infra/FileDirectory.ts"
 import * as HttpServer from "./infra/HttpServer.ts"
 import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
 import * as NodeRequestBody from "./infra/NodeRequestBody.ts"
@@ -16,6 +17,7 @@ import * as WorkDirectories from "./infra/WorkDirectories.ts"
 import { Admission } from "./services/Admission.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
+import { Files } from "./services/Files.ts"
 import { Runs } from "./services/Runs.ts"
 import { TokenStore } from "./services/TokenStore.ts"
 
@@ -24,6 +26,7 @@ export const machine = (config: AppConfig) =>
   Layer.mergeAll(
     SqliteLedger.layer.pipe(Layer.provide(Database.layer(config.dbPath))),
     WorkDirectories.layer(config.runsDir),
+    FileDirectory.layer(config.filesDir),
     ProcessGroups.layer,
     OutputSchemaValidator.layer,
     idsLayer,
@@ -39,8 +42,13 @@ export const services = (config: AppConfig) => {
       Admission.layer({ allowCidrs: config.allowCidrs, adminToken: token }),
     ),
   )
-  const runs = Runs.layer({ maxConcurrentRuns: config.maxConcurrentRuns }).pipe(
+  const files = Files.layer({
+    maxUploadBytes: config.maxUploadBytes,
+    maxBytesPerToken: config.maxFilesBytesPerToken,
+  })
+  const runs = Runs.layer(config).pipe(
     Layer.provideMerge(ClaudeRunner.layer({ executable: claude, env })),
+    Layer.provideMerge(files),
   )
   return Layer.mergeAll(
     admission,

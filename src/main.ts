@@ -34,7 +34,7 @@ load.pipe(
       refuse(`DATA_DIR: another clawdforge is at work on ${dir}; each needs one of its own`),
     ServeError: ({ cause }) => refuse(`cannot listen: ${String((cause as Error).message ?? cause)}`),
     StorageFailed: ({ during, cause }) =>
-      refuse(`${during} failed (see DATA_DIR, DB_PATH, RUNS_DIR): ${messageOf(cause)}`),
+      refuse(`${during} failed (see DATA_DIR, DB_PATH, RUNS_DIR, FILES_DIR): ${messageOf(cause)}`),
   }),
   Effect.catchIf(
     (error) => "_op" in error,

@@ -3,8 +3,9 @@
  * real layer of the same service; nothing here starts a process, opens a socket or touches a disk.
  */
 import { Effect, Layer, Option, Redacted, Ref, Stream } from "effect"
-import { type AgentFailure, TokenNameTaken, Unauthorized } from "./domain/Failure.ts"
-import type { RequestId, RunId, TokenId } from "./domain/Ids.ts"
+import { type AgentFailure, FileNotFound, TokenNameTaken, Unauthorized } from "./domain/Failure.ts"
+import type { StoredFile } from "./domain/File.ts"
+import type { FileId, RequestId, RunId, TokenId } from "./domain/Ids.ts"
 import type { EndStatus, RunEnded, RunOpened } from "./domain/Run.ts"
 import type { AppToken, TokenName } from "./domain/Token.ts"
 import { Admission } from "./services/Admission.ts"
@@ -12,6 +13,8 @@ import type { ClaudeAnswer } from "./services/claude/Outcome.ts"
 import type { ClaudeRequest } from "./services/claude/Request.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { type CliVersions, Clis } from "./services/Clis.ts"
+import { FileContents } from "./services/FileContents.ts"
+import { Files } from "./services/Files.ts"
 import { Ids } from "./services/Ids.ts"
 import { Ledger } from "./services/Ledger.ts"
 import { OutputSchemas } from "./services/OutputSchemas.ts"
@@ -69,20 +72,22 @@ export const ids = Layer.effect(
     )
     return {
       run: next as Effect.Effect<RunId>,
+      file: next as Effect.Effect<FileId>,
       token: next as Effect.Effect<TokenId>,
       request: next as Effect.Effect<RequestId>,
     }
   }),
 )
 
-/** Secrets that anybody can guess: `cf_secret-1`, `cf_secret-2`. */
+/** Secrets that anybody can guess: `cf_secret-1`, `ff_secret-2`. */
 export const secrets = Layer.effect(
   Secrets,
   Effect.map(Ref.make(0), (counter) => ({
-    mint: Effect.map(
-      Ref.updateAndGet(counter, (n) => n + 1),
-      (n) => Redacted.make(`cf_secret-${n}`),
-    ),
+    mint: (prefix) =>
+      Effect.map(
+        Ref.updateAndGet(counter, (n) => n + 1),
+        (n) => Redacted.make(`${prefix}secret-${n}`),
+      ),
     hash: (secret) => `hash of ${Redacted.value(secret)}`,
     equal: (left, right) => Redacted.value(left) === Redacted.value(right),
   })),
@@ -104,13 +109,15 @@ export interface KeptRun extends RunOpened {
 export class LedgerMemory {
   readonly tokens = new Map<string, AppToken>()
   readonly runs = new Map<RunId, KeptRun>()
+  /** By the hash of their token. */
+  readonly files = new Map<string, StoredFile>()
   /** How often `last_used_at` was written. */
   touches = 0
 }
 
 /** The ledger without a disk. */
 export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
-  const { tokens, runs } = memory
+  const { tokens, runs, files } = memory
   const update = (where: (token: AppToken) => boolean, change: Partial<AppToken>) => {
     for (const [hash, token] of tokens) if (where(token)) tokens.set(hash, { ...token, ...change })
   }
@@ -152,8 +159,56 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
       end: (id, end) => move(id, { status: end.status, end }),
       loseUnfinished: () => Effect.succeed(0),
     },
+    files: {
+      insert: (file, hash) => Effect.sync(() => void files.set(hash, file)),
+      findByHash: (hash) => Effect.sync(() => Option.fromNullable(files.get(hash))),
+      list: Effect.sync(() => [...files.values()]),
+      soonestExpiry: (owner) =>
+        Effect.sync(() => {
+          const times = [...files.values()].filter((f) => f.tokenId === owner).map((f) => f.expiresAt)
+          return times.length === 0 ? Option.none() : Option.some(Math.min(...times))
+        }),
+      due: (at) => Effect.sync(() => [...files.values()].filter((file) => file.expiresAt <= at)),
+      remove: (gone) =>
+        Effect.sync(() => {
+          const ids = new Set(gone.map(({ id }) => id))
+          return [...files]
+            .filter(([hash, { id }]) => ids.has(id) && files.delete(hash))
+            .map(([, file]) => file)
+        }),
+    },
   })
 }
+
+/** Bytes of uploads in memory; a copy is a path that nothing is at. */
+export const fileContents = (bytes: Map<FileId, Uint8Array> = new Map()) =>
+  Layer.succeed(FileContents, {
+    create: (id) =>
+      Effect.gen(function* () {
+        let kept = false
+        bytes.set(id, new Uint8Array())
+        yield* Effect.addFinalizer(() => Effect.sync(() => kept || bytes.delete(id)))
+        return {
+          write: (more) =>
+            Effect.sync(() => {
+              bytes.set(id, Uint8Array.from([...(bytes.get(id) ?? []), ...more]))
+            }),
+          sync: Effect.void,
+          keep: Effect.sync(() => {
+            kept = true
+          }),
+        }
+      }),
+    copy: (id, dir, name) => (bytes.has(id) ? Effect.succeed(`${dir}/${name}`) : new FileNotFound()),
+    remove: (id) => Effect.sync(() => void bytes.delete(id)),
+    list: Effect.sync(() => [...bytes.keys()]),
+  })
+
+/** No app has uploaded anything. */
+export const noFiles = Layer.mock(Files, {
+  hold: (tokens) => (tokens.length === 0 ? Effect.succeed([]) : new FileNotFound()),
+  attach: () => Effect.succeed([]),
+})
 
 /** Lets everybody in as `token`. */
 export const admitEverybody = (token: AppToken) =>
@@ -177,6 +232,7 @@ export const clis = (versions: CliVersions) => Layer.succeed(Clis, { versions: E
 export const runs = (answer: OpenRun["answer"]) =>
   Layer.succeed(Runs, {
     open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }),
+    accepting: Effect.void,
     endOf: () => Effect.void,
     shutdown: Effect.void,
   })

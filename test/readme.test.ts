@@ -10,6 +10,7 @@ import {
   ids,
   LedgerMemory,
   ledger,
+  noFiles,
   outputSchemas,
   workDirs,
 } from "clawdforge/testing"
@@ -69,7 +70,7 @@ describe("a consumer's test", () => {
     const memory = new LedgerMemory()
     const agent = claudeRunner(({ prompt }) => Effect.succeed(claudeAnswer(`you said ${prompt}`)))
     const TestRuns = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
-      Layer.provide([agent, ids, ledger(memory), outputSchemas, workDirs]),
+      Layer.provide([agent, ids, ledger(memory), noFiles, outputSchemas, workDirs]),
     )
     return Effect.gen(function* () {
       const run = yield* (yield* Runs).open(Run.runRequest("hello"), "0".repeat(26) as never, origin)

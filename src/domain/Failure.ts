@@ -47,6 +47,21 @@ export class FileNotFound extends Schema.TaggedError<FileNotFound>()("FileNotFou
   readonly code = "not_found"
 }
 
+/** One upload is larger than any may be. */
+export class FileTooLarge extends Schema.TaggedError<FileTooLarge>()("FileTooLarge", {
+  limit: Schema.Number,
+}) {
+  readonly code = "payload_too_large"
+}
+
+/** The app's uploads together would be larger than they may be; some expire in `retryAfterSecs`. */
+export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>()("QuotaExceeded", {
+  limit: Schema.Number,
+  retryAfterSecs: Schema.Number,
+}) {
+  readonly code = "quota_exceeded"
+}
+
 /** A token of that name is in force. */
 export class TokenNameTaken extends Schema.TaggedError<TokenNameTaken>()("TokenNameTaken", {
   name: Schema.String,
@@ -133,6 +148,14 @@ export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut"
   readonly code = "timeout"
 }
 
+/** More runs wait than may, or this one waited longer than any may; try in `retryAfterSecs`. */
+export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
+  because: Schema.Literal("queue_full", "waited_too_long"),
+  retryAfterSecs: Schema.Number,
+}) {
+  readonly code = "overloaded"
+}
+
 /** The service is stopping: no new work, and what ran was ended. */
 export class ShuttingDown extends Schema.TaggedError<ShuttingDown>()("ShuttingDown", {}) {
   readonly code = "shutting_down"
@@ -152,6 +175,8 @@ export type RunFailure =
   | AgentFailure
   | AnswerMismatch
   | RunTimedOut
+  | Overloaded
+  | FileNotFound
   | ShuttingDown
   | Unauthorized
   | StorageFailed
@@ -175,6 +200,7 @@ export type Failure =
   | Unauthorized
   | AddressNotAllowed
   | TokenNotFound
-  | FileNotFound
+  | FileTooLarge
+  | QuotaExceeded
   | TokenNameTaken
   | RunFailure

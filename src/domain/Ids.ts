@@ -11,6 +11,10 @@ export type RunId = typeof RunId.Type
 export const TokenId = Ulid.pipe(Schema.brand("TokenId"))
 export type TokenId = typeof TokenId.Type
 
+/** An uploaded file. What its app holds is the `ff_…` token; this is its name on disk and in events. */
+export const FileId = Ulid.pipe(Schema.brand("FileId"))
+export type FileId = typeof FileId.Type
+
 /** One HTTP request: the caller's own `X-Request-Id`, or one of ours. */
 export const RequestId = Schema.String.pipe(
   Schema.pattern(/^[A-Za-z0-9._-]{1,128}$/),

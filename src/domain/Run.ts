@@ -77,6 +77,8 @@ export interface RunRequest {
   readonly effort: Effort | undefined
   readonly timeoutSecs: number
   readonly outputSchema: OutputSchema | undefined
+  /** The `ff_…` tokens of uploads that the model may read. */
+  readonly files: ReadonlyArray<string>
 }
 
 /** A prompt with the service's own defaults: model `sonnet`, two minutes. */
@@ -88,6 +90,7 @@ export const runRequest = (prompt: string, more: Partial<RunRequest> = {}): RunR
   effort: undefined,
   timeoutSecs: 120,
   outputSchema: undefined,
+  files: [],
   ...more,
 })
 

@@ -1,5 +1,6 @@
 import { HttpApi, OpenApi } from "@effect/platform"
 import { AdminGroup } from "./groups/Admin.ts"
+import { FilesGroup } from "./groups/Files.ts"
 import { RunGroup } from "./groups/Run.ts"
 import { SystemGroup } from "./groups/System.ts"
 import { problems } from "./groups/Problems.ts"
@@ -15,6 +16,7 @@ const base = Object.assign(HttpApi.make("clawdforge"), {
 /** The whole API, declared. Clients and the OpenAPI document derive from it; `handlers/` implement it. */
 export class Api extends base
   .add(RunGroup)
+  .add(FilesGroup)
   .add(AdminGroup)
   .add(SystemGroup)
   .annotate(OpenApi.Title, "clawdforge")

@@ -13,6 +13,10 @@ export class TooManyFields extends Schema.TaggedError<TooManyFields>()("TooManyF
   readonly code = "invalid_request"
 }
 
+export class BodyNotForm extends Schema.TaggedError<BodyNotForm>()("BodyNotForm", {}) {
+  readonly code = "invalid_request"
+}
+
 /** What came over the socket is no HTTP request. */
 export class NotHttp extends Schema.TaggedError<NotHttp>()("NotHttp", {}) {
   readonly code = "invalid_request"
@@ -66,6 +70,7 @@ export class Internal extends Schema.TaggedError<Internal>()("Internal", {}) {
 export type HttpFailure =
   | BodyNotJson
   | TooManyFields
+  | BodyNotForm
   | NotHttp
   | HeadersTooLarge
   | RequestTooSlow

@@ -27,6 +27,9 @@ export interface AnyRow {
 }
 
 const retryAfter = (secs: number) => () => ({ "retry-after": String(secs) })
+const retryAfterIts = ({ retryAfterSecs }: { readonly retryAfterSecs: number }) => ({
+  "retry-after": String(retryAfterSecs),
+})
 
 /** When is it which status? Each failure has one row here; a new failure does not compile until it has its own. */
 export const TABLE = {
@@ -53,6 +56,12 @@ export const TABLE = {
     code: "invalid_request",
     retryable: false,
     sentence: ({ limit }) => `the body has more than ${limit} fields, or a field with thousands of entries`,
+  },
+  BodyNotForm: {
+    status: 400,
+    code: "invalid_request",
+    retryable: false,
+    sentence: () => "the body is not multipart/form-data",
   },
   NotHttp: {
     status: 400,
@@ -94,6 +103,7 @@ export const TABLE = {
     code: "request_timeout",
     retryable: true,
     sentence: () => "the request did not arrive in time",
+    headers: () => ({ connection: "close" }),
   },
   TokenNameTaken: {
     status: 409,
@@ -107,11 +117,24 @@ export const TABLE = {
     retryable: false,
     sentence: ({ limit }) => `the body is larger than ${limit} bytes`,
   },
+  FileTooLarge: {
+    status: 413,
+    code: "payload_too_large",
+    retryable: false,
+    sentence: ({ limit }) => `the file is larger than ${limit} bytes`,
+  },
   UnsupportedMediaType: {
     status: 415,
     code: "unsupported_media_type",
     retryable: false,
     sentence: ({ supported }) => `this route takes ${supported.join(", ")}`,
+  },
+  QuotaExceeded: {
+    status: 429,
+    code: "quota_exceeded",
+    retryable: true,
+    sentence: ({ limit }) => `this app's files together would be larger than ${limit} bytes`,
+    headers: retryAfterIts,
   },
   HeadersTooLarge: {
     status: 431,
@@ -177,6 +200,14 @@ export const TABLE = {
       "the agent has no login: `npm run claude -- /login`, or `docker exec -it clawdforge claude /login`, or an ANTHROPIC_API_KEY for the service",
     headers: retryAfter(60),
   },
+  Overloaded: {
+    status: 503,
+    code: "overloaded",
+    retryable: true,
+    sentence: ({ because }) =>
+      because === "queue_full" ? "too many runs are waiting" : "the run waited too long for its turn",
+    headers: retryAfterIts,
+  },
   ShuttingDown: {
     status: 503,
     code: "shutting_down",
@@ -209,6 +240,7 @@ export const TITLES: Readonly<Record<number, string>> = {
   409: "Conflict",
   413: "Content Too Large",
   415: "Unsupported Media Type",
+  429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   502: "Bad Gateway",

@@ -1,20 +1,33 @@
 import type { HttpServerRequest } from "@effect/platform"
-import { Context, Effect } from "effect"
+import { Context, Effect, type Stream } from "effect"
 import {
+  type BodyNotForm,
   BodyNotJson,
   type BodyTooLarge,
   type BodyUnreadable,
+  type RequestTooSlow,
   TooManyFields,
   UnsupportedMediaType,
 } from "./HttpFailure.ts"
 
-/** Port: a request's body, read only up to a limit. */
+/** What a form consists of, in the order in which it comes over the wire. */
+export type FormPart =
+  | { readonly _tag: "Field"; readonly name: string; readonly value: string }
+  | { readonly _tag: "FileStart"; readonly name: string; readonly filename: string }
+  | { readonly _tag: "FileBytes"; readonly bytes: Uint8Array }
+
+/** Port: a request's body, which must arrive in a bounded time. One that is refused does not cost the connection. */
 export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   RequestBody,
   {
+    /** All of it, up to a limit. */
     readonly bytes: (
       request: HttpServerRequest.HttpServerRequest,
-    ) => Effect.Effect<Uint8Array, BodyTooLarge | BodyUnreadable>
+    ) => Effect.Effect<Uint8Array, BodyTooLarge | BodyUnreadable | RequestTooSlow>
+    /** A form as it comes, no faster than it is taken, without a limit; to be read once. */
+    readonly form: (
+      request: HttpServerRequest.HttpServerRequest,
+    ) => Stream.Stream<FormPart, BodyNotForm | BodyUnreadable | RequestTooSlow>
   }
 >() {}
 

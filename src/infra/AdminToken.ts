@@ -29,7 +29,7 @@ export const layer = (
       if (bindsLoopback(config.host)) {
         const file = join(config.dataDir, "admin-token")
         const secrets = yield* Secrets
-        return { token: Option.some(yield* kept(file, yield* secrets.mint)), file: Option.some(file) }
+        return { token: Option.some(yield* kept(file, yield* secrets.mint("cf_"))), file: Option.some(file) }
       }
       const ledger = yield* Ledger
       const tokens = yield* ledger.tokens.list

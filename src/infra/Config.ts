@@ -15,10 +15,16 @@ export interface AppConfig {
   readonly defaultModel: string
   readonly defaultTimeoutSecs: number
   readonly maxConcurrentRuns: number
+  readonly maxQueuedRuns: number
+  readonly maxQueueWaitSecs: number
+  readonly shutdownGraceSecs: number
   readonly dataDir: string
   readonly runsDir: string
+  readonly filesDir: string
   readonly dbPath: string
   readonly maxBodyBytes: number
+  readonly maxUploadBytes: number
+  readonly maxFilesBytesPerToken: number
 }
 
 /** The value that `.env.example` shows; whoever copies that file must choose another. */
@@ -82,6 +88,8 @@ const adminToken = variable(
   (value) => `<redacted, ${value.trim().length} characters>`,
 )
 
+const MEBIBYTE = 1024 * 1024
+
 const variables = Config.all({
   host: text("BIND_HOST").pipe(or("127.0.0.1")),
   port: integer("BIND_PORT", 0, 65535).pipe(or(8800)),
@@ -94,16 +102,23 @@ const variables = Config.all({
   ).pipe(or("sonnet")),
   defaultTimeoutSecs: integer("DEFAULT_TIMEOUT_SECS", 1, TIMEOUT_MAX_SECS).pipe(or(120)),
   maxConcurrentRuns: integer("CLAWDFORGE_MAX_CONCURRENT_RUNS", 1, 1024).pipe(or(8)),
+  maxQueuedRuns: integer("CLAWDFORGE_MAX_QUEUED_RUNS", 0, 100_000).pipe(or(256)),
+  maxQueueWaitSecs: integer("CLAWDFORGE_MAX_QUEUE_WAIT_SECS", 1, 3600).pipe(or(30)),
+  shutdownGraceSecs: integer("SHUTDOWN_GRACE_SECS", 0, 3600).pipe(or(10)),
   dataDir: text("DATA_DIR").pipe(or("./data")),
   runsDir: text("RUNS_DIR"),
+  filesDir: text("FILES_DIR"),
   dbPath: text("DB_PATH"),
-  maxBodyBytes: integer("MAX_BODY_BYTES", 1024, 1024 ** 3).pipe(or(12 * 1024 * 1024)),
+  maxBodyBytes: integer("MAX_BODY_BYTES", 1024, 1024 ** 3).pipe(or(12 * MEBIBYTE)),
+  maxUploadBytes: integer("MAX_UPLOAD_BYTES", 1, 1024 ** 4).pipe(or(100 * MEBIBYTE)),
+  maxFilesBytesPerToken: integer("MAX_FILES_BYTES_PER_TOKEN", 1, 1024 ** 5).pipe(or(2048 * MEBIBYTE)),
 })
 
 /** Reads the environment. Fails with every bad variable at once; {@link explain} makes lines of that. */
 export const load: Effect.Effect<AppConfig, ConfigError.ConfigError> = Effect.map(variables, (read) => ({
   ...read,
   runsDir: Option.getOrElse(read.runsDir, () => join(read.dataDir, "runs")),
+  filesDir: Option.getOrElse(read.filesDir, () => join(read.dataDir, "files")),
   dbPath: Option.getOrElse(read.dbPath, () => join(read.dataDir, "clawdforge.db")),
 }))
 

@@ -1,7 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import { Clock, Effect, Layer, Redacted } from "effect"
 import { monotonicFactory } from "ulid"
-import type { RequestId, RunId, TokenId } from "../domain/Ids.ts"
+import type { FileId, RequestId, RunId, TokenId } from "../domain/Ids.ts"
 import { Ids } from "../services/Ids.ts"
 import { Secrets } from "../services/Secrets.ts"
 
@@ -12,6 +12,7 @@ export const idsLayer = Layer.sync(Ids, () => {
   const next = Effect.map(Clock.currentTimeMillis, (now) => ulid(now))
   return {
     run: next as Effect.Effect<RunId>,
+    file: next as Effect.Effect<FileId>,
     token: next as Effect.Effect<TokenId>,
     request: next as Effect.Effect<RequestId>,
   }
@@ -20,7 +21,7 @@ export const idsLayer = Layer.sync(Ids, () => {
 const sha256 = (text: string) => createHash("sha256").update(text)
 
 export const secretsLayer = Layer.succeed(Secrets, {
-  mint: Effect.sync(() => Redacted.make(`cf_${randomBytes(32).toString("base64url")}`)),
+  mint: (prefix) => Effect.sync(() => Redacted.make(`${prefix}${randomBytes(32).toString("base64url")}`)),
   hash: (secret) => sha256(Redacted.value(secret)).digest("hex"),
   // Hashing first makes both sides the same length, which timingSafeEqual asks for.
   equal: (left, right) =>

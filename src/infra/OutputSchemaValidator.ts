@@ -5,7 +5,7 @@ import { OutputSchemas } from "../services/OutputSchemas.ts"
 import type { Verdict, Work } from "./OutputSchemaWorker.ts"
 
 /** What compiling a schema, or checking a value, may take once its thread is up. */
-const DEADLINE = Duration.seconds(1)
+const DEADLINE = Duration.seconds(2)
 /** Threads at once: more would only slow each other down past the deadline. */
 const THREADS = 2
 const THREAD_LIMITS = { maxOldGenerationSizeMb: 256, stackSizeMb: 4 }

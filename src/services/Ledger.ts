@@ -1,5 +1,6 @@
 import { Context, type Effect, type Option } from "effect"
 import type { StorageFailed, TokenNameTaken } from "../domain/Failure.ts"
+import type { StoredFile } from "../domain/File.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
 import type { RunEnded, RunOpened } from "../domain/Run.ts"
 import type { AppToken, Origin, TokenName } from "../domain/Token.ts"
@@ -13,6 +14,7 @@ export class Ledger extends Context.Tag("clawdforge/Ledger")<
   {
     readonly tokens: TokenRecords
     readonly runs: RunRecords
+    readonly files: FileRecords
   }
 >() {}
 
@@ -45,4 +47,21 @@ export interface RunRecords {
   readonly end: (run: RunId, end: RunEnded, at: number) => Effect.Effect<void, StorageFailed>
   /** Every run that is still queued or running, and so was left by a server that died, becomes `lost`. */
   readonly loseUnfinished: (at: number) => Effect.Effect<number, StorageFailed>
+}
+
+export interface FileRecords {
+  readonly insert: (file: StoredFile, hash: string, origin: Origin) => Effect.Effect<void, StorageFailed>
+  /** Whoever it belongs to, and also when its time is over. */
+  readonly findByHash: (hash: string) => Effect.Effect<Option.Option<StoredFile>, StorageFailed>
+  /** All that have not been removed. */
+  readonly list: Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed>
+  /** When the app's next file expires. */
+  readonly soonestExpiry: (owner: TokenId) => Effect.Effect<Option.Option<number>, StorageFailed>
+  /** Those whose time is over. */
+  readonly due: (at: number) => Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed>
+  /** Removes the records of these, and returns those that were there to be removed. */
+  readonly remove: (
+    files: ReadonlyArray<StoredFile>,
+    at: number,
+  ) => Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed>
 }

@@ -13,7 +13,9 @@ import {
 } from "effect"
 import {
   diagnosed,
+  type FileNotFound,
   type InvalidRequest,
+  type Overloaded,
   type RunFailure,
   RunTimedOut,
   ShuttingDown,
@@ -24,12 +26,15 @@ import type { RunId, TokenId } from "../domain/Ids.ts"
 import { resultOf } from "../domain/Answer.ts"
 import type { RunRequest } from "../domain/Run.ts"
 import type { Origin } from "../domain/Token.ts"
+import type { StoredFile } from "../domain/File.ts"
 import type { ClaudeAnswer } from "./claude/Outcome.ts"
 import { claudeRequest } from "./claude/Request.ts"
 import { ClaudeRunner } from "./ClaudeRunner.ts"
+import { Files } from "./Files.ts"
 import { Ids } from "./Ids.ts"
 import { Ledger } from "./Ledger.ts"
 import { OutputSchemas } from "./OutputSchemas.ts"
+import { makeFairQueue, type Place } from "./runs/FairQueue.ts"
 import { endOf, type RunReport, reportOf, timed } from "./runs/Report.ts"
 import { WorkDirs } from "./WorkDirs.ts"
 
@@ -43,6 +48,21 @@ export interface OpenRun {
   readonly answer: Effect.Effect<RunReport, RunFailure>
 }
 
+/** Schemas that are checked at once; each may take two seconds of a core. */
+const CHECKS = 2
+
+/** Limits of runs: unset, the contract's defaults. */
+export interface RunsOptions {
+  /** Runs at work at once. */
+  readonly maxConcurrentRuns: number
+  /** Runs that wait for a slot, of all apps together. */
+  readonly maxQueuedRuns?: number
+  /** How long a run may wait for a slot. */
+  readonly maxQueueWaitSecs?: number
+  /** How long what is at work may go on once the service stops. */
+  readonly shutdownGraceSecs?: number
+}
+
 /** One-shot prompts, from acceptance to the recorded outcome. */
 export class Runs extends Context.Tag("clawdforge/Runs")<
   Runs,
@@ -52,33 +72,53 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
       request: RunRequest,
       owner: TokenId,
       origin: Origin,
-    ) => Effect.Effect<OpenRun, InvalidRequest | ShuttingDown | StorageFailed, Scope.Scope>
+    ) => Effect.Effect<
+      OpenRun,
+      InvalidRequest | FileNotFound | Overloaded | ShuttingDown | StorageFailed,
+      Scope.Scope
+    >
+    /** Fails once the service stops: then there is no new work. */
+    readonly accepting: Effect.Effect<void, ShuttingDown>
     /** Ends all runs of an app whose token was revoked, queued or at work; does not wait for them. */
     readonly endOf: (owner: TokenId) => Effect.Effect<void>
-    /** Accepts no more and ends what is at work; returns when every outcome is recorded. */
+    /**
+     * Accepts no more, ends what is queued, gives what is at work its grace and then ends it; returns when every
+     * outcome is recorded.
+     */
     readonly shutdown: Effect.Effect<void>
   }
 >() {
-  static readonly layer = (options: { readonly maxConcurrentRuns: number }) =>
+  static readonly layer = (options: RunsOptions) =>
     Layer.scoped(
       Runs,
       Effect.gen(function* () {
+        const files = yield* Files
         const ledger = (yield* Ledger).runs
         const ids = yield* Ids
         const runner = yield* ClaudeRunner
         const schemas = yield* OutputSchemas
         const workDirs = yield* WorkDirs
-        const slots = yield* Effect.makeSemaphore(options.maxConcurrentRuns)
+        const waiting = {
+          maxWaiting: options.maxQueuedRuns ?? 256,
+          maxWait: Duration.seconds(options.maxQueueWaitSecs ?? 30),
+        }
+        const queue = yield* makeFairQueue<TokenId>({ slots: options.maxConcurrentRuns, ...waiting })
+        const checks = yield* makeFairQueue<TokenId>({ slots: CHECKS, ...waiting })
+        const grace = Duration.seconds(options.shutdownGraceSecs ?? 10)
         const fibers = yield* FiberSet.make<RunReport, RunFailure>()
         const live = new Map<RunId, LiveRun>()
         let closing = false
 
-        const work = Effect.fn("Runs.work")(function* (run: LiveRun, request: RunRequest, native: boolean) {
+        const work = Effect.fn("Runs.work")(function* (run: LiveRun, { request, native, held }: Accepted) {
           const startedAt = yield* Clock.currentTimeMillis
           run.startedAt = startedAt
           yield* ledger.start(run.id, startedAt)
           const answer = yield* workDirs.make(run.id).pipe(
-            Effect.flatMap((dir) => runner.run(claudeRequest(request, native), dir)),
+            Effect.flatMap((dir) =>
+              Effect.flatMap(files.attach(held, dir.cwd), (attached) =>
+                runner.run(claudeRequest(request, { native, files: attached }), dir),
+              ),
+            ),
             Effect.scoped,
             Effect.timeoutFail({
               duration: Duration.seconds(request.timeoutSecs),
@@ -99,15 +139,15 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         }
 
         /** The whole life of an accepted run: only its work can be interrupted, so its end is always recorded. */
-        const life = (run: LiveRun, request: RunRequest, native: boolean) =>
+        const life = (run: LiveRun, accepted: Accepted) =>
           Effect.uninterruptible(
             Effect.gen(function* () {
-              const exit = yield* work(run, request, native).pipe(
-                slots.withPermits(1),
+              const exit = yield* Effect.zipRight(accepted.place.slot, work(run, accepted)).pipe(
                 Effect.raceFirst(Deferred.await(run.ended)),
                 Effect.interruptible,
                 Effect.exit,
               )
+              yield* accepted.place.leave
               live.delete(run.id)
               const now = yield* Clock.currentTimeMillis
               const durationMs = run.startedAt === undefined ? null : now - run.startedAt
@@ -117,10 +157,23 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
             }),
           )
 
+        const accepting = Effect.suspend(() => (closing ? new ShuttingDown() : Effect.void))
+
+        /** Whether the CLI itself can enforce the schema. */
+        const checked = ({ outputSchema }: RunRequest, owner: TokenId) =>
+          outputSchema === undefined
+            ? Effect.succeed(false)
+            : Effect.acquireUseRelease(
+                checks.enter(owner),
+                (place) => Effect.zipRight(place.slot, schemas.check(outputSchema)),
+                (place) => place.leave,
+              ).pipe(Effect.map(({ native }) => native))
+
         const open = Effect.fn("Runs.open")(function* (request: RunRequest, owner: TokenId, origin: Origin) {
-          if (closing) return yield* new ShuttingDown()
-          const native =
-            request.outputSchema === undefined ? false : (yield* schemas.check(request.outputSchema)).native
+          yield* accepting
+          const held = yield* files.hold(request.files, owner)
+          const place = yield* Effect.acquireRelease(queue.enter(owner), ({ leave }) => leave)
+          const native = yield* checked(request, owner)
           const ended = yield* Deferred.make<never, RunFailure>()
           const run: LiveRun = { id: yield* ids.run, owner, ended, startedAt: undefined }
           const begin = Effect.gen(function* () {
@@ -135,7 +188,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
             live.set(run.id, run)
             if (closing) yield* Deferred.fail(ended, new ShuttingDown())
             // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
-            return yield* FiberSet.run(fibers, life(run, request, native))
+            return yield* FiberSet.run(fibers, life(run, { request, native, held, place }))
           })
           const fiber = yield* Effect.acquireRelease(begin, Fiber.interrupt)
           return { id: run.id, answer: Fiber.join(fiber) }
@@ -149,13 +202,14 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
 
         return {
           open,
+          accepting,
           endOf: (owner) => endAll((run) => run.owner === owner, new Unauthorized()),
-          shutdown: Effect.suspend(() => {
+          shutdown: Effect.gen(function* () {
             closing = true
-            return Effect.zipRight(
-              endAll(() => true, new ShuttingDown()),
-              FiberSet.awaitEmpty(fibers),
-            )
+            yield* endAll((run) => run.startedAt === undefined, new ShuttingDown())
+            yield* Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(fibers)), grace)
+            yield* endAll(() => true, new ShuttingDown())
+            yield* FiberSet.awaitEmpty(fibers)
           }),
         }
       }),
@@ -169,4 +223,12 @@ interface LiveRun {
   /** Failing this ends the run, with that failure, wherever it is. */
   readonly ended: Deferred.Deferred<never, RunFailure>
   startedAt: number | undefined
+}
+
+/** What a run was accepted with. */
+interface Accepted {
+  readonly request: RunRequest
+  readonly native: boolean
+  readonly held: ReadonlyArray<StoredFile>
+  readonly place: Place
 }

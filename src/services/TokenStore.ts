@@ -62,7 +62,7 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
         ipCidrs: ReadonlyArray<string>,
         origin: Origin,
       ) {
-        const secret = yield* secrets.mint
+        const secret = yield* secrets.mint("cf_")
         const token: AppToken = {
           id: yield* ids.token,
           name,

@@ -23,12 +23,13 @@ const app = {
 /** The HTTP API on mocks of every service, but for the one that a test is about. */
 const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
   const runs = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
-    Layer.provide([runner, Mock.ledger(), Mock.outputSchemas, Mock.workDirs]),
+    Layer.provide([runner, Mock.ledger(), Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
   )
   return serve({ model: "sonnet", timeoutSecs: 5 }).pipe(
     Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: 0 })),
     Layer.provide([
       runs,
+      Mock.noFiles,
       Mock.admitEverybody(app),
       Mock.tokenStore(new Map([["cf_any", app]])),
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none() }),

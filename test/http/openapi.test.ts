@@ -38,6 +38,7 @@ describe("GET /openapi.json", () => {
       "GET /healthz",
       "GET /openapi.json",
       "POST /admin/tokens",
+      "POST /files",
       "POST /run",
     ])
   })
@@ -67,11 +68,12 @@ describe("GET /openapi.json", () => {
       "403": ["ip_not_allowed"],
       "404": ["not_found"],
       "406": ["not_acceptable"],
+      "408": ["request_timeout"],
       "413": ["payload_too_large"],
       "415": ["unsupported_media_type"],
       "500": ["internal"],
       "502": ["agent_unavailable", "run_failed"],
-      "503": ["not_logged_in", "shutting_down"],
+      "503": ["not_logged_in", "overloaded", "shutting_down"],
       "504": ["timeout"],
     })
     for (const { operation } of operations)

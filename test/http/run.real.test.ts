@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "@effect/v
 import { Effect, Fiber, Option } from "effect"
 import { claudeProcesses } from "../support/ProcessTable.ts"
 import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
-import { eventually, startServer, type TestServer } from "../support/TestServer.ts"
+import { eventually, fileForm, startServer, type TestServer } from "../support/TestServer.ts"
 
 /** `POST /run` on the real `claude`, whose provider is a local stand-in of the Messages API. */
 
@@ -367,6 +367,51 @@ describe("many at once", () => {
         })
       },
       { maxConcurrentRuns: 4 },
+    ),
+  )
+})
+
+describe("attached files", () => {
+  /** One black pixel. */
+  const PNG = Buffer.from(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==",
+    "base64",
+  )
+
+  it.live("are listed before the prompt by their paths, and read by the real claude", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* startServer()
+        const token = yield* server.mint("recipes")
+        const upload = yield* server.upload(token, fileForm("two cups of flour", "Rezept für Brot.txt"))
+        const { json } = yield* server.run(token, {
+          prompt: "READ ATTACHED",
+          files: [upload.json.file_token],
+        })
+        expect(json.result).toMatch(/^tool said: .*two cups of flour/s)
+        expect(api.requests[0]?.prompt).toMatch(
+          new RegExp(
+            `^\\[Attached files\\]\n- ${server.config.runsDir}/\\w+/work/file-1\\.txt \\(uploaded as "Rezept für Brot\\.txt"\\)\n\nREAD ATTACHED$`,
+          ),
+        )
+        expect(readdirSync(server.config.runsDir)).toEqual([])
+      }),
+    ),
+  )
+
+  it.live("may be images: the model gets to see them", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* startServer()
+        const token = yield* server.mint("recipes")
+        const upload = yield* server.upload(token, fileForm(PNG, "pixel.PNG"))
+        const { json } = yield* server.run(token, {
+          prompt: "READ ATTACHED",
+          files: [upload.json.file_token],
+        })
+        expect(json.result).toBe("tool said: [image]")
+        expect(api.requests.at(-1)?.raw).toMatch(/"media_type":"image\/(png|jpeg)"/)
+      }),
     ),
   )
 })

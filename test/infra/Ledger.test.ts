@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { SqlClient } from "@effect/sql"
 import { Effect, Layer, Logger, Option } from "effect"
-import type { RunId, TokenId } from "../../src/domain/Ids.ts"
+import type { FileId, RunId, TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
@@ -35,6 +35,15 @@ const done = {
   responseChars: 9,
   usage: { input_tokens: 1, output_tokens: 2, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 },
   costUsd: 0.01,
+}
+
+const file = {
+  id: "01J00000000000000000000003" as FileId,
+  tokenId: token.id,
+  name: "../../x\u0000y.txt",
+  size: 12,
+  createdAt: 3000,
+  expiresAt: 63_000,
 }
 
 /** The ledger in a file; each use is a server's life. */
@@ -220,6 +229,56 @@ describe("the ledger in SQLite", () => {
         )
         expect(results.filter(({ _tag }) => _tag === "Right")).toHaveLength(1)
         expect(yield* tokens.list).toHaveLength(1)
+      }),
+    ),
+  )
+})
+
+describe("files in the ledger", () => {
+  it.effect("are found by the hash of their token, as they were put there, also after a restart", () =>
+    inFile((path) =>
+      Effect.gen(function* () {
+        yield* withLedger(
+          path,
+          Effect.gen(function* () {
+            const { tokens, files } = yield* Ledger
+            yield* tokens.insert(token, "h", origin)
+            yield* files.insert(file, "fh", origin)
+          }),
+        )
+        yield* withLedger(
+          path,
+          Effect.gen(function* () {
+            const { files } = yield* Ledger
+            expect(yield* files.findByHash("fh")).toEqual(Option.some(file))
+            expect(yield* files.findByHash("other")).toEqual(Option.none())
+            expect(yield* files.list).toEqual([file])
+            expect(yield* files.soonestExpiry(token.id)).toEqual(Option.some(63_000))
+            expect(yield* files.soonestExpiry("x" as TokenId)).toEqual(Option.none())
+          }),
+        )
+      }),
+    ),
+  )
+
+  it.effect("are due from their time on, removed once, and both ends of their life are events", () =>
+    inLedger(
+      Effect.gen(function* () {
+        const { tokens, files } = yield* Ledger
+        yield* tokens.insert(token, "h", origin)
+        yield* files.insert(file, "fh", origin)
+        expect(yield* files.due(62_999)).toEqual([])
+        expect(yield* files.due(63_000)).toEqual([file])
+        expect(yield* files.remove([file], 63_000)).toEqual([file])
+        expect(yield* files.remove([file], 63_000)).toEqual([])
+        const sql = yield* SqlClient.SqlClient
+        const audit =
+          yield* sql`SELECT type, token, address, data FROM audit WHERE type LIKE 'file.%' ORDER BY seq`
+        expect(audit).toMatchObject([
+          { type: "file.upload", token: "recipes", address: "192.168.1.9" },
+          { type: "file.expire", token: "recipes" },
+        ])
+        expect(JSON.stringify(audit)).not.toMatch(/fh|txt/)
       }),
     ),
   )

@@ -3,13 +3,14 @@ import { Deferred, Effect, Fiber, Layer, Ref, TestClock } from "effect"
 import { NotLoggedIn, ProviderRefused } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import { runRequest } from "../../src/domain/Run.ts"
-import { Runs } from "../../src/services/Runs.ts"
+import { Runs, type RunsOptions } from "../../src/services/Runs.ts"
 import {
   claudeAnswer,
   claudeRunner,
   ids,
   LedgerMemory,
   ledger,
+  noFiles,
   outputSchemas,
   workDirs,
 } from "../../src/testing.ts"
@@ -18,14 +19,26 @@ const request = runRequest("How much flour?", { timeoutSecs: 60 })
 const owner = "0".repeat(26) as TokenId
 const origin = { requestId: "r", address: "127.0.0.1" }
 
-const runsWith = (runner: ReturnType<typeof claudeRunner>, memory: LedgerMemory, maxConcurrentRuns = 2) =>
-  Runs.layer({ maxConcurrentRuns }).pipe(
-    Layer.provide([runner, ledger(memory), ids, outputSchemas, workDirs]),
+const runsWith = (
+  runner: ReturnType<typeof claudeRunner>,
+  memory: LedgerMemory,
+  maxConcurrentRuns = 2,
+  more: Partial<RunsOptions> = {},
+) =>
+  Runs.layer({ maxConcurrentRuns, maxQueueWaitSecs: 300, shutdownGraceSecs: 0, ...more }).pipe(
+    Layer.provide([runner, ledger(memory), ids, noFiles, outputSchemas, workDirs]),
   )
 
 const ask = Effect.scoped(
   Effect.flatMap(Runs, (runs) => runs.open(request, owner, origin)).pipe(Effect.flatMap((run) => run.answer)),
 )
+
+const asking = (prompt: string) =>
+  Effect.scoped(
+    Effect.flatMap(Runs, (runs) => runs.open(runRequest(prompt), owner, origin)).pipe(
+      Effect.flatMap(({ answer }) => answer),
+    ),
+  )
 
 const outcomes = (memory: LedgerMemory) =>
   [...memory.runs.values()].map(({ status, end }) => [status, end?.code])
@@ -200,6 +213,87 @@ describe("Runs", () => {
         runsWith(
           claudeRunner(() => Effect.never),
           memory,
+        ),
+      ),
+    )
+  })
+
+  it.effect("gives what is at work a grace when it shuts down, and what is queued none", () => {
+    const memory = new LedgerMemory()
+    const slow = claudeRunner(({ prompt }) =>
+      Effect.delay(Effect.succeed(claudeAnswer("done")), Number(prompt)),
+    )
+    return Effect.gen(function* () {
+      const runs = yield* Runs
+      const quick = yield* Effect.fork(asking("5000"))
+      const long = yield* Effect.fork(Effect.flip(asking("50000")))
+      yield* TestClock.adjust("1 second")
+      const queued = yield* Effect.fork(Effect.flip(asking("1000")))
+      yield* TestClock.adjust("1 second")
+      const shutdown = yield* Effect.fork(runs.shutdown)
+      yield* TestClock.adjust("0 seconds")
+      expect(yield* Fiber.join(queued)).toMatchObject({ _tag: "ShuttingDown" })
+      expect(yield* Effect.flip(runs.accepting)).toMatchObject({ _tag: "ShuttingDown" })
+      yield* TestClock.adjust("9 seconds")
+      expect((yield* Fiber.join(quick)).result).toBe("done")
+      expect(yield* Fiber.poll(long)).toMatchObject({ _tag: "None" })
+      yield* TestClock.adjust("1 second")
+      expect(yield* Fiber.join(long)).toMatchObject({ _tag: "ShuttingDown" })
+      yield* Fiber.join(shutdown)
+    }).pipe(Effect.provide(runsWith(slow, memory, 2, { shutdownGraceSecs: 10 })))
+  })
+
+  it.effect("shuts down at once when nothing is at work", () =>
+    Effect.flatMap(Runs, (runs) => runs.shutdown).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          new LedgerMemory(),
+          2,
+          { shutdownGraceSecs: 10 },
+        ),
+      ),
+    ),
+  )
+
+  it.effect("refuses at the door what would be one too many in the queue, without a record", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      yield* Effect.fork(Effect.all([ask, ask], { concurrency: "unbounded" }))
+      yield* TestClock.adjust("1 second")
+      expect(yield* Effect.flip(ask)).toMatchObject({ _tag: "Overloaded", because: "queue_full" })
+      expect(memory.runs.size).toBe(2)
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          memory,
+          1,
+          { maxQueuedRuns: 1 },
+        ),
+      ),
+    )
+  })
+
+  it.effect("records a run that waited too long for its turn", () => {
+    const memory = new LedgerMemory()
+    return Effect.gen(function* () {
+      const fibers = yield* Effect.fork(
+        Effect.all([Effect.flip(ask), Effect.flip(ask)], { concurrency: "unbounded" }),
+      )
+      yield* TestClock.adjust("30 seconds")
+      expect(outcomes(memory)).toEqual([
+        ["running", undefined],
+        ["failed", "overloaded"],
+      ])
+      yield* Fiber.interrupt(fibers)
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.never),
+          memory,
+          1,
+          { maxQueueWaitSecs: 30 },
         ),
       ),
     )

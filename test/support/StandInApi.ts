@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net"
  *   SAY <text>      that text                    STATUS <n>   that HTTP error
  *   HANG            never answers                SLOW <ms>    answers after that time
  *   READ <path>     a call of the Read tool      RUN <command> a call of the Bash tool
+ *   READ ATTACHED   a call of the Read tool on the first file that the prompt lists
  *   SYSTEM          the end of the system prompt it got
  *
  * A tool's result comes back as "tool said: …" or "tool failed: …". With structured output asked for, the answer
@@ -140,7 +141,7 @@ const answer = async (body: Body, response: ServerResponse): Promise<void> => {
   if (result !== undefined) {
     return text(response, body, `tool ${result.is_error ? "failed" : "said"}: ${textOf(result.content)}`)
   }
-  const path = after("READ")
+  const path = after("READ")?.replace(/^ATTACHED$/, /^- (\S+)/m.exec(prompt)?.[1] ?? "")
   if (path !== undefined) return tool(response, body, "Read", { file_path: path })
   const command = after("RUN")
   if (command !== undefined) return tool(response, body, "Bash", { command, description: "as told" })

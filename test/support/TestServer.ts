@@ -27,10 +27,16 @@ export const configFor = (dataDir: string, overrides: Partial<AppConfig> = {}): 
   defaultModel: "sonnet",
   defaultTimeoutSecs: 30,
   maxConcurrentRuns: 4,
+  maxQueuedRuns: 256,
+  maxQueueWaitSecs: 30,
+  shutdownGraceSecs: 0,
   dataDir,
   runsDir: join(dataDir, "runs"),
+  filesDir: join(dataDir, "files"),
   dbPath: join(dataDir, "clawdforge.db"),
   maxBodyBytes: 12 * 1024 * 1024,
+  maxUploadBytes: 1024 * 1024,
+  maxFilesBytesPerToken: 4 * 1024 * 1024,
   ...overrides,
 })
 
@@ -50,11 +56,14 @@ export interface TestServer {
   /** A new app's token. */
   readonly mint: (name: string, ipCidrs?: ReadonlyArray<string>) => Effect.Effect<string>
   readonly run: (token: string, payload: object, query?: string) => Effect.Effect<Answer>
+  /** An upload of a form; a file of that content and name, or whatever form it is. */
+  readonly upload: (token: string, form: FormData) => Effect.Effect<Answer>
 }
 
 export interface RequestOptions {
   readonly token?: string
   readonly body?: unknown
+  readonly form?: FormData
   readonly headers?: Readonly<Record<string, string>>
 }
 
@@ -73,7 +82,7 @@ export const startServer = (
 const clientOf = (url: string, config: AppConfig): TestServer => {
   const request: TestServer["request"] = (method, path, options = {}) =>
     Effect.promise(async (signal) => {
-      const { token, body, headers } = options
+      const { token, body, form, headers } = options
       const response = await fetch(`${url}${path}`, {
         method,
         signal,
@@ -82,6 +91,7 @@ const clientOf = (url: string, config: AppConfig): TestServer => {
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           ...headers,
         },
+        ...(form === undefined ? {} : { body: form }),
         ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
       })
       const text = await response.text()
@@ -103,7 +113,20 @@ const clientOf = (url: string, config: AppConfig): TestServer => {
         (answer) => answer.json.token as string,
       ),
     run: (token, payload, query = "") => request("POST", `/run${query}`, { token, body: payload }),
+    upload: (token, form) => request("POST", "/files", { token, form }),
   }
+}
+
+/** A form with one file, and perhaps a `ttl_secs`. */
+export const fileForm = (
+  content: string | Uint8Array<ArrayBuffer>,
+  name = "notes.txt",
+  ttlSecs?: number,
+): FormData => {
+  const form = new FormData()
+  if (ttlSecs !== undefined) form.set("ttl_secs", String(ttlSecs))
+  form.set("file", new Blob([content]), name)
+  return form
 }
 
 /** Waits until `check` no longer throws; after ten seconds, with what it throws then. */
@@ -132,4 +155,5 @@ export const overSocket = (
     })
     socket.on("close", finish).on("error", () => {})
     for (const part of parts) socket.write(part)
+    return Effect.sync(() => socket.destroy())
   }).pipe(Effect.timeout("10 seconds"), Effect.orDie)

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 // A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
 //   SAY <text> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | EXIT <code> | KILL | QUOTE | NO-TEXT
+//   CAT (what the attached files hold) | LIST (their paths) | SPOIL (overwrites them)
 import { spawn } from "node:child_process"
+import { readFileSync, writeFileSync } from "node:fs"
 import { createInterface } from "node:readline"
 
 if (process.argv.includes("--version")) {
@@ -71,6 +73,12 @@ const scripts = {
       process.exit(2),
     )
   },
+  CAT: (_, files) => say(result(files.map((path) => readFileSync(path, "utf8")).join(","))),
+  LIST: (_, files, header) => say(result(JSON.stringify({ files, header }))),
+  SPOIL: (_, files) => {
+    for (const path of files) writeFileSync(path, "spoilt")
+    say(result("done"))
+  },
   "NO-TEXT": () => say({ type: "result", subtype: "success", is_error: false }),
 }
 
@@ -80,6 +88,10 @@ createInterface({ input: process.stdin }).on("line", (line) => {
     say({ type: "control_response", response: { subtype: "success", request_id: message.request_id } })
     return
   }
-  const [, word, rest] = /^(\S+) ?([\s\S]*)$/.exec(message.message.content)
-  scripts[word](rest)
+  const [, header = "", prompt] = /^(\[Attached files\]\n(?:- .*\n)+\n)?([\s\S]*)$/.exec(
+    message.message.content,
+  )
+  const files = [...header.matchAll(/^- (\S+)/gm)].map(([, path]) => path)
+  const [, word, rest] = /^(\S+) ?([\s\S]*)$/.exec(prompt)
+  scripts[word](rest, files, header)
 })

@@ -89,7 +89,9 @@ export class AdminGroup extends HttpApiGroup.make("admin")
     HttpApiEndpoint.post("mintToken", "/admin/tokens")
       .setPayload(MintPayload)
       .addSuccess(Minted)
-      .addError(problems("TokenNameTaken", "StorageFailed", "BodyTooLarge", "UnsupportedMediaType"))
+      .addError(
+        problems("TokenNameTaken", "StorageFailed", "BodyTooLarge", "RequestTooSlow", "UnsupportedMediaType"),
+      )
       .annotate(OpenApi.Summary, "Mint a token for an app"),
   )
   .add(

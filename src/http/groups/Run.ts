@@ -35,11 +35,17 @@ const OutputSchema = Schema.Record({ key: Schema.String, value: Schema.Unknown }
   }),
 )
 
-const FileTokens = Schema.Array(Schema.String).annotations({
-  parseOptions: { errors: "first" },
-  message: expected("must be a list of file tokens"),
-  description: "Tokens of uploaded files that the model may read.",
-})
+const FILES_MAX = 100
+
+const FileTokens = Schema.Array(Schema.String)
+  .annotations({ parseOptions: { errors: "first" } })
+  .pipe(
+    Schema.maxItems(FILES_MAX),
+    Schema.annotations({
+      message: expected(`must be a list of at most ${FILES_MAX} file tokens`),
+      description: "Tokens of uploaded files that the model may read.",
+    }),
+  )
 
 const RunPayload = body({
   prompt: Prompt,
@@ -102,11 +108,13 @@ export class RunGroup extends HttpApiGroup.make("run")
           "OutputGarbled",
           "AnswerMismatch",
           "NotLoggedIn",
+          "Overloaded",
           "ShuttingDown",
           "RunTimedOut",
           "StorageFailed",
           "InvalidRequest",
           "BodyTooLarge",
+          "RequestTooSlow",
           "UnsupportedMediaType",
         ),
       )

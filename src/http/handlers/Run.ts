@@ -1,6 +1,5 @@
 import { HttpApiBuilder } from "@effect/platform"
 import { Effect } from "effect"
-import { FileNotFound } from "../../domain/Failure.ts"
 import { Runs } from "../../services/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
@@ -19,8 +18,6 @@ export const RunHandlers = (defaults: RunDefaults) =>
       return handlers.handle("run", ({ payload, urlParams }) =>
         Effect.gen(function* () {
           const { token, origin } = yield* CurrentApp
-          // Nothing can be uploaded yet, so every file token is an unknown one.
-          if ((payload.files ?? []).length > 0) return yield* new FileNotFound()
           const request = {
             prompt: payload.prompt,
             model: payload.model ?? defaults.model,
@@ -29,6 +26,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
             effort: payload.effort ?? undefined,
             timeoutSecs: payload.timeout_secs ?? defaults.timeoutSecs,
             outputSchema: payload.output_schema ?? undefined,
+            files: payload.files ?? [],
           }
           const run = yield* runs.open(request, token.id, origin)
           yield* note("run_id", run.id)

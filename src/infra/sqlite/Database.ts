@@ -5,9 +5,12 @@ import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Cause, Effect, Layer } from "effect"
 import { StorageFailed } from "../../domain/Failure.ts"
 import ledger from "./migrations/0001_ledger.ts"
+import files from "./migrations/0002_files.ts"
 
 /** Numbered; a migration that has landed is never edited. */
-const migrate = Migrator.make({})({ loader: Migrator.fromRecord({ "0001_ledger": ledger }) })
+const migrate = Migrator.make({})({
+  loader: Migrator.fromRecord({ "0001_ledger": ledger, "0002_files": files }),
+})
 
 const failed = (cause: unknown) => new StorageFailed({ during: "opening the database", cause })
 

@@ -31,6 +31,8 @@ export const reportOf = (answer: ClaudeAnswer, result: unknown, durationMs: numb
 export const timed = (failure: RunFailure, durationMs: number | null): RunFailure => {
   switch (failure._tag) {
     case "Unauthorized":
+    case "FileNotFound":
+    case "Overloaded":
     case "ShuttingDown":
     case "StorageFailed":
       return failure

@@ -1,0 +1,61 @@
+import { Schema } from "effect"
+import { expected } from "./Failure.ts"
+import { FileId, TokenId } from "./Ids.ts"
+
+export const FILE_TTL_MIN_SECS = 60
+export const FILE_TTL_MAX_SECS = 86_400
+export const FILE_TTL_DEFAULT_SECS = 3600
+
+/** How long an upload is kept. */
+export const FileTtlSecs = Schema.Int.pipe(
+  Schema.between(FILE_TTL_MIN_SECS, FILE_TTL_MAX_SECS),
+  Schema.annotations({
+    message: expected("must be a whole number of seconds from 60 to 86400"),
+    description: "Seconds the file is kept; by default 3600.",
+    examples: [3600],
+  }),
+)
+
+/** An uploaded file as the ledger knows it: of the `ff_…` that its app holds, only a hash is kept. */
+export const StoredFile = Schema.Struct({
+  id: FileId,
+  tokenId: TokenId,
+  /** What its app called it. It is data: shown to the model, never a path. */
+  name: Schema.String,
+  size: Schema.Number,
+  createdAt: Schema.Number,
+  expiresAt: Schema.Number,
+})
+export type StoredFile = typeof StoredFile.Type
+
+/** A file in a run's directory. */
+export interface AttachedFile {
+  readonly path: string
+  readonly name: string
+}
+
+/** Extensions tell the agent's Read tool what it reads (an image, a PDF); nothing else of the name is used. */
+export const attachmentName = (index: number, name: string): string => {
+  const extension = /\.([A-Za-z0-9]{1,10})$/.exec(name)?.[1]
+  return extension === undefined ? `file-${index}` : `file-${index}.${extension.toLowerCase()}`
+}
+
+const SHOWN_NAME_MAX_CHARS = 100
+
+/** The last part of a client's file name without what could break a line or turn the text around. */
+const shownName = (name: string): string =>
+  (name.split(/[/\\]/).at(-1) ?? "")
+    .replace(/[\p{C}\p{Zl}\p{Zp}"]/gu, "")
+    .trim()
+    .slice(0, SHOWN_NAME_MAX_CHARS)
+    .toWellFormed()
+
+/** The prompt, preceded by a list of the files that came with it. */
+export const withAttachments = (prompt: string, files: ReadonlyArray<AttachedFile>): string => {
+  if (files.length === 0) return prompt
+  const lines = files.map(({ path, name }) => {
+    const shown = shownName(name)
+    return shown === "" ? `- ${path}` : `- ${path} (uploaded as "${shown}")`
+  })
+  return `[Attached files]\n${lines.join("\n")}\n\n${prompt}`
+}

@@ -1,0 +1,47 @@
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, Multipart, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { FileTtlSecs } from "../../domain/File.ts"
+import { AppAuth } from "./Auth.ts"
+import { problems } from "./Problems.ts"
+
+const UploadForm = HttpApiSchema.Multipart(
+  Schema.Struct({
+    file: Multipart.SingleFileSchema.annotations({ description: "The file, with a file name." }),
+    ttl_secs: Schema.optional(FileTtlSecs),
+  }),
+)
+
+const Uploaded = Schema.Struct({
+  file_token: Schema.String.annotations({
+    description: "What `files` of a prompt takes. It is shown here and never again.",
+  }),
+  ttl_secs: Schema.Int,
+  size: Schema.Int.annotations({ description: "Bytes." }),
+}).annotations({
+  identifier: "UploadedFile",
+  examples: [{ file_token: "ff_2Vt0Vx1yW3yVJ8m0x1y2z3a4b5c6d7e8f9g0h1i2j3k", ttl_secs: 3600, size: 12345 }],
+})
+
+export class FilesGroup extends HttpApiGroup.make("files")
+  .add(
+    HttpApiEndpoint.post("upload", "/files")
+      .setPayload(UploadForm)
+      .addSuccess(Uploaded)
+      .addError(
+        problems(
+          "BodyNotForm",
+          "FileTooLarge",
+          "UnsupportedMediaType",
+          "RequestTooSlow",
+          "QuotaExceeded",
+          "ShuttingDown",
+          "StorageFailed",
+        ),
+      )
+      .annotate(OpenApi.Summary, "Upload a file for prompts of this app"),
+  )
+  .middleware(AppAuth)
+  .annotate(
+    OpenApi.Description,
+    "Files for prompts. Each is seen by the app that uploaded it, and no other.",
+  ) {}

@@ -1,0 +1,85 @@
+import { HttpApiBuilder, type HttpServerRequest } from "@effect/platform"
+import { Effect, Redacted, Schema, Stream } from "effect"
+import { InvalidRequest, type Issue } from "../../domain/Failure.ts"
+import { FILE_TTL_DEFAULT_SECS, FileTtlSecs } from "../../domain/File.ts"
+import { Files, type Upload } from "../../services/Files.ts"
+import { Runs } from "../../services/Runs.ts"
+import { Api } from "../Api.ts"
+import { CurrentApp } from "../groups/Auth.ts"
+import { UnsupportedMediaType } from "../HttpFailure.ts"
+import { type FormPart, RequestBody } from "../RequestBody.ts"
+import { orProblem } from "../RequestContext.ts"
+
+export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
+  Effect.gen(function* () {
+    const body = yield* RequestBody
+    const files = yield* Files
+    const runs = yield* Runs
+    return handlers.handleRaw("upload", ({ request }) =>
+      Effect.gen(function* () {
+        const { token, origin } = yield* CurrentApp
+        yield* checkType(request)
+        yield* runs.accepting
+        const upload = yield* files.receive(token.id, leastSize(request))
+        const form = yield* received(body.form(request), upload)
+        const kept = yield* upload.keep(form.name, form.ttlSecs, origin)
+        return { file_token: Redacted.value(kept.token), ttl_secs: form.ttlSecs, size: kept.file.size }
+      }).pipe(Effect.scoped, orProblem),
+    )
+  }),
+)
+
+const checkType = ({ headers }: HttpServerRequest.HttpServerRequest) =>
+  /^multipart\/form-data\s*;(.*;)?\s*boundary=("[^"]+"|[^";\s]+)/i.test(headers["content-type"] ?? "") &&
+  /^(identity)?$/i.test(headers["content-encoding"] ?? "")
+    ? Effect.void
+    : new UnsupportedMediaType({ supported: ["multipart/form-data"] })
+
+/** What a form may need around its file. */
+const AROUND_MAX_BYTES = 4096
+
+/** What a body of that length brings at least; of one without a length nothing is known. */
+const leastSize = ({ headers }: HttpServerRequest.HttpServerRequest): number =>
+  Math.max(0, Number(headers["content-length"] ?? 0) - AROUND_MAX_BYTES)
+
+/** Takes the form in as it comes: its one file into the upload, its one field into the answer. */
+const received = <E, R>(parts: Stream.Stream<FormPart, E, R>, upload: Upload) =>
+  Effect.gen(function* () {
+    let name: string | undefined
+    let ttlSecs: number | undefined
+    yield* Stream.runForEach(
+      parts,
+      Effect.fnUntraced(function* (part: FormPart) {
+        if (part._tag === "FileBytes") return yield* upload.write(part.bytes)
+        if (part.name !== "file" && part.name !== "ttl_secs") {
+          return yield* invalid([part.name], "is not a known field")
+        }
+        if (part._tag === "Field") {
+          if (part.name === "file") return yield* invalid(["file"], "must be a file, with a file name")
+          if (ttlSecs !== undefined) return yield* invalid(["ttl_secs"], "is there twice")
+          ttlSecs = yield* ttlOf(part.value)
+        } else {
+          if (part.name !== "file") return yield* invalid([part.name], "is not a file")
+          if (name !== undefined) return yield* invalid(["file"], "is there twice")
+          name = part.filename
+        }
+      }),
+    )
+    if (name === undefined) return yield* invalid(["file"], "is missing")
+    return { name, ttlSecs: ttlSecs ?? FILE_TTL_DEFAULT_SECS }
+  })
+
+const ttlOf = (text: string) => {
+  const secs = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN
+  return Schema.is(FileTtlSecs)(secs)
+    ? Effect.succeed(secs)
+    : invalid(["ttl_secs"], "must be a whole number of seconds from 60 to 86400")
+}
+
+/** Names of fields are the client's own words: enough of one to recognise it. */
+const FIELD_MAX_CHARS = 64
+
+const invalid = (path: Issue["path"], message: string) =>
+  new InvalidRequest({
+    issues: [{ path: path.map((part) => String(part).slice(0, FIELD_MAX_CHARS)), message }],
+  })

@@ -1,0 +1,73 @@
+import { constants, type PathLike } from "node:fs"
+import { chmod, copyFile, mkdir, open, readdir, rm } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import { Effect, Layer, Schema } from "effect"
+import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
+import { FileId } from "../domain/Ids.ts"
+import { FileContents } from "../services/FileContents.ts"
+
+const storing = <A>(during: string, act: () => Promise<A>) =>
+  Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) })
+
+const removed = (path: PathLike) => storing("removing an upload", () => rm(path, { force: true }))
+
+/** Uploads as files under `root` (0700), each named by its id (0600). That `root` can be made is seen at the start. */
+export const layer = (root: string): Layer.Layer<FileContents, StorageFailed> =>
+  Layer.effect(
+    FileContents,
+    Effect.as(
+      storing("making the directory of all uploads", () => mkdir(root, { recursive: true, mode: 0o700 })),
+      fileContents(resolve(root)),
+    ),
+  )
+
+const fileContents = (root: string) =>
+  FileContents.of({
+    create: (id) =>
+      Effect.gen(function* () {
+        const path = join(root, id)
+        let kept = false
+        yield* Effect.addFinalizer(() =>
+          kept
+            ? Effect.void
+            : Effect.catchAll(removed(path), ({ cause }) =>
+                Effect.logWarning("a broken upload was not removed", cause),
+              ),
+        )
+        const handle = yield* Effect.acquireRelease(
+          storing("making an upload's file", () => open(path, "wx", 0o600)),
+          // Closing twice is no failure of Node's.
+          (handle) => Effect.promise(() => handle.close()),
+        )
+        return {
+          write: (bytes) => storing("writing an upload", () => handle.writeFile(bytes)),
+          sync: storing("writing an upload", () => handle.sync()),
+          keep: Effect.sync(() => {
+            kept = true
+          }),
+        }
+      }),
+
+    copy: (id, dir, name) => {
+      const path = join(dir, name)
+      return Effect.tryPromise({
+        // Shares the bytes where the file system can, and is a file of its own in any case.
+        try: async () => {
+          await copyFile(join(root, id), path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+          await chmod(path, 0o600)
+          return path
+        },
+        catch: (cause) =>
+          (cause as NodeJS.ErrnoException).code === "ENOENT"
+            ? new FileNotFound()
+            : new StorageFailed({ during: "attaching a file", cause }),
+      })
+    },
+
+    remove: (id) => removed(join(root, id)),
+
+    list: Effect.map(
+      storing("listing uploads", () => readdir(root)),
+      (names) => names.filter(Schema.is(FileId)),
+    ),
+  })

@@ -1,0 +1,92 @@
+import type { SqlClient } from "@effect/sql"
+import { Effect, Option, Schema } from "effect"
+import { StorageFailed } from "../../domain/Failure.ts"
+import type { StoredFile } from "../../domain/File.ts"
+import { FileId, TokenId } from "../../domain/Ids.ts"
+import type { FileRecords } from "../../services/Ledger.ts"
+import { appendEvent, storing } from "./Rows.ts"
+
+const COLUMNS = "id, token_id, name, size, created_at, expires_at"
+
+const FileRow = Schema.Struct({
+  id: FileId,
+  token_id: TokenId,
+  name: Schema.String,
+  size: Schema.Number,
+  created_at: Schema.Number,
+  expires_at: Schema.Number,
+})
+
+const decodeRows = Schema.decodeUnknown(Schema.Array(FileRow))
+
+const toFiles = (rows: unknown): Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed> =>
+  decodeRows(rows).pipe(
+    Effect.mapBoth({
+      onFailure: (cause) => new StorageFailed({ during: "reading files", cause }),
+      onSuccess: (decoded) =>
+        decoded.map((row) => ({
+          id: row.id,
+          tokenId: row.token_id,
+          name: row.name,
+          size: row.size,
+          createdAt: row.created_at,
+          expiresAt: row.expires_at,
+        })),
+    }),
+  )
+
+export const fileRecords = (sql: SqlClient.SqlClient): FileRecords => ({
+  insert: (file, hash, origin) =>
+    Effect.gen(function* () {
+      yield* sql`
+        INSERT INTO files (id, hash, token_id, name, size, created_at, expires_at)
+        VALUES (${file.id}, ${hash}, ${file.tokenId}, ${file.name}, ${file.size}, ${file.createdAt},
+          ${file.expiresAt})`
+      yield* appendEvent(sql, {
+        type: "file.upload",
+        at: file.createdAt,
+        tokenId: file.tokenId,
+        data: {
+          file_id: file.id,
+          size: file.size,
+          expires_at: file.expiresAt,
+          request_id: origin.requestId,
+          address: origin.address,
+        },
+      })
+    }).pipe(sql.withTransaction, storing("recording an upload")),
+
+  findByHash: (hash) =>
+    sql`SELECT ${sql.literal(COLUMNS)} FROM files WHERE hash = ${hash}`.pipe(
+      storing("looking up a file"),
+      Effect.flatMap(toFiles),
+      Effect.map(([file]) => Option.fromNullable(file)),
+    ),
+
+  list: sql`SELECT ${sql.literal(COLUMNS)} FROM files`.pipe(
+    storing("listing files"),
+    Effect.flatMap(toFiles),
+  ),
+
+  soonestExpiry: (owner) =>
+    sql<{ at: number | null }>`SELECT min(expires_at) AS at FROM files WHERE token_id = ${owner}`.pipe(
+      storing("looking for room"),
+      Effect.map(([row]) => Option.fromNullable(row?.at)),
+    ),
+
+  due: (at) =>
+    sql`SELECT ${sql.literal(COLUMNS)} FROM files WHERE expires_at <= ${at}`.pipe(
+      storing("looking for expired files"),
+      Effect.flatMap(toFiles),
+    ),
+
+  remove: (files, at) =>
+    Effect.filter(files, ({ id, tokenId, size }) =>
+      Effect.gen(function* () {
+        const removed = yield* sql`DELETE FROM files WHERE id = ${id} RETURNING id`
+        if (removed.length === 0) return false
+        yield* appendEvent(sql, { type: "file.expire", at, tokenId, data: { file_id: id, size } })
+        return true
+      }),
+    ).pipe(sql.withTransaction, storing("removing expired files")),
+})

@@ -1,0 +1,196 @@
+import {
+  Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Layer,
+  Option,
+  Redacted,
+  Schedule,
+  type Scope,
+} from "effect"
+import { FileNotFound, FileTooLarge, QuotaExceeded, type StorageFailed } from "../domain/Failure.ts"
+import { type AttachedFile, attachmentName, type StoredFile } from "../domain/File.ts"
+import type { FileId, TokenId } from "../domain/Ids.ts"
+import type { Origin } from "../domain/Token.ts"
+import { FileContents } from "./FileContents.ts"
+import { Quotas } from "./files/Quotas.ts"
+import { Ids } from "./Ids.ts"
+import { Ledger } from "./Ledger.ts"
+import { Secrets } from "./Secrets.ts"
+
+/** How soon after its time a file is removed; it cannot be used from that time on in any case. */
+const EXPIRY_INTERVAL = Duration.seconds(60)
+/** When an app should try again whose quota is taken by uploads that are still arriving. */
+const BUSY_RETRY_SECS = 5
+
+/** An upload that is arriving. Closing its scope removes it, unless it was kept. */
+export interface Upload {
+  /** Fails at the byte that is one too many, for the file or for the app. */
+  readonly write: (bytes: Uint8Array) => Effect.Effect<void, FileTooLarge | QuotaExceeded | StorageFailed>
+  /** All of it is there: makes it last for `ttlSecs`, and names it. The token is returned here and never again. */
+  readonly keep: (
+    name: string,
+    ttlSecs: number,
+    origin: Origin,
+  ) => Effect.Effect<{ readonly token: Redacted.Redacted; readonly file: StoredFile }, StorageFailed>
+}
+
+/** Files that apps uploaded for their runs. Each belongs to one app; to all others it does not exist. */
+export class Files extends Context.Tag("clawdforge/Files")<
+  Files,
+  {
+    /**
+     * Begins an upload of at least that many bytes, which are taken off the owner's quota at once: of several that
+     * arrive together, some succeed instead of all running into the limit.
+     */
+    readonly receive: (
+      owner: TokenId,
+      leastSize?: number,
+    ) => Effect.Effect<Upload, FileTooLarge | QuotaExceeded | StorageFailed, Scope.Scope>
+    /**
+     * The files of these tokens, each once. Fails unless all are there and the owner's. They stay until the scope
+     * closes, whatever their time.
+     */
+    readonly hold: (
+      tokens: ReadonlyArray<string>,
+      owner: TokenId,
+    ) => Effect.Effect<ReadonlyArray<StoredFile>, FileNotFound | StorageFailed, Scope.Scope>
+    /** Copies files that are held into a directory, under names of ours. */
+    readonly attach: (
+      files: ReadonlyArray<StoredFile>,
+      dir: string,
+    ) => Effect.Effect<ReadonlyArray<AttachedFile>, FileNotFound | StorageFailed>
+    /** Removes every file whose time has come, except those that are held; says how many. */
+    readonly expire: Effect.Effect<number, StorageFailed>
+  }
+>() {
+  static readonly layer = (options: {
+    readonly maxUploadBytes: number
+    readonly maxBytesPerToken: number
+  }): Layer.Layer<Files, StorageFailed, FileContents | Ids | Ledger | Secrets> =>
+    Layer.scoped(
+      Files,
+      Effect.gen(function* () {
+        const contents = yield* FileContents
+        const ids = yield* Ids
+        const ledger = (yield* Ledger).files
+        const secrets = yield* Secrets
+        const quotas = new Quotas(options.maxBytesPerToken)
+        const holders = new Map<FileId, number>()
+        const fileLimit = Math.min(options.maxUploadBytes, options.maxBytesPerToken)
+
+        const stored = yield* ledger.list
+        for (const { tokenId, size } of stored) quotas.occupy(tokenId, size)
+        const known = new Set(stored.map(({ id }) => id))
+        const halfWritten = (yield* contents.list).filter((id) => !known.has(id))
+        yield* Effect.forEach(halfWritten, contents.remove, { discard: true })
+
+        const exceeded = Effect.fn("Files.exceeded")(function* (owner: TokenId) {
+          const soonest = yield* ledger.soonestExpiry(owner)
+          const now = yield* Clock.currentTimeMillis
+          return yield* new QuotaExceeded({
+            limit: options.maxBytesPerToken,
+            retryAfterSecs: Option.match(soonest, {
+              onNone: () => BUSY_RETRY_SECS,
+              onSome: (at) => Math.max(1, Math.ceil((at - now) / 1000)),
+            }),
+          })
+        })
+
+        const receive = Effect.fn("Files.receive")(function* (owner: TokenId, leastSize = 0) {
+          const id = yield* ids.file
+          let taken = 0
+          let size = 0
+          let kept = false
+          yield* Effect.addFinalizer(() =>
+            Effect.sync(() => quotas.giveBack(owner, kept ? taken - size : taken)),
+          )
+
+          /** Takes the quota for a file of that size, so far as it is not taken yet. */
+          const take = Effect.fn("Files.take")(function* (newSize: number) {
+            if (newSize > fileLimit) return yield* new FileTooLarge({ limit: fileLimit })
+            const more = newSize - taken
+            if (more <= 0) return
+            if (!quotas.take(owner, more)) {
+              // What has expired but is not removed yet makes room first.
+              yield* expire
+              if (!quotas.take(owner, more)) return yield* exceeded(owner)
+            }
+            taken = newSize
+          })
+          yield* take(leastSize)
+          const writer = yield* contents.create(id)
+
+          return {
+            write: Effect.fn("Files.write")(function* (bytes) {
+              yield* take(size + bytes.length)
+              size += bytes.length
+              yield* writer.write(bytes)
+            }),
+            keep: Effect.fn("Files.keep")(function* (name, ttlSecs, origin) {
+              const now = yield* Clock.currentTimeMillis
+              const token = yield* secrets.mint("ff_")
+              const file = { id, tokenId: owner, name, size, createdAt: now, expiresAt: now + ttlSecs * 1000 }
+              yield* writer.sync
+              yield* ledger.insert(file, secrets.hash(token), origin)
+              yield* writer.keep
+              kept = true
+              return { token, file }
+            }, Effect.uninterruptible),
+          } satisfies Upload
+        })
+
+        const find = Effect.fn("Files.find")(function* (token: string, owner: TokenId) {
+          const found = yield* ledger.findByHash(secrets.hash(Redacted.make(token)))
+          const now = yield* Clock.currentTimeMillis
+          return yield* Effect.filterOrFail(
+            found,
+            (file) => file.tokenId === owner && file.expiresAt > now,
+            () => new FileNotFound(),
+          ).pipe(Effect.catchTag("NoSuchElementException", () => new FileNotFound()))
+        })
+
+        const held = (file: StoredFile) =>
+          Effect.acquireRelease(
+            Effect.sync(() => holders.set(file.id, (holders.get(file.id) ?? 0) + 1)),
+            () =>
+              Effect.sync(() => {
+                const left = (holders.get(file.id) ?? 1) - 1
+                if (left > 0) holders.set(file.id, left)
+                else holders.delete(file.id)
+              }),
+          )
+
+        const expire = Effect.gen(function* () {
+          const now = yield* Clock.currentTimeMillis
+          const due = (yield* ledger.due(now)).filter(({ id }) => !holders.has(id))
+          if (due.length === 0) return 0
+          const removed = yield* ledger.remove(due, now)
+          for (const { tokenId, size } of removed) quotas.giveBack(tokenId, size)
+          yield* Effect.forEach(removed, ({ id }) => contents.remove(id), { discard: true })
+          return removed.length
+        }).pipe(Effect.withSpan("Files.expire"), Effect.uninterruptible)
+
+        yield* expire.pipe(
+          Effect.catchAll((failure) =>
+            Effect.logWarning("expired files are not removed yet", Cause.die(failure.cause)),
+          ),
+          Effect.schedule(Schedule.spaced(EXPIRY_INTERVAL)),
+          Effect.forkScoped,
+        )
+
+        return {
+          receive,
+          hold: (tokens, owner) =>
+            Effect.forEach(new Set(tokens), (token) => Effect.tap(find(token, owner), held)),
+          attach: (files, dir) =>
+            Effect.forEach(files, ({ id, name }, index) =>
+              Effect.map(contents.copy(id, dir, attachmentName(index + 1, name)), (path) => ({ path, name })),
+            ),
+          expire,
+        }
+      }),
+    )
+}

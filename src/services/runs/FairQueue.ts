@@ -1,0 +1,151 @@
+import { Deferred, type Duration, Effect, FiberId } from "effect"
+import { Overloaded } from "../../domain/Failure.ts"
+
+/** What an interval between two ends of work weighs in the mean. */
+const RECENT = 0.2
+/** The first guess of how long work takes, in milliseconds. */
+const FIRST_GUESS_MILLIS = 10_000
+const RETRY_MAX_SECS = 600
+
+/** A place in the queue, then a slot. It must be left, on whatever way. */
+export interface Place {
+  /** Waits for a slot. Fails when it takes too long, or when the place had to be given to another owner. */
+  readonly slot: Effect.Effect<void, Overloaded>
+  /** Gives up the place or the slot; again, it changes nothing. */
+  readonly leave: Effect.Effect<void>
+}
+
+/**
+ * Slots for work, and a bounded queue before them that is fair between owners.
+ *
+ * A free slot goes to the waiting owner who has the fewest slots, and among these to the one who got none for the
+ * longest; one owner's places are served in order. So whoever comes first time is served by the next free slot,
+ * however many places another has. A full queue is fair in the same way: who has at least two places more than the
+ * newcomer's owner loses the newest.
+ */
+export interface FairQueue<Owner> {
+  /** Takes a place at once, or fails at once. */
+  readonly enter: (owner: Owner) => Effect.Effect<Place, Overloaded>
+}
+
+interface Waiter {
+  readonly turn: Deferred.Deferred<void, Overloaded>
+  state: "waiting" | "working" | "gone"
+  since: number
+}
+
+interface Lane {
+  working: number
+  /** When it last got a slot, on a clock that counts slots. */
+  lastServed: number
+  readonly waiters: Array<Waiter>
+}
+
+export const makeFairQueue = <Owner>(options: {
+  readonly slots: number
+  readonly maxWaiting: number
+  readonly maxWait: Duration.Duration
+}): Effect.Effect<FairQueue<Owner>> =>
+  Effect.clockWith((clock) =>
+    Effect.sync(() => {
+      const lanes = new Map<Owner, Lane>()
+      let working = 0
+      let waiting = 0
+      let served = 0
+      let meanMillis = FIRST_GUESS_MILLIS
+
+      const laneOf = (owner: Owner): Lane => {
+        const lane = lanes.get(owner) ?? { working: 0, lastServed: 0, waiters: [] }
+        lanes.set(owner, lane)
+        return lane
+      }
+
+      /** In what time the slots will have worked off all that waits now. */
+      const overloaded = (because: Overloaded["because"]) =>
+        new Overloaded({
+          because,
+          retryAfterSecs: Math.min(
+            RETRY_MAX_SECS,
+            Math.max(1, Math.ceil(((waiting + 1) * meanMillis) / options.slots / 1000)),
+          ),
+        })
+
+      const serve = (lane: Lane, waiter: Waiter) => {
+        waiter.state = "working"
+        waiter.since = clock.unsafeCurrentTimeMillis()
+        lane.working += 1
+        lane.lastServed = served += 1
+        working += 1
+        Deferred.unsafeDone(waiter.turn, Effect.void)
+      }
+
+      const serveNext = () => {
+        let next: Lane | undefined
+        for (const lane of lanes.values()) {
+          if (lane.waiters.length > 0 && (next === undefined || comesBefore(lane, next))) next = lane
+        }
+        const waiter = next?.waiters.shift()
+        if (next === undefined || waiter === undefined) return
+        waiting -= 1
+        serve(next, waiter)
+      }
+
+      const withdraw = (lane: Lane, waiter: Waiter) => {
+        lane.waiters.splice(lane.waiters.indexOf(waiter), 1)
+        waiter.state = "gone"
+        waiting -= 1
+      }
+
+      /** Makes room in a full queue for the owner of that lane, if another has its share and more. */
+      const makeRoomFor = (lane: Lane): boolean => {
+        let longest = lane
+        for (const other of lanes.values()) {
+          if (other.waiters.length > longest.waiters.length) longest = other
+        }
+        const newest = longest.waiters.at(-1)
+        if (newest === undefined || longest.waiters.length < lane.waiters.length + 2) return false
+        withdraw(longest, newest)
+        Deferred.unsafeDone(newest.turn, overloaded("queue_full"))
+        return true
+      }
+
+      const leave = (owner: Owner, lane: Lane, waiter: Waiter) =>
+        Effect.sync(() => {
+          if (waiter.state === "waiting") withdraw(lane, waiter)
+          if (waiter.state === "working") {
+            waiter.state = "gone"
+            lane.working -= 1
+            working -= 1
+            const took = clock.unsafeCurrentTimeMillis() - waiter.since
+            meanMillis += RECENT * (took - meanMillis)
+            serveNext()
+          }
+          if (lane.working === 0 && lane.waiters.length === 0 && lanes.get(owner) === lane)
+            lanes.delete(owner)
+        })
+
+      const enter = (owner: Owner) =>
+        Effect.suspend(() => {
+          const lane = laneOf(owner)
+          const turn = Deferred.unsafeMake<void, Overloaded>(FiberId.none)
+          const waiter: Waiter = { turn, state: "waiting", since: 0 }
+          if (working < options.slots) serve(lane, waiter)
+          else if (waiting < options.maxWaiting || makeRoomFor(lane)) {
+            lane.waiters.push(waiter)
+            waiting += 1
+          } else return overloaded("queue_full")
+          return Effect.succeed<Place>({
+            slot: Effect.timeoutFail(Deferred.await(turn), {
+              duration: options.maxWait,
+              onTimeout: () => overloaded("waited_too_long"),
+            }),
+            leave: leave(owner, lane, waiter),
+          })
+        })
+
+      return { enter }
+    }),
+  )
+
+const comesBefore = (left: Lane, right: Lane): boolean =>
+  left.working === right.working ? left.lastServed < right.lastServed : left.working < right.working

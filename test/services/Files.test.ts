@@ -1,0 +1,149 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Layer, Redacted, Scope, TestClock } from "effect"
+import type { FileId, TokenId } from "../../src/domain/Ids.ts"
+import { Files } from "../../src/services/Files.ts"
+import { fileContents, ids, LedgerMemory, ledger, secrets } from "../../src/testing.ts"
+
+const mine = "0".repeat(26) as TokenId
+const theirs = "1".repeat(26) as TokenId
+const origin = { requestId: "r", address: "127.0.0.1" }
+
+const withFiles = <A, E>(
+  test: (files: typeof Files.Service, disk: Map<FileId, Uint8Array>) => Effect.Effect<A, E, Scope.Scope>,
+  memory = new LedgerMemory(),
+  disk = new Map<FileId, Uint8Array>(),
+) => {
+  const layer = Files.layer({ maxUploadBytes: 100, maxBytesPerToken: 250 }).pipe(
+    Layer.provide([fileContents(disk), ids, ledger(memory), secrets]),
+  )
+  return Effect.flatMap(Files, (files) => test(files, disk)).pipe(Effect.scoped, Effect.provide(layer))
+}
+
+const upload = (files: typeof Files.Service, owner: TokenId, size: number, ttlSecs = 60) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const arriving = yield* files.receive(owner)
+      yield* arriving.write(new Uint8Array(size))
+      return Redacted.value((yield* arriving.keep("a.txt", ttlSecs, origin)).token)
+    }),
+  )
+
+describe("uploads", () => {
+  it.effect("are seen by the app that they belong to, and by no other", () =>
+    withFiles((files) =>
+      Effect.gen(function* () {
+        const token = yield* upload(files, mine, 10)
+        expect((yield* files.hold([token], mine)).map(({ size }) => size)).toEqual([10])
+        expect(yield* Effect.flip(files.hold([token], theirs))).toMatchObject({ _tag: "FileNotFound" })
+        expect(yield* Effect.flip(files.hold(["ff_none"], mine))).toMatchObject({ _tag: "FileNotFound" })
+        expect(yield* Effect.flip(files.hold([token, ""], mine))).toMatchObject({ _tag: "FileNotFound" })
+      }),
+    ),
+  )
+
+  it.effect("that are named twice are attached once", () =>
+    withFiles((files) =>
+      Effect.gen(function* () {
+        const token = yield* upload(files, mine, 10)
+        const held = yield* files.hold([token, token], mine)
+        expect(yield* files.attach(held, "/work")).toEqual([{ path: "/work/file-1.txt", name: "a.txt" }])
+      }),
+    ),
+  )
+
+  it.effect("cannot be used from the second on at which they expire, and are removed soon after", () =>
+    withFiles((files, disk) =>
+      Effect.gen(function* () {
+        const token = yield* upload(files, mine, 10, 90)
+        yield* TestClock.adjust("89 seconds")
+        yield* Effect.scoped(files.hold([token], mine))
+        yield* TestClock.adjust("1 second")
+        expect(yield* Effect.flip(files.hold([token], mine))).toMatchObject({ _tag: "FileNotFound" })
+        expect(disk.size).toBe(1)
+        yield* TestClock.adjust("60 seconds")
+        expect(disk.size).toBe(0)
+      }),
+    ),
+  )
+
+  it.effect("that a run holds outlive their time until it lets go", () =>
+    withFiles((files, disk) =>
+      Effect.gen(function* () {
+        const token = yield* upload(files, mine, 10)
+        const run = yield* Scope.make()
+        const held = yield* Scope.extend(files.hold([token], mine), run)
+        yield* TestClock.adjust("10 minutes")
+        expect(yield* files.attach(held, "/work")).toHaveLength(1)
+        yield* Scope.close(run, Exit.void)
+        expect(yield* files.expire).toBe(1)
+        expect(disk.size).toBe(0)
+      }),
+    ),
+  )
+
+  it.effect("that are too large fail at the first byte too many, and leave nothing", () =>
+    withFiles((files, disk) =>
+      Effect.gen(function* () {
+        yield* upload(files, mine, 100)
+        expect(yield* Effect.flip(upload(files, mine, 101))).toMatchObject({
+          _tag: "FileTooLarge",
+          limit: 100,
+        })
+        expect(disk.size).toBe(1)
+      }),
+    ),
+  )
+
+  it.effect("of an app together stay within its quota, also when they arrive at once", () =>
+    withFiles((files, disk) =>
+      Effect.gen(function* () {
+        const results = yield* Effect.all(
+          Array.from({ length: 10 }, () => Effect.exit(upload(files, mine, 60))),
+          { concurrency: "unbounded" },
+        )
+        expect(results.filter(Exit.isSuccess)).toHaveLength(4)
+        expect(disk.size).toBe(4)
+        const refused = yield* Effect.flip(upload(files, mine, 60))
+        expect(refused).toMatchObject({ _tag: "QuotaExceeded", limit: 250, retryAfterSecs: 60 })
+        yield* upload(files, theirs, 60)
+        yield* TestClock.adjust("30 seconds")
+        expect(yield* Effect.flip(upload(files, mine, 60))).toMatchObject({ retryAfterSecs: 30 })
+        yield* TestClock.adjust("30 seconds")
+        yield* upload(files, mine, 60)
+      }),
+    ),
+  )
+
+  it.effect("that are broken off give their share back", () =>
+    withFiles((files) =>
+      Effect.gen(function* () {
+        for (let n = 0; n < 10; n++) {
+          yield* Effect.scoped(Effect.flatMap(files.receive(mine), ({ write }) => write(new Uint8Array(90))))
+        }
+        yield* upload(files, mine, 90)
+      }),
+    ),
+  )
+
+  it.effect("of before a restart count, and what was half-written then is removed", () => {
+    const memory = new LedgerMemory()
+    const disk = new Map<FileId, Uint8Array>()
+    return Effect.gen(function* () {
+      yield* withFiles(
+        (files) => Effect.all([upload(files, mine, 90), upload(files, mine, 90)]),
+        memory,
+        disk,
+      )
+      disk.set("9".repeat(26) as FileId, new Uint8Array(50))
+      yield* withFiles(
+        (files) =>
+          Effect.gen(function* () {
+            expect(disk.size).toBe(2)
+            expect(yield* Effect.flip(upload(files, mine, 90))).toMatchObject({ _tag: "QuotaExceeded" })
+          }),
+        memory,
+        disk,
+      )
+    })
+  })
+})
