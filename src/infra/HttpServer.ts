@@ -1,4 +1,5 @@
-import { createServer, type Server, STATUS_CODES } from "node:http"
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http"
+import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
@@ -9,12 +10,24 @@ import { Ids } from "../services/Ids.ts"
 /** How long answers that are being written may take once the server closes; then their connections are cut. */
 const DRAIN_MILLIS = 1000
 
+/** In what time the headers of a request must be there; bodies have a time of their own (`NodeRequestBody`). */
+const HEADERS_MILLIS = 10_000
+/** How long a client may go on sending a body that nobody reads any more. */
+const UNREAD_MILLIS = 60_000
+
 /** Listens on Node's HTTP server. Closing it waits for open answers, but for none longer than the drain. */
 export const layer = (options: { readonly host: string; readonly port: number }) =>
   Layer.unwrapEffect(
     Effect.map(Ids, (ids) => {
-      const server = createServer({ requireHostHeader: false })
+      const server = createServer({
+        requireHostHeader: false,
+        headersTimeout: HEADERS_MILLIS,
+        requestTimeout: 0,
+        connectionsCheckingInterval: 1000,
+      })
       takeUnusual(server)
+      cutSilent(server)
+      cutUnread(server)
       refuseUnreadable(server, () => Effect.runSync(ids.request))
       const drain = Layer.scopedDiscard(
         Effect.addFinalizer(() =>
@@ -40,6 +53,24 @@ const takeUnusual = (server: Server) => {
   // With a listener for upgrades, as the framework has one, Node takes the body away from the request.
   server.on("newListener", (event) => {
     if (event === "upgrade") queueMicrotask(() => server.removeAllListeners("upgrade"))
+  })
+}
+
+/** Node gives a time to headers that have begun to come, and none to a connection that never says a word. */
+const cutSilent = (server: Server) => {
+  server.on("connection", (socket: Socket) => {
+    const timer = setTimeout(() => socket.bytesRead > 0 || socket.destroy(), HEADERS_MILLIS).unref()
+    socket.once("close", () => clearTimeout(timer))
+  })
+}
+
+/** An answer may be sent before all of the request came. Node reads and drops the rest, for as long as it drips. */
+const cutUnread = (server: Server) => {
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    response.once("finish", () => {
+      if (request.complete) return
+      setTimeout(() => request.complete || request.destroy(), UNREAD_MILLIS).unref()
+    })
   })
 }
 

@@ -1,0 +1,148 @@
+import { createServer } from "node:http"
+import { connect, type Socket } from "node:net"
+import { HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { NodeHttpServer } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
+import type { Failing } from "../../src/http/Problem.ts"
+import { RequestBody } from "../../src/http/RequestBody.ts"
+import * as NodeRequestBody from "../../src/infra/NodeRequestBody.ts"
+import { eventually, overSocket, scriptedClaude, startServer } from "../support/TestServer.ts"
+
+/** Clients that take their time, and those beside them. */
+
+const idleSocket = (url: string) =>
+  Effect.acquireRelease(
+    Effect.async<Socket>((resume) => {
+      const socket = connect(Number(new URL(url).port), "127.0.0.1", () => resume(Effect.succeed(socket)))
+      socket.on("error", () => {})
+    }),
+    (socket) => Effect.sync(() => socket.destroy()),
+  )
+
+describe("slow clients", () => {
+  it.live("change nothing for others, five hundred at once, and are let go after ten seconds", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+        const token = yield* server.mint("recipes")
+        const sockets = yield* Effect.all(
+          Array.from({ length: 500 }, () => idleSocket(server.url)),
+          { concurrency: 50 },
+        )
+        let said = ""
+        sockets[0]?.on("data", (data) => (said += String(data)))
+        sockets[0]?.write("POST /run HTTP/1.1\r\nHos")
+        const startedAt = yield* Clock.currentTimeMillis
+        expect((yield* server.run(token, { prompt: "SAY hello" })).json.result).toBe("hello")
+        expect((yield* Clock.currentTimeMillis) - startedAt).toBeLessThan(5000)
+        yield* Effect.sleep("10 seconds")
+        yield* eventually(() =>
+          expect(sockets.every(({ destroyed, readableEnded }) => destroyed || readableEnded)).toBe(true),
+        )
+        expect(said).toMatch(/^HTTP\/1\.1 408 [\s\S]*"code":"request_timeout"/)
+      }),
+    ),
+  )
+})
+
+/** What a server makes of a body that it reads like that, with 300 ms of patience. */
+const readBy = (
+  read: (
+    body: RequestBody["Type"],
+    request: HttpServerRequest.HttpServerRequest,
+  ) => Effect.Effect<unknown, Failing>,
+  parts: (drip: (text: string) => Effect.Effect<void>) => Effect.Effect<void>,
+) =>
+  Effect.gen(function* () {
+    const body = yield* RequestBody
+    const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+      // As routes are, other than what is served without a router.
+      Effect.match(Effect.interruptible(read(body, request)), {
+        onSuccess: () => HttpServerResponse.text("read"),
+        onFailure: ({ _tag }) => HttpServerResponse.text(_tag),
+      }),
+    )
+    const context = yield* Layer.build(
+      Layer.provideMerge(
+        HttpServer.serve(app),
+        NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" }),
+      ),
+    )
+    const socket = yield* idleSocket(
+      HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address),
+    )
+    let said = ""
+    socket.on("data", (data) => (said += String(data)))
+    yield* Effect.fork(parts((text) => Effect.sync(() => void socket.write(text))))
+    yield* eventually(() => expect(said).not.toBe(""))
+    return said.split("\r\n").at(-1)
+  }).pipe(Effect.scoped, Effect.provide(NodeRequestBody.layer(1000, Duration.millis(300))))
+
+const HEAD = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+const FILE = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+
+const asJson = (body: RequestBody["Type"], request: HttpServerRequest.HttpServerRequest) =>
+  body.bytes(request)
+const asForm = (body: RequestBody["Type"], request: HttpServerRequest.HttpServerRequest) =>
+  Stream.runDrain(body.form(request))
+
+describe("a body", () => {
+  it.live("that stops coming is refused when its time is over", () =>
+    Effect.map(
+      readBy(asJson, (send) => send(`${HEAD}Content-Length: 500\r\n\r\nxx`)),
+      (said) => expect(said).toBe("RequestTooSlow"),
+    ),
+  )
+
+  it.live("that drips is refused when its time is over", () =>
+    Effect.map(
+      readBy(asJson, (send) =>
+        Effect.zipRight(
+          send(`${HEAD}Content-Length: 500\r\n\r\n`),
+          Effect.repeatN(Effect.delay(send("x"), "50 millis"), 100),
+        ),
+      ),
+      (said) => expect(said).toBe("RequestTooSlow"),
+    ),
+  )
+
+  it.live("of an upload that drips is refused, too", () =>
+    Effect.map(
+      readBy(asForm, (send) =>
+        Effect.zipRight(
+          send(`${HEAD}Content-Length: 500\r\n\r\n${FILE}`),
+          Effect.repeatN(Effect.delay(send("x"), "50 millis"), 100),
+        ),
+      ),
+      (said) => expect(said).toBe("RequestTooSlow"),
+    ),
+  )
+
+  it.live("of an upload may take its time as long as it brings a mebibyte in each", () =>
+    Effect.map(
+      readBy(asForm, (send) => {
+        const block = "x".repeat(2 * 1024 * 1024)
+        const length = FILE.length + 10 * block.length + "\r\n--b--\r\n".length
+        return Effect.all([
+          send(`${HEAD}Content-Length: ${length}\r\n\r\n${FILE}`),
+          Effect.repeatN(Effect.delay(send(block), "100 millis"), 9),
+          send("\r\n--b--\r\n"),
+        ])
+      }),
+      (said) => expect(said).toBe("read"),
+    ),
+  )
+
+  it.live("that is cut off is unreadable", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+      const token = yield* server.mint("recipes")
+      // The write side is closed, the answer can still come.
+      const answer = yield* overSocket(server.url, [
+        `POST /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+      ])
+      expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+    }).pipe(Effect.scoped),
+  )
+})
