@@ -38,9 +38,7 @@ export const services = (config: AppConfig) => {
   const env = childEnvironment()
   const claude = claudeExecutable(config.claudeBin)
   const admission = Layer.unwrapEffect(
-    Effect.map(AdminTokenFile.AdminToken, ({ token }) =>
-      Admission.layer({ allowCidrs: config.allowCidrs, adminToken: token }),
-    ),
+    Effect.map(AdminTokenFile.AdminToken, ({ token }) => Admission.layer({ ...config, adminToken: token })),
   )
   const files = Files.layer({
     maxUploadBytes: config.maxUploadBytes,

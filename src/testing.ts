@@ -213,6 +213,7 @@ export const noFiles = Layer.mock(Files, {
 /** Lets everybody in as `token`. */
 export const admitEverybody = (token: AppToken) =>
   Layer.succeed(Admission, {
+    clientOf: ({ address }) => ({ address, local: true }),
     admitAddress: () => Effect.void,
     admitApp: () => Effect.succeed(token),
     admitAdmin: () => Effect.void,

@@ -94,6 +94,22 @@ describe("the service", () => {
     expect(server.output()).not.toContain(token)
   })
 
+  it("writes the client's address, not its trusted proxy's, in the line of a request", async () => {
+    const server = await start({ TRUSTED_PROXIES: "127.0.0.0/8", ALLOW_CIDRS: "10.0.0.0/8" })
+    const before = server.output().trim().split("\n").length
+    for (const hops of ["127.0.0.1, [::ffff:10.0.0.9]:567", "10.0.0.9, 203.0.113.5", "<script>"]) {
+      await fetch(`${server.url}/healthz`, { headers: { "x-forwarded-for": hops } })
+    }
+    const lines = () => server.output().trim().split("\n").slice(before)
+    await until(() => lines().length === 3)
+    expect(lines().map((line) => JSON.parse(line))).toMatchObject([
+      { status: 200, address: "10.0.0.9" },
+      { status: 403, address: "203.0.113.5" },
+      { status: 403, address: "127.0.0.1" },
+    ])
+    expect(server.output()).not.toContain("script>")
+  })
+
   it("killed in the middle of runs and started again: tokens work, and no run says it is running", async () => {
     const first = await start({ CLAWDFORGE_MAX_CONCURRENT_RUNS: "1" })
     const token = await mint(first.url)

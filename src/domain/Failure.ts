@@ -31,9 +31,12 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthoriz
   readonly code = "unauthorized"
 }
 
-/** The peer's address is outside the service's allowlist, or outside the token's own. */
+/**
+ * The client's address is outside the service's allowlist, or outside the token's own; or nobody can say what it is,
+ * behind a proxy that was not declared or that forwards for something unreadable.
+ */
 export class AddressNotAllowed extends Schema.TaggedError<AddressNotAllowed>()("AddressNotAllowed", {
-  by: Schema.Literal("service", "token", "undeclared_proxy"),
+  by: Schema.Literal("service", "token", "undeclared_proxy", "unreadable_hop"),
 }) {
   readonly code = "ip_not_allowed"
 }

@@ -227,6 +227,7 @@ const REFUSED_ADDRESS = {
   service: "this address may not use the service",
   token: "this token may not be used from this address",
   undeclared_proxy: "this request comes through a proxy on the service's host that nobody declared",
+  unreadable_hop: "the proxy's X-Forwarded-For does not say for whom it forwards",
 }
 
 export const TITLES: Readonly<Record<number, string>> = {

@@ -10,6 +10,7 @@ export interface AppConfig {
   readonly port: number
   readonly adminToken: Option.Option<Redacted.Redacted>
   readonly allowCidrs: ReadonlyArray<string>
+  readonly trustedProxies: ReadonlyArray<string>
   readonly claudeBin: Option.Option<string>
   readonly acpxBin: Option.Option<string>
   readonly defaultModel: string
@@ -95,6 +96,7 @@ const variables = Config.all({
   port: integer("BIND_PORT", 0, 65535).pipe(or(8800)),
   adminToken,
   allowCidrs: cidrs("ALLOW_CIDRS").pipe(or<ReadonlyArray<string>>([])),
+  trustedProxies: cidrs("TRUSTED_PROXIES").pipe(or<ReadonlyArray<string>>([])),
   claudeBin: text("CLAUDE_BIN"),
   acpxBin: text("ACPX_BIN"),
   defaultModel: variable("DEFAULT_MODEL", "a model name", (value) =>

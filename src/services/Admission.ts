@@ -1,26 +1,19 @@
 import { Context, Effect, Layer, Option, type Redacted } from "effect"
 import { AddressNotAllowed, type StorageFailed, Unauthorized } from "../domain/Failure.ts"
 import type { AppToken } from "../domain/Token.ts"
-import { allowlistOf, isLoopback } from "./Allowlist.ts"
+import { allowlistOf } from "./Allowlist.ts"
+import { type Client, clientOf, type Peer } from "./ClientAddress.ts"
 import { Secrets } from "./Secrets.ts"
 import { TokenStore } from "./TokenStore.ts"
-
-/** Where a request comes from, as the socket and its headers tell it. */
-export interface Peer {
-  readonly address: string
-  /** The request carries an `X-Forwarded-For`. */
-  readonly forwarded: boolean
-}
 
 /** Who may ask: first the address of every request, then the bearer token. */
 export class Admission extends Context.Tag("clawdforge/Admission")<
   Admission,
   {
-    /**
-     * Loopback and `allowCidrs` pass. A loopback peer that forwards for somebody is a proxy on this host that
-     * nobody declared: were it let in, the whole network behind it would count as loopback.
-     */
-    readonly admitAddress: (peer: Peer) => Effect.Effect<void, AddressNotAllowed>
+    /** Whom a request is from: its peer, or whom a peer in `trustedProxies` forwards for. */
+    readonly clientOf: (peer: Peer) => Client
+    /** This host and `allowCidrs` pass; nobody passes of whom it cannot be said where they are. */
+    readonly admitAddress: (client: Client) => Effect.Effect<void, AddressNotAllowed>
     /** The app whose token it is, if the token may be used from that address. */
     readonly admitApp: (
       bearer: Option.Option<Redacted.Redacted>,
@@ -32,6 +25,7 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
 >() {
   static readonly layer = (options: {
     readonly allowCidrs: ReadonlyArray<string>
+    readonly trustedProxies: ReadonlyArray<string>
     readonly adminToken: Option.Option<Redacted.Redacted>
   }) =>
     Layer.effect(
@@ -40,11 +34,13 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
         const tokens = yield* TokenStore
         const secrets = yield* Secrets
         const allowed = allowlistOf(options.allowCidrs)
+        const trusted = allowlistOf(options.trustedProxies)
 
         return {
-          admitAddress: (peer) => {
-            if (!isLoopback(peer.address)) return allowed.has(peer.address) ? Effect.void : refuse("service")
-            return peer.forwarded ? refuse("undeclared_proxy") : Effect.void
+          clientOf: (peer) => clientOf(peer, trusted),
+          admitAddress: ({ address, local, unknown }) => {
+            if (unknown !== undefined) return refuse(unknown)
+            return local || allowed.has(address) ? Effect.void : refuse("service")
           },
           admitApp: (bearer, address) =>
             Option.match(bearer, {

@@ -41,6 +41,12 @@ export const allowlistOf = (cidrs: ReadonlyArray<string>): Allowlist => {
 /** 127.0.0.0/8 and ::1, however they are written. */
 export const isLoopback = (text: string): boolean => parseAddress(text)?.range() === "loopback"
 
+/**
+ * The one spelling of an address, however a socket or a header writes it: an IPv4-mapped IPv6 address is its IPv4, and
+ * a zone is left out. Nothing for what is no address.
+ */
+export const spellingOf = (text: string): string | undefined => parseAddress(text)?.toString()
+
 /** A peer's address as the socket tells it: perhaps IPv4-mapped, perhaps with a zone (`fe80::1%eth0`). */
 const parseAddress = (text: string): Address | undefined => {
   const host = text.split("%")[0] ?? ""

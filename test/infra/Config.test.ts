@@ -19,6 +19,7 @@ describe("the configuration", () => {
         dbPath: "data/clawdforge.db",
         maxBodyBytes: 12 * 1024 * 1024,
         allowCidrs: [],
+        trustedProxies: [],
         adminToken: Option.none(),
       })
     }),
@@ -32,9 +33,13 @@ describe("the configuration", () => {
   )
 
   it.effect("reads lists of CIDRs, IPv4 and IPv6", () =>
-    Effect.map(loadFrom({ ALLOW_CIDRS: "192.168.0.0/16, fd00::/8" }), ({ allowCidrs }) => {
-      expect(allowCidrs).toEqual(["192.168.0.0/16", "fd00::/8"])
-    }),
+    Effect.map(
+      loadFrom({ ALLOW_CIDRS: "192.168.0.0/16, fd00::/8", TRUSTED_PROXIES: "127.0.0.1,::1" }),
+      ({ allowCidrs, trustedProxies }) => {
+        expect(allowCidrs).toEqual(["192.168.0.0/16", "fd00::/8"])
+        expect(trustedProxies).toEqual(["127.0.0.1", "::1"])
+      },
+    ),
   )
 
   it.effect("never shows the admin token", () =>
@@ -50,6 +55,7 @@ describe("the configuration", () => {
         loadFrom({
           BIND_PORT: "eighty",
           ALLOW_CIDRS: "10.0.0.0/8,everyone",
+          TRUSTED_PROXIES: "nginx",
           ADMIN_BOOTSTRAP_TOKEN: "too-short-a-secret",
           DEFAULT_TIMEOUT_SECS: "0",
           CLAWDFORGE_MAX_CONCURRENT_RUNS: "-1",
@@ -61,6 +67,7 @@ describe("the configuration", () => {
         "BIND_PORT: given eighty, expected a whole number from 0 to 65535",
         "ADMIN_BOOTSTRAP_TOKEN: given <redacted, 18 characters>, expected a secret of your own (not the example's) of at least 32 printable characters without blanks",
         "ALLOW_CIDRS: given 10.0.0.0/8,everyone, expected CIDRs such as 192.168.0.0/16,fd00::/8",
+        "TRUSTED_PROXIES: given nginx, expected CIDRs such as 192.168.0.0/16,fd00::/8",
         "DEFAULT_MODEL: given --rm, expected a model name",
         "DEFAULT_TIMEOUT_SECS: given 0, expected a whole number from 1 to 3600",
         "CLAWDFORGE_MAX_CONCURRENT_RUNS: given -1, expected a whole number from 1 to 1024",

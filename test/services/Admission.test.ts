@@ -14,8 +14,11 @@ const app = (ipCidrs: ReadonlyArray<string>): AppToken => ({
   revokedAt: null,
 })
 
-const admission = (allowCidrs: ReadonlyArray<string>, adminToken = Option.some(Redacted.make("admin"))) =>
-  Admission.layer({ allowCidrs, adminToken }).pipe(
+const admission = (
+  allowCidrs: ReadonlyArray<string>,
+  { trustedProxies = [] as ReadonlyArray<string>, adminToken = Option.some(Redacted.make("admin")) } = {},
+) =>
+  Admission.layer({ allowCidrs, trustedProxies, adminToken }).pipe(
     Layer.provide([
       secrets,
       tokenStore(
@@ -29,31 +32,61 @@ const admission = (allowCidrs: ReadonlyArray<string>, adminToken = Option.some(R
 
 const bearer = (secret: string) => Option.some(Redacted.make(secret))
 
+const asking = (address: string, forwardedFor?: string) =>
+  Effect.flatMap(Admission, ({ admitAddress, clientOf }) =>
+    Effect.either(admitAddress(clientOf({ address, forwardedFor }))),
+  )
+
 describe("an address", () => {
   it.effect.each([
-    ["127.0.0.1", false, true],
-    ["::1", false, true],
-    ["::ffff:127.0.0.1", false, true],
-    ["127.0.0.1", true, false],
-    ["192.168.3.4", false, true],
-    ["192.168.3.4", true, true],
-    ["::ffff:c0a8:304", false, true],
-    ["fe80::1%eth0", false, true],
-    ["10.0.0.1", false, false],
-    ["", false, false],
-  ] as const)("%j (forwarded: %j) may ask: %j, when the LAN is allowed", ([address, forwarded, admitted]) =>
+    ["127.0.0.1", true],
+    ["::1", true],
+    ["::ffff:127.0.0.1", true],
+    ["192.168.3.4", true],
+    ["::ffff:c0a8:304", true],
+    ["fe80::1%eth0", true],
+    ["10.0.0.1", false],
+    ["", false],
+  ] as const)("%j may ask: %j, when the LAN is allowed", ([address, admitted]) =>
     Effect.gen(function* () {
-      const result = yield* Effect.either((yield* Admission).admitAddress({ address, forwarded }))
-      expect(Either.isRight(result)).toBe(admitted)
+      expect(Either.isRight(yield* asking(address))).toBe(admitted)
     }).pipe(Effect.provide(admission(["192.168.0.0/16", "fe80::/10"]))),
+  )
+
+  it.effect.each([
+    // Behind the proxy on this host.
+    ["127.0.0.1", "192.168.3.4", "admitted"],
+    ["127.0.0.1", "127.0.0.1", "admitted"],
+    ["127.0.0.1", "10.0.0.1", "service"],
+    ["127.0.0.1", "127.0.0.1, 10.0.0.1", "service"],
+    ["127.0.0.1", "192.168.3.4, 10.0.0.1", "service"],
+    ["127.0.0.1", "rubbish", "unreadable_hop"],
+    // Behind the proxy on the LAN: its loopback is not this host.
+    ["192.168.1.1", "192.168.3.4", "admitted"],
+    ["192.168.1.1", "127.0.0.1", "service"],
+    ["192.168.1.1", "::1", "service"],
+    ["192.168.1.1", "10.0.0.1", "service"],
+    // Behind nobody that is trusted.
+    ["127.0.0.2", "192.168.3.4", "undeclared_proxy"],
+    ["::1", "127.0.0.1", "undeclared_proxy"],
+    ["192.168.3.4", "10.0.0.1", "admitted"],
+    ["10.0.0.1", "127.0.0.1", "service"],
+    ["10.0.0.1", "192.168.3.4", "service"],
+  ] as const)("%s that forwards for %j: %s", ([address, forwardedFor, outcome]) =>
+    Effect.gen(function* () {
+      const result = Either.match(yield* asking(address, forwardedFor), {
+        onLeft: ({ by }) => by,
+        onRight: () => "admitted",
+      })
+      expect(result).toBe(outcome)
+    }).pipe(Effect.provide(admission(["192.168.0.0/16"], { trustedProxies: ["127.0.0.1", "192.168.1.1"] }))),
   )
 
   it.effect("other than loopback may not ask when nothing is allowed", () =>
     Effect.gen(function* () {
-      const refused = yield* Effect.flip(
-        (yield* Admission).admitAddress({ address: "192.168.3.4", forwarded: false }),
-      )
-      expect(refused).toMatchObject({ _tag: "AddressNotAllowed", by: "service" })
+      expect(yield* asking("192.168.3.4")).toMatchObject({
+        left: { _tag: "AddressNotAllowed", by: "service" },
+      })
     }).pipe(Effect.provide(admission([]))),
   )
 })
@@ -89,6 +122,6 @@ describe("the admin", () => {
       for (const given of [bearer(""), bearer("undefined"), Option.none()]) {
         expect(yield* Effect.flip(admitAdmin(given))).toMatchObject({ _tag: "Unauthorized" })
       }
-    }).pipe(Effect.provide(admission([], Option.none()))),
+    }).pipe(Effect.provide(admission([], { adminToken: Option.none() }))),
   )
 })

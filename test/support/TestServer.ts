@@ -22,6 +22,7 @@ export const configFor = (dataDir: string, overrides: Partial<AppConfig> = {}): 
   port: 0,
   adminToken: Option.some(Redacted.make(ADMIN_TOKEN)),
   allowCidrs: [],
+  trustedProxies: [],
   claudeBin: Option.none(),
   acpxBin: Option.some(scriptedClaude),
   defaultModel: "sonnet",
@@ -136,14 +137,18 @@ export const eventually = (check: () => void): Effect.Effect<void> =>
     Effect.orDie,
   )
 
-/** Writes bytes to the server's socket and returns all that comes back, up to `until` or the end. */
+/**
+ * Writes bytes to the server's socket, from the address `from`, and returns all that comes back, up to `until` or the
+ * end.
+ */
 export const overSocket = (
   url: string,
   parts: ReadonlyArray<string | Uint8Array>,
   until = /$^/,
+  from = "127.0.0.1",
 ): Effect.Effect<string> =>
   Effect.async<string>((resume) => {
-    const socket = connect(Number(new URL(url).port), "127.0.0.1")
+    const socket = connect({ port: Number(new URL(url).port), host: "127.0.0.1", localAddress: from })
     let received = ""
     const finish = () => {
       socket.destroy()

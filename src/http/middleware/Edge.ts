@@ -2,6 +2,7 @@ import { HttpLayerRouter, HttpServerRequest, HttpServerResponse } from "@effect/
 import { Clock, Effect, Option, Schema } from "effect"
 import { RequestId } from "../../domain/Ids.ts"
 import { Admission } from "../../services/Admission.ts"
+import type { Client } from "../../services/ClientAddress.ts"
 import { Ids } from "../../services/Ids.ts"
 import { RequestBody, withJsonBody } from "../RequestBody.ts"
 import { RequestFacts, requestIdOf } from "../RequestContext.ts"
@@ -12,8 +13,8 @@ type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 
 /**
- * What happens to every request, in this order, whatever its route, also if it has none: an id; a line in the
- * log; a problem for whatever goes wrong; the address check; content negotiation; a bounded body.
+ * What happens to every request, in this order, whatever its route, also if it has none: its client's address, and
+ * an id; a line in the log; a problem for whatever goes wrong; the address check; content negotiation; a bounded body.
  */
 export const Edge = HttpLayerRouter.middleware(
   Effect.gen(function* () {
@@ -23,12 +24,14 @@ export const Edge = HttpLayerRouter.middleware(
 
     return (app) =>
       Effect.gen(function* () {
-        const request = yield* identified(yield* HttpServerRequest.HttpServerRequest, ids)
+        const received = yield* HttpServerRequest.HttpServerRequest
+        const client = admission.clientOf({
+          address: Option.getOrElse(received.remoteAddress, () => ""),
+          forwardedFor: received.headers["x-forwarded-for"],
+        })
+        const request = yield* identified(received, client, ids)
         const admitted = admission
-          .admitAddress({
-            address: Option.getOrElse(request.remoteAddress, () => ""),
-            forwarded: request.headers["x-forwarded-for"] !== undefined,
-          })
+          .admitAddress(client)
           .pipe(
             Effect.zipRight(checkAccept(request)),
             Effect.zipRight(app),
@@ -43,13 +46,20 @@ export const Edge = HttpLayerRouter.middleware(
   { global: true },
 )
 
-/** The request under its caller's id if that can be one, else under a fresh one. */
-const identified = (request: Request, ids: typeof Ids.Service): Effect.Effect<Request> =>
+/**
+ * The request as its client's, whatever proxies it came through, and under its caller's id if that can be one, else
+ * under a fresh one.
+ */
+const identified = (request: Request, client: Client, ids: typeof Ids.Service): Effect.Effect<Request> =>
   Effect.map(
     Schema.is(RequestId)(request.headers["x-request-id"])
       ? Effect.succeed(requestIdOf(request))
       : ids.request,
-    (id) => request.modify({ headers: { ...request.headers, "x-request-id": id } as Request["headers"] }),
+    (id) =>
+      request.modify({
+        remoteAddress: client.address,
+        headers: { ...request.headers, "x-request-id": id } as Request["headers"],
+      }),
   )
 
 /** One line a request. The path goes without its query, and without anything that looks like a secret. */

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
+import { Effect, Option } from "effect"
+import { overSocket, scriptedClaude, startServer, type TestServer } from "../support/TestServer.ts"
+
+/** 127.0.0.1 is a trusted proxy on this host, 10.1.1.1 one beyond; the apps are in 10.0.0.0/8. */
+const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) =>
+  Effect.scoped(
+    Effect.flatMap(
+      startServer({
+        claudeBin: Option.some(scriptedClaude),
+        allowCidrs: ["10.0.0.0/8", "2001:db8::/32"],
+        trustedProxies: ["127.0.0.1", "10.1.1.1"],
+      }),
+      test,
+    ),
+  )
+
+/** A request as the trusted proxy forwards it: its status and, of a problem, its code. */
+const forwarded = (server: TestServer, hops: string) =>
+  Effect.map(
+    server.request("GET", "/healthz", { headers: { "x-forwarded-for": hops } }),
+    ({ status, json }) => `${status} ${json.code ?? ""}`.trim(),
+  )
+
+/** The first line of the answer to a request with a header line for each of `hops`, asked from the address `from`. */
+const statusLine = (server: TestServer, hops: ReadonlyArray<string>, from = "127.0.0.1") =>
+  Effect.map(
+    overSocket(
+      server.url,
+      [
+        `GET /healthz HTTP/1.1\r\nHost: x\r\n${hops.map((hop) => `X-Forwarded-For: ${hop}\r\n`).join("")}\r\n`,
+      ],
+      /\r\n\r\n/,
+      from,
+    ),
+    (answer) => answer.split("\r\n", 1)[0],
+  )
+
+const REFUSED = "403 ip_not_allowed"
+
+describe("behind a trusted proxy", () => {
+  it.live.each([
+    ["10.0.0.9", "200"],
+    ["203.0.113.5", REFUSED],
+    ["10.0.0.9:567", "200"],
+    ["[2001:db8::9]:80", "200"],
+    ["[2001:db9::9]:80", REFUSED],
+    // What the client wrote itself stands to the left.
+    ["127.0.0.1, 203.0.113.5", REFUSED],
+    ["10.0.0.9, 203.0.113.5", REFUSED],
+    ["rubbish, 10.0.0.9", "200"],
+    // A chain of two proxies.
+    ["10.0.0.9, 10.1.1.1", "200"],
+    ["203.0.113.5, 10.1.1.1", REFUSED],
+    ["127.0.0.1, 203.0.113.5, 10.1.1.1", REFUSED],
+    // Nobody but proxies.
+    ["127.0.0.1", "200"],
+    ["10.1.1.1, 127.0.0.1", "200"],
+    // No address where the client's would be.
+    ["rubbish", REFUSED],
+    ["10.0.0.9, unknown", REFUSED],
+    ["10.0.0.9, rubbish, 10.1.1.1", REFUSED],
+    ["", REFUSED],
+  ] as const)("the client of %j: %s", ([hops, expected]) =>
+    withServer((server) => Effect.map(forwarded(server, hops), (answer) => expect(answer).toBe(expected))),
+  )
+
+  it.live("a client that forwards nothing is the proxy itself", () =>
+    withServer((server) =>
+      Effect.map(server.request("GET", "/healthz"), ({ status }) => expect(status).toBe(200)),
+    ),
+  )
+
+  it.live("header lines of one name are one list, in their order", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        expect(yield* statusLine(server, ["127.0.0.1", "203.0.113.5", "10.1.1.1"])).toBe(
+          "HTTP/1.1 403 Forbidden",
+        )
+        expect(yield* statusLine(server, ["203.0.113.5", "10.0.0.9"])).toBe("HTTP/1.1 200 OK")
+      }),
+    ),
+  )
+
+  it.live("as many hops as a request can carry cost nothing", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        const from = performance.now()
+        for (const hops of ["127.0.0.1,".repeat(1500), ",".repeat(15_000), "1.1.1.1,".repeat(1800)]) {
+          expect(yield* forwarded(server, `${hops}203.0.113.5`)).toBe(REFUSED)
+          expect(yield* forwarded(server, hops)).toBe(REFUSED)
+        }
+        expect(performance.now() - from).toBeLessThan(3000)
+      }),
+    ),
+  )
+
+  it.live("a token's own ip_cidrs see the client, and so does the audit trail", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        const token = yield* server.mint("recipes", ["10.0.0.9"])
+        const run = (hops: string) =>
+          server.request("POST", "/run", {
+            token,
+            body: { prompt: "SAY hello" },
+            headers: { "x-forwarded-for": hops },
+          })
+        expect((yield* run("10.0.0.8")).json).toMatchObject({ status: 403, code: "ip_not_allowed" })
+        expect((yield* run("10.0.0.9, 10.0.0.8")).status).toBe(403)
+        expect((yield* run("10.0.0.9:567")).json.result).toBe("hello")
+        const db = new Sqlite(server.config.dbPath, { readonly: true })
+        const addresses = db.prepare("SELECT DISTINCT address FROM audit WHERE run_id IS NOT NULL").all()
+        db.close()
+        expect(addresses).toEqual([{ address: "10.0.0.9" }])
+      }),
+    ),
+  )
+})
+
+describe("a proxy on this host that nobody declared", () => {
+  it.live("is refused, whoever it forwards for; it itself may ask", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        for (const hops of ["10.0.0.9", "127.0.0.1", ""]) {
+          expect(yield* statusLine(server, [hops], "127.0.0.2")).toBe("HTTP/1.1 403 Forbidden")
+        }
+        expect(yield* statusLine(server, [], "127.0.0.2")).toBe("HTTP/1.1 200 OK")
+      }),
+    ),
+  )
+})
