@@ -1,10 +1,13 @@
 import { Context, Effect, Layer, Option, type Redacted } from "effect"
 import { AddressNotAllowed, type StorageFailed, Unauthorized } from "../domain/Failure.ts"
 import type { AppToken } from "../domain/Token.ts"
-import { allowlistOf } from "./Allowlist.ts"
+import { allowlistOf, rememberingAllowlists } from "./Allowlist.ts"
 import { type Client, clientOf, type Peer } from "./ClientAddress.ts"
 import { Secrets } from "./Secrets.ts"
 import { TokenStore } from "./TokenStore.ts"
+
+/** How many tokens' own lists of addresses are kept ready: more than there are apps on a network. */
+const TOKEN_LISTS_MAX = 1000
 
 /** Who may ask: first the address of every request, then the bearer token. */
 export class Admission extends Context.Tag("clawdforge/Admission")<
@@ -35,6 +38,7 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
         const secrets = yield* Secrets
         const allowed = allowlistOf(options.allowCidrs)
         const trusted = allowlistOf(options.trustedProxies)
+        const ofToken = rememberingAllowlists(TOKEN_LISTS_MAX)
 
         return {
           clientOf: (peer) => clientOf(peer, trusted),
@@ -48,7 +52,7 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
               onSome: (secret) =>
                 Effect.filterOrFail(
                   tokens.authenticate(secret),
-                  (token) => token.ipCidrs.length === 0 || allowlistOf(token.ipCidrs).has(address),
+                  (token) => token.ipCidrs.length === 0 || ofToken(token.ipCidrs).has(address),
                   () => refuse("token"),
                 ),
             }),

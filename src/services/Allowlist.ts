@@ -38,6 +38,24 @@ export const allowlistOf = (cidrs: ReadonlyArray<string>): Allowlist => {
   }
 }
 
+/**
+ * {@link allowlistOf} for lists that come again and again: the last `max` different ones are not read anew. A list is
+ * known by what is in it, so a changed one is another one.
+ */
+export const rememberingAllowlists = (max: number) => {
+  const known = new Map<string, Allowlist>()
+  return (cidrs: ReadonlyArray<string>): Allowlist => {
+    const key = JSON.stringify(cidrs)
+    const found = known.get(key)
+    if (found !== undefined) return found
+    const made = allowlistOf(cidrs)
+    known.set(key, made)
+    const [oldest] = known.keys()
+    if (known.size > max && oldest !== undefined) known.delete(oldest)
+    return made
+  }
+}
+
 /** 127.0.0.0/8 and ::1, however they are written. */
 export const isLoopback = (text: string): boolean => parseAddress(text)?.range() === "loopback"
 

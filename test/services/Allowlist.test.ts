@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { allowlistOf, isLoopback, parseCidr } from "../../src/services/Allowlist.ts"
+import { allowlistOf, isLoopback, parseCidr, rememberingAllowlists } from "../../src/services/Allowlist.ts"
 
 describe("an allowlist", () => {
   it.each([
@@ -52,6 +52,20 @@ describe("an allowlist", () => {
     "example.org",
   ])("does not read %j as a CIDR", (text) => {
     expect(parseCidr(text)).toBeUndefined()
+  })
+})
+
+describe("remembered allowlists", () => {
+  it("are read once, as long as they say the same, and are not too many", () => {
+    const remembered = rememberingAllowlists(2)
+    const lan = remembered(["192.168.0.0/16", "fd00::/8"])
+    expect(remembered(["192.168.0.0/16", "fd00::/8"])).toBe(lan)
+    expect(lan.has("fd00::1")).toBe(true)
+    const narrower = remembered(["192.168.0.0/16"])
+    expect(narrower.has("fd00::1")).toBe(false)
+    expect(remembered(["192.168.0.0/16", "fd00::/8"])).toBe(lan)
+    expect(remembered([]).has("192.168.3.4")).toBe(false)
+    expect(remembered(["192.168.0.0/16", "fd00::/8"])).not.toBe(lan)
   })
 })
 
