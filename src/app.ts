@@ -18,6 +18,7 @@ import { Admission } from "./services/Admission.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
 import { Files } from "./services/Files.ts"
+import { Refusals } from "./services/Refusals.ts"
 import { Runs } from "./services/Runs.ts"
 import { TokenStore } from "./services/TokenStore.ts"
 
@@ -53,7 +54,7 @@ export const services = (config: AppConfig) => {
     runs,
     Clis.layer({ claude, acpx: acpxExecutable(config.acpxBin), cwd: "/", env }),
   ).pipe(
-    Layer.provideMerge(TokenStore.layer),
+    Layer.provideMerge(Layer.merge(TokenStore.layer, Refusals.layer)),
     Layer.provideMerge(AdminTokenFile.layer(config)),
     Layer.provideMerge(machine(config)),
   )

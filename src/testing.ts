@@ -6,6 +6,7 @@ import { Effect, Layer, Option, Redacted, Ref, Stream } from "effect"
 import { type AgentFailure, FileNotFound, TokenNameTaken, Unauthorized } from "./domain/Failure.ts"
 import type { StoredFile } from "./domain/File.ts"
 import type { FileId, RequestId, RunId, TokenId } from "./domain/Ids.ts"
+import type { Refusal } from "./domain/Refusal.ts"
 import type { EndStatus, RunEnded, RunOpened } from "./domain/Run.ts"
 import type { AppToken, TokenName } from "./domain/Token.ts"
 import { Admission } from "./services/Admission.ts"
@@ -19,6 +20,7 @@ import { Ids } from "./services/Ids.ts"
 import { Ledger } from "./services/Ledger.ts"
 import { OutputSchemas } from "./services/OutputSchemas.ts"
 import { Processes, type ProcessExit, type ProcessSpec } from "./services/Processes.ts"
+import { type Refused, Refusals } from "./services/Refusals.ts"
 import { type OpenRun, Runs } from "./services/Runs.ts"
 import { Secrets } from "./services/Secrets.ts"
 import { TokenStore } from "./services/TokenStore.ts"
@@ -111,6 +113,7 @@ export class LedgerMemory {
   readonly runs = new Map<RunId, KeptRun>()
   /** By the hash of their token. */
   readonly files = new Map<string, StoredFile>()
+  readonly refusals: Array<Refusal> = []
   /** How often `last_used_at` was written. */
   touches = 0
 }
@@ -177,6 +180,9 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
             .map(([, file]) => file)
         }),
     },
+    refusals: {
+      append: (refusals) => Effect.sync(() => void memory.refusals.push(...refusals)),
+    },
   })
 }
 
@@ -209,6 +215,10 @@ export const noFiles = Layer.mock(Files, {
   hold: (tokens) => (tokens.length === 0 ? Effect.succeed([]) : new FileNotFound()),
   attach: () => Effect.succeed([]),
 })
+
+/** Keeps each refused admission as it comes. */
+export const refusals = (kept: Array<Refused> = []) =>
+  Layer.succeed(Refusals, { record: (refused) => Effect.sync(() => void kept.push(refused)) })
 
 /** Lets everybody in as `token`. */
 export const admitEverybody = (token: AppToken) =>

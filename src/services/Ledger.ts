@@ -2,6 +2,7 @@ import { Context, type Effect, type Option } from "effect"
 import type { StorageFailed, TokenNameTaken } from "../domain/Failure.ts"
 import type { StoredFile } from "../domain/File.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
+import type { Refusal } from "../domain/Refusal.ts"
 import type { RunEnded, RunOpened } from "../domain/Run.ts"
 import type { AppToken, Origin, TokenName } from "../domain/Token.ts"
 
@@ -15,6 +16,7 @@ export class Ledger extends Context.Tag("clawdforge/Ledger")<
     readonly tokens: TokenRecords
     readonly runs: RunRecords
     readonly files: FileRecords
+    readonly refusals: RefusalRecords
   }
 >() {}
 
@@ -64,4 +66,9 @@ export interface FileRecords {
     files: ReadonlyArray<StoredFile>,
     at: number,
   ) => Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed>
+}
+
+export interface RefusalRecords {
+  /** An event for each, in this order: all of them, or none. */
+  readonly append: (refusals: ReadonlyArray<Refusal>) => Effect.Effect<void, StorageFailed>
 }

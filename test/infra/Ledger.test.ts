@@ -1,11 +1,17 @@
 import { statSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { SqlClient } from "@effect/sql"
+import { Migrator, SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Layer, Logger, Option } from "effect"
 import type { FileId, RunId, TokenId } from "../../src/domain/Ids.ts"
+import type { Refusal } from "../../src/domain/Refusal.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
+import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
+import { refusalRecords } from "../../src/infra/sqlite/RefusalRecords.ts"
+import { runRecords } from "../../src/infra/sqlite/RunRecords.ts"
+import { tokenRecords } from "../../src/infra/sqlite/TokenRecords.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
@@ -45,6 +51,17 @@ const file = {
   createdAt: 3000,
   expiresAt: 63_000,
 }
+
+const refusal = (more: Partial<Refusal>): Refusal => ({
+  at: 4000,
+  address: "10.0.0.1",
+  code: "unauthorized",
+  reason: "bearer",
+  tokenId: null,
+  requestId: "req-2",
+  count: 1,
+  ...more,
+})
 
 /** The ledger in a file; each use is a server's life. */
 const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
@@ -173,6 +190,115 @@ describe("the ledger in SQLite", () => {
             const { runs, events } = yield* statusAndEvents
             expect(runs.map(({ status }) => status)).toEqual(["lost", "lost"])
             expect(events.slice(-2)).toEqual(["run.lost", "run.lost"])
+          }),
+        )
+      }),
+    ),
+  )
+
+  it.effect("shows who was refused, how often and why, in rows of its own", () =>
+    inLedger(
+      Effect.gen(function* () {
+        const { tokens, refusals } = yield* Ledger
+        const sql = yield* SqlClient.SqlClient
+        yield* tokens.insert(token, "hash", origin)
+        yield* refusals.append([
+          refusal({ count: 998 }),
+          refusal({
+            at: 5000,
+            code: "ip_not_allowed",
+            reason: "token",
+            tokenId: token.id,
+            requestId: "req-3",
+          }),
+        ])
+        yield* refusals.append([])
+        const rows = yield* sql`
+            SELECT at, type, token, request_id, address, code, count, data ->> 'reason' AS reason, run_id, status
+            FROM audit ORDER BY seq`
+        const none = { run_id: null, status: null }
+        expect(rows.slice(1)).toEqual([
+          {
+            at: 4000,
+            type: "admission.refused",
+            token: null,
+            request_id: "req-2",
+            address: "10.0.0.1",
+            code: "unauthorized",
+            count: 998,
+            reason: "bearer",
+            ...none,
+          },
+          {
+            at: 5000,
+            type: "admission.refused",
+            token: "recipes",
+            request_id: "req-3",
+            address: "10.0.0.1",
+            code: "ip_not_allowed",
+            count: 1,
+            reason: "token",
+            ...none,
+          },
+        ])
+        expect(rows[0]).toMatchObject({ type: "token.mint", code: null, count: null })
+      }),
+    ),
+  )
+
+  it.effect("records all of a second's refusals in their order, or none", () =>
+    inLedger(
+      Effect.gen(function* () {
+        const { refusals } = yield* Ledger
+        const sql = yield* SqlClient.SqlClient
+        const many = Array.from({ length: 1000 }, (_, n) => refusal({ address: `10.0.${n >> 8}.${n & 255}` }))
+        yield* refusals.append(many)
+        const rows = yield* sql<{ address: string }>`SELECT address FROM audit ORDER BY seq`
+        expect(rows.map(({ address }) => address)).toEqual(many.map(({ address }) => address))
+        yield* sql`CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.at = 9000
+          BEGIN SELECT RAISE(ABORT, 'full'); END`
+        const failure = yield* Effect.flip(refusals.append([refusal({}), refusal({ at: 9000 })]))
+        expect(failure).toMatchObject({ _tag: "StorageFailed", during: "recording who was refused" })
+        expect((yield* statusAndEvents).events).toHaveLength(1000)
+      }),
+    ),
+  )
+
+  it.effect("of the first version is brought to this one, and keeps what it knew", () =>
+    inFile((file) =>
+      Effect.gen(function* () {
+        const first = Migrator.make({})({ loader: Migrator.fromRecord({ "0001_ledger": firstVersion }) })
+        yield* Effect.gen(function* () {
+          yield* first
+          const { tokens, runs } = yield* Ledger
+          yield* tokens.insert(token, "hash", origin)
+          yield* runs.open(run)
+          yield* runs.end(run.id, { ...done, status: "failed", code: "run_failed" }, 2006)
+        }).pipe(
+          // The statements are those of today: what they write must fit the first version's tables all the same.
+          Effect.provide(
+            Layer.effect(
+              Ledger,
+              Effect.map(SqlClient.SqlClient, (sql) => ({
+                tokens: tokenRecords(sql),
+                runs: runRecords(sql),
+                refusals: refusalRecords(sql),
+              })),
+            ).pipe(Layer.provideMerge(SqliteClient.layer({ filename: file }))),
+          ),
+        )
+        yield* withLedger(
+          file,
+          Effect.gen(function* () {
+            const { refusals } = yield* Ledger
+            const sql = yield* SqlClient.SqlClient
+            yield* refusals.append([refusal({ count: 3 })])
+            expect(yield* sql`SELECT type, code, count FROM audit ORDER BY seq`).toEqual([
+              { type: "token.mint", code: null, count: null },
+              { type: "run.queued", code: null, count: null },
+              { type: "run.failed", code: "run_failed", count: null },
+              { type: "admission.refused", code: "unauthorized", count: 3 },
+            ])
           }),
         )
       }),

@@ -1,9 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Layer, Option, Redacted } from "effect"
+import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import { Admission } from "../../src/services/Admission.ts"
-import { secrets, tokenStore } from "../../src/testing.ts"
+import type { Refused } from "../../src/services/Refusals.ts"
+import { TokenStore } from "../../src/services/TokenStore.ts"
+import { refusals, secrets, tokenStore } from "../../src/testing.ts"
 
 const app = (ipCidrs: ReadonlyArray<string>): AppToken => ({
   id: "0".repeat(26) as TokenId,
@@ -16,11 +19,16 @@ const app = (ipCidrs: ReadonlyArray<string>): AppToken => ({
 
 const admission = (
   allowCidrs: ReadonlyArray<string>,
-  { trustedProxies = [] as ReadonlyArray<string>, adminToken = Option.some(Redacted.make("admin")) } = {},
+  {
+    trustedProxies = [] as ReadonlyArray<string>,
+    adminToken = Option.some(Redacted.make("admin")),
+    refused = [] as Array<Refused>,
+  } = {},
 ) =>
   Admission.layer({ allowCidrs, trustedProxies, adminToken }).pipe(
     Layer.provide([
       secrets,
+      refusals(refused),
       tokenStore(
         new Map([
           ["cf_lan", app(["192.168.0.0/16"])],
@@ -30,11 +38,12 @@ const admission = (
     ]),
   )
 
+const from = (address: string) => ({ requestId: "r", address })
 const bearer = (secret: string) => Option.some(Redacted.make(secret))
 
 const asking = (address: string, forwardedFor?: string) =>
   Effect.flatMap(Admission, ({ admitAddress, clientOf }) =>
-    Effect.either(admitAddress(clientOf({ address, forwardedFor }))),
+    Effect.either(admitAddress(clientOf({ address, forwardedFor }), "r")),
   )
 
 describe("an address", () => {
@@ -95,13 +104,15 @@ describe("a token", () => {
   it.effect("is good only from its own addresses, where it has any", () =>
     Effect.gen(function* () {
       const { admitApp } = yield* Admission
-      expect((yield* admitApp(bearer("cf_lan"), "192.168.3.4")).name).toBe("recipes")
-      expect((yield* admitApp(bearer("cf_any"), "10.0.0.1")).name).toBe("recipes")
-      expect(yield* Effect.flip(admitApp(bearer("cf_lan"), "127.0.0.1"))).toMatchObject({ by: "token" })
-      expect(yield* Effect.flip(admitApp(bearer("cf_no"), "127.0.0.1"))).toMatchObject({
+      expect((yield* admitApp(bearer("cf_lan"), from("192.168.3.4"))).name).toBe("recipes")
+      expect((yield* admitApp(bearer("cf_any"), from("10.0.0.1"))).name).toBe("recipes")
+      expect(yield* Effect.flip(admitApp(bearer("cf_lan"), from("127.0.0.1")))).toMatchObject({ by: "token" })
+      expect(yield* Effect.flip(admitApp(bearer("cf_no"), from("127.0.0.1")))).toMatchObject({
         _tag: "Unauthorized",
       })
-      expect(yield* Effect.flip(admitApp(Option.none(), "127.0.0.1"))).toMatchObject({ _tag: "Unauthorized" })
+      expect(yield* Effect.flip(admitApp(Option.none(), from("127.0.0.1")))).toMatchObject({
+        _tag: "Unauthorized",
+      })
     }).pipe(Effect.provide(admission([]))),
   )
 })
@@ -110,9 +121,13 @@ describe("the admin", () => {
   it.effect("is whoever has the admin token", () =>
     Effect.gen(function* () {
       const { admitAdmin } = yield* Admission
-      yield* admitAdmin(bearer("admin"))
-      expect(yield* Effect.flip(admitAdmin(bearer("admi")))).toMatchObject({ _tag: "Unauthorized" })
-      expect(yield* Effect.flip(admitAdmin(Option.none()))).toMatchObject({ _tag: "Unauthorized" })
+      yield* admitAdmin(bearer("admin"), from("127.0.0.1"))
+      expect(yield* Effect.flip(admitAdmin(bearer("admi"), from("127.0.0.1")))).toMatchObject({
+        _tag: "Unauthorized",
+      })
+      expect(yield* Effect.flip(admitAdmin(Option.none(), from("127.0.0.1")))).toMatchObject({
+        _tag: "Unauthorized",
+      })
     }).pipe(Effect.provide(admission([]))),
   )
 
@@ -120,8 +135,60 @@ describe("the admin", () => {
     Effect.gen(function* () {
       const { admitAdmin } = yield* Admission
       for (const given of [bearer(""), bearer("undefined"), Option.none()]) {
-        expect(yield* Effect.flip(admitAdmin(given))).toMatchObject({ _tag: "Unauthorized" })
+        expect(yield* Effect.flip(admitAdmin(given, from("127.0.0.1")))).toMatchObject({
+          _tag: "Unauthorized",
+        })
       }
     }).pipe(Effect.provide(admission([], { adminToken: Option.none() }))),
   )
+})
+
+describe("who is refused", () => {
+  it.effect("is recorded: from where, why, and whose token it was; who is admitted is not", () => {
+    const refused: Array<Refused> = []
+    return Effect.gen(function* () {
+      const { admitAdmin, admitApp } = yield* Admission
+      yield* asking("127.0.0.1")
+      yield* asking("10.0.0.1")
+      yield* asking("127.0.0.1", "10.0.0.1")
+      yield* asking("192.168.1.1", "rubbish")
+      for (const secret of ["cf_any", "cf_lan", "cf_no"]) {
+        yield* Effect.either(admitApp(bearer(secret), from("10.0.0.2")))
+      }
+      yield* Effect.either(admitApp(Option.none(), from("10.0.0.3")))
+      yield* Effect.either(admitAdmin(bearer("admin"), from("10.0.0.4")))
+      yield* Effect.either(admitAdmin(bearer("cf_any"), from("10.0.0.4")))
+      const address = { code: "ip_not_allowed", tokenId: null }
+      const token = { code: "unauthorized", tokenId: null }
+      expect(refused).toEqual([
+        { ...address, reason: "service", origin: from("10.0.0.1") },
+        { ...address, reason: "undeclared_proxy", origin: from("127.0.0.1") },
+        { ...address, reason: "unreadable_hop", origin: from("192.168.1.1") },
+        { ...address, reason: "token", origin: from("10.0.0.2"), tokenId: app([]).id },
+        { ...token, reason: "bearer", origin: from("10.0.0.2") },
+        { ...token, reason: "bearer", origin: from("10.0.0.3") },
+        { ...token, reason: "admin_bearer", origin: from("10.0.0.4") },
+      ])
+    }).pipe(Effect.provide(admission([], { trustedProxies: ["192.168.1.1"], refused })))
+  })
+
+  it.effect("is not whom a ledger that fails cannot tell from others", () => {
+    const refused: Array<Refused> = []
+    const failing = Layer.mock(TokenStore, {
+      authenticate: () => new StorageFailed({ during: "looking up a token", cause: "disk" }),
+    })
+    return Effect.gen(function* () {
+      const { admitApp } = yield* Admission
+      expect(yield* Effect.flip(admitApp(bearer("cf_any"), from("127.0.0.1")))).toMatchObject({
+        _tag: "StorageFailed",
+      })
+      expect(refused).toEqual([])
+    }).pipe(
+      Effect.provide(
+        Admission.layer({ allowCidrs: [], trustedProxies: [], adminToken: Option.none() }).pipe(
+          Layer.provide([secrets, refusals(refused), failing]),
+        ),
+      ),
+    )
+  })
 })

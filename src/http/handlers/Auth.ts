@@ -17,7 +17,7 @@ export const AppAuthLive = Layer.effect(
       Effect.gen(function* () {
         const request = yield* HttpServerRequest.HttpServerRequest
         const origin = originOf(request)
-        const token = yield* orProblem(admission.admitApp(bearerOf(request), origin.address))
+        const token = yield* orProblem(admission.admitApp(bearerOf(request), origin))
         yield* note("token", token.name)
         return { token, origin }
       }),
@@ -30,9 +30,10 @@ export const AdminAuthLive = Layer.effect(
     admin: () =>
       Effect.gen(function* () {
         const request = yield* HttpServerRequest.HttpServerRequest
-        yield* orProblem(admission.admitAdmin(bearerOf(request)))
+        const origin = originOf(request)
+        yield* orProblem(admission.admitAdmin(bearerOf(request), origin))
         yield* note("token", "(admin)")
-        return { origin: originOf(request) }
+        return { origin }
       }),
   })),
 )

@@ -31,7 +31,7 @@ export const Edge = HttpLayerRouter.middleware(
         })
         const request = yield* identified(received, client, ids)
         const admitted = admission
-          .admitAddress(client)
+          .admitAddress(client, requestIdOf(request))
           .pipe(
             Effect.zipRight(checkAccept(request)),
             Effect.zipRight(app),

@@ -2,6 +2,7 @@ import { SqlClient } from "@effect/sql"
 import { Clock, Effect, Layer } from "effect"
 import { Ledger } from "../../services/Ledger.ts"
 import { fileRecords } from "./FileRecords.ts"
+import { refusalRecords } from "./RefusalRecords.ts"
 import { runRecords } from "./RunRecords.ts"
 import { tokenRecords } from "./TokenRecords.ts"
 
@@ -13,6 +14,6 @@ export const layer = Layer.effect(
     const runs = runRecords(sql)
     const lost = yield* runs.loseUnfinished(yield* Clock.currentTimeMillis)
     if (lost > 0) yield* Effect.logWarning("runs of a server that died are recorded as lost", { runs: lost })
-    return { tokens: tokenRecords(sql), runs, files: fileRecords(sql) }
+    return { tokens: tokenRecords(sql), runs, files: fileRecords(sql), refusals: refusalRecords(sql) }
   }),
 )

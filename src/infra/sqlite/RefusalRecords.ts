@@ -1,0 +1,21 @@
+import type { SqlClient } from "@effect/sql"
+import type { EventType } from "../../domain/Event.ts"
+import type { RefusalRecords } from "../../services/Ledger.ts"
+import { storing } from "./Rows.ts"
+
+const TYPE: EventType = "admission.refused"
+
+export const refusalRecords = (sql: SqlClient.SqlClient): RefusalRecords => ({
+  // One statement for up to thousands of rows: it is a transaction by itself, and holds up nobody else's.
+  append: (refusals) => {
+    const rows = refusals.map(({ at, tokenId, address, code, reason, count, requestId }) => ({
+      at,
+      tokenId,
+      data: { address, code, reason, count, request_id: requestId },
+    }))
+    return sql`
+      INSERT INTO events (type, at, token_id, data)
+      SELECT ${TYPE}, value ->> 'at', value ->> 'tokenId', value -> 'data'
+      FROM json_each(${JSON.stringify(rows)}) ORDER BY key`.pipe(storing("recording who was refused"))
+  },
+})
