@@ -83,6 +83,20 @@ describe("behind a trusted proxy", () => {
     ),
   )
 
+  it.live("the proxy's own header line counts, however many lines a client has before it", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        const lines = `X-Forwarded-For: 10.0.0.9\r\n${"a:\r\n".repeat(3000)}X-Forwarded-For: 203.0.113.5\r\n`
+        const answer = yield* overSocket(
+          server.url,
+          [`GET /healthz HTTP/1.1\r\n${lines}\r\n`],
+          /"code":"\w+"/,
+        )
+        expect(answer).toContain('"code":"ip_not_allowed"')
+      }),
+    ),
+  )
+
   it.live("as many hops as a request can carry cost nothing", () =>
     withServer((server) =>
       Effect.gen(function* () {

@@ -9,6 +9,7 @@ import type { Refusal } from "../../src/domain/Refusal.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
+import { fileRecords } from "../../src/infra/sqlite/FileRecords.ts"
 import { refusalRecords } from "../../src/infra/sqlite/RefusalRecords.ts"
 import { runRecords } from "../../src/infra/sqlite/RunRecords.ts"
 import { tokenRecords } from "../../src/infra/sqlite/TokenRecords.ts"
@@ -282,6 +283,7 @@ describe("the ledger in SQLite", () => {
               Effect.map(SqlClient.SqlClient, (sql) => ({
                 tokens: tokenRecords(sql),
                 runs: runRecords(sql),
+                files: fileRecords(sql),
                 refusals: refusalRecords(sql),
               })),
             ).pipe(Layer.provideMerge(SqliteClient.layer({ filename: file }))),

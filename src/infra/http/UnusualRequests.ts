@@ -1,0 +1,68 @@
+import { type Server, STATUS_CODES } from "node:http"
+import type { Socket } from "node:net"
+import { Effect } from "effect"
+import { HeadersTooLarge, MethodNotAllowed, NotHttp, RequestTooSlow } from "../../http/HttpFailure.ts"
+import { type Failing, problemHeaders, problemOf } from "../../http/Problem.ts"
+import { Admission } from "../../services/Admission.ts"
+import { Ids } from "../../services/Ids.ts"
+
+/** How long a client may take to hang up that was answered for the last time. */
+const LINGER_MILLIS = 1000
+
+/**
+ * Requests that Node would not give to the service as they are. HTTP lets a server go on without the `Upgrade` that
+ * it is offered (Java's client offers h2c with each first request) or the expectation that it does not know.
+ */
+export const takeUnusual = (server: Server): void => {
+  server.on("checkExpectation", (request, response) => server.emit("request", request, response))
+  // With a listener for upgrades, as the framework has one, Node takes the body away from the request.
+  server.on("newListener", (event) => {
+    if (event === "upgrade") queueMicrotask(() => server.removeAllListeners("upgrade"))
+  })
+}
+
+/** What Node cannot make a request of is answered here, as a problem like everything else, and to whom may ask. */
+export const refuseUnreadable = (
+  server: Server,
+  fork: (answer: Effect.Effect<unknown, never, Admission | Ids>) => unknown,
+): void => {
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    fork(refuse(socket as Socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined))
+  })
+  server.on("connect", ({ headers }, socket) => {
+    const failure = new MethodNotAllowed({ allowed: ["GET", "POST"] })
+    fork(refuse(socket as Socket, failure, headers["x-forwarded-for"]?.toString()))
+  })
+}
+
+const FAILURES: Readonly<Record<string, Failing>> = {
+  HPE_HEADER_OVERFLOW: new HeadersTooLarge(),
+  ERR_HTTP_REQUEST_TIMEOUT: new RequestTooSlow(),
+}
+
+const refuse = (socket: Socket, failure: Failing, forwardedFor: string | undefined) =>
+  Effect.gen(function* () {
+    // Nobody is left to be answered, or refused.
+    if (!socket.writable) return socket.destroy()
+    const admission = yield* Admission
+    const requestId = yield* (yield* Ids).request
+    const client = admission.clientOf({ address: socket.remoteAddress ?? "", forwardedFor })
+    const answer = yield* Effect.merge(Effect.as(admission.admitAddress(client, requestId), failure))
+    return write(socket, answer, requestId)
+  })
+
+const write = (socket: Socket, failure: Failing, requestId: string) => {
+  const problem = problemOf(failure, requestId)
+  const body = JSON.stringify(problem)
+  const headers = {
+    ...problemHeaders(failure),
+    "x-request-id": requestId,
+    "content-length": Buffer.byteLength(body),
+    connection: "close",
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  setTimeout(() => socket.destroy(), LINGER_MILLIS).unref()
+  return socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join("\r\n")}\r\n\r\n${body}`,
+  )
+}
