@@ -15,6 +15,10 @@ export const note = (fact: string, value: string): Effect.Effect<void> =>
 export const requestIdOf = (request: HttpServerRequest.HttpServerRequest): string =>
   request.headers["x-request-id"] ?? ""
 
+/** The path as it was asked for, without its query. */
+export const pathOf = (request: HttpServerRequest.HttpServerRequest): string =>
+  request.url.split(/[?#]/, 1)[0] ?? ""
+
 export const originOf = (request: HttpServerRequest.HttpServerRequest): Origin => ({
   requestId: requestIdOf(request),
   address: request.remoteAddress._tag === "Some" ? request.remoteAddress.value : "",

@@ -36,6 +36,7 @@ describe("GET /openapi.json", () => {
       "DELETE /admin/tokens/{name}",
       "GET /admin/tokens",
       "GET /healthz",
+      "GET /livez",
       "GET /openapi.json",
       "POST /admin/tokens",
       "POST /files",

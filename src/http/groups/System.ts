@@ -1,4 +1,4 @@
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 
 const Health = Schema.Struct({
@@ -20,11 +20,21 @@ const Health = Schema.Struct({
   ],
 })
 
+const Alive = HttpApiSchema.Text().annotations({
+  description: "The process is up; nothing else is looked at.",
+  examples: ["ok\n"],
+})
+
 export class SystemGroup extends HttpApiGroup.make("system")
   .add(
     HttpApiEndpoint.get("health", "/healthz")
       .addSuccess(Health)
       .annotate(OpenApi.Summary, "Which CLIs are there; always status 200"),
+  )
+  .add(
+    HttpApiEndpoint.get("live", "/livez")
+      .addSuccess(Alive)
+      .annotate(OpenApi.Summary, "Whether the process is up"),
   )
   .add(
     HttpApiEndpoint.get("openapi", "/openapi.json")

@@ -17,6 +17,7 @@ export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
           acpx_version: Option.getOrNull(acpx),
         })),
       )
+      .handle("live", () => Effect.succeed("ok\n"))
       .handle("openapi", () => Effect.succeed(openApiDocument))
   }),
 )

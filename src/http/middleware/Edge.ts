@@ -5,7 +5,7 @@ import { Admission } from "../../services/Admission.ts"
 import type { Client } from "../../services/ClientAddress.ts"
 import { Ids } from "../../services/Ids.ts"
 import { RequestBody, withJsonBody } from "../RequestBody.ts"
-import { RequestFacts, requestIdOf } from "../RequestContext.ts"
+import { pathOf, RequestFacts, requestIdOf } from "../RequestContext.ts"
 import { checkAccept } from "./Accept.ts"
 import { answerProblems } from "./ProblemResponses.ts"
 
@@ -74,7 +74,7 @@ const logged = (request: Request, app: Effect.Effect<Response>): Effect.Effect<R
           Effect.logInfo("request").pipe(
             Effect.annotateLogs({
               method: request.method,
-              path: loggable(request.url),
+              path: loggable(pathOf(request)),
               // 499: the client hung up before there was an answer.
               status: exit._tag === "Success" ? exit.value.status : 499,
               duration_ms: now - startedAt,
@@ -89,5 +89,5 @@ const logged = (request: Request, app: Effect.Effect<Response>): Effect.Effect<R
 
 const PATH_MAX_CHARS = 200
 
-const loggable = (url: string): string =>
-  (url.split(/[?#]/, 1)[0] ?? "").slice(0, PATH_MAX_CHARS).replace(/\b(?:cf_|ff_|sk-)[\w-]+/g, "[secret]")
+const loggable = (path: string): string =>
+  path.slice(0, PATH_MAX_CHARS).replace(/\b(?:cf_|ff_|sk-)[\w-]+/g, "[secret]")
