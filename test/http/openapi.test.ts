@@ -35,6 +35,7 @@ describe("GET /openapi.json", () => {
     expect(operations.map(({ name }) => name).toSorted()).toEqual([
       "DELETE /admin/tokens/{name}",
       "GET /admin/tokens",
+      "GET /docs",
       "GET /healthz",
       "GET /livez",
       "GET /openapi.json",

@@ -1,9 +1,18 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Fiber, Option } from "effect"
+import { makeDocsPage } from "../../src/http/DocsPage.ts"
 import { scriptedClaude, startServer, type TestServer } from "../support/TestServer.ts"
 
 const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) =>
   Effect.scoped(Effect.flatMap(startServer({ claudeBin: Option.some(scriptedClaude) }), test))
+
+const policyOf = (headers: Headers) =>
+  Object.fromEntries(
+    (headers.get("content-security-policy") ?? "").split("; ").map((directive) => {
+      const [name = "", ...sources] = directive.split(" ")
+      return [name, sources]
+    }),
+  )
 
 describe("GET /livez", () => {
   it.live("says ok as long as the process is up, to anybody who may ask", () =>
@@ -20,20 +29,98 @@ describe("GET /livez", () => {
   )
 })
 
+describe("GET /docs", () => {
+  it.live("is a page of this API's document, to anybody who may ask", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        const { status, headers, text } = yield* server.request("GET", "/docs")
+        expect([status, headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"])
+        const [, shown] = /<script id="api-reference" type="application\/json">([^<]*)</.exec(text) ?? []
+        expect(JSON.parse(shown ?? "")).toEqual((yield* server.request("GET", "/openapi.json")).json)
+        const refused = yield* server.request("GET", "/docs", { headers: { "x-forwarded-for": "10.0.0.9" } })
+        expect(refused.json).toMatchObject({ status: 403, code: "ip_not_allowed" })
+      }),
+    ),
+  )
+
+  it.live("lets the page run its own scripts, and contact this service only", () =>
+    withServer((server) =>
+      Effect.map(server.request("GET", "/docs"), ({ headers }) => {
+        const { "script-src": scripts, ...policy } = policyOf(headers)
+        expect(policy).toEqual({
+          "default-src": ["'none'"],
+          "connect-src": ["'self'"],
+          "style-src": ["'unsafe-inline'"],
+          "img-src": ["data:"],
+          "base-uri": ["'none'"],
+          "form-action": ["'none'"],
+          "frame-ancestors": ["'none'"],
+        })
+        for (const source of scripts ?? [])
+          expect(source).toMatch(/^'(wasm-unsafe-eval|sha256-[\w+/]{43}=)'$/)
+        expect(headers.get("x-content-type-options")).toBe("nosniff")
+        expect(headers.get("referrer-policy")).toBe("no-referrer")
+      }),
+    ),
+  )
+
+  it.live("is sent once to a browser that keeps it", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        const first = yield* server.request("GET", "/docs")
+        expect(first.headers.get("cache-control")).toBe("no-cache")
+        const etag = first.headers.get("etag") ?? ""
+        expect(etag).toMatch(/^"[^"]+"$/)
+        const again = yield* server.request("GET", "/docs", {
+          headers: { "if-none-match": `"another", W/${etag}` },
+        })
+        expect([again.status, again.text, again.headers.get("etag")]).toEqual([304, "", etag])
+        const outdated = yield* server.request("GET", "/docs", { headers: { "if-none-match": `"another"` } })
+        expect([outdated.status, outdated.text.length]).toEqual([200, first.text.length])
+      }),
+    ),
+  )
+
+  it.live("takes GET and HEAD", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        const posted = yield* server.request("POST", "/docs", { body: {} })
+        expect(posted.json).toMatchObject({ status: 405, code: "method_not_allowed" })
+        expect(posted.headers.get("allow")).toBe("GET, HEAD")
+        const head = yield* server.request("HEAD", "/docs")
+        expect([head.status, head.text]).toEqual([200, ""])
+        expect(Number(head.headers.get("content-length"))).toBeGreaterThan(1_000_000)
+      }),
+    ),
+  )
+
+  it.live("is made once, also when the first who asks hangs up meanwhile", () =>
+    Effect.gen(function* () {
+      const page = yield* makeDocsPage
+      const first = yield* Effect.fork(page)
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(first)
+      expect(yield* page).toBe(yield* page)
+    }).pipe(Effect.scoped),
+  )
+})
+
 describe("the Accept header", () => {
   const accept = { accept: "image/png" }
 
-  it.live.each(["/healthz", "/livez", "/livez?probe=1"])("does not matter to %s", (path) =>
+  it.live.each(["/healthz", "/livez", "/livez?probe=1", "/docs"])("does not matter to %s", (path) =>
     withServer((server) =>
       Effect.map(server.request("GET", path, { headers: accept }), ({ status }) => expect(status).toBe(200)),
     ),
   )
 
-  it.live.each(["/openapi.json", "/healthz-of-another", "/livez/more", "/?/livez"])("matters to %s", (path) =>
-    withServer((server) =>
-      Effect.map(server.request("GET", path, { headers: accept }), ({ json }) =>
-        expect(json).toMatchObject({ status: 406, code: "not_acceptable" }),
+  it.live.each(["/openapi.json", "/healthz-of-another", "/livez/more", "/docs/more", "/?/livez"])(
+    "matters to %s",
+    (path) =>
+      withServer((server) =>
+        Effect.map(server.request("GET", path, { headers: accept }), ({ json }) =>
+          expect(json).toMatchObject({ status: 406, code: "not_acceptable" }),
+        ),
       ),
-    ),
   )
 })

@@ -25,6 +25,10 @@ const Alive = HttpApiSchema.Text().annotations({
   examples: ["ok\n"],
 })
 
+const Page = HttpApiSchema.Text({ contentType: "text/html" }).annotations({
+  description: "A page that contacts nobody but this service.",
+})
+
 export class SystemGroup extends HttpApiGroup.make("system")
   .add(
     HttpApiEndpoint.get("health", "/healthz")
@@ -40,5 +44,11 @@ export class SystemGroup extends HttpApiGroup.make("system")
     HttpApiEndpoint.get("openapi", "/openapi.json")
       .addSuccess(Schema.Unknown.annotations({ description: "This document, OpenAPI 3.1." }))
       .annotate(OpenApi.Summary, "This API, as OpenAPI 3.1"),
+  )
+  .add(
+    HttpApiEndpoint.get("docs", "/docs")
+      .addSuccess(Page)
+      .addSuccess(HttpApiSchema.Empty(304).annotations({ description: "The page that the browser has." }))
+      .annotate(OpenApi.Summary, "This API, as a page to read and to try it from"),
   )
   .annotate(OpenApi.Description, "The service itself. No token needed.") {}

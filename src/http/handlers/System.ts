@@ -2,11 +2,13 @@ import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Option } from "effect"
 import { Clis } from "../../services/Clis.ts"
 import { Api } from "../Api.ts"
+import { makeDocsPage } from "../DocsPage.ts"
 import { openApiDocument } from "../OpenApiDocument.ts"
 
 export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
   Effect.gen(function* () {
     const clis = yield* Clis
+    const docsPage = yield* makeDocsPage
     return handlers
       .handle("health", () =>
         Effect.map(clis.versions, ({ claude, acpx }) => ({
@@ -19,5 +21,6 @@ export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
       )
       .handle("live", () => Effect.succeed("ok\n"))
       .handle("openapi", () => Effect.succeed(openApiDocument))
+      .handle("docs", ({ request }) => Effect.map(docsPage, (answer) => answer(request)))
   }),
 )
