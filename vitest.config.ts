@@ -2,7 +2,14 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    // A browser is not everywhere: `npm test` runs the first, `npm run test:browser` the second.
+    projects: [
+      {
+        extends: true,
+        test: { name: "service", include: ["test/**/*.test.ts"], exclude: ["test/browser/**"] },
+      },
+      { extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"] } },
+    ],
     // Most of the time is spent waiting for real processes.
     poolOptions: { forks: { minForks: 1, maxForks: 3 } },
     testTimeout: 60_000,

@@ -1,0 +1,97 @@
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import type { Page } from "playwright-core"
+import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
+import { openTab, type Tab } from "../support/Browser.ts"
+import {
+  ADMIN_TOKEN,
+  scriptedClaude,
+  startServer,
+  temporaryDirectory,
+  type TestServer,
+} from "../support/TestServer.ts"
+
+const withDocs = (test: (tab: Tab, server: TestServer) => Effect.Effect<void>) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+      const tab = yield* openTab
+      const response = yield* Effect.promise(() => tab.page.goto(`${server.url}/docs`))
+      expect(response?.status()).toBe(200)
+      yield* Effect.promise(() => tab.page.getByRole("heading", { name: "clawdforge" }).waitFor())
+      yield* test(tab, server)
+    }),
+  )
+
+const routes = Object.entries(openApiDocument.paths).flatMap(([path, methods]) =>
+  Object.keys(methods).map((method) => `${method} ${path}`),
+)
+
+const tryButton = (page: Page, route: string) =>
+  page.getByRole("button", { name: `Test Request (${route})`, exact: true })
+
+/** Sends the example of a route from the page, and returns the request's Authorization. */
+const send = async (page: Page, route: string): Promise<string | undefined> => {
+  await tryButton(page, route).click()
+  const client = page.getByRole("dialog")
+  const [answer] = await Promise.all([
+    page.waitForResponse((response) => response.request().resourceType() === "fetch"),
+    client.getByRole("button", { name: "Send" }).first().click(),
+  ])
+  await client.getByText(String(answer.status())).first().waitFor()
+  await page.keyboard.press("Escape")
+  await client.waitFor({ state: "hidden" })
+  return answer.request().headers()["authorization"]
+}
+
+describe("the page at /docs", () => {
+  it.live("shows every route, complains of nothing, and asks this service only", () =>
+    withDocs(({ page, requested, complaints }, server) =>
+      Effect.gen(function* () {
+        for (const route of routes) {
+          yield* Effect.promise(() => tryButton(page, route).scrollIntoViewIfNeeded())
+          expect([route, yield* Effect.promise(() => tryButton(page, route).isVisible())]).toEqual([
+            route,
+            true,
+          ])
+        }
+        expect(new Set(requested.map((url) => new URL(url).origin))).toEqual(new Set([server.url]))
+        expect(complaints).toEqual([])
+      }),
+    ),
+  )
+
+  it.live("is not blank", () =>
+    withDocs(({ page }) =>
+      Effect.gen(function* () {
+        const path = join(yield* temporaryDirectory, "docs.png")
+        const picture = yield* Effect.promise(() => page.screenshot({ path }))
+        yield* Effect.promise(() => page.goto("about:blank"))
+        const blank = yield* Effect.promise(() => page.screenshot())
+        expect(picture.length).toBeGreaterThan(5 * blank.length)
+      }).pipe(Effect.scoped),
+    ),
+  )
+
+  it.live("tries a route with the token that one types in: the app's, or after a choice the operator's", () =>
+    withDocs(({ page }, server) =>
+      Effect.gen(function* () {
+        const token = yield* server.mint("recipes")
+        yield* Effect.promise(async () => {
+          await page.getByPlaceholder("Token").first().fill(token)
+          expect(await send(page, "post /run")).toBe(`Bearer ${token}`)
+
+          await page.getByRole("button", { name: "Auth Type" }).first().click()
+          await page.getByRole("option", { name: "app" }).click()
+          await page.getByRole("option", { name: "admin" }).click()
+          await page.keyboard.press("Escape")
+          await page.getByPlaceholder("Token").first().fill(ADMIN_TOKEN)
+          expect(await send(page, "get /admin/tokens")).toBe(`Bearer ${ADMIN_TOKEN}`)
+          await tryButton(page, "get /admin/tokens").click()
+          await page.getByRole("dialog").getByText('"recipes"').waitFor()
+        })
+      }),
+    ),
+  )
+})
