@@ -6,7 +6,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
 import type { Failing } from "../../src/http/Problem.ts"
 import { RequestBody } from "../../src/http/RequestBody.ts"
-import * as NodeRequestBody from "../../src/infra/NodeRequestBody.ts"
+import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { eventually, overSocket, scriptedClaude, startServer } from "../support/TestServer.ts"
 
 /** Clients that take their time, and those beside them. */

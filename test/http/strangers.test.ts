@@ -3,8 +3,8 @@ import { HttpServer } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, Option } from "effect"
 import { serve } from "../../src/http/Server.ts"
-import * as NodeServer from "../../src/infra/HttpServer.ts"
-import * as NodeRequestBody from "../../src/infra/NodeRequestBody.ts"
+import * as NodeServer from "../../src/infra/http/HttpServer.ts"
+import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/Admission.ts"
 import type { Refused } from "../../src/services/Refusals.ts"
 import * as Mock from "../../src/testing.ts"
@@ -33,6 +33,7 @@ const serveOn = (refused: Array<Refused>) =>
         Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: 0 })),
         Layer.provide([
           admission(refused),
+          Mock.noFiles,
           Mock.tokenStore(new Map()),
           Mock.runs(Effect.die("no run is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none() }),

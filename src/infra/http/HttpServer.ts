@@ -1,10 +1,10 @@
 import { createServer } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
-import type { Admission } from "../services/Admission.ts"
-import type { Ids } from "../services/Ids.ts"
-import { cutSilent, cutUnread, HEADERS_MILLIS } from "./http/SlowClients.ts"
-import { refuseUnreadable, takeUnusual } from "./http/UnusualRequests.ts"
+import type { Admission } from "../../services/Admission.ts"
+import type { Ids } from "../../services/Ids.ts"
+import { cutSilent, cutUnread, HEADERS_MILLIS } from "./SlowClients.ts"
+import { refuseUnreadable, takeUnusual } from "./UnusualRequests.ts"
 
 /** How long answers that are being written may take once the server closes; then their connections are cut. */
 const DRAIN_MILLIS = 1000

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Duration, Effect, Layer, Option, Stream } from "effect"
-import { BodyTooLarge, BodyUnreadable, RequestTooSlow } from "../http/HttpFailure.ts"
-import { RequestBody } from "../http/RequestBody.ts"
+import { BodyTooLarge, BodyUnreadable, RequestTooSlow } from "../../http/HttpFailure.ts"
+import { RequestBody } from "../../http/RequestBody.ts"
 import { formParts } from "./FormReader.ts"
 
 /** How much of a body that is too large is read and dropped before it is refused all the same. */

@@ -1,7 +1,7 @@
 import { Busboy, type BusboyFileStream } from "@fastify/busboy"
 import { Effect, Stream } from "effect"
-import { BodyNotForm } from "../http/HttpFailure.ts"
-import type { FormPart } from "../http/RequestBody.ts"
+import { BodyNotForm } from "../../http/HttpFailure.ts"
+import type { FormPart } from "../../http/RequestBody.ts"
 
 const LIMITS = { fieldNameSize: 100, fieldSize: 1024, parts: 16, headerPairs: 32 }
 
