@@ -6,6 +6,7 @@ import type { AppConfig } from "./infra/Config.ts"
 import { acpxExecutable, claudeExecutable } from "./infra/Executables.ts"
 import * as DataDirLock from "./infra/DataDirLock.ts"
 import * as FileDirectory from "./infra/FileDirectory.ts"
+import * as DiskSpace from "./infra/DiskSpace.ts"
 import * as HttpServer from "./infra/http/HttpServer.ts"
 import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
 import * as NodeRequestBody from "./infra/http/NodeRequestBody.ts"
@@ -15,9 +16,11 @@ import * as Database from "./infra/sqlite/Database.ts"
 import * as SqliteLedger from "./infra/sqlite/SqliteLedger.ts"
 import * as WorkDirectories from "./infra/WorkDirectories.ts"
 import { Admission } from "./services/Admission.ts"
+import { environment } from "./services/claude/Command.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
 import { Files } from "./services/Files.ts"
+import { Readiness } from "./services/Readiness.ts"
 import { Refusals } from "./services/Refusals.ts"
 import { Runs } from "./services/Runs.ts"
 import { TokenStore } from "./services/TokenStore.ts"
@@ -28,6 +31,7 @@ export const machine = (config: AppConfig) =>
     SqliteLedger.layer.pipe(Layer.provide(Database.layer(config.dbPath))),
     WorkDirectories.layer(config.runsDir),
     FileDirectory.layer(config.filesDir),
+    DiskSpace.layer([config.dataDir, config.runsDir, config.filesDir, config.dbPath]),
     ProcessGroups.layer,
     OutputSchemaValidator.layer,
     idsLayer,
@@ -49,11 +53,14 @@ export const services = (config: AppConfig) => {
     Layer.provideMerge(ClaudeRunner.layer({ executable: claude, env })),
     Layer.provideMerge(files),
   )
-  return Layer.mergeAll(
-    admission,
-    runs,
-    Clis.layer({ claude, acpx: acpxExecutable(config.acpxBin), cwd: "/", env }),
-  ).pipe(
+  const clis = Clis.layer({
+    claude,
+    acpx: acpxExecutable(config.acpxBin),
+    cwd: "/",
+    env: environment(env),
+  })
+  return Layer.merge(admission, Readiness.layer).pipe(
+    Layer.provideMerge(Layer.merge(runs, clis)),
     Layer.provideMerge(Layer.merge(TokenStore.layer, Refusals.layer)),
     Layer.provideMerge(AdminTokenFile.layer(config)),
     Layer.provideMerge(machine(config)),

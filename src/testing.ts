@@ -21,6 +21,7 @@ import { Ledger } from "./services/Ledger.ts"
 import { OutputSchemas } from "./services/OutputSchemas.ts"
 import { Processes, type ProcessExit, type ProcessSpec } from "./services/Processes.ts"
 import { type Refused, Refusals } from "./services/Refusals.ts"
+import { type Check, Readiness } from "./services/Readiness.ts"
 import { type OpenRun, Runs } from "./services/Runs.ts"
 import { Secrets } from "./services/Secrets.ts"
 import { TokenStore } from "./services/TokenStore.ts"
@@ -132,6 +133,7 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
   const inForce = (name: TokenName) =>
     [...tokens.values()].some((t) => t.name === name && t.revokedAt === null)
   return Layer.succeed(Ledger, {
+    writable: Effect.void,
     tokens: {
       insert: (token, hash) =>
         Effect.suspend(() =>
@@ -238,6 +240,10 @@ export const tokenStore = (tokens: ReadonlyMap<string, AppToken>) =>
   })
 
 export const clis = (versions: CliVersions) => Layer.succeed(Clis, { versions: Effect.succeed(versions) })
+
+/** Whether the service says that it can do its work. */
+export const readiness = (checks: ReadonlyArray<Check> = []) =>
+  Layer.succeed(Readiness, { checks: Effect.succeed(checks) })
 
 /** Runs that all have the same answer, without a queue or a record. */
 export const runs = (answer: OpenRun["answer"]) =>

@@ -60,7 +60,8 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
             command: options.executable.command,
             args: [...options.executable.args, ...ARGUMENTS],
             cwd,
-            env: environment(options.env, tmp),
+            // The CLI leaves litter in its temporary directory; it goes with the run's.
+            env: { ...environment(options.env), CLAUDE_CODE_TMPDIR: tmp },
           })
 
         const run = Effect.fn("ClaudeRunner.run")(function* (request: ClaudeRequest, dir: WorkDir) {

@@ -1,14 +1,17 @@
-import { Context, Duration, Effect, Layer, Option, Ref, Schedule, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Option, Ref, Schedule, Schema, Stream } from "effect"
 import type { Executable } from "./ClaudeRunner.ts"
 import { Processes } from "./Processes.ts"
 
 const PROBE_INTERVAL = Duration.seconds(60)
 const PROBE_TIMEOUT = Duration.seconds(10)
 
-/** What each CLI says its version is; none when it is missing or does not answer. */
+/** What the CLIs say of themselves. */
 export interface CliVersions {
+  /** The version; none when it is missing or does not answer. */
   readonly claude: Option.Option<string>
   readonly acpx: Option.Option<string>
+  /** Whether `claude` has a login; none when it does not say. */
+  readonly loggedIn: Option.Option<boolean>
 }
 
 /** Which CLIs are there. Probed once before the service listens, then in the background: reading never waits. */
@@ -27,21 +30,30 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
       Effect.gen(function* () {
         const processes = yield* Processes
 
-        const version = ({ command, args }: Executable) =>
-          processes.spawn({ command, args: [...args, "--version"], cwd: options.cwd, env: options.env }).pipe(
+        /** What a CLI prints, and its exit code. */
+        const output = ({ command, args }: Executable, more: ReadonlyArray<string>) =>
+          processes.spawn({ command, args: [...args, ...more], cwd: options.cwd, env: options.env }).pipe(
             Effect.tap((process) => process.endInput),
             Effect.flatMap((process) =>
               Effect.zip(Stream.mkString(Stream.decodeText(process.output)), process.exit),
             ),
-            Effect.map(([output, { code }]) =>
-              Option.filter(Option.some(firstLine(output)), (line) => code === 0 && line !== ""),
-            ),
             Effect.scoped,
             Effect.timeout(PROBE_TIMEOUT),
-            Effect.orElseSucceed(() => Option.none<string>()),
+            Effect.option,
           )
+        const version = (executable: Executable) =>
+          Effect.map(
+            output(executable, ["--version"]),
+            Option.flatMap(([text, { code }]) =>
+              Option.filter(Option.some(firstLine(text)), (line) => code === 0 && line !== ""),
+            ),
+          )
+        const loggedIn = Effect.map(
+          output(options.claude, ["auth", "status", "--json"]),
+          Option.flatMap(([text]) => Option.map(decodeStatus(text), (status) => status.loggedIn)),
+        )
         const probe = Effect.all(
-          { claude: version(options.claude), acpx: version(options.acpx) },
+          { claude: version(options.claude), acpx: version(options.acpx), loggedIn },
           { concurrency: "unbounded" },
         )
 
@@ -54,6 +66,8 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
       }),
     )
 }
+
+const decodeStatus = Schema.decodeOption(Schema.parseJson(Schema.Struct({ loggedIn: Schema.Boolean })))
 
 const VERSION_MAX_CHARS = 100
 

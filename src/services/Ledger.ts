@@ -13,6 +13,8 @@ import type { AppToken, Origin, TokenName } from "../domain/Token.ts"
 export class Ledger extends Context.Tag("clawdforge/Ledger")<
   Ledger,
   {
+    /** Fails when nothing can be recorded. */
+    readonly writable: Effect.Effect<void, StorageFailed>
     readonly tokens: TokenRecords
     readonly runs: RunRecords
     readonly files: FileRecords

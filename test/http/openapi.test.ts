@@ -39,6 +39,7 @@ describe("GET /openapi.json", () => {
       "GET /healthz",
       "GET /livez",
       "GET /openapi.json",
+      "GET /readyz",
       "POST /admin/tokens",
       "POST /files",
       "POST /run",

@@ -29,6 +29,42 @@ describe("GET /livez", () => {
   )
 })
 
+describe("GET /readyz", () => {
+  it.live("says line by line that the service has what it needs, to anybody who may ask", () =>
+    withServer((server) =>
+      Effect.gen(function* () {
+        const { status, headers, text } = yield* server.request("GET", "/readyz")
+        expect([status, headers.get("content-type")]).toEqual([200, "text/plain"])
+        expect(text.split("\n")).toEqual([
+          "ok service: takes work",
+          "ok database: can be written to",
+          expect.stringMatching(/^ok disk: \d+ MiB free$/),
+          "ok claude: 0.0.1 (scripted)",
+          "ok login: present",
+          "ok acpx: 0.0.1 (scripted)",
+          "",
+        ])
+        const refused = yield* server.request("GET", "/readyz", {
+          headers: { "x-forwarded-for": "10.0.0.9" },
+        })
+        expect(refused.json).toMatchObject({ status: 403, code: "ip_not_allowed" })
+      }),
+    ),
+  )
+
+  it.live("is 503 when something is missing", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* startServer({ claudeBin: Option.some("/nowhere/claude") })
+        const { status, text } = yield* server.request("GET", "/readyz")
+        expect(status).toBe(503)
+        expect(text).toContain("fail claude: cannot be started: install it again, or see CLAUDE_BIN\n")
+        expect(text).toContain("ok database: can be written to\n")
+      }),
+    ),
+  )
+})
+
 describe("GET /docs", () => {
   it.live("is a page of this API's document, to anybody who may ask", () =>
     withServer((server) =>

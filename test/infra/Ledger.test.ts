@@ -281,6 +281,7 @@ describe("the ledger in SQLite", () => {
             Layer.effect(
               Ledger,
               Effect.map(SqlClient.SqlClient, (sql) => ({
+                writable: Effect.void,
                 tokens: tokenRecords(sql),
                 runs: runRecords(sql),
                 files: fileRecords(sql),

@@ -11,6 +11,11 @@ if (process.argv.includes("--version")) {
   process.exit(0)
 }
 
+if (process.argv[2] === "auth") {
+  console.log(JSON.stringify({ loggedIn: process.env.CLAUDE_SCRIPTED_LOGIN !== "none" }))
+  process.exit(0)
+}
+
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`)
 const result = (text) => ({
   type: "result",

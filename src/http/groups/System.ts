@@ -25,6 +25,11 @@ const Alive = HttpApiSchema.Text().annotations({
   examples: ["ok\n"],
 })
 
+const Ready = HttpApiSchema.Text().annotations({
+  description: "A line for each check: `ok` or `fail`, its name, what an operator should know.",
+  examples: ["ok service: takes work\nok database: can be written to\nok disk: 54321 MiB free\n"],
+})
+
 const Page = HttpApiSchema.Text({ contentType: "text/html" }).annotations({
   description: "A page that contacts nobody but this service.",
 })
@@ -39,6 +44,12 @@ export class SystemGroup extends HttpApiGroup.make("system")
     HttpApiEndpoint.get("live", "/livez")
       .addSuccess(Alive)
       .annotate(OpenApi.Summary, "Whether the process is up"),
+  )
+  .add(
+    HttpApiEndpoint.get("ready", "/readyz")
+      .addSuccess(Ready)
+      .addSuccess(Ready, { status: 503 })
+      .annotate(OpenApi.Summary, "Whether the service can do its work: 200 or 503, a line for each check"),
   )
   .add(
     HttpApiEndpoint.get("openapi", "/openapi.json")

@@ -1,6 +1,7 @@
-import { HttpApiBuilder } from "@effect/platform"
+import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect, Option } from "effect"
 import { Clis } from "../../services/Clis.ts"
+import { Readiness } from "../../services/Readiness.ts"
 import { Api } from "../Api.ts"
 import { makeDocsPage } from "../DocsPage.ts"
 import { openApiDocument } from "../OpenApiDocument.ts"
@@ -8,6 +9,7 @@ import { openApiDocument } from "../OpenApiDocument.ts"
 export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
   Effect.gen(function* () {
     const clis = yield* Clis
+    const readiness = yield* Readiness
     const docsPage = yield* makeDocsPage
     return handlers
       .handle("health", () =>
@@ -20,6 +22,14 @@ export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
         })),
       )
       .handle("live", () => Effect.succeed("ok\n"))
+      .handle("ready", () =>
+        Effect.map(readiness.checks, (checks) =>
+          HttpServerResponse.text(
+            checks.map(({ name, ok, detail }) => `${ok ? "ok" : "fail"} ${name}: ${detail}\n`).join(""),
+            { status: checks.every(({ ok }) => ok) ? 200 : 503 },
+          ),
+        ),
+      )
       .handle("openapi", () => Effect.succeed(openApiDocument))
       .handle("docs", ({ request }) => Effect.map(docsPage, (answer) => answer(request)))
   }),

@@ -3,6 +3,7 @@ import { Clock, Effect, Layer } from "effect"
 import { Ledger } from "../../services/Ledger.ts"
 import { fileRecords } from "./FileRecords.ts"
 import { refusalRecords } from "./RefusalRecords.ts"
+import { storing } from "./Rows.ts"
 import { runRecords } from "./RunRecords.ts"
 import { tokenRecords } from "./TokenRecords.ts"
 
@@ -14,6 +15,15 @@ export const layer = Layer.effect(
     const runs = runRecords(sql)
     const lost = yield* runs.loseUnfinished(yield* Clock.currentTimeMillis)
     if (lost > 0) yield* Effect.logWarning("runs of a server that died are recorded as lost", { runs: lost })
-    return { tokens: tokenRecords(sql), runs, files: fileRecords(sql), refusals: refusalRecords(sql) }
+    return {
+      // Takes the right to write, and writes nothing.
+      writable: Effect.asVoid(sql`UPDATE tokens SET name = name WHERE false`).pipe(
+        storing("looking whether the database can be written to"),
+      ),
+      tokens: tokenRecords(sql),
+      runs,
+      files: fileRecords(sql),
+      refusals: refusalRecords(sql),
+    }
   }),
 )

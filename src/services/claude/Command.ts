@@ -42,15 +42,13 @@ const ENFORCED = {
   DISABLE_AUTOUPDATER: "1",
 }
 
-/** The environment of a CLI process: the allow-listed part of ours, our settings, and a place for its litter. */
+/** The environment of a CLI process: the allow-listed part of ours, and our settings. */
 export const environment = (
   inherited: Readonly<Record<string, string>>,
-  tmp: string,
 ): Readonly<Record<string, string>> => ({
   ...DEFAULTS,
   ...inherited,
   ...ENFORCED,
-  CLAUDE_CODE_TMPDIR: tmp,
 })
 
 /** Values of the environment that must never show in an error. */

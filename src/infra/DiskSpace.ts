@@ -1,0 +1,16 @@
+import { statfs } from "node:fs/promises"
+import { Effect, Layer } from "effect"
+import { StorageFailed } from "../domain/Failure.ts"
+import { Disks } from "../services/Disks.ts"
+
+/** The disks that these paths are on. What is kept for root is not counted: the service need not be root. */
+export const layer = (paths: ReadonlyArray<string>) =>
+  Layer.succeed(Disks, {
+    freeBytes: Effect.tryPromise({
+      try: async () => {
+        const disks = await Promise.all(paths.map((path) => statfs(path)))
+        return Math.min(...disks.map(({ bavail, bsize }) => bavail * bsize))
+      },
+      catch: (cause) => new StorageFailed({ during: "looking at the disks", cause }),
+    }),
+  })
