@@ -32,7 +32,7 @@ export const machine = (config: AppConfig) =>
     WorkDirectories.layer(config.runsDir),
     FileDirectory.layer(config.filesDir),
     DiskSpace.layer([config.dataDir, config.runsDir, config.filesDir, config.dbPath]),
-    ProcessGroups.layer,
+    ProcessGroups.layer(config.dataDir),
     OutputSchemaValidator.layer,
     idsLayer,
     secretsLayer,

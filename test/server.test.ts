@@ -141,7 +141,7 @@ describe("the service", () => {
     await until(() => claudeProcesses(join(dataDir, "runs")).length > 1)
     await new Promise((resolve) => setTimeout(resolve, 500))
     const code = server.end("SIGTERM")
-    // The deaf one takes its grace of 5 s; who comes meanwhile is told.
+    // The deaf one takes its grace of 4 s; who comes meanwhile is told.
     await new Promise((resolve) => setTimeout(resolve, 500))
     expect(await post(server.url, "/run", token, { prompt: "SAY late" })).toMatchObject({
       json: { code: "shutting_down" },

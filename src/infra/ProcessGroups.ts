@@ -1,35 +1,45 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import type { Socket } from "node:net"
 import { NodeStream } from "@effect/platform-node"
-import { Deferred, Duration, Effect, Layer, Schedule, type Scope, Stream } from "effect"
+import { Deferred, Effect, Layer, type Scope, Stream } from "effect"
 import { ExecutableMissing, ProcessFailed } from "../domain/Failure.ts"
 import { type ProcessExit, Processes, type ProcessSpec, type RunningProcess } from "../services/Processes.ts"
-import { groupIsAlive, signalGroup } from "./ProcessTable.ts"
+import { endKin } from "./ProcessEnding.ts"
+import { type Marker, markSpawn, ownerOf } from "./ProcessMarker.ts"
+import { birthOf, type Look, makeLook } from "./ProcessTable.ts"
 
-/** What a group may take to leave after SIGTERM. */
-const GRACE = Duration.seconds(5)
-/** What the kernel may take to clear a group after SIGKILL. */
-const KILL_PATIENCE = Duration.seconds(2)
 /** For how long output may be silent, once the process has exited, before it is taken to have ended. */
 const DRAIN_MILLIS = 250
-/** How soon the end of a group is seen: at once if it goes quickly, else every 50 ms. */
-const POLL_INTERVAL = Duration.millis(5)
-const POLLING = Schedule.union(Schedule.exponential(POLL_INTERVAL, 1.5), Schedule.spaced("50 millis"))
 const STDERR_TAIL_CHARS = 8192
 
 /**
- * Processes on this machine, each in a group of its own (POSIX).
+ * Processes on this machine, each in a group of its own (POSIX), each with a marker of its own in its environment, by
+ * which a descendant that left the group is found (Linux).
  *
  * Not @effect/platform's Command: that never sends SIGKILL, and adds to our environment instead of replacing it.
  */
-export const layer = Layer.succeed(Processes, { spawn: (spec) => Effect.suspend(() => start(spec)) })
+export const layer = (dataDir: string) =>
+  Layer.effect(
+    Processes,
+    Effect.map(ownerOf(dataDir), (owner) => {
+      const look = makeLook()
+      return { spawn: (spec) => Effect.suspend(() => start(spec, owner, look)) }
+    }),
+  )
 
 const start = (
   spec: ProcessSpec,
+  owner: string,
+  look: Look,
 ): Effect.Effect<RunningProcess, ExecutableMissing | ProcessFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const exited = yield* Deferred.make<ProcessExit>()
-    const child = yield* Effect.acquireRelease(spawned(spec, exited), (child) => endGroup(child, exited))
+    const { child } = yield* Effect.acquireRelease(spawned(spec, owner, exited), (spawn) =>
+      Effect.ensuring(
+        endKin(look, { ...spawn, group: spawn.child.pid, exited: Deferred.await(exited) }),
+        Effect.sync(() => closePipes(spawn.child)),
+      ),
+    )
 
     let errors = ""
     child.stderr.setEncoding("utf8")
@@ -70,12 +80,21 @@ const endWhenSilent = (stdout: Socket) => {
   timer.unref()
 }
 
-const spawned = (spec: ProcessSpec, exited: Deferred.Deferred<ProcessExit>) =>
-  Effect.async<PipedChild, ExecutableMissing | ProcessFailed>((resume) => {
+interface Spawned {
+  readonly child: PipedChild
+  readonly marker: Marker
+  readonly since: number
+}
+
+const spawned = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<ProcessExit>) =>
+  Effect.async<Spawned, ExecutableMissing | ProcessFailed>((resume) => {
     try {
-      const options = { cwd: spec.cwd, env: spec.env, detached: true, stdio: "pipe" } as const
+      const { env, marker } = markSpawn(owner)
+      const options = { cwd: spec.cwd, env: { ...spec.env, ...env }, detached: true, stdio: "pipe" } as const
       const child = spawn(spec.command, [...spec.args], options) as unknown as PipedChild
-      child.once("spawn", () => resume(Effect.succeed(child)))
+      // Read at once: as long as nobody has waited for the child, it is in the table, dead or alive.
+      const since = birthOf(child.pid)
+      child.once("spawn", () => resume(Effect.succeed({ child, marker, since })))
       child.once("error", (error) => resume(Effect.fail(notStarted(spec, error))))
       child.once("exit", (code, signal) => {
         Deferred.unsafeDone(exited, Effect.succeed({ code, signal }))
@@ -93,30 +112,6 @@ const notStarted = (spec: ProcessSpec, { code = "unknown error" }: NodeJS.ErrnoE
   MISSING.has(code)
     ? new ExecutableMissing({ program: programName(spec.command) })
     : new ProcessFailed({ reason: `it could not be started (${code})` })
-
-/** SIGTERM, a grace, SIGKILL; returns when nothing of the group is left (or the kernel will not part with it). */
-const endGroup = (child: PipedChild, exited: Deferred.Deferred<ProcessExit>) => {
-  const alive = Effect.sync(() => groupIsAlive(child.pid))
-  // Looked at twice: a child that is being forked can be missed once.
-  const stirs = Effect.zipWith(alive, Effect.delay(alive, POLL_INTERVAL), (before, after) => before || after)
-  const gone = Effect.zipRight(
-    Deferred.await(exited),
-    Effect.repeat(stirs, { while: (stirring) => stirring, schedule: POLLING }),
-  )
-  const end = Effect.gen(function* () {
-    signalGroup(child.pid, "SIGTERM")
-    const left = yield* Effect.timeoutOption(Effect.interruptible(gone), GRACE)
-    if (left._tag === "Some") return
-    signalGroup(child.pid, "SIGKILL")
-    const killed = yield* Effect.timeoutOption(Effect.interruptible(gone), KILL_PATIENCE)
-    if (killed._tag === "None")
-      yield* Effect.logWarning("a process group outlived SIGKILL", { pid: child.pid })
-  })
-  return Effect.ensuring(
-    end,
-    Effect.sync(() => closePipes(child)),
-  )
-}
 
 const closePipes = ({ stdin, stdout, stderr }: PipedChild) => {
   for (const pipe of [stdin, stdout, stderr]) pipe.destroy()

@@ -34,7 +34,7 @@ export interface Executable {
  *
  * A run is a process with its own group and working directory, driven by bidirectional stream-json: `initialize`
  * and the model first, the prompt when the model is known to exist, then messages up to the `result`. When the
- * effect ends, on whatever way, the process group is gone.
+ * effect ends, on whatever way, the process and its descendants are gone.
  */
 export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
   ClaudeRunner,

@@ -29,7 +29,8 @@ export interface RunningProcess {
 /**
  * Port: child processes, each the leader of a process group of its own.
  *
- * Closing the scope ends the whole group: SIGTERM, a grace of 5 s, SIGKILL; it returns when the group is gone.
+ * Closing the scope ends the process and all its descendants, those that left the group too: SIGTERM, a grace of 4 s,
+ * SIGKILL; it returns when none is left.
  */
 export class Processes extends Context.Tag("clawdforge/Processes")<
   Processes,

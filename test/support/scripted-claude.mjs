@@ -2,7 +2,9 @@
 // A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
 //   SAY <text> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | EXIT <code> | KILL | QUOTE | NO-TEXT
 //   CAT (what the attached files hold) | LIST (their paths) | SPOIL (overwrites them)
+//   ESCAPE <name> <words>  starts processes of that name that leave its group, then does as the other words say
 import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { readFileSync, writeFileSync } from "node:fs"
 import { createInterface } from "node:readline"
 
@@ -26,7 +28,32 @@ const result = (text) => ({
 })
 const forever = () => setInterval(() => {}, 1000)
 
+/** Waits until one is up, in a session of its own: it says so, and its name is then `<name>-up`. */
+const escaped = async (name, code) => {
+  const child = spawn(process.execPath, ["-e", code, name], {
+    detached: true,
+    stdio: ["ignore", "pipe", "ignore"],
+  })
+  await once(child.stdout, "data")
+  child.stdout.destroy()
+}
+const STAY = `
+  process.stdout.on("error", () => {})
+  setInterval(() => {}, 1000)
+  process.title = process.argv[1] + "-up"
+  console.log("up")`
+const DEAFLY = `process.on("SIGTERM", () => {}); ${STAY}`
+const TWICE = `
+  const { spawn } = require("node:child_process")
+  const options = { detached: true, stdio: ["ignore", "inherit", "ignore"] }
+  spawn(process.execPath, ["-e", ${JSON.stringify(STAY)}, process.argv[1]], options).unref()`
+
 const scripts = {
+  ESCAPE: async (rest) => {
+    const [, name, words] = /^(\S+) ([\s\S]*)$/.exec(rest)
+    await Promise.all([STAY, DEAFLY, TWICE].map((code) => escaped(name, code)))
+    obey(words)
+  },
   SAY: (rest) => say(result(rest)),
   FLOOD: () => {
     const block = "x".repeat(1024 * 1024)
@@ -87,16 +114,18 @@ const scripts = {
   "NO-TEXT": () => say({ type: "result", subtype: "success", is_error: false }),
 }
 
+const obey = (words) => {
+  const [, header = "", prompt] = /^(\[Attached files\]\n(?:- .*\n)+\n)?([\s\S]*)$/.exec(words)
+  const files = [...header.matchAll(/^- (\S+)/gm)].map(([, path]) => path)
+  const [, word, rest] = /^(\S+) ?([\s\S]*)$/.exec(prompt)
+  scripts[word](rest, files, header)
+}
+
 createInterface({ input: process.stdin }).on("line", (line) => {
   const message = JSON.parse(line)
   if (message.type === "control_request") {
     say({ type: "control_response", response: { subtype: "success", request_id: message.request_id } })
     return
   }
-  const [, header = "", prompt] = /^(\[Attached files\]\n(?:- .*\n)+\n)?([\s\S]*)$/.exec(
-    message.message.content,
-  )
-  const files = [...header.matchAll(/^- (\S+)/gm)].map(([, path]) => path)
-  const [, word, rest] = /^(\S+) ?([\s\S]*)$/.exec(prompt)
-  scripts[word](rest, files, header)
+  obey(message.message.content)
 })

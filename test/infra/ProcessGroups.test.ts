@@ -1,0 +1,81 @@
+import { readFileSync, statSync } from "node:fs"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option, type Scope, Stream } from "effect"
+import * as ProcessGroups from "../../src/infra/ProcessGroups.ts"
+import { Processes } from "../../src/services/Processes.ts"
+import { temporaryDirectory } from "../support/TestServer.ts"
+
+/** Children of the service whose data directory is a new one. */
+const withProcesses = <A, E>(use: (dataDir: string) => Effect.Effect<A, E, Processes | Scope.Scope>) =>
+  Effect.scoped(
+    Effect.flatMap(temporaryDirectory, (dir) => Effect.provide(use(dir), ProcessGroups.layer(dir))),
+  )
+
+/** Starts a shell, until the scope ends; returns the first line that it prints. */
+const shell = (words: string) =>
+  Effect.gen(function* () {
+    const { spawn } = yield* Processes
+    const env = { PATH: process.env["PATH"] ?? "" }
+    const { output } = yield* spawn({ command: "sh", args: ["-c", words], cwd: "/", env })
+    return Option.getOrThrow(yield* Stream.runHead(Stream.splitLines(Stream.decodeText(output))))
+  })
+
+/** Starts a shell that prints a pid, ends it, and says whether a process of that pid is still there. */
+const survives = (words: string) =>
+  withProcesses(() =>
+    Effect.map(Effect.scoped(shell(words)), (pid) => {
+      expect(pid).toMatch(/^[1-9][0-9]*$/)
+      return isAlive(pid)
+    }),
+  )
+
+const isAlive = (pid: string): boolean => {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
+  } catch {
+    return false
+  }
+}
+
+/** In the moment of an `exec` a process has no environment at all. */
+const executing = 'exec sh -c "$0" "$0"'
+
+describe("a process", () => {
+  it.live("has a marker in its environment: whose it is, and which it is", () =>
+    withProcesses((dataDir) =>
+      Effect.gen(function* () {
+        const markers = yield* Effect.replicateEffect(Effect.scoped(shell("echo $CLAWDFORGE_PROCESS")), 2)
+        const { dev, ino } = statSync(dataDir)
+        for (const marker of markers) expect(marker.split(".")).toEqual([`${dev}-${ino}`, expect.any(String)])
+        expect(new Set(markers).size).toBe(2)
+      }),
+    ),
+  )
+
+  // The shell alone stays: it has no more to do than to wait for them.
+  it.live.each<[string, string]>([
+    ["itself", "echo $$; sleep 600"],
+    ["a child", "sleep 600 & echo $!; wait"],
+    ["a child of a shell that is gone", "sleep 600 & echo $!"],
+    ["a child without an environment", "env -i sleep 600 & echo $!; wait"],
+    ["a child in a session of its own", "setsid sleep 600 & echo $!; wait"],
+    ["a grandchild that nobody waits for", "setsid sh -c 'sleep 600 & echo $!' & wait"],
+    [
+      "one that executes a program after the other",
+      `setsid sh -c 'echo $$; ${executing}' '${executing}' & wait`,
+    ],
+    ["one that has a child of its own every moment", "setsid sh -c 'echo $$; while :; do :& done' & wait"],
+  ])("leaves nothing behind: %s", ([, words]) =>
+    Effect.map(survives(words), (alive) => expect(alive).toBe(false)),
+  )
+
+  it.live("does not take another's processes with it", () =>
+    withProcesses(() =>
+      Effect.gen(function* () {
+        const other = yield* shell("setsid sleep 600 & echo $!; wait")
+        yield* Effect.scoped(shell("setsid sleep 600 & echo $!; wait"))
+        expect(isAlive(other)).toBe(true)
+      }),
+    ),
+  )
+})
