@@ -25,14 +25,17 @@ import { Refusals } from "./services/Refusals.ts"
 import { Runs } from "./services/Runs.ts"
 import { TokenStore } from "./services/TokenStore.ts"
 
-/** How the service reaches this machine: every port that the services ask for. */
+/**
+ * How the service reaches this machine: every port that the services ask for. What a server that died left
+ * is removed on the way: its processes once the data directory is ours alone, then, as nobody writes there any more,
+ * its runs' directories.
+ */
 export const machine = (config: AppConfig) =>
   Layer.mergeAll(
     SqliteLedger.layer.pipe(Layer.provide(Database.layer(config.dbPath))),
-    WorkDirectories.layer(config.runsDir),
+    WorkDirectories.layer(config.runsDir).pipe(Layer.provideMerge(ProcessGroups.layer(config.dataDir))),
     FileDirectory.layer(config.filesDir),
     DiskSpace.layer([config.dataDir, config.runsDir, config.filesDir, config.dbPath]),
-    ProcessGroups.layer(config.dataDir),
     OutputSchemaValidator.layer,
     idsLayer,
     secretsLayer,

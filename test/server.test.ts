@@ -1,72 +1,26 @@
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
-import Sqlite from "better-sqlite3"
+import { describe, expect, it } from "@effect/vitest"
 import { claudeProcesses } from "./support/ProcessTable.ts"
-import { launch, type ServerProcess, startServerProcess } from "./support/ServerProcess.ts"
-import { scriptedClaude } from "./support/TestServer.ts"
+import { launch } from "./support/ServerProcess.ts"
+import { post, scripted, serviceUnderTest, until } from "./support/Service.ts"
 
 /** The service as a process: what an operator starts, stops and kills. */
 
-let dataDir: string
-const started: Array<ServerProcess> = []
-
-beforeEach(() => {
-  dataDir = mkdtempSync(join(tmpdir(), "clawdforge-test-"))
-})
-afterEach(async () => {
-  for (const server of started.splice(0)) await server.end("SIGKILL")
-  rmSync(dataDir, { recursive: true, force: true })
-})
-
-const scripted = { CLAUDE_BIN: scriptedClaude, ACPX_BIN: scriptedClaude }
-
-const start = async (env: Record<string, string> = {}) => {
-  const server = await startServerProcess({
-    DATA_DIR: dataDir,
-    ...scripted,
-    ...env,
-  })
-  started.push(server)
-  return server
-}
-
-const post = async (url: string, path: string, token: string, body: object) => {
-  const response = await fetch(`${url}${path}`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: JSON.stringify(body),
-  })
-  return { status: response.status, json: (await response.json()) as any }
-}
-
-const adminToken = () => readFileSync(join(dataDir, "admin-token"), "utf8").trim()
-const mint = async (url: string) =>
-  (await post(url, "/admin/tokens", adminToken(), { name: "recipes" })).json.token
-const runs = () => {
-  const db = new Sqlite(join(dataDir, "clawdforge.db"), { readonly: true })
-  const rows = db.prepare("SELECT status, code FROM runs ORDER BY id").all()
-  db.close()
-  return rows
-}
-const until = async (holds: () => boolean) => {
-  for (let n = 0; n < 200 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
-  expect(holds()).toBe(true)
-}
+const { dataDir, runsDir, start, adminToken, mint, runs } = serviceUnderTest()
 
 describe("the service", () => {
   it("starts without any setting: says where the admin token is, never what it is", async () => {
     const server = await start()
     const line = JSON.parse(server.output().trim().split("\n")[0] ?? "")
-    expect(line.admin_token_file).toBe(join(dataDir, "admin-token"))
+    expect(line.admin_token_file).toBe(join(dataDir(), "admin-token"))
     const minted = execFileSync("sh", ["-c", line.mint_a_token], { encoding: "utf8" })
     expect(JSON.parse(minted)).toMatchObject({ ok: true, name: "my-app" })
     expect(adminToken()).toMatch(/^cf_[\w-]{43}$/)
     expect(server.output()).not.toContain(adminToken())
-    expect(statSync(join(dataDir, "admin-token")).mode & 0o777).toBe(0o600)
-    expect(statSync(join(dataDir, "clawdforge.db")).mode & 0o777).toBe(0o600)
+    expect(statSync(join(dataDir(), "admin-token")).mode & 0o777).toBe(0o600)
+    expect(statSync(join(dataDir(), "clawdforge.db")).mode & 0o777).toBe(0o600)
   })
 
   it("writes one line of JSON a request, with no prompt, answer or token in it", async () => {
@@ -125,9 +79,9 @@ describe("the service", () => {
       { status: "lost", code: "run_failed" },
       { status: "lost", code: "run_failed" },
     ])
-    expect(readdirSync(join(dataDir, "runs"))).toEqual([])
+    expect(readdirSync(runsDir())).toEqual([])
+    expect(claudeProcesses(runsDir())).toEqual([])
     expect((await post(second.url, "/run", token, { prompt: "SAY again" })).json.result).toBe("again")
-    for (const pid of claudeProcesses(join(dataDir, "runs"))) process.kill(pid, "SIGKILL")
   })
 
   it("ends what runs when it is told to stop: answers, records, exits 0", async () => {
@@ -136,9 +90,9 @@ describe("the service", () => {
     const idle = await fetch(`${server.url}/healthz`, { headers: { connection: "keep-alive" } })
     await idle.text()
     const hanging = post(server.url, "/run", token, { prompt: "HOLD" })
-    await until(() => claudeProcesses(join(dataDir, "runs")).length > 0)
+    await until(() => claudeProcesses(runsDir()).length > 0)
     const deaf = post(server.url, "/run", token, { prompt: "DEAF" })
-    await until(() => claudeProcesses(join(dataDir, "runs")).length > 1)
+    await until(() => claudeProcesses(runsDir()).length > 1)
     await new Promise((resolve) => setTimeout(resolve, 500))
     const code = server.end("SIGTERM")
     // The deaf one takes its grace of 4 s; who comes meanwhile is told.
@@ -150,13 +104,13 @@ describe("the service", () => {
     expect(await code).toBe(0)
     expect(await hanging).toMatchObject({ status: 503, json: { code: "shutting_down" } })
     expect(runs()).toEqual([1, 2].map(() => ({ status: "cancelled", code: "shutting_down" })))
-    expect(claudeProcesses(join(dataDir, "runs"))).toEqual([])
-    expect(readdirSync(join(dataDir, "runs"))).toEqual([])
+    expect(claudeProcesses(runsDir())).toEqual([])
+    expect(readdirSync(runsDir())).toEqual([])
   })
 
   it("refuses to start with bad settings: a line for each", async () => {
     const { exited, output } = launch({
-      DATA_DIR: dataDir,
+      DATA_DIR: dataDir(),
       BIND_PORT: "eighty",
       ALLOW_CIDRS: "everyone",
       ADMIN_BOOTSTRAP_TOKEN: "short-secret",
@@ -167,12 +121,12 @@ describe("the service", () => {
       expect.stringMatching(/^ADMIN_BOOTSTRAP_TOKEN: given <redacted, 12 characters>, expected /),
       expect.stringMatching(/^ALLOW_CIDRS: given everyone, expected CIDRs/),
     ])
-    expect(readdirSync(dataDir)).toEqual([])
+    expect(readdirSync(dataDir())).toEqual([])
   })
 
   it("refuses to listen beyond loopback when nobody could use it", async () => {
     const { exited, output } = launch({
-      DATA_DIR: dataDir,
+      DATA_DIR: dataDir(),
       BIND_HOST: "0.0.0.0",
       ...scripted,
     })
@@ -182,7 +136,7 @@ describe("the service", () => {
 
   it("says in one line that it cannot keep its records", async () => {
     const { exited, output } = launch({
-      DATA_DIR: dataDir,
+      DATA_DIR: dataDir(),
       DB_PATH: "/proc/version/x.db",
       ...scripted,
     })
@@ -196,12 +150,12 @@ describe("the service", () => {
     const waiting = post(first.url, "/run", token, { prompt: "HOLD" })
     await until(() => runs().length === 1)
     const { exited, output } = launch({
-      DATA_DIR: dataDir,
+      DATA_DIR: dataDir(),
       ...scripted,
     })
     expect(await exited).toBe(1)
     expect(output().trim()).toBe(
-      `DATA_DIR: another clawdforge is at work on ${dataDir}; each needs one of its own`,
+      `DATA_DIR: another clawdforge is at work on ${dataDir()}; each needs one of its own`,
     )
     expect(runs()).toEqual([{ status: "running", code: null }])
     await first.end("SIGTERM")
@@ -211,7 +165,7 @@ describe("the service", () => {
   it("says in one line that its port is taken", async () => {
     const { url } = await start()
     const { exited, output } = launch({
-      DATA_DIR: join(dataDir, "other"),
+      DATA_DIR: join(dataDir(), "other"),
       BIND_PORT: new URL(url).port,
       ADMIN_BOOTSTRAP_TOKEN: "x".repeat(32),
       ...scripted,

@@ -5,7 +5,7 @@ import { Deferred, Effect, Layer, type Scope, Stream } from "effect"
 import { ExecutableMissing, ProcessFailed } from "../domain/Failure.ts"
 import { type ProcessExit, Processes, type ProcessSpec, type RunningProcess } from "../services/Processes.ts"
 import { endKin } from "./ProcessEnding.ts"
-import { type Marker, markSpawn, ownerOf } from "./ProcessMarker.ts"
+import { type Marker, markerOfOwner, markSpawn, ownerOf } from "./ProcessMarker.ts"
 import { birthOf, type Look, makeLook } from "./ProcessTable.ts"
 
 /** For how long output may be silent, once the process has exited, before it is taken to have ended. */
@@ -14,16 +14,21 @@ const STDERR_TAIL_CHARS = 8192
 
 /**
  * Processes on this machine, each in a group of its own (POSIX), each with a marker of its own in its environment, by
- * which a descendant that left the group is found (Linux).
+ * which a descendant that left the group is found (Linux). What bears the owner's marker at the start was left by a
+ * server that died, and is ended then.
  *
  * Not @effect/platform's Command: that never sends SIGKILL, and adds to our environment instead of replacing it.
  */
 export const layer = (dataDir: string) =>
   Layer.effect(
     Processes,
-    Effect.map(ownerOf(dataDir), (owner) => {
+    Effect.gen(function* () {
+      const owner = yield* ownerOf(dataDir)
       const look = makeLook()
-      return { spawn: (spec) => Effect.suspend(() => start(spec, owner, look)) }
+      const left = { marker: markerOfOwner(owner), group: undefined, since: 0, exited: Effect.void }
+      const processes = yield* endKin(look, left)
+      if (processes > 0) yield* Effect.logWarning("processes of a server that died are ended", { processes })
+      return { spawn: (spec: ProcessSpec) => Effect.suspend(() => start(spec, owner, look)) }
     }),
   )
 

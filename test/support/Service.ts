@@ -1,0 +1,61 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, beforeEach, expect } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
+import { type ServerProcess, startServerProcess } from "./ServerProcess.ts"
+import { scriptedClaude } from "./TestServer.ts"
+
+export const scripted = { CLAUDE_BIN: scriptedClaude, ACPX_BIN: scriptedClaude }
+
+/** A data directory a test, and the services on it: what is still up after the test is killed. */
+export const serviceUnderTest = () => {
+  let dataDir: string
+  const started: Array<ServerProcess> = []
+
+  beforeEach(() => {
+    dataDir = mkdtempSync(join(tmpdir(), "clawdforge-test-"))
+  })
+  afterEach(async () => {
+    for (const server of started.splice(0)) await server.end("SIGKILL")
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+
+  return {
+    dataDir: () => dataDir,
+    runsDir: () => join(dataDir, "runs"),
+    /** On the scripted executables, unless `env` says otherwise. */
+    start: async (env: Record<string, string> = {}) => {
+      const server = await startServerProcess({ DATA_DIR: dataDir, ...scripted, ...env })
+      started.push(server)
+      return server
+    },
+    adminToken: () => tokenIn(dataDir),
+    /** A new app's token. */
+    mint: async (url: string, dir = dataDir): Promise<string> =>
+      (await post(url, "/admin/tokens", tokenIn(dir), { name: "recipes" })).json.token,
+    /** Every run's row, oldest first. */
+    runs: () => {
+      const db = new Sqlite(join(dataDir, "clawdforge.db"), { readonly: true })
+      const rows = db.prepare("SELECT status, code FROM runs ORDER BY id").all()
+      db.close()
+      return rows
+    },
+  }
+}
+
+const tokenIn = (dir: string) => readFileSync(join(dir, "admin-token"), "utf8").trim()
+
+export const post = async (url: string, path: string, token: string, body: object) => {
+  const response = await fetch(`${url}${path}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  })
+  return { status: response.status, json: (await response.json()) as any }
+}
+
+export const until = async (holds: () => boolean) => {
+  for (let n = 0; n < 200 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(holds()).toBe(true)
+}
