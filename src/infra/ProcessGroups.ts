@@ -10,6 +10,8 @@ import { birthOf, type Look, makeLook } from "./ProcessTable.ts"
 
 /** For how long output may be silent, once the process has exited, before it is taken to have ended. */
 const DRAIN_MILLIS = 250
+/** For how long it may go on at all, after all that was there has been taken. */
+const DRAIN_MAX_MILLIS = 2000
 const STDERR_TAIL_CHARS = 8192
 
 /**
@@ -74,12 +76,14 @@ type PipedChild = ChildProcess & {
   readonly stderr: Socket
 }
 
-/** A child that a process left behind may hold its stdout for ever: then silence ends it. */
+/** A child that a process left behind may hold its stdout for ever, and talk: silence ends it, or the time. */
 const endWhenSilent = (stdout: Socket) => {
+  const exitedAt = performance.now()
   let seen = -1
   const timer = setInterval(() => {
+    const over = stdout.bytesRead === seen || performance.now() - exitedAt > DRAIN_MAX_MILLIS
     if (stdout.destroyed) clearInterval(timer)
-    else if (stdout.bytesRead === seen && stdout.readableLength === 0) stdout.destroy(new Error("silent"))
+    else if (over && stdout.readableLength === 0) stdout.destroy(new Error("left open"))
     else seen = stdout.bytesRead
   }, DRAIN_MILLIS)
   timer.unref()

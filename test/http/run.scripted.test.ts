@@ -30,10 +30,18 @@ describe("an executable that", () => {
     ["exits with a code", "EXIT 3", "it exited with code 3"],
     ["is killed", "KILL", "was ended by SIGKILL"],
     ["leaves a child that holds its stdout", "HOLD-PIPE", "it exited without printing an answer"],
+    ["leaves a child that talks on in its stdout", "TALK-ON", "what it printed is not its protocol"],
   ])("%s is 502 run_failed, in time", ([, prompt, sentence]) =>
     Effect.map(ask({ prompt, timeout_secs: 30 }), ({ status, json }) => {
       expect([status, json.code]).toEqual([502, "run_failed"])
       expect(json.error).toContain(sentence)
+      expect(json.duration_ms).toBeLessThan(10_000)
+    }),
+  )
+
+  it.live("answers is heard, though a child of it holds its stdout", () =>
+    Effect.map(ask({ prompt: "SAY-AND-HOLD-PIPE done", timeout_secs: 30 }), ({ json }) => {
+      expect(json.result).toBe("done")
       expect(json.duration_ms).toBeLessThan(10_000)
     }),
   )

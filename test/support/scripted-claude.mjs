@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
-//   SAY <text> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | EXIT <code> | KILL | QUOTE | NO-TEXT
+//   SAY <text> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | TALK-ON |
+//   SAY-AND-HOLD-PIPE <text> | EXIT <code> | KILL | QUOTE | NO-TEXT
 //   CAT (what the attached files hold) | LIST (their paths) | SPOIL (overwrites them)
 //   ESCAPE <name> <words>  starts processes of that name that leave its group, then does as the other words say
 import { spawn } from "node:child_process"
@@ -27,6 +28,9 @@ const result = (text) => ({
   stop_reason: "end_turn",
 })
 const forever = () => setInterval(() => {}, 1000)
+
+const withOurStdout = (code) =>
+  spawn(process.execPath, ["-e", code], { stdio: ["ignore", "inherit", "ignore"] })
 
 /** Waits until one is up, in a session of its own: it says so, and its name is then `<name>-up`. */
 const escaped = async (name, code) => {
@@ -91,8 +95,17 @@ const scripts = {
     forever()
   },
   "HOLD-PIPE": () => {
-    spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"], { stdio: ["ignore", "inherit", "ignore"] })
+    withOurStdout("setTimeout(() => {}, 60000)")
     setTimeout(() => process.exit(0), 100)
+  },
+  "TALK-ON": () => {
+    withOurStdout('setInterval(() => console.log("and another thing"), 20)')
+    setTimeout(() => process.exit(0), 100)
+  },
+  "SAY-AND-HOLD-PIPE": (rest) => {
+    withOurStdout("setTimeout(() => {}, 60000)")
+    // Without the end of the line: only the end of the output tells that this is all.
+    process.stdout.write(JSON.stringify(result(rest)), () => process.exit(0))
   },
   EXIT: (rest) => {
     process.stderr.write("scripted failure\n")
