@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, type Scope, Stream } from "effect"
-import * as ProcessGroups from "../../src/infra/ProcessGroups.ts"
+import * as ProcessGroups from "../../src/infra/processes/ProcessGroups.ts"
 import { Processes } from "../../src/services/Processes.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { stat } from "node:fs/promises"
 import { Effect } from "effect"
-import { StorageFailed } from "../domain/Failure.ts"
+import { StorageFailed } from "../../domain/Failure.ts"
 
 /**
  * The marker is a variable of the environment, `<owner>.<spawn>`. Every descendant inherits it, whatever session,

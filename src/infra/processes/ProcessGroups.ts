@@ -2,8 +2,13 @@ import { type ChildProcess, spawn } from "node:child_process"
 import type { Socket } from "node:net"
 import { NodeStream } from "@effect/platform-node"
 import { Deferred, Effect, Layer, type Scope, Stream } from "effect"
-import { ExecutableMissing, ProcessFailed } from "../domain/Failure.ts"
-import { type ProcessExit, Processes, type ProcessSpec, type RunningProcess } from "../services/Processes.ts"
+import { ExecutableMissing, ProcessFailed } from "../../domain/Failure.ts"
+import {
+  type ProcessExit,
+  Processes,
+  type ProcessSpec,
+  type RunningProcess,
+} from "../../services/Processes.ts"
 import { endKin } from "./ProcessEnding.ts"
 import { type Marker, markerOfOwner, markSpawn, ownerOf } from "./ProcessMarker.ts"
 import { birthOf, type Look, makeLook } from "./ProcessTable.ts"
