@@ -1,3 +1,4 @@
+import { connect } from "node:net"
 import { execFileSync } from "node:child_process"
 import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
@@ -82,6 +83,73 @@ describe("the service", () => {
     expect(readdirSync(runsDir())).toEqual([])
     expect(claudeProcesses(runsDir())).toEqual([])
     expect((await post(second.url, "/run", token, { prompt: "SAY again" })).json.result).toBe("again")
+  })
+
+  it("lets what runs go on for its grace when it is told to stop, and takes no new work", async () => {
+    const server = await start({ SHUTDOWN_GRACE_SECS: "30", CLAWDFORGE_MAX_CONCURRENT_RUNS: "1" })
+    const token = await mint(server.url)
+    const slow = post(server.url, "/run", token, { prompt: "SLOW 3000" })
+    await until(() => claudeProcesses(runsDir()).length > 0)
+    const queued = post(server.url, "/run", token, { prompt: "SAY queued" })
+    await until(() => runs().length === 2)
+    const code = server.end("SIGTERM")
+    expect(await queued).toMatchObject({ status: 503, json: { code: "shutting_down" } })
+    expect(await post(server.url, "/run", token, { prompt: "SAY late" })).toMatchObject({
+      status: 503,
+      json: { code: "shutting_down" },
+    })
+    const ready = await fetch(`${server.url}/readyz`)
+    expect([ready.status, await ready.text()]).toEqual([
+      503,
+      expect.stringMatching(/^fail service: is stopping$/m),
+    ])
+    const form = new FormData()
+    form.set("file", new Blob(["x"]), "a")
+    const upload = await fetch(`${server.url}/files`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+      body: form,
+    })
+    expect(await upload.json()).toMatchObject({ code: "shutting_down" })
+    expect(await slow).toMatchObject({ status: 200, json: { result: "slow" } })
+    expect(await code).toBe(0)
+    expect(runs()).toEqual([
+      { status: "completed", code: null },
+      { status: "cancelled", code: "shutting_down" },
+    ])
+  })
+
+  it("is gone within its grace and six seconds, whoever holds a connection, and whatever runs", async () => {
+    const server = await start({ SHUTDOWN_GRACE_SECS: "1" })
+    const token = await mint(server.url)
+    const port = Number(new URL(server.url).port)
+    const say = (text: string) => {
+      const socket = connect(port, "127.0.0.1")
+      socket.on("error", () => {})
+      socket.write(text)
+      return socket
+    }
+    const head = `Host: x\r\nAuthorization: Bearer ${token}\r\n`
+    const sockets = [
+      say(""),
+      say("GET /healthz HT"),
+      say(`GET /healthz HTTP/1.1\r\n${head}\r\n`),
+      say(`POST /run HTTP/1.1\r\n${head}Content-Length: 100\r\n\r\n{`),
+      say(
+        `POST /files HTTP/1.1\r\n${head}Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n--b\r\n`,
+      ),
+      // Asks for megabytes and never reads them.
+      say(`GET /docs HTTP/1.1\r\n${head}\r\n`.repeat(20)).pause(),
+    ]
+    const deaf = post(server.url, "/run", token, { prompt: "DEAF" })
+    await until(() => claudeProcesses(runsDir()).length > 0)
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const at = Date.now()
+    expect(await server.end("SIGTERM")).toBe(0)
+    expect(Date.now() - at).toBeLessThan(7000)
+    expect(await deaf).toMatchObject({ status: 503, json: { code: "shutting_down" } })
+    expect(readdirSync(join(dataDir(), "files"))).toEqual([])
+    for (const socket of sockets) socket.destroy()
   })
 
   it("ends what runs when it is told to stop: answers, records, exits 0", async () => {

@@ -24,9 +24,14 @@ export const serviceUnderTest = () => {
   return {
     dataDir: () => dataDir,
     runsDir: () => join(dataDir, "runs"),
-    /** On the scripted executables, unless `env` says otherwise. */
+    /** On the scripted executables and without a grace at its end, unless `env` says otherwise. */
     start: async (env: Record<string, string> = {}) => {
-      const server = await startServerProcess({ DATA_DIR: dataDir, ...scripted, ...env })
+      const server = await startServerProcess({
+        DATA_DIR: dataDir,
+        SHUTDOWN_GRACE_SECS: "0",
+        ...scripted,
+        ...env,
+      })
       started.push(server)
       return server
     },

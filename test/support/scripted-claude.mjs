@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
-//   SAY <text> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | TALK-ON |
+//   SAY <text> | SLOW <ms> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | TALK-ON |
 //   SAY-AND-HOLD-PIPE <text> | EXIT <code> | KILL | QUOTE | NO-TEXT
 //   CAT (what the attached files hold) | LIST (their paths) | SPOIL (overwrites them)
 //   ESCAPE <name> <words>  starts processes of that name that leave its group, then does as the other words say
@@ -85,6 +85,7 @@ const scripts = {
     }
   },
   HOLD: forever,
+  SLOW: (rest) => setTimeout(() => say(result("slow")), Number(rest)),
   DEAF: () => {
     process.on("SIGTERM", () => {})
     forever()
