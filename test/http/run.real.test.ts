@@ -366,7 +366,7 @@ describe("many at once", () => {
           expect(api.peak).toBe(4)
         })
       },
-      { maxConcurrentRuns: 4 },
+      { maxConcurrentRuns: 4, maxQueueWaitSecs: 300 },
     ),
   )
 })
