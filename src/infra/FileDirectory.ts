@@ -13,26 +13,35 @@ const removed = (path: PathLike) => storing("removing an upload", () => rm(path,
 
 /** Uploads as files under `root` (0700), each named by its id (0600). That `root` can be made is seen at the start. */
 export const layer = (root: string): Layer.Layer<FileContents, StorageFailed> =>
-  Layer.effect(
+  Layer.scoped(
     FileContents,
-    Effect.as(
-      storing("making the directory of all uploads", () => mkdir(root, { recursive: true, mode: 0o700 })),
-      fileContents(resolve(root)),
-    ),
+    Effect.gen(function* () {
+      yield* storing("making the directory of all uploads", () =>
+        mkdir(root, { recursive: true, mode: 0o700 }),
+      )
+      const arriving = new Set<string>()
+      // The HTTP server does not wait for the requests that it cuts off when the service stops.
+      yield* Effect.addFinalizer(() => Effect.forEach(arriving, discard, { discard: true }))
+      return fileContents(resolve(root), arriving)
+    }),
   )
 
-const fileContents = (root: string) =>
+const discard = (path: string) =>
+  Effect.catchAll(removed(path), ({ cause }) => Effect.logWarning("a broken upload was not removed", cause))
+
+const fileContents = (root: string, arriving: Set<string>) =>
   FileContents.of({
     create: (id) =>
       Effect.gen(function* () {
         const path = join(root, id)
-        let kept = false
+        arriving.add(path)
         yield* Effect.addFinalizer(() =>
-          kept
-            ? Effect.void
-            : Effect.catchAll(removed(path), ({ cause }) =>
-                Effect.logWarning("a broken upload was not removed", cause),
-              ),
+          arriving.has(path)
+            ? Effect.zipRight(
+                discard(path),
+                Effect.sync(() => arriving.delete(path)),
+              )
+            : Effect.void,
         )
         const handle = yield* Effect.acquireRelease(
           storing("making an upload's file", () => open(path, "wx", 0o600)),
@@ -42,9 +51,7 @@ const fileContents = (root: string) =>
         return {
           write: (bytes) => storing("writing an upload", () => handle.writeFile(bytes)),
           sync: storing("writing an upload", () => handle.sync()),
-          keep: Effect.sync(() => {
-            kept = true
-          }),
+          keep: Effect.sync(() => void arriving.delete(path)),
         }
       }),
 
