@@ -159,7 +159,13 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
         }),
     },
     runs: {
-      open: (run) => Effect.sync(() => void runs.set(run.id, { ...run, status: "queued", end: undefined })),
+      open: (run) =>
+        Effect.suspend(() => {
+          const token = [...tokens.values()].find(({ id }) => id === run.tokenId)
+          if (token !== undefined && token.revokedAt !== null) return new Unauthorized()
+          runs.set(run.id, { ...run, status: "queued", end: undefined })
+          return Effect.void
+        }),
       start: (id) => move(id, { status: "running" }),
       end: (id, end) => move(id, { status: end.status, end }),
       loseUnfinished: () => Effect.succeed(0),

@@ -1,5 +1,5 @@
 import { Context, type Effect, type Option } from "effect"
-import type { StorageFailed, TokenNameTaken } from "../domain/Failure.ts"
+import type { StorageFailed, TokenNameTaken, Unauthorized } from "../domain/Failure.ts"
 import type { StoredFile } from "../domain/File.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
 import type { Refusal } from "../domain/Refusal.ts"
@@ -43,8 +43,8 @@ export interface TokenRecords {
 }
 
 export interface RunRecords {
-  /** A run enters as `queued`. */
-  readonly open: (run: RunOpened) => Effect.Effect<void, StorageFailed>
+  /** A run enters as `queued`, if its token is in force at that moment. */
+  readonly open: (run: RunOpened) => Effect.Effect<void, Unauthorized | StorageFailed>
   /** queued → running. */
   readonly start: (run: RunId, at: number) => Effect.Effect<void, StorageFailed>
   /** queued or running → an end state. A run that has ended stays as it is. */

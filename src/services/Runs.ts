@@ -1,42 +1,23 @@
+import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Layer, type Scope } from "effect"
 import {
-  Clock,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  FiberSet,
-  Layer,
-  Option,
-  type Scope,
-} from "effect"
-import {
-  diagnosed,
   type FileNotFound,
   type InvalidRequest,
   type Overloaded,
   type RunFailure,
-  RunTimedOut,
   ShuttingDown,
   type StorageFailed,
   Unauthorized,
 } from "../domain/Failure.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
-import { resultOf } from "../domain/Answer.ts"
 import type { RunRequest } from "../domain/Run.ts"
 import type { Origin } from "../domain/Token.ts"
-import type { StoredFile } from "../domain/File.ts"
-import type { ClaudeAnswer } from "./claude/Outcome.ts"
-import { claudeRequest } from "./claude/Request.ts"
-import { ClaudeRunner } from "./ClaudeRunner.ts"
 import { Files } from "./Files.ts"
 import { Ids } from "./Ids.ts"
 import { Ledger } from "./Ledger.ts"
 import { OutputSchemas } from "./OutputSchemas.ts"
 import { makeFairQueue, type Place } from "./runs/FairQueue.ts"
-import { endOf, type RunReport, reportOf, timed } from "./runs/Report.ts"
-import { WorkDirs } from "./WorkDirs.ts"
+import { endOf, type RunReport, timed } from "./runs/Report.ts"
+import { type Accepted, makeWork } from "./runs/Work.ts"
 
 /**
  * An accepted run. It goes on by itself: waits for a slot, works, records its outcome, once, on every way out.
@@ -74,7 +55,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
       origin: Origin,
     ) => Effect.Effect<
       OpenRun,
-      InvalidRequest | FileNotFound | Overloaded | ShuttingDown | StorageFailed,
+      InvalidRequest | FileNotFound | Overloaded | ShuttingDown | Unauthorized | StorageFailed,
       Scope.Scope
     >
     /** Fails once the service stops: then there is no new work. */
@@ -95,9 +76,8 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         const files = yield* Files
         const ledger = (yield* Ledger).runs
         const ids = yield* Ids
-        const runner = yield* ClaudeRunner
         const schemas = yield* OutputSchemas
-        const workDirs = yield* WorkDirs
+        const work = yield* makeWork
         const waiting = {
           maxWaiting: options.maxQueuedRuns ?? 256,
           maxWait: Duration.seconds(options.maxQueueWaitSecs ?? 30),
@@ -109,45 +89,16 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         const live = new Map<RunId, LiveRun>()
         let closing = false
 
-        const work = Effect.fn("Runs.work")(function* (run: LiveRun, { request, native, held }: Accepted) {
-          const startedAt = yield* Clock.currentTimeMillis
-          run.startedAt = startedAt
-          yield* ledger.start(run.id, startedAt)
-          const answer = yield* workDirs.make(run.id).pipe(
-            Effect.flatMap((dir) =>
-              Effect.flatMap(files.attach(held, dir.cwd), (attached) =>
-                runner.run(claudeRequest(request, { native, files: attached }), dir),
-              ),
-            ),
-            Effect.scoped,
-            Effect.timeoutFail({
-              duration: Duration.seconds(request.timeoutSecs),
-              onTimeout: () => new RunTimedOut({ timeoutSecs: request.timeoutSecs }),
-            }),
-          )
-          const result = yield* resultFor(answer, request)
-          return reportOf(answer, result, (yield* Clock.currentTimeMillis) - startedAt)
-        })
-
-        const resultFor = (answer: ClaudeAnswer, { outputSchema }: RunRequest) => {
-          if (outputSchema === undefined) return Effect.succeed(resultOf(answer.text))
-          const value = Option.getOrElse(answer.structured, () => resultOf(answer.text))
-          return schemas.fits(outputSchema, value).pipe(
-            Effect.mapError((mismatch) => diagnosed(mismatch, { stopReason: answer.stopReason })),
-            Effect.as(value),
-          )
-        }
-
         /** The whole life of an accepted run: only its work can be interrupted, so its end is always recorded. */
-        const life = (run: LiveRun, accepted: Accepted) =>
+        const life = (run: LiveRun, accepted: Accepted, place: Place) =>
           Effect.uninterruptible(
             Effect.gen(function* () {
-              const exit = yield* Effect.zipRight(accepted.place.slot, work(run, accepted)).pipe(
+              const exit = yield* started(run, accepted, place).pipe(
                 Effect.raceFirst(Deferred.await(run.ended)),
                 Effect.interruptible,
                 Effect.exit,
               )
-              yield* accepted.place.leave
+              yield* place.leave
               live.delete(run.id)
               const now = yield* Clock.currentTimeMillis
               const durationMs = run.startedAt === undefined ? null : now - run.startedAt
@@ -156,6 +107,15 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
               return yield* outcome
             }),
           )
+
+        /** Works as soon as there is a slot. */
+        const started = Effect.fn("Runs.started")(function* (run: LiveRun, accepted: Accepted, place: Place) {
+          yield* place.slot
+          const at = yield* Clock.currentTimeMillis
+          run.startedAt = at
+          yield* ledger.start(run.id, at)
+          return yield* work(run.id, accepted, at)
+        })
 
         const accepting = Effect.suspend(() => (closing ? new ShuttingDown() : Effect.void))
 
@@ -177,6 +137,8 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
           const ended = yield* Deferred.make<never, RunFailure>()
           const run: LiveRun = { id: yield* ids.run, owner, ended, startedAt: undefined }
           const begin = Effect.gen(function* () {
+            // Who ends runs meets this one here, or in the ledger before it lets the run in.
+            live.set(run.id, run)
             yield* ledger.open({
               id: run.id,
               tokenId: owner,
@@ -185,11 +147,10 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
               origin,
               at: yield* Clock.currentTimeMillis,
             })
-            live.set(run.id, run)
             if (closing) yield* Deferred.fail(ended, new ShuttingDown())
             // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
-            return yield* FiberSet.run(fibers, life(run, { request, native, held, place }))
-          })
+            return yield* FiberSet.run(fibers, life(run, { request, native, files: held }, place))
+          }).pipe(Effect.onError(() => Effect.sync(() => live.delete(run.id))))
           const fiber = yield* Effect.acquireRelease(begin, Fiber.interrupt)
           return { id: run.id, answer: Fiber.join(fiber) }
         })
@@ -223,12 +184,4 @@ interface LiveRun {
   /** Failing this ends the run, with that failure, wherever it is. */
   readonly ended: Deferred.Deferred<never, RunFailure>
   startedAt: number | undefined
-}
-
-/** What a run was accepted with. */
-interface Accepted {
-  readonly request: RunRequest
-  readonly native: boolean
-  readonly held: ReadonlyArray<StoredFile>
-  readonly place: Place
 }

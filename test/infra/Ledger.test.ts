@@ -363,6 +363,21 @@ describe("the ledger in SQLite", () => {
   )
 })
 
+describe("a run in the ledger", () => {
+  it.effect("is not let in once its token is revoked, nor without one", () =>
+    inLedger(
+      Effect.gen(function* () {
+        const { tokens, runs } = yield* Ledger
+        expect(yield* Effect.flip(runs.open(run))).toMatchObject({ _tag: "Unauthorized" })
+        yield* tokens.insert(token, "h", origin)
+        yield* tokens.revoke(token.name, 1500, origin)
+        expect(yield* Effect.flip(runs.open(run))).toMatchObject({ _tag: "Unauthorized" })
+        expect((yield* statusAndEvents).runs).toEqual([])
+      }),
+    ),
+  )
+})
+
 describe("files in the ledger", () => {
   it.effect("are found by the hash of their token, as they were put there, also after a restart", () =>
     inFile((path) =>

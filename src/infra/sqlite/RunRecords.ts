@@ -1,5 +1,6 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
+import { Unauthorized } from "../../domain/Failure.ts"
 import type { EndStatus, RunEnded } from "../../domain/Run.ts"
 import type { RunRecords } from "../../services/Ledger.ts"
 import { appendEvent, storing } from "./Rows.ts"
@@ -15,10 +16,14 @@ const EVENT_OF = {
 export const runRecords = (sql: SqlClient.SqlClient): RunRecords => ({
   open: (run) =>
     Effect.gen(function* () {
-      yield* sql`
+      // Asking first whether the token is in force would let it be revoked in between.
+      const opened = yield* sql`
         INSERT INTO runs (id, kind, token_id, status, model, created_at, prompt_chars, request_id, address)
-        VALUES (${run.id}, 'run', ${run.tokenId}, 'queued', ${run.model}, ${run.at}, ${run.promptChars},
-          ${run.origin.requestId}, ${run.origin.address})`
+        SELECT ${run.id}, 'run', id, 'queued', ${run.model}, ${run.at}, ${run.promptChars},
+          ${run.origin.requestId}, ${run.origin.address}
+        FROM tokens WHERE id = ${run.tokenId} AND revoked_at IS NULL
+        RETURNING id`
+      if (opened.length === 0) return yield* new Unauthorized()
       yield* appendEvent(sql, { type: "run.queued", at: run.at, runId: run.id, tokenId: run.tokenId })
     }).pipe(sql.withTransaction, storing("accepting a run")),
 

@@ -1,0 +1,59 @@
+import { Clock, Duration, Effect, Option } from "effect"
+import { resultOf } from "../../domain/Answer.ts"
+import { diagnosed, type RunFailure, RunTimedOut } from "../../domain/Failure.ts"
+import type { StoredFile } from "../../domain/File.ts"
+import type { RunId } from "../../domain/Ids.ts"
+import type { RunRequest } from "../../domain/Run.ts"
+import type { ClaudeAnswer } from "../claude/Outcome.ts"
+import { claudeRequest } from "../claude/Request.ts"
+import { ClaudeRunner } from "../ClaudeRunner.ts"
+import { Files } from "../Files.ts"
+import { OutputSchemas } from "../OutputSchemas.ts"
+import { WorkDirs } from "../WorkDirs.ts"
+import { type RunReport, reportOf } from "./Report.ts"
+
+/** What a run was accepted with. */
+export interface Accepted {
+  readonly request: RunRequest
+  /** Whether the CLI itself can enforce the request's `output_schema`. */
+  readonly native: boolean
+  readonly files: ReadonlyArray<StoredFile>
+}
+
+/**
+ * What a run does in its slot: a directory, the files in it, the agent's answer within `timeoutSecs`, the result that
+ * the request asks for. When it ends, on whatever way, its processes and its directory are gone.
+ */
+export const makeWork = Effect.gen(function* () {
+  const files = yield* Files
+  const runner = yield* ClaudeRunner
+  const schemas = yield* OutputSchemas
+  const workDirs = yield* WorkDirs
+
+  const ask = Effect.fn("Runs.ask")(function* (id: RunId, { request, native, files: held }: Accepted) {
+    const dir = yield* workDirs.make(id)
+    const attached = yield* files.attach(held, dir.cwd)
+    return yield* runner.run(claudeRequest(request, { native, files: attached }), dir)
+  }, Effect.scoped)
+
+  const resultFor = (answer: ClaudeAnswer, { outputSchema }: RunRequest) => {
+    if (outputSchema === undefined) return Effect.succeed(resultOf(answer.text))
+    const value = Option.getOrElse(answer.structured, () => resultOf(answer.text))
+    return schemas.fits(outputSchema, value).pipe(
+      Effect.mapError((mismatch) => diagnosed(mismatch, { stopReason: answer.stopReason })),
+      Effect.as(value),
+    )
+  }
+
+  return Effect.fn("Runs.work")(function* (id: RunId, accepted: Accepted, startedAt: number) {
+    const { timeoutSecs } = accepted.request
+    const answer = yield* ask(id, accepted).pipe(
+      Effect.timeoutFail({
+        duration: Duration.seconds(timeoutSecs),
+        onTimeout: () => new RunTimedOut({ timeoutSecs }),
+      }),
+    )
+    const result = yield* resultFor(answer, accepted.request)
+    return reportOf(answer, result, (yield* Clock.currentTimeMillis) - startedAt)
+  }) satisfies (...run: [RunId, Accepted, number]) => Effect.Effect<RunReport, RunFailure>
+})
