@@ -35,14 +35,14 @@ describe("an executable that", () => {
     Effect.map(ask({ prompt, timeout_secs: 30 }), ({ status, json }) => {
       expect([status, json.code]).toEqual([502, "run_failed"])
       expect(json.error).toContain(sentence)
-      expect(json.duration_ms).toBeLessThan(10_000)
+      expect(json.duration_ms).toBeLessThan(25_000)
     }),
   )
 
   it.live("answers is heard, though a child of it holds its stdout", () =>
     Effect.map(ask({ prompt: "SAY-AND-HOLD-PIPE done", timeout_secs: 30 }), ({ json }) => {
       expect(json.result).toBe("done")
-      expect(json.duration_ms).toBeLessThan(10_000)
+      expect(json.duration_ms).toBeLessThan(25_000)
     }),
   )
 
