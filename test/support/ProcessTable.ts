@@ -2,22 +2,26 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 
 /** The processes whose working directory is below `dir` (or was, before it was removed). */
 export const claudeProcesses = (dir: string): ReadonlyArray<number> =>
-  processesWhere((pid) => readlinkSync(`/proc/${pid}/cwd`).startsWith(dir))
+  processesThat((proc) => readlinkSync(`${proc}/cwd`).startsWith(dir))
 
 /** The processes that have an argument which begins so. */
 export const processesNamed = (name: string): ReadonlyArray<number> =>
-  processesWhere((pid) =>
-    readFileSync(`/proc/${pid}/cmdline`, "utf8")
+  processesThat((proc) =>
+    readFileSync(`${proc}/cmdline`, "utf8")
       .split("\0")
       .some((argument) => argument.startsWith(name)),
   )
 
-const processesWhere = (matches: (pid: string) => boolean): ReadonlyArray<number> =>
+/** The processes that were started with this text somewhere in their environment. */
+export const processesGiven = (text: string): ReadonlyArray<number> =>
+  processesThat((proc) => readFileSync(`${proc}/environ`).includes(text))
+
+const processesThat = (holds: (proc: string) => boolean): ReadonlyArray<number> =>
   readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       try {
-        return matches(pid)
+        return holds(`/proc/${pid}`)
       } catch {
         return false
       }

@@ -14,12 +14,14 @@ export interface ServerProcess {
   readonly end: (signal: NodeJS.Signals) => Promise<number | string>
 }
 
-export const launch = (env: Readonly<Record<string, string>>) => {
+/** `detached`: in a process group of its own, so that Ctrl-C at a terminal does not reach it past its starter. */
+export const launch = (env: Readonly<Record<string, string>>, { detached = false } = {}) => {
   const child = spawn(process.execPath, [LAUNCHER], {
     // Where no .env lies.
     cwd: import.meta.dirname,
     env: { PATH: process.env["PATH"] ?? "", BIND_PORT: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    detached,
   })
   let printed = ""
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (printed += String(data)))
@@ -27,28 +29,29 @@ export const launch = (env: Readonly<Record<string, string>>) => {
   return { child, exited, output: () => printed }
 }
 
+type Launched = ReturnType<typeof launch>
+
+/** Waits until it listens, and returns where; rejects with what it printed when it ends instead. */
+export const listening = async ({ child, exited, output }: Launched): Promise<string> => {
+  for (;;) {
+    const url = /"url":"([^"]+)"/.exec(output())?.[1]
+    if (url !== undefined) return url
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`the server ended with ${await exited}: ${output()}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
 /** Starts the service and waits until it listens. */
 export const startServerProcess = async (env: Readonly<Record<string, string>>): Promise<ServerProcess> => {
-  const { child, exited, output } = launch(env)
-  const gone = exited.then((code) => {
-    throw new Error(`the server ended with ${code}: ${output()}`)
-  })
-  const listening = (async () => {
-    for (;;) {
-      const url = /"url":"([^"]+)"/.exec(output())?.[1]
-      if (url !== undefined) return url
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  })()
-  const url = await Promise.race([listening, gone])
-  gone.catch(() => {})
+  const launched = launch(env)
   return {
-    url,
-    process: child,
-    output,
+    url: await listening(launched),
+    process: launched.child,
+    output: launched.output,
     end: (signal) => {
-      child.kill(signal)
-      return exited
+      launched.child.kill(signal)
+      return launched.exited
     },
   }
 }

@@ -13,6 +13,8 @@ import type { AddressInfo } from "node:net"
  *
  * A tool's result comes back as "tool said: …" or "tool failed: …". With structured output asked for, the answer
  * is a call of that tool with the JSON after SAY. Models named `no-such-…` are not found.
+ *
+ * A `Script` lets prompts be in plain language: it says which of the words above each of them stands for.
  */
 export interface StandInApi {
   readonly url: string
@@ -33,7 +35,12 @@ export interface Asked {
   readonly prompt: string
   readonly tools: ReadonlyArray<string>
   readonly effort: string | undefined
+  /** The API key that came with it. */
+  readonly key: string | undefined
 }
+
+/** Prompts, and what each stands for. A prompt that has something before it (a list of files) still counts. */
+export type Script = Readonly<Record<string, string>>
 
 interface Block {
   readonly type: string
@@ -59,7 +66,7 @@ const ERROR_TYPES: Readonly<Record<number, string>> = {
   529: "overloaded_error",
 }
 
-export const startStandInApi = async (): Promise<StandInApi> => {
+export const startStandInApi = async (script: Script = {}): Promise<StandInApi> => {
   const requests: Array<Asked> = []
   let open = 0
   let peak = 0
@@ -68,13 +75,13 @@ export const startStandInApi = async (): Promise<StandInApi> => {
       if (request.method !== "POST" || !request.url?.startsWith("/v1/messages"))
         return void response.end("{}")
       const body = JSON.parse(raw) as Body
-      requests.push(asked(body, raw))
+      requests.push(asked(body, raw, request.headers["x-api-key"]?.toString()))
       open += 1
       peak = Math.max(peak, open)
       response.on("close", () => {
         open -= 1
       })
-      await answer(body, response)
+      await answer(body, response, script)
     })
   })
   await listen(server)
@@ -114,7 +121,7 @@ const textOf = (content: string | ReadonlyArray<Block> | undefined): string =>
     .map((block) => block.text ?? `[${block.type}]`)
     .join("")
 
-const asked = (body: Body, raw: string): Asked => {
+const asked = (body: Body, raw: string, key?: string): Asked => {
   const texts = blocksOf(body.messages.findLast(({ role }) => role === "user")?.content)
     .filter(({ type, text }) => type === "text" && !text?.startsWith("<system-reminder>"))
     .map(({ text }) => text ?? "")
@@ -125,16 +132,18 @@ const asked = (body: Body, raw: string): Asked => {
     prompt: texts.at(-1) ?? "",
     tools: (body.tools ?? []).map(({ name }) => name),
     effort: body.output_config?.effort,
+    key,
   }
 }
 
-const answer = async (body: Body, response: ServerResponse): Promise<void> => {
+const answer = async (body: Body, response: ServerResponse, script: Script): Promise<void> => {
   const { prompt, system, tools } = asked(body, "")
-  const after = (word: string) => new RegExp(`\\b${word} ([\\s\\S]*)`).exec(prompt)?.[1]
+  const words = Object.entries(script).find(([natural]) => prompt.endsWith(natural))?.[1] ?? prompt
+  const after = (word: string) => new RegExp(`\\b${word} ([\\s\\S]*)`).exec(words)?.[1]
   if (body.model.startsWith("no-such-")) return refuse(response, 404)
   const status = Number(after("STATUS")?.split(" ")[0] ?? 0)
   if (status > 0) return refuse(response, status)
-  if (/\bHANG\b/.test(prompt)) return
+  if (/\bHANG\b/.test(words)) return
   const delay = Number(after("SLOW")?.split(" ")[0] ?? 0)
   if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))
   const result = blocksOf(body.messages.at(-1)?.content).find(({ type }) => type === "tool_result")
@@ -148,7 +157,7 @@ const answer = async (body: Body, response: ServerResponse): Promise<void> => {
   if (tools.includes("StructuredOutput")) {
     return tool(response, body, "StructuredOutput", JSON.parse(after("SAY") ?? "{}") as object)
   }
-  if (/\bSYSTEM\b/.test(prompt)) return text(response, body, system.slice(-200))
+  if (/\bSYSTEM\b/.test(words)) return text(response, body, system.slice(-200))
   return text(response, body, after("SAY") ?? `you said: ${prompt.slice(0, 80)}`)
 }
 
