@@ -20,6 +20,9 @@ const messageOf = (cause: unknown): string => {
   return inner === undefined ? String((cause as Error).message ?? cause) : messageOf(inner)
 }
 
+// The framework listens for the first of these only; the next (an impatient Ctrl-C, or npm's own beside the terminal's)
+// would kill us in the middle of ending what runs.
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {})
 // A terminal that is closed stops the service as Ctrl-C does.
 process.on("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
 

@@ -119,6 +119,19 @@ describe("the service", () => {
     ])
   })
 
+  it("is not hurried out of its end by a second signal", async () => {
+    const server = await start()
+    const token = await mint(server.url)
+    const hanging = post(server.url, "/run", token, { prompt: "DEAF" })
+    await until(() => claudeProcesses(runsDir()).length > 0)
+    const code = server.end("SIGINT")
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    await server.end("SIGINT")
+    expect(await code).toBe(0)
+    expect(await hanging).toMatchObject({ status: 503, json: { code: "shutting_down" } })
+    expect(claudeProcesses(runsDir())).toEqual([])
+  })
+
   it("is gone within its grace and six seconds, whoever holds a connection, and whatever runs", async () => {
     const server = await start({ SHUTDOWN_GRACE_SECS: "1" })
     const token = await mint(server.url)
