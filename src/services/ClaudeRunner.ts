@@ -1,4 +1,4 @@
-import { Context, Duration, Effect, Layer, Option, Ref, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Option, Ref, type Scope, Stream } from "effect"
 import { type AgentFailure, OutputGarbled, ProcessFailed, ProviderRefused } from "../domain/Failure.ts"
 import { redact } from "../domain/Redaction.ts"
 import { ARGUMENTS, environment, secretsIn } from "./claude/Command.ts"
@@ -39,8 +39,14 @@ export interface Executable {
 export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
   ClaudeRunner,
   {
-    /** Asks once, in a directory that is the only one the model can read. Takes as long as the model does. */
-    readonly run: (request: ClaudeRequest, dir: WorkDir) => Effect.Effect<ClaudeAnswer, AgentFailure>
+    /**
+     * Asks once, in a directory that is the only one the model can read. Takes as long as the model does; its
+     * processes are gone when the scope closes.
+     */
+    readonly run: (
+      request: ClaudeRequest,
+      dir: WorkDir,
+    ) => Effect.Effect<ClaudeAnswer, AgentFailure, Scope.Scope>
   }
 >() {
   static readonly layer = (options: {
@@ -86,7 +92,7 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
             strayLines: yield* Ref.get(strayLines),
             confidential,
           })
-        }, Effect.scoped)
+        })
 
         return { run }
       }),

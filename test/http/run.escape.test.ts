@@ -29,7 +29,7 @@ const withEscapees = (
       const token = yield* server.mint("recipes")
       const answer = yield* Effect.fork(server.run(token, { prompt: `ESCAPE ${name} ${words}`, ...payload }))
       const up = eventually(() => expect(processesNamed(`${name}-up`)).toHaveLength(3))
-      yield* end({ server, answer, up })
+      yield* end({ server, answer, up, name })
       expect(processesNamed(name)).toEqual([])
       expect(claudeProcesses(server.config.runsDir)).toEqual([])
     }),
@@ -38,6 +38,7 @@ const withEscapees = (
 interface Run {
   readonly server: TestServer
   readonly up: Effect.Effect<void>
+  readonly name: string
   readonly answer: Fiber.RuntimeFiber<Effect.Effect.Success<ReturnType<TestServer["run"]>>>
 }
 
@@ -70,6 +71,30 @@ describe("none of the processes that left the group is left", () => {
     withEscapees("HOLD", ({ server, answer, up }) =>
       Effect.gen(function* () {
         yield* up
+        yield* Fiber.interrupt(answer)
+        yield* eventually(() => expect(readdirSync(server.config.runsDir)).toEqual([]))
+      }),
+    ),
+  )
+
+  it.live("when the time is over while they are being ended; the answer came before that, and stands", () =>
+    withEscapees(
+      "SAY done",
+      ({ answer }) =>
+        Effect.map(Fiber.join(answer), ({ json }) => {
+          expect(json.result).toBe("done")
+          expect(json.duration_ms).toBeLessThan(4000)
+        }),
+      { timeout_secs: 4 },
+    ),
+  )
+
+  it.live("when the client hung up while they were being ended", () =>
+    withEscapees("SAY done", ({ server, answer, name }) =>
+      Effect.gen(function* () {
+        // The deaf one is left alone for its grace.
+        yield* eventually(() => expect(processesNamed(`${name}-up`)).toHaveLength(1))
+        yield* Effect.sleep("1 second")
         yield* Fiber.interrupt(answer)
         yield* eventually(() => expect(readdirSync(server.config.runsDir)).toEqual([]))
       }),

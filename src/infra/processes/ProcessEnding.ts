@@ -1,4 +1,4 @@
-import { Duration, Effect, Option, Schedule } from "effect"
+import { Duration, Effect, Fiber, Option, Schedule } from "effect"
 import { bears, type Marker } from "./ProcessMarker.ts"
 import { environmentOf, inSlices, type Look } from "./ProcessTable.ts"
 
@@ -10,8 +10,8 @@ const KILL_PATIENCE = Duration.seconds(2)
 const HEAD_START = Duration.millis(250)
 /** How soon their end is seen: at once if they go quickly, else four times a second. */
 const POLL_INTERVAL = Duration.millis(5)
-/** How often a process is believed to be in the middle of an `exec`, which takes less than a millisecond. */
-const DOUBTS_MAX = 5
+/** How long a process is believed to be in the middle of an `exec`: a moment, unless the machine is very busy. */
+const DOUBT_MAX_MILLIS = 1000
 const POLLING = Schedule.union(Schedule.exponential(POLL_INTERVAL, 1.5), Schedule.spaced("250 millis"))
 
 /** Processes that belong together. */
@@ -46,17 +46,20 @@ export const endKin = (look: Look, kin: Kin): Effect.Effect<number> => {
       yield* Effect.repeat(stirring, { while: (stirs) => stirs, schedule: POLLING })
     }).pipe(Effect.interruptible, Effect.timeoutOption(patience))
   }
-  return Effect.gen(function* () {
+  const end = Effect.gen(function* () {
     if (Option.isSome(yield* attempt("SIGTERM", GRACE))) return met.strays.size
     if (Option.isNone(yield* attempt("SIGKILL", KILL_PATIENCE)))
       yield* Effect.logWarning("processes outlived SIGKILL", { group: kin.group, strays: [...met.strays] })
     return met.strays.size
   })
+  // A fiber that is interrupted passes that on to its children, also out of a region where it cannot be interrupted
+  // itself: an attempt of our own fiber would be broken off.
+  return Effect.flatMap(Effect.forkDaemon(end), Fiber.join)
 }
 
 type Signal = "SIGTERM" | "SIGKILL"
 
-/** By their pid: those that had left the group, and how often one could be of them. */
+/** By their pid: those that had left the group, and since when one could be of them. */
 interface Met {
   readonly strays: Set<number>
   readonly doubts: Map<number, number>
@@ -68,7 +71,8 @@ const tell = async (look: Look, kin: Kin, signal: Signal, met: Met): Promise<boo
   if (living === undefined) return kin.group !== undefined && signalGroup(kin.group, 0)
   let stirs = false
   await inSlices(living, ({ pid, group, bornAt }) => {
-    if (pid === process.pid || bornAt < kin.since) return
+    // Process 1 is nobody's child, and in some sandboxes looks like an `exec` that never ends.
+    if (pid === 1 || pid === process.pid || bornAt < kin.since) return
     if (group === kin.group) {
       stirs = true
       if (signal === "SIGKILL") signalGroup(group, signal)
@@ -76,9 +80,9 @@ const tell = async (look: Look, kin: Kin, signal: Signal, met: Met): Promise<boo
     }
     const environment = environmentOf(pid)
     if (environment === undefined) {
-      const doubts = met.doubts.get(pid) ?? 0
-      met.doubts.set(pid, doubts + 1)
-      stirs ||= doubts < DOUBTS_MAX
+      const doubtedSince = met.doubts.get(pid) ?? performance.now()
+      met.doubts.set(pid, doubtedSince)
+      stirs ||= performance.now() - doubtedSince < DOUBT_MAX_MILLIS
     } else if (bears(environment, kin.marker)) {
       stirs = true
       // A second SIGTERM could cut short what the first has made it do.

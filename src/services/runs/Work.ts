@@ -30,10 +30,19 @@ export const makeWork = Effect.gen(function* () {
   const schemas = yield* OutputSchemas
   const workDirs = yield* WorkDirs
 
+  /** The agent's answer, and when it came; ending its processes takes no time of the run's. */
   const ask = Effect.fn("Runs.ask")(function* (id: RunId, { request, native, files: held }: Accepted) {
-    const dir = yield* workDirs.make(id)
-    const attached = yield* files.attach(held, dir.cwd)
-    return yield* runner.run(claudeRequest(request, { native, files: attached }), dir)
+    const { timeoutSecs } = request
+    const answering = Effect.gen(function* () {
+      const dir = yield* workDirs.make(id)
+      const attached = yield* files.attach(held, dir.cwd)
+      return yield* runner.run(claudeRequest(request, { native, files: attached }), dir)
+    })
+    const answer = yield* Effect.timeoutFail(answering, {
+      duration: Duration.seconds(timeoutSecs),
+      onTimeout: () => new RunTimedOut({ timeoutSecs }),
+    })
+    return { answer, answeredAt: yield* Clock.currentTimeMillis }
   }, Effect.scoped)
 
   const resultFor = (answer: ClaudeAnswer, { outputSchema }: RunRequest) => {
@@ -46,14 +55,8 @@ export const makeWork = Effect.gen(function* () {
   }
 
   return Effect.fn("Runs.work")(function* (id: RunId, accepted: Accepted, startedAt: number) {
-    const { timeoutSecs } = accepted.request
-    const answer = yield* ask(id, accepted).pipe(
-      Effect.timeoutFail({
-        duration: Duration.seconds(timeoutSecs),
-        onTimeout: () => new RunTimedOut({ timeoutSecs }),
-      }),
-    )
+    const { answer, answeredAt } = yield* ask(id, accepted)
     const result = yield* resultFor(answer, accepted.request)
-    return reportOf(answer, result, (yield* Clock.currentTimeMillis) - startedAt)
+    return reportOf(answer, result, answeredAt - startedAt)
   }) satisfies (...run: [RunId, Accepted, number]) => Effect.Effect<RunReport, RunFailure>
 })
