@@ -209,6 +209,10 @@ describe("POST /files", () => {
     ["is noise", "\u0000\u0001\u0002 no form at all"],
     ["has a part without a name", form(part("Content-Disposition: form-data", "x"))],
     [
+      "ends where a part should begin, twice",
+      `--${BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n${form()}\r\n${form()}`,
+    ],
+    [
       "has a hundred parts",
       form(
         ...Array.from({ length: 100 }, (_, n) => part(`Content-Disposition: form-data; name="f${n}"`, "x")),
@@ -228,6 +232,20 @@ describe("POST /files", () => {
         )
         expect(received).toMatch(/^HTTP\/1\.1 400 /)
         expect(kept(server)).toEqual([])
+      }),
+    ),
+  )
+
+  it.live("takes the file beside a part that is none of a form, however large", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const body = form(part("Content-Disposition: attachment", "x".repeat(500_000)), filePart("two cups"))
+        const received = yield* overSocket(
+          server.url,
+          [head(token, `Content-Length: ${body.length}`), body],
+          /request_id|file_token/,
+        )
+        expect(received).toContain('"size":8}')
       }),
     ),
   )

@@ -41,6 +41,7 @@ const parserOf = (contentType: string) =>
     Effect.map((busboy) => {
       let found: Array<FormPart> = []
       let broken = false
+      let finished = false
       let settled = idle
       const fail = () => {
         broken = true
@@ -55,17 +56,26 @@ const parserOf = (contentType: string) =>
         .on("field", (name, value) => found.push({ _tag: "Field", name, value }))
         .on("partsLimit", fail)
         .on("error", fail)
-        .on("finish", () => settled())
+        .on("finish", () => {
+          finished = true
+          settled()
+        })
 
-      /** What is found by an act that calls back, or ends the parser. */
+      /**
+       * What is found by an act that calls back, or ends the parser. After some broken forms it does neither. What it
+       * does, it does before the event loop turns: if nothing has come of it by then, nothing will.
+       */
       const findings = (act: (done: () => void) => void) =>
         Effect.async<ReadonlyArray<FormPart>, BodyNotForm>((resume) => {
+          const stuck = setImmediate(fail)
           settled = () => {
+            settled = idle
+            clearImmediate(stuck)
             const taken = found
             found = []
             resume(broken ? new BodyNotForm() : Effect.succeed(taken))
           }
-          if (broken) settled()
+          if (broken || finished) settled()
           else act(() => settled())
         })
 
