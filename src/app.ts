@@ -20,6 +20,7 @@ import { environment } from "./services/claude/Command.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
 import { Files } from "./services/Files.ts"
+import type { Processes } from "./services/Processes.ts"
 import { Readiness } from "./services/Readiness.ts"
 import { Refusals } from "./services/Refusals.ts"
 import { Runs } from "./services/Runs.ts"
@@ -41,10 +42,12 @@ export const machine = (config: AppConfig) =>
     secretsLayer,
   ).pipe(Layer.provide(DataDirLock.layer(config.dataDir)))
 
-/** Every service, on the real machine; what an embedder takes who wants it all without the HTTP API. */
-export const services = (config: AppConfig) => {
-  const env = childEnvironment()
-  const claude = claudeExecutable(config.claudeBin)
+/** The agent: Anthropic's CLI. */
+export const agent = (config: AppConfig): Layer.Layer<ClaudeRunner, never, Processes> =>
+  ClaudeRunner.layer({ executable: claudeExecutable(config.claudeBin), env: childEnvironment() })
+
+/** Every service, on the real machine, with that agent; what an embedder takes who wants it all without the HTTP API. */
+export const services = (config: AppConfig, runner = agent(config)) => {
   const admission = Layer.unwrapEffect(
     Effect.map(AdminTokenFile.AdminToken, ({ token }) => Admission.layer({ ...config, adminToken: token })),
   )
@@ -52,15 +55,12 @@ export const services = (config: AppConfig) => {
     maxUploadBytes: config.maxUploadBytes,
     maxBytesPerToken: config.maxFilesBytesPerToken,
   })
-  const runs = Runs.layer(config).pipe(
-    Layer.provideMerge(ClaudeRunner.layer({ executable: claude, env })),
-    Layer.provideMerge(files),
-  )
+  const runs = Runs.layer(config).pipe(Layer.provideMerge(runner), Layer.provideMerge(files))
   const clis = Clis.layer({
-    claude,
+    claude: claudeExecutable(config.claudeBin),
     acpx: acpxExecutable(config.acpxBin),
     cwd: "/",
-    env: environment(env),
+    env: environment(childEnvironment()),
   })
   return Layer.merge(admission, Readiness.layer).pipe(
     Layer.provideMerge(Layer.merge(runs, clis)),
@@ -77,5 +77,5 @@ export const api = (config: AppConfig) =>
   )
 
 /** The whole service, listening. */
-export const app = (config: AppConfig) =>
-  api(config).pipe(Layer.provideMerge(HttpServer.layer(config)), Layer.provideMerge(services(config)))
+export const app = (config: AppConfig, runner = agent(config)) =>
+  api(config).pipe(Layer.provideMerge(HttpServer.layer(config)), Layer.provideMerge(services(config, runner)))

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { HttpServer } from "@effect/platform"
 import { Context, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
-import { app } from "../../src/app.ts"
+import { agent, app } from "../../src/app.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
 
 export const ADMIN_TOKEN = "an-admin-token-for-tests-only-0123456789"
@@ -68,14 +68,19 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** The real service on a real socket, with SQLite in a directory of its own; gone with the scope. */
+/**
+ * The real service on a real socket, with SQLite in a directory of its own; gone with the scope. Its agent is the
+ * executable that the settings name, unless it is given another.
+ */
 export const startServer = (
   overrides: Partial<AppConfig> = {},
   dataDir?: string,
+  runner?: ReturnType<typeof agent>,
 ): Effect.Effect<TestServer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const config = configFor(dataDir ?? (yield* temporaryDirectory), overrides)
-    const context = yield* Layer.build(Layer.provide(app(config), Logger.remove(Logger.defaultLogger)))
+    const service = app(config, runner ?? agent(config))
+    const context = yield* Layer.build(Layer.provide(service, Logger.remove(Logger.defaultLogger)))
     const { address } = Context.get(context, HttpServer.HttpServer)
     return clientOf(HttpServer.formatAddress(address), config)
   }).pipe(Effect.orDie)
