@@ -25,6 +25,11 @@ const EXPIRY_INTERVAL = Duration.seconds(60)
 /** When an app should try again whose quota is taken by uploads that are still arriving. */
 const BUSY_RETRY_SECS = 5
 
+/** More uploads than ever arrive at once. */
+const MANY = 1_000_000
+/** How long the end of the service waits for uploads that were broken off by it. */
+const ENDING = Duration.seconds(2)
+
 /** An upload that is arriving. Closing its scope removes it, unless it was kept. */
 export interface Upload {
   /** Fails at the byte that is one too many, for the file or for the app. */
@@ -79,6 +84,11 @@ export class Files extends Context.Tag("clawdforge/Files")<
         const secrets = yield* Secrets
         const quotas = new Quotas(options.maxBytesPerToken)
         const holders = new Map<FileId, number>()
+        const arriving = yield* Effect.makeSemaphore(MANY)
+        // Who leaves while one is being removed leaves it on the disk.
+        yield* Effect.addFinalizer(() =>
+          Effect.timeoutOption(Effect.interruptible(arriving.take(MANY)), ENDING),
+        )
         const fileLimit = Math.min(options.maxUploadBytes, options.maxBytesPerToken)
 
         const stored = yield* ledger.list
@@ -104,6 +114,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
           let taken = 0
           let size = 0
           let kept = false
+          yield* Effect.acquireRelease(arriving.take(1), () => arriving.release(1))
           yield* Effect.addFinalizer(() =>
             Effect.sync(() => quotas.giveBack(owner, kept ? taken - size : taken)),
           )
