@@ -18,4 +18,6 @@ USER node
 ENV BIND_HOST=0.0.0.0 DATA_DIR=/data CLAUDE_CONFIG_DIR=/home/node/.claude
 VOLUME ["/data", "/home/node/.claude", "/home/node/.acpx/sessions"]
 EXPOSE 8800
+# What it needs beside being up is at /readyz: a missing login is no reason to start it anew.
+HEALTHCHECK --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:8800/livez').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "bin/clawdforge.mjs"]

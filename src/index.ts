@@ -18,7 +18,13 @@ export { type Check, Readiness } from "./services/Readiness.ts"
 export { Clis } from "./services/Clis.ts"
 export type { Client, Peer } from "./services/ClientAddress.ts"
 export { Ids } from "./services/Ids.ts"
-export { Ledger, type RefusalRecords, type RunRecords, type TokenRecords } from "./services/Ledger.ts"
+export {
+  type FileRecords,
+  Ledger,
+  type RefusalRecords,
+  type RunRecords,
+  type TokenRecords,
+} from "./services/Ledger.ts"
 export { OutputSchemas } from "./services/OutputSchemas.ts"
 export { Processes, type ProcessExit, type ProcessSpec, type RunningProcess } from "./services/Processes.ts"
 export { type Refused, Refusals } from "./services/Refusals.ts"

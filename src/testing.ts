@@ -3,7 +3,13 @@
  * real layer of the same service; nothing here starts a process, opens a socket or touches a disk.
  */
 import { Effect, Layer, Option, Redacted, Ref, Stream } from "effect"
-import { type AgentFailure, FileNotFound, TokenNameTaken, Unauthorized } from "./domain/Failure.ts"
+import {
+  type AgentFailure,
+  FileNotFound,
+  StorageFailed,
+  TokenNameTaken,
+  Unauthorized,
+} from "./domain/Failure.ts"
 import type { StoredFile } from "./domain/File.ts"
 import type { FileId, RequestId, RunId, TokenId } from "./domain/Ids.ts"
 import type { Refusal } from "./domain/Refusal.ts"
@@ -14,6 +20,7 @@ import type { ClaudeAnswer } from "./services/claude/Outcome.ts"
 import type { ClaudeRequest } from "./services/claude/Request.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { type CliVersions, Clis } from "./services/Clis.ts"
+import { Disks } from "./services/Disks.ts"
 import { FileContents } from "./services/FileContents.ts"
 import { Files } from "./services/Files.ts"
 import { Ids } from "./services/Ids.ts"
@@ -130,6 +137,7 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
       const run = runs.get(id)
       if (run !== undefined && run.end === undefined) runs.set(id, { ...run, ...change })
     })
+  const isRevoked = (id: TokenId) => [...tokens.values()].some((t) => t.id === id && t.revokedAt !== null)
   const inForce = (name: TokenName) =>
     [...tokens.values()].some((t) => t.name === name && t.revokedAt === null)
   return Layer.succeed(Ledger, {
@@ -161,8 +169,7 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
     runs: {
       open: (run) =>
         Effect.suspend(() => {
-          const token = [...tokens.values()].find(({ id }) => id === run.tokenId)
-          if (token !== undefined && token.revokedAt !== null) return new Unauthorized()
+          if (isRevoked(run.tokenId)) return new Unauthorized()
           runs.set(run.id, { ...run, status: "queued", end: undefined })
           return Effect.void
         }),
@@ -171,7 +178,8 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
       loseUnfinished: () => Effect.succeed(0),
     },
     files: {
-      insert: (file, hash) => Effect.sync(() => void files.set(hash, file)),
+      insert: (file, hash) =>
+        isRevoked(file.tokenId) ? new Unauthorized() : Effect.sync(() => void files.set(hash, file)),
       findByHash: (hash) => Effect.sync(() => Option.fromNullable(files.get(hash))),
       list: Effect.sync(() => [...files.values()]),
       soonestExpiry: (owner) =>
@@ -205,7 +213,11 @@ export const fileContents = (bytes: Map<FileId, Uint8Array> = new Map()) =>
         return {
           write: (more) =>
             Effect.sync(() => {
-              bytes.set(id, Uint8Array.from([...(bytes.get(id) ?? []), ...more]))
+              const before = bytes.get(id) ?? new Uint8Array()
+              const after = new Uint8Array(before.length + more.length)
+              after.set(before)
+              after.set(more, before.length)
+              bytes.set(id, after)
             }),
           sync: Effect.void,
           keep: Effect.sync(() => {
@@ -214,9 +226,15 @@ export const fileContents = (bytes: Map<FileId, Uint8Array> = new Map()) =>
         }
       }),
     copy: (id, dir, name) => (bytes.has(id) ? Effect.succeed(`${dir}/${name}`) : new FileNotFound()),
-    remove: (id) => Effect.sync(() => void bytes.delete(id)),
+    remove: (id) =>
+      Effect.try({
+        try: () => void bytes.delete(id),
+        catch: (cause) => new StorageFailed({ during: "removing an upload", cause }),
+      }),
     list: Effect.sync(() => [...bytes.keys()]),
   })
+
+export const disks = (freeBytes: number) => Layer.succeed(Disks, { freeBytes: Effect.succeed(freeBytes) })
 
 /** No app has uploaded anything. */
 export const noFiles = Layer.mock(Files, {

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process"
 import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
 import { claudeProcesses } from "./support/ProcessTable.ts"
 import { launch } from "./support/ServerProcess.ts"
 import { post, scripted, serviceUnderTest, until } from "./support/Service.ts"
@@ -63,6 +64,28 @@ describe("the service", () => {
       { status: 403, address: "127.0.0.1" },
     ])
     expect(server.output()).not.toContain("script>")
+  })
+
+  it("outlives clients that reset their connections, and takes none of them for a stranger", async () => {
+    const server = await start()
+    const port = Number(new URL(server.url).port)
+    for (let n = 0; n < 300; n++) {
+      const socket = connect(port, "127.0.0.1")
+      socket.on("error", () => {})
+      socket.write(
+        ["CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "no HTTP\r\n\r\n", "GET /livez HTTP/1.1\r\n\r\n"][
+          n % 3
+        ] ?? "",
+      )
+      setTimeout(() => socket.resetAndDestroy(), n % 7)
+      if (n % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(await (await fetch(`${server.url}/livez`)).text()).toBe("ok\n")
+    expect(await server.end("SIGTERM")).toBe(0)
+    const db = new Sqlite(join(dataDir(), "clawdforge.db"), { readonly: true })
+    expect(db.prepare("SELECT data FROM events").all()).toEqual([])
+    db.close()
   })
 
   it("killed in the middle of runs and started again: tokens work, and no run says it is running", async () => {

@@ -16,7 +16,7 @@ export type FormPart =
   | { readonly _tag: "FileStart"; readonly name: string; readonly filename: string }
   | { readonly _tag: "FileBytes"; readonly bytes: Uint8Array }
 
-/** Port: a request's body, which must arrive in a bounded time. One that is refused does not cost the connection. */
+/** Port: a request's body, which must arrive in a bounded time. */
 export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   RequestBody,
   {
@@ -28,6 +28,11 @@ export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
     readonly form: (
       request: HttpServerRequest.HttpServerRequest,
     ) => Stream.Stream<FormPart, BodyNotForm | BodyUnreadable | RequestTooSlow>
+    /**
+     * To be called before a refusal is sent: reads what is left of the body, up to a limit, where to answer and close
+     * under a client that still sends would reset the connection, and it would never see the answer.
+     */
+    readonly drop: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>
   }
 >() {}
 

@@ -65,7 +65,7 @@ const text = (name: string) => variable<string>(name, "a text", (value) => value
 
 const integer = (name: string, min: number, max: number) =>
   variable(name, `a whole number from ${min} to ${max}`, (value) => {
-    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
+    const number = /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN
     return number >= min && number <= max ? number : undefined
   })
 

@@ -3,6 +3,8 @@ import type { Executable } from "./ClaudeRunner.ts"
 import { Processes } from "./Processes.ts"
 
 const PROBE_INTERVAL = Duration.seconds(60)
+/** Of what a CLI that floods prints; a chunk has at most 64 KiB. */
+const OUTPUT_MAX_CHUNKS = 16
 const PROBE_TIMEOUT = Duration.seconds(10)
 
 /** What the CLIs say of themselves. */
@@ -35,7 +37,10 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
           processes.spawn({ command, args: [...args, ...more], cwd: options.cwd, env: options.env }).pipe(
             Effect.tap((process) => process.endInput),
             Effect.flatMap((process) =>
-              Effect.zip(Stream.mkString(Stream.decodeText(process.output)), process.exit),
+              Effect.zip(
+                Stream.mkString(Stream.decodeText(Stream.take(process.output, OUTPUT_MAX_CHUNKS))),
+                process.exit,
+              ),
             ),
             Effect.scoped,
             Effect.timeout(PROBE_TIMEOUT),

@@ -10,25 +10,29 @@ import {
   Schedule,
   type Scope,
 } from "effect"
-import { FileNotFound, FileTooLarge, QuotaExceeded, type StorageFailed } from "../domain/Failure.ts"
+import {
+  FileNotFound,
+  FileTooLarge,
+  QuotaExceeded,
+  type StorageFailed,
+  type Unauthorized,
+} from "../domain/Failure.ts"
 import { type AttachedFile, attachmentName, type StoredFile } from "../domain/File.ts"
 import type { FileId, TokenId } from "../domain/Ids.ts"
 import type { Origin } from "../domain/Token.ts"
 import { FileContents } from "./FileContents.ts"
+import { Holds } from "./files/Holds.ts"
 import { Quotas } from "./files/Quotas.ts"
 import { Ids } from "./Ids.ts"
 import { Ledger } from "./Ledger.ts"
 import { Secrets } from "./Secrets.ts"
 
+/** What a file takes of its app's quota at least: a block on the disk, and a row. */
+const LEAST_BYTES = 4096
 /** How soon after its time a file is removed; it cannot be used from that time on in any case. */
 const EXPIRY_INTERVAL = Duration.seconds(60)
 /** When an app should try again whose quota is taken by uploads that are still arriving. */
 const BUSY_RETRY_SECS = 5
-
-/** More uploads than ever arrive at once. */
-const MANY = 1_000_000
-/** How long the end of the service waits for uploads that were broken off by it. */
-const ENDING = Duration.seconds(2)
 
 /** An upload that is arriving. Closing its scope removes it, unless it was kept. */
 export interface Upload {
@@ -39,7 +43,10 @@ export interface Upload {
     name: string,
     ttlSecs: number,
     origin: Origin,
-  ) => Effect.Effect<{ readonly token: Redacted.Redacted; readonly file: StoredFile }, StorageFailed>
+  ) => Effect.Effect<
+    { readonly token: Redacted.Redacted; readonly file: StoredFile },
+    Unauthorized | StorageFailed
+  >
 }
 
 /** Files that apps uploaded for their runs. Each belongs to one app; to all others it does not exist. */
@@ -67,8 +74,8 @@ export class Files extends Context.Tag("clawdforge/Files")<
       files: ReadonlyArray<StoredFile>,
       dir: string,
     ) => Effect.Effect<ReadonlyArray<AttachedFile>, FileNotFound | StorageFailed>
-    /** Removes every file whose time has come, except those that are held; says how many. */
-    readonly expire: Effect.Effect<number, StorageFailed>
+    /** Removes every file whose time has come, except those that are held. */
+    readonly expire: Effect.Effect<void, StorageFailed>
   }
 >() {
   static readonly layer = (options: {
@@ -83,16 +90,11 @@ export class Files extends Context.Tag("clawdforge/Files")<
         const ledger = (yield* Ledger).files
         const secrets = yield* Secrets
         const quotas = new Quotas(options.maxBytesPerToken)
-        const holders = new Map<FileId, number>()
-        const arriving = yield* Effect.makeSemaphore(MANY)
-        // Who leaves while one is being removed leaves it on the disk.
-        yield* Effect.addFinalizer(() =>
-          Effect.timeoutOption(Effect.interruptible(arriving.take(MANY)), ENDING),
-        )
+        const holds = new Holds()
         const fileLimit = Math.min(options.maxUploadBytes, options.maxBytesPerToken)
 
         const stored = yield* ledger.list
-        for (const { tokenId, size } of stored) quotas.occupy(tokenId, size)
+        for (const { tokenId, size } of stored) quotas.occupy(tokenId, charge(size))
         const known = new Set(stored.map(({ id }) => id))
         const halfWritten = (yield* contents.list).filter((id) => !known.has(id))
         yield* Effect.forEach(halfWritten, contents.remove, { discard: true })
@@ -114,22 +116,21 @@ export class Files extends Context.Tag("clawdforge/Files")<
           let taken = 0
           let size = 0
           let kept = false
-          yield* Effect.acquireRelease(arriving.take(1), () => arriving.release(1))
           yield* Effect.addFinalizer(() =>
-            Effect.sync(() => quotas.giveBack(owner, kept ? taken - size : taken)),
+            Effect.sync(() => quotas.giveBack(owner, kept ? taken - charge(size) : taken)),
           )
 
           /** Takes the quota for a file of that size, so far as it is not taken yet. */
           const take = Effect.fn("Files.take")(function* (newSize: number) {
             if (newSize > fileLimit) return yield* new FileTooLarge({ limit: fileLimit })
-            const more = newSize - taken
+            const more = charge(newSize) - taken
             if (more <= 0) return
             if (!quotas.take(owner, more)) {
               // What has expired but is not removed yet makes room first.
               yield* expire
               if (!quotas.take(owner, more)) return yield* exceeded(owner)
             }
-            taken = newSize
+            taken += more
           })
           yield* take(leastSize)
           const writer = yield* contents.create(id)
@@ -163,26 +164,32 @@ export class Files extends Context.Tag("clawdforge/Files")<
           ).pipe(Effect.catchTag("NoSuchElementException", () => new FileNotFound()))
         })
 
-        const held = (file: StoredFile) =>
-          Effect.acquireRelease(
-            Effect.sync(() => holders.set(file.id, (holders.get(file.id) ?? 0) + 1)),
-            () =>
-              Effect.sync(() => {
-                const left = (holders.get(file.id) ?? 1) - 1
-                if (left > 0) holders.set(file.id, left)
-                else holders.delete(file.id)
-              }),
+        const hold = Effect.fn("Files.hold")(function* (token: string, owner: TokenId) {
+          yield* holds.take((yield* find(token, owner)).id)
+          // Asked again: it may have been removed before it was held.
+          return yield* find(token, owner)
+        })
+
+        const discard = (id: FileId) =>
+          Effect.catchAll(contents.remove(id), ({ cause }) =>
+            // It has no record any more: the next start removes it.
+            Effect.logWarning("an expired file was not removed", Cause.die(cause)),
           )
 
-        const expire = Effect.gen(function* () {
+        const expire: Effect.Effect<void, StorageFailed> = Effect.gen(function* () {
           const now = yield* Clock.currentTimeMillis
-          const due = (yield* ledger.due(now)).filter(({ id }) => !holders.has(id))
-          if (due.length === 0) return 0
-          const removed = yield* ledger.remove(due, now)
-          for (const { tokenId, size } of removed) quotas.giveBack(tokenId, size)
-          yield* Effect.forEach(removed, ({ id }) => contents.remove(id), { discard: true })
+          const due = (yield* ledger.due(now)).filter(({ id }) => !holds.has(id))
+          const removed = due.length === 0 ? [] : yield* ledger.remove(due, now)
+          for (const { tokenId, size } of removed) quotas.giveBack(tokenId, charge(size))
+          yield* Effect.forEach(removed, ({ id }) => discard(id), { discard: true })
           return removed.length
-        }).pipe(Effect.withSpan("Files.expire"), Effect.uninterruptible)
+        }).pipe(
+          Effect.uninterruptible,
+          // In steps, so that others get at the ledger in between.
+          Effect.repeat({ until: (removed) => removed === 0 }),
+          Effect.asVoid,
+          Effect.withSpan("Files.expire"),
+        )
 
         yield* expire.pipe(
           Effect.catchAll((failure) =>
@@ -194,8 +201,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
 
         return {
           receive,
-          hold: (tokens, owner) =>
-            Effect.forEach(new Set(tokens), (token) => Effect.tap(find(token, owner), held)),
+          hold: (tokens, owner) => Effect.forEach(new Set(tokens), (token) => hold(token, owner)),
           attach: (files, dir) =>
             Effect.forEach(files, ({ id, name }, index) =>
               Effect.map(contents.copy(id, dir, attachmentName(index + 1, name)), (path) => ({ path, name })),
@@ -205,3 +211,5 @@ export class Files extends Context.Tag("clawdforge/Files")<
       }),
     )
 }
+
+const charge = (size: number): number => Math.max(size, LEAST_BYTES)

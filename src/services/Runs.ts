@@ -132,8 +132,8 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         const open = Effect.fn("Runs.open")(function* (request: RunRequest, owner: TokenId, origin: Origin) {
           yield* accepting
           const held = yield* files.hold(request.files, owner)
-          const place = yield* Effect.acquireRelease(queue.enter(owner), ({ leave }) => leave)
           const native = yield* checked(request, owner)
+          const place = yield* Effect.acquireRelease(queue.enter(owner), ({ leave }) => leave)
           const ended = yield* Deferred.make<never, RunFailure>()
           const run: LiveRun = { id: yield* ids.run, owner, ended, startedAt: undefined }
           const begin = Effect.gen(function* () {

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import {
+  ADMIN_TOKEN,
   eventually,
   fileForm,
   overSocket,
@@ -262,6 +263,28 @@ describe("POST /files", () => {
         )
         yield* eventually(() => expect(kept(server)).toHaveLength(1))
         yield* Fiber.interrupt(fiber)
+        yield* eventually(() => expect(kept(server)).toEqual([]))
+      }),
+    ),
+  )
+
+  it.live("keeps nothing for an app whose token is revoked meanwhile", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const body = form(filePart("x".repeat(100_000)))
+        const fiber = yield* Effect.fork(
+          overSocket(
+            server.url,
+            [head(token, `Content-Length: ${body.length}`), body.slice(0, 50_000)],
+            /request_id/,
+            "127.0.0.1",
+            Effect.zipRight(
+              eventually(() => expect(kept(server)).toHaveLength(1)),
+              server.request("DELETE", "/admin/tokens/recipes", { token: ADMIN_TOKEN }),
+            ).pipe(Effect.as([body.slice(50_000)])),
+          ),
+        )
+        expect(yield* Fiber.join(fiber)).toMatch(/^HTTP\/1\.1 401 /)
         yield* eventually(() => expect(kept(server)).toEqual([]))
       }),
     ),

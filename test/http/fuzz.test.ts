@@ -3,12 +3,19 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
-import { Effect, FastCheck as fc } from "effect"
+import { Option, Effect, FastCheck as fc } from "effect"
 import { claudeAnswer, claudeRunner } from "../../src/testing.ts"
 import { complaints } from "../support/fuzz/Judge.ts"
 import { type FuzzRequest, fuzzRequest } from "../support/fuzz/Requests.ts"
 import { send, type Target } from "../support/fuzz/Send.ts"
-import { ADMIN_TOKEN, eventually, fileForm, startServer, type TestServer } from "../support/TestServer.ts"
+import {
+  ADMIN_TOKEN,
+  eventually,
+  fileForm,
+  scriptedClaude,
+  startServer,
+  type TestServer,
+} from "../support/TestServer.ts"
 
 /**
  * Thousands of generated requests, good ones and hostile ones, on the whole service but for the agent. The same
@@ -120,7 +127,11 @@ describe(`${RUNS} requests of every kind (FUZZ_SEED=${SEED})`, () => {
       Effect.gen(function* () {
         const agent = claudeRunner(() => Effect.succeed(claudeAnswer("an answer")))
         const limits = { maxBodyBytes: 200_000, maxFilesBytesPerToken: 64 * MEBIBYTE }
-        const server = yield* startServer(limits, undefined, agent)
+        const server = yield* startServer(
+          { ...limits, claudeBin: Option.some(scriptedClaude) },
+          undefined,
+          agent,
+        )
         const app = yield* server.mint("the-app")
         const { json } = yield* server.upload(app, fileForm("two cups", "a.txt", 86_400))
         const target = { url: server.url, app, admin: ADMIN_TOKEN, file: json.file_token as string }

@@ -46,13 +46,14 @@ describe("slow clients", () => {
   )
 })
 
-/** What a server makes of a body that it reads like that, with 300 ms of patience. */
+/** What a server makes of a body that it reads like that, with little patience. */
 const readBy = (
   read: (
     body: RequestBody["Type"],
     request: HttpServerRequest.HttpServerRequest,
   ) => Effect.Effect<unknown, Failing>,
   parts: (drip: (text: string) => Effect.Effect<void>) => Effect.Effect<void>,
+  patience = Duration.millis(300),
 ) =>
   Effect.gen(function* () {
     const body = yield* RequestBody
@@ -77,7 +78,7 @@ const readBy = (
     yield* Effect.fork(parts((text) => Effect.sync(() => void socket.write(text))))
     yield* eventually(() => expect(said).not.toBe(""))
     return said.split("\r\n").at(-1)
-  }).pipe(Effect.scoped, Effect.provide(NodeRequestBody.layer(1000, Duration.millis(300))))
+  }).pipe(Effect.scoped, Effect.provide(NodeRequestBody.layer(1000, patience)))
 
 const HEAD = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 const FILE = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -121,15 +122,19 @@ describe("a body", () => {
 
   it.live("of an upload may take its time as long as it brings a mebibyte in each", () =>
     Effect.map(
-      readBy(asForm, (send) => {
-        const block = "x".repeat(2 * 1024 * 1024)
-        const length = FILE.length + 10 * block.length + "\r\n--b--\r\n".length
-        return Effect.all([
-          send(`${HEAD}Content-Length: ${length}\r\n\r\n${FILE}`),
-          Effect.repeatN(Effect.delay(send(block), "100 millis"), 9),
-          send("\r\n--b--\r\n"),
-        ])
-      }),
+      readBy(
+        asForm,
+        (send) => {
+          const block = "x".repeat(4 * 1024 * 1024)
+          const length = FILE.length + 4 * block.length + "\r\n--b--\r\n".length
+          return Effect.all([
+            send(`${HEAD}Content-Length: ${length}\r\n\r\n${FILE}`),
+            Effect.repeatN(Effect.delay(send(block), "1 second"), 3),
+            send("\r\n--b--\r\n"),
+          ])
+        },
+        Duration.seconds(3),
+      ),
       (said) => expect(said).toBe("read"),
     ),
   )

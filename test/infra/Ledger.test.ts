@@ -363,16 +363,18 @@ describe("the ledger in SQLite", () => {
   )
 })
 
-describe("a run in the ledger", () => {
-  it.effect("is not let in once its token is revoked, nor without one", () =>
+describe("a run and a file in the ledger", () => {
+  it.effect("are not let in once their token is revoked, nor without one", () =>
     inLedger(
       Effect.gen(function* () {
-        const { tokens, runs } = yield* Ledger
+        const { tokens, runs, files } = yield* Ledger
         expect(yield* Effect.flip(runs.open(run))).toMatchObject({ _tag: "Unauthorized" })
         yield* tokens.insert(token, "h", origin)
         yield* tokens.revoke(token.name, 1500, origin)
         expect(yield* Effect.flip(runs.open(run))).toMatchObject({ _tag: "Unauthorized" })
         expect((yield* statusAndEvents).runs).toEqual([])
+        expect(yield* Effect.flip(files.insert(file, "fh", origin))).toMatchObject({ _tag: "Unauthorized" })
+        expect(yield* files.list).toEqual([])
       }),
     ),
   )

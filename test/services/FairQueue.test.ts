@@ -65,6 +65,18 @@ describe("a fair queue", () => {
     }),
   )
 
+  it.effect("lets nobody be overtaken for ever by those who come back at once", () =>
+    Effect.gen(function* () {
+      const queue = yield* queueOf(1)
+      const order: Array<string> = []
+      for (const owner of ["a", "b"]) yield* Effect.fork(Effect.forever(work(queue, owner, order)))
+      yield* TestClock.adjust("0 seconds")
+      yield* forkAll(4, () => work(queue, "patient", order))
+      yield* TestClock.adjust("12 seconds")
+      expect(order.filter((owner) => owner === "patient")).toHaveLength(4)
+    }),
+  )
+
   it.effect("refuses who comes when all places are taken, and says when to come again", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1, 2)

@@ -13,7 +13,7 @@ const withFiles = <A, E>(
   memory = new LedgerMemory(),
   disk = new Map<FileId, Uint8Array>(),
 ) => {
-  const layer = Files.layer({ maxUploadBytes: 100, maxBytesPerToken: 250 }).pipe(
+  const layer = Files.layer({ maxUploadBytes: 100_000, maxBytesPerToken: 250_000 }).pipe(
     Layer.provide([fileContents(disk), ids, ledger(memory), secrets]),
   )
   return Effect.flatMap(Files, (files) => test(files, disk)).pipe(Effect.scoped, Effect.provide(layer))
@@ -32,8 +32,8 @@ describe("uploads", () => {
   it.effect("are seen by the app that they belong to, and by no other", () =>
     withFiles((files) =>
       Effect.gen(function* () {
-        const token = yield* upload(files, mine, 10)
-        expect((yield* files.hold([token], mine)).map(({ size }) => size)).toEqual([10])
+        const token = yield* upload(files, mine, 10_000)
+        expect((yield* files.hold([token], mine)).map(({ size }) => size)).toEqual([10_000])
         expect(yield* Effect.flip(files.hold([token], theirs))).toMatchObject({ _tag: "FileNotFound" })
         expect(yield* Effect.flip(files.hold(["ff_none"], mine))).toMatchObject({ _tag: "FileNotFound" })
         expect(yield* Effect.flip(files.hold([token, ""], mine))).toMatchObject({ _tag: "FileNotFound" })
@@ -44,7 +44,7 @@ describe("uploads", () => {
   it.effect("that are named twice are attached once", () =>
     withFiles((files) =>
       Effect.gen(function* () {
-        const token = yield* upload(files, mine, 10)
+        const token = yield* upload(files, mine, 10_000)
         const held = yield* files.hold([token, token], mine)
         expect(yield* files.attach(held, "/work")).toEqual([{ path: "/work/file-1.txt", name: "a.txt" }])
       }),
@@ -54,7 +54,7 @@ describe("uploads", () => {
   it.effect("cannot be used from the second on at which they expire, and are removed soon after", () =>
     withFiles((files, disk) =>
       Effect.gen(function* () {
-        const token = yield* upload(files, mine, 10, 90)
+        const token = yield* upload(files, mine, 10_000, 90)
         yield* TestClock.adjust("89 seconds")
         yield* Effect.scoped(files.hold([token], mine))
         yield* TestClock.adjust("1 second")
@@ -69,13 +69,13 @@ describe("uploads", () => {
   it.effect("that a run holds outlive their time until it lets go", () =>
     withFiles((files, disk) =>
       Effect.gen(function* () {
-        const token = yield* upload(files, mine, 10)
+        const token = yield* upload(files, mine, 10_000)
         const run = yield* Scope.make()
         const held = yield* Scope.extend(files.hold([token], mine), run)
         yield* TestClock.adjust("10 minutes")
         expect(yield* files.attach(held, "/work")).toHaveLength(1)
         yield* Scope.close(run, Exit.void)
-        expect(yield* files.expire).toBe(1)
+        yield* files.expire
         expect(disk.size).toBe(0)
       }),
     ),
@@ -84,10 +84,10 @@ describe("uploads", () => {
   it.effect("that are too large fail at the first byte too many, and leave nothing", () =>
     withFiles((files, disk) =>
       Effect.gen(function* () {
-        yield* upload(files, mine, 100)
-        expect(yield* Effect.flip(upload(files, mine, 101))).toMatchObject({
+        yield* upload(files, mine, 100_000)
+        expect(yield* Effect.flip(upload(files, mine, 100_001))).toMatchObject({
           _tag: "FileTooLarge",
-          limit: 100,
+          limit: 100_000,
         })
         expect(disk.size).toBe(1)
       }),
@@ -98,29 +98,65 @@ describe("uploads", () => {
     withFiles((files, disk) =>
       Effect.gen(function* () {
         const results = yield* Effect.all(
-          Array.from({ length: 10 }, () => Effect.exit(upload(files, mine, 60))),
+          Array.from({ length: 10 }, () => Effect.exit(upload(files, mine, 60_000))),
           { concurrency: "unbounded" },
         )
         expect(results.filter(Exit.isSuccess)).toHaveLength(4)
         expect(disk.size).toBe(4)
-        const refused = yield* Effect.flip(upload(files, mine, 60))
-        expect(refused).toMatchObject({ _tag: "QuotaExceeded", limit: 250, retryAfterSecs: 60 })
-        yield* upload(files, theirs, 60)
+        const refused = yield* Effect.flip(upload(files, mine, 60_000))
+        expect(refused).toMatchObject({ _tag: "QuotaExceeded", limit: 250_000, retryAfterSecs: 60 })
+        yield* upload(files, theirs, 60_000)
         yield* TestClock.adjust("30 seconds")
-        expect(yield* Effect.flip(upload(files, mine, 60))).toMatchObject({ retryAfterSecs: 30 })
+        expect(yield* Effect.flip(upload(files, mine, 60_000))).toMatchObject({ retryAfterSecs: 30 })
         yield* TestClock.adjust("30 seconds")
-        yield* upload(files, mine, 60)
+        yield* upload(files, mine, 60_000)
       }),
     ),
   )
+
+  it.effect("count as a block each at least, so that nobody has them without end", () =>
+    withFiles((files) =>
+      Effect.gen(function* () {
+        const results = yield* Effect.forEach(Array.from({ length: 100 }), () =>
+          Effect.exit(upload(files, mine, 0)),
+        )
+        expect(results.filter(Exit.isSuccess)).toHaveLength(Math.floor(250_000 / 4096))
+        yield* TestClock.adjust("60 seconds")
+        yield* upload(files, mine, 100_000)
+        yield* upload(files, mine, 100_000)
+      }),
+    ),
+  )
+
+  it.effect("of which one cannot be removed are removed but for that one", () => {
+    const disk = new Map<FileId, Uint8Array>()
+    return withFiles(
+      (files) =>
+        Effect.gen(function* () {
+          for (let n = 0; n < 3; n++) yield* upload(files, mine, 10_000)
+          const [stuck] = disk.keys()
+          disk.delete = (id) => {
+            if (id === stuck) throw new Error("a disk that fails")
+            return Map.prototype.delete.call(disk, id)
+          }
+          yield* TestClock.adjust("60 seconds")
+          yield* files.expire
+          expect([...disk.keys()]).toEqual([stuck])
+        }),
+      new LedgerMemory(),
+      disk,
+    )
+  })
 
   it.effect("that are broken off give their share back", () =>
     withFiles((files) =>
       Effect.gen(function* () {
         for (let n = 0; n < 10; n++) {
-          yield* Effect.scoped(Effect.flatMap(files.receive(mine), ({ write }) => write(new Uint8Array(90))))
+          yield* Effect.scoped(
+            Effect.flatMap(files.receive(mine), ({ write }) => write(new Uint8Array(90_000))),
+          )
         }
-        yield* upload(files, mine, 90)
+        yield* upload(files, mine, 90_000)
       }),
     ),
   )
@@ -130,7 +166,7 @@ describe("uploads", () => {
     const disk = new Map<FileId, Uint8Array>()
     return Effect.gen(function* () {
       yield* withFiles(
-        (files) => Effect.all([upload(files, mine, 90), upload(files, mine, 90)]),
+        (files) => Effect.all([upload(files, mine, 90_000), upload(files, mine, 90_000)]),
         memory,
         disk,
       )
@@ -139,7 +175,7 @@ describe("uploads", () => {
         (files) =>
           Effect.gen(function* () {
             expect(disk.size).toBe(2)
-            expect(yield* Effect.flip(upload(files, mine, 90))).toMatchObject({ _tag: "QuotaExceeded" })
+            expect(yield* Effect.flip(upload(files, mine, 90_000))).toMatchObject({ _tag: "QuotaExceeded" })
           }),
         memory,
         disk,

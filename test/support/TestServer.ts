@@ -144,13 +144,14 @@ export const eventually = (check: () => void): Effect.Effect<void> =>
 
 /**
  * Writes bytes to the server's socket, from the address `from`, and returns all that comes back, up to `until` or the
- * end.
+ * end; `later` gives more to write.
  */
 export const overSocket = (
   url: string,
   parts: ReadonlyArray<string | Uint8Array>,
   until = /$^/,
   from = "127.0.0.1",
+  later: Effect.Effect<ReadonlyArray<string>> = Effect.succeed([]),
 ): Effect.Effect<string> =>
   Effect.async<string>((resume) => {
     const socket = connect({ port: Number(new URL(url).port), host: "127.0.0.1", localAddress: from })
@@ -165,5 +166,6 @@ export const overSocket = (
     })
     socket.on("close", finish).on("error", () => {})
     for (const part of parts) socket.write(part)
+    void Effect.runPromise(later).then((more) => more.forEach((part) => socket.write(part)))
     return Effect.sync(() => socket.destroy())
   }).pipe(Effect.timeout("10 seconds"), Effect.orDie)

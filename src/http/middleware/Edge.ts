@@ -25,8 +25,10 @@ export const Edge = HttpLayerRouter.middleware(
     return (app) =>
       Effect.gen(function* () {
         const received = yield* HttpServerRequest.HttpServerRequest
+        // A connection that was reset no longer knows whose it was, and nobody is left to be answered, or refused.
+        if (Option.isNone(received.remoteAddress)) return yield* Effect.interrupt
         const client = admission.clientOf({
-          address: Option.getOrElse(received.remoteAddress, () => ""),
+          address: received.remoteAddress.value,
           forwardedFor: received.headers["x-forwarded-for"],
         })
         const request = yield* identified(received, client, ids)
@@ -40,6 +42,7 @@ export const Edge = HttpLayerRouter.middleware(
         const response = yield* logged(request, answerProblems(request)(admitted)).pipe(
           Effect.annotateLogs("request_id", requestIdOf(request)),
         )
+        if (response.status >= 400 && response.status !== 408) yield* body.drop(request)
         return HttpServerResponse.setHeader(response, "x-request-id", requestIdOf(request))
       }) as unknown as typeof app
   }),

@@ -7,7 +7,7 @@ import { cutSilent, cutUnread, HEADERS_MILLIS } from "./SlowClients.ts"
 import { refuseUnreadable, takeUnusual } from "./UnusualRequests.ts"
 
 /** How long answers that are being written may take once the server closes; then their connections are cut. */
-const DRAIN_MILLIS = 1000
+const DRAIN_MILLIS = 500
 
 /** Listens on Node's HTTP server. Closing it waits for open answers, but for none longer than the drain. */
 export const layer = (options: { readonly host: string; readonly port: number }) =>

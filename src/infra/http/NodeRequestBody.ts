@@ -11,20 +11,14 @@ const DROPPED_MAX_BYTES = 64 * 1024 * 1024
 const PATIENCE = Duration.seconds(60)
 const PACE_BYTES = 1024 * 1024
 
-/**
- * Bodies from the socket.
- *
- * What is refused is read to its end and dropped: to answer and close under a client that still sends would reset
- * the connection, and it would never see the answer.
- */
+/** Bodies from the socket; JSON ones of at most `limit` bytes, also when chunked without a length. */
 export const layer = (limit: number, patience: Duration.Duration = PATIENCE) =>
   Layer.succeed(RequestBody, {
     bytes: (request) =>
       Effect.suspend(() => {
-        const source = NodeHttpServerRequest.toIncomingMessage(request)
-        let chunks: Array<Uint8Array> = []
+        const chunks: Array<Uint8Array> = []
         let size = 0
-        return read(source).pipe(
+        return read(NodeHttpServerRequest.toIncomingMessage(request)).pipe(
           Stream.runForEach((chunk) =>
             Effect.suspend(() => {
               size += chunk.length
@@ -35,27 +29,30 @@ export const layer = (limit: number, patience: Duration.Duration = PATIENCE) =>
           ),
           Effect.map(() => Buffer.concat(chunks)),
           Effect.timeoutFail({ duration: patience, onTimeout: () => new RequestTooSlow() }),
-          Effect.onError(() => {
-            chunks = []
-            return drop(source, patience)
-          }),
         )
       }),
 
     form: (request) =>
       Stream.suspend(() => {
-        const source = NodeHttpServerRequest.toIncomingMessage(request)
         let brought = 0
         const pace = Effect.suspend(() => {
           if (brought < PACE_BYTES) return new RequestTooSlow()
           brought = 0
           return Effect.void
         }).pipe(Effect.delay(patience), Effect.forever)
-        const body = Stream.tap(read(source), (chunk) => Effect.sync(() => (brought += chunk.length)))
-        return formParts(request.headers["content-type"] ?? "", body).pipe(
-          Stream.interruptWhen(pace),
-          Stream.ensuring(drop(source, patience)),
+        const body = Stream.tap(read(NodeHttpServerRequest.toIncomingMessage(request)), (chunk) =>
+          Effect.sync(() => (brought += chunk.length)),
         )
+        return Stream.interruptWhen(formParts(request.headers["content-type"] ?? "", body), pace)
+      }),
+
+    drop: (request) =>
+      Effect.suspend(() => {
+        const source = NodeHttpServerRequest.toIncomingMessage(request)
+        if (!NodeHttpServerRequest.toServerResponse(request).shouldKeepAlive) return drop(source, patience)
+        // The answer need not wait: on a connection that stays open, the rest may as well be dropped after it.
+        source.resume()
+        return Effect.void
       }),
   })
 
@@ -89,8 +86,6 @@ const drop = (source: IncomingMessage, patience: Duration.Duration): Effect.Effe
     let dropped = 0
     const finish = () => {
       stop()
-      // Node goes on to drop the rest, and keeps the connection, once the answer is sent.
-      source.resume()
       resume(Effect.void)
     }
     const stop = onBody(source, {

@@ -30,6 +30,8 @@ export const refuseUnreadable = (
     fork(refuse(socket as Socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined))
   })
   server.on("connect", ({ headers }, socket) => {
+    // Node has let go of the socket: what goes wrong with it from here on would end the process.
+    socket.on("error", () => {})
     const failure = new MethodNotAllowed({ allowed: ["GET", "POST"] })
     fork(refuse(socket as Socket, failure, headers["x-forwarded-for"]?.toString()))
   })
@@ -42,11 +44,11 @@ const FAILURES: Readonly<Record<string, Failing>> = {
 
 const refuse = (socket: Socket, failure: Failing, forwardedFor: string | undefined) =>
   Effect.gen(function* () {
-    // Nobody is left to be answered, or refused.
-    if (!socket.writable) return socket.destroy()
+    // Nobody is left to be answered, or refused: a socket that was reset no longer knows whose it was.
+    if (!socket.writable || socket.remoteAddress === undefined) return socket.destroy()
     const admission = yield* Admission
     const requestId = yield* (yield* Ids).request
-    const client = admission.clientOf({ address: socket.remoteAddress ?? "", forwardedFor })
+    const client = admission.clientOf({ address: socket.remoteAddress, forwardedFor })
     const answer = yield* Effect.merge(Effect.as(admission.admitAddress(client, requestId), failure))
     return write(socket, answer, requestId)
   })

@@ -5,7 +5,7 @@ import { environmentOf, inSlices, type Look } from "./ProcessTable.ts"
 /** What processes may take to leave after SIGTERM. */
 const GRACE = Duration.seconds(4)
 /** What the kernel may take to clear them away after SIGKILL. */
-const KILL_PATIENCE = Duration.seconds(2)
+const KILL_PATIENCE = Duration.seconds(1)
 /** How long a leader has to go, and to see to its children, before these are told themselves. */
 const HEAD_START = Duration.millis(250)
 /** How soon their end is seen: at once if they go quickly, else four times a second. */
@@ -28,7 +28,7 @@ export interface Kin {
 
 /**
  * SIGTERM, a grace of 4 s, SIGKILL, to the group and to who left it. Returns how many had left it, when none of them
- * is left at all (or the kernel will not part with it within 2 s, which is logged). Where there is no /proc, only the
+ * is left at all (or the kernel will not part with it within 1 s, which is logged). Where there is no /proc, only the
  * group is known, and the kernel's word on it is taken.
  */
 export const endKin = (look: Look, kin: Kin): Effect.Effect<number> => {

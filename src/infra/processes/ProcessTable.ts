@@ -32,7 +32,7 @@ export const makeLook = (): Look => {
   let next: ReturnType<Look> | undefined
   return () => {
     if (next === undefined) {
-      next = last.then(() => {
+      next = last.catch(ignore).then(() => {
         next = undefined
         return look()
       })
@@ -41,6 +41,8 @@ export const makeLook = (): Look => {
     return next
   }
 }
+
+const ignore = () => undefined
 
 const look: Look = async () => {
   const pids = pidsIn("/proc")

@@ -1,12 +1,15 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Option, Schema } from "effect"
-import { StorageFailed } from "../../domain/Failure.ts"
+import { StorageFailed, Unauthorized } from "../../domain/Failure.ts"
 import type { StoredFile } from "../../domain/File.ts"
 import { FileId, TokenId } from "../../domain/Ids.ts"
 import type { FileRecords } from "../../services/Ledger.ts"
 import { appendEvent, storing } from "./Rows.ts"
 
 const COLUMNS = "id, token_id, name, size, created_at, expires_at"
+
+/** Files that are removed in one transaction: others wait for its end. */
+const DUE_MAX = 250
 
 const FileRow = Schema.Struct({
   id: FileId,
@@ -38,10 +41,13 @@ const toFiles = (rows: unknown): Effect.Effect<ReadonlyArray<StoredFile>, Storag
 export const fileRecords = (sql: SqlClient.SqlClient): FileRecords => ({
   insert: (file, hash, origin) =>
     Effect.gen(function* () {
-      yield* sql`
+      // Asking first whether the token is in force would let it be revoked in between.
+      const inserted = yield* sql`
         INSERT INTO files (id, hash, token_id, name, size, created_at, expires_at)
-        VALUES (${file.id}, ${hash}, ${file.tokenId}, ${file.name}, ${file.size}, ${file.createdAt},
-          ${file.expiresAt})`
+        SELECT ${file.id}, ${hash}, id, ${file.name}, ${file.size}, ${file.createdAt}, ${file.expiresAt}
+        FROM tokens WHERE id = ${file.tokenId} AND revoked_at IS NULL
+        RETURNING id`
+      if (inserted.length === 0) return yield* new Unauthorized()
       yield* appendEvent(sql, {
         type: "file.upload",
         at: file.createdAt,
@@ -75,7 +81,7 @@ export const fileRecords = (sql: SqlClient.SqlClient): FileRecords => ({
     ),
 
   due: (at) =>
-    sql`SELECT ${sql.literal(COLUMNS)} FROM files WHERE expires_at <= ${at}`.pipe(
+    sql`SELECT ${sql.literal(COLUMNS)} FROM files WHERE expires_at <= ${at} ORDER BY expires_at LIMIT ${DUE_MAX}`.pipe(
       storing("looking for expired files"),
       Effect.flatMap(toFiles),
     ),

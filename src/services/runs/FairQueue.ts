@@ -109,7 +109,13 @@ export const makeFairQueue = <Owner>(options: {
         return true
       }
 
-      const leave = (owner: Owner, lane: Lane, waiter: Waiter) =>
+      /** While anybody waits, it is known whose turn it was: who comes back at once would else be served first again. */
+      const forgetIdle = () => {
+        if (waiting > 0) return
+        for (const [owner, lane] of lanes) if (lane.working === 0) lanes.delete(owner)
+      }
+
+      const leave = (lane: Lane, waiter: Waiter) =>
         Effect.sync(() => {
           if (waiter.state === "waiting") withdraw(lane, waiter)
           if (waiter.state === "working") {
@@ -120,8 +126,7 @@ export const makeFairQueue = <Owner>(options: {
             meanMillis += RECENT * (took - meanMillis)
             serveNext()
           }
-          if (lane.working === 0 && lane.waiters.length === 0 && lanes.get(owner) === lane)
-            lanes.delete(owner)
+          forgetIdle()
         })
 
       const enter = (owner: Owner) =>
@@ -139,7 +144,7 @@ export const makeFairQueue = <Owner>(options: {
               duration: options.maxWait,
               onTimeout: () => overloaded("waited_too_long"),
             }),
-            leave: leave(owner, lane, waiter),
+            leave: leave(lane, waiter),
           })
         })
 
