@@ -70,10 +70,15 @@ export const services = (config: AppConfig, runner = agent(config)) => {
   )
 }
 
+/** What a form may bring around its file. */
+const MEBIBYTE = 1024 * 1024
+
 /** The HTTP API on every service; still needs an HttpServer to be served on. */
 export const api = (config: AppConfig) =>
   serve({ model: config.defaultModel, timeoutSecs: config.defaultTimeoutSecs }).pipe(
-    Layer.provide(NodeRequestBody.layer(config.maxBodyBytes)),
+    Layer.provide(
+      NodeRequestBody.layer({ json: config.maxBodyBytes, form: config.maxUploadBytes + MEBIBYTE }),
+    ),
   )
 
 /** The whole service, listening. */

@@ -151,9 +151,9 @@ export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut"
   readonly code = "timeout"
 }
 
-/** More runs wait than may, or this one waited longer than any may; try in `retryAfterSecs`. */
+/** More waits, or is still arriving, than may, or this waited longer than any may; try in `retryAfterSecs`. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
-  because: Schema.Literal("queue_full", "waited_too_long"),
+  because: Schema.Literal("queue_full", "waited_too_long", "bodies_arriving"),
   retryAfterSecs: Schema.Number,
 }) {
   readonly code = "overloaded"

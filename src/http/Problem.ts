@@ -204,8 +204,7 @@ export const TABLE = {
     status: 503,
     code: "overloaded",
     retryable: true,
-    sentence: ({ because }) =>
-      because === "queue_full" ? "too many runs are waiting" : "the run waited too long for its turn",
+    sentence: ({ because }) => OVERLOADED[because],
     headers: retryAfterIts,
   },
   ShuttingDown: {
@@ -222,6 +221,12 @@ export const TABLE = {
     sentence: ({ timeoutSecs }) => `the run took longer than ${timeoutSecs} s and was ended`,
   },
 } as const satisfies { readonly [T in Tag]: Row<T> }
+
+const OVERLOADED = {
+  queue_full: "too many runs are waiting",
+  waited_too_long: "the run waited too long for its turn",
+  bodies_arriving: "too many large requests are arriving at once",
+}
 
 const REFUSED_ADDRESS = {
   service: "this address may not use the service",

@@ -1,5 +1,6 @@
 import type { HttpServerRequest } from "@effect/platform"
 import { Context, Effect, type Stream } from "effect"
+import type { Overloaded } from "../domain/Failure.ts"
 import {
   type BodyNotForm,
   BodyNotJson,
@@ -20,14 +21,14 @@ export type FormPart =
 export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   RequestBody,
   {
-    /** All of it, up to a limit. */
+    /** All of it, up to a limit, also of all that arrive at once. */
     readonly bytes: (
       request: HttpServerRequest.HttpServerRequest,
-    ) => Effect.Effect<Uint8Array, BodyTooLarge | BodyUnreadable | RequestTooSlow>
-    /** A form as it comes, no faster than it is taken, without a limit; to be read once. */
+    ) => Effect.Effect<Uint8Array, BodyTooLarge | BodyUnreadable | RequestTooSlow | Overloaded>
+    /** A form as it comes, no faster than it is taken, up to a limit; to be read once. */
     readonly form: (
       request: HttpServerRequest.HttpServerRequest,
-    ) => Stream.Stream<FormPart, BodyNotForm | BodyUnreadable | RequestTooSlow>
+    ) => Stream.Stream<FormPart, BodyNotForm | BodyTooLarge | BodyUnreadable | RequestTooSlow>
     /**
      * To be called before a refusal is sent: reads what is left of the body, up to a limit, where to answer and close
      * under a client that still sends would reset the connection, and it would never see the answer.
@@ -74,10 +75,16 @@ const parse = (bytes: Uint8Array): Effect.Effect<unknown, BodyNotJson | TooManyF
   }).pipe(
     Effect.filterOrFail(
       (value) =>
-        size(value) <= FIELDS_MAX && Object.values(value ?? {}).every((field) => size(field) <= ENTRIES_MAX),
+        // A string has as many values as characters.
+        typeof value !== "object" ||
+        value === null ||
+        (size(value) <= FIELDS_MAX && Object.values(value).every((field) => size(field) <= ENTRIES_MAX)),
       () => new TooManyFields({ limit: FIELDS_MAX }),
     ),
   )
 
-const size = (value: unknown): number =>
-  typeof value === "object" && value !== null ? Object.keys(value).length : 0
+/** How many entries a list or an object has; of anything else, none. */
+const size = (value: unknown): number => {
+  if (Array.isArray(value)) return value.length
+  return typeof value === "object" && value !== null ? Object.keys(value).length : 0
+}

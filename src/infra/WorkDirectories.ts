@@ -8,21 +8,26 @@ import { WorkDirs } from "../services/WorkDirs.ts"
 const making = <A>(what: string, make: () => Promise<A>) =>
   Effect.tryPromise({ try: make, catch: (cause) => new StorageFailed({ during: `making ${what}`, cause }) })
 
+const remove = (place: string) =>
+  Effect.tryPromise(() => rm(place, { recursive: true, force: true, maxRetries: 3 })).pipe(
+    Effect.catchAll((cause) => Effect.logWarning("a run's directory was not removed", cause)),
+  )
+
 /**
  * A directory a run under `root`, mode 0700. That `root` can be made is seen at the start, and what a server that
- * died has left in it is removed then.
+ * died has left in it is removed then, so far as it can be.
  */
 export const layer = (root: string) =>
   Layer.effect(
     WorkDirs,
-    Effect.as(
-      making("the directory of all runs", async () => {
+    Effect.gen(function* () {
+      const left = yield* making("the directory of all runs", async () => {
         await mkdir(root, { recursive: true, mode: 0o700 })
-        const left = (await readdir(root)).filter(Schema.is(RunId))
-        await Promise.all(left.map((run) => rm(join(root, run), { recursive: true, force: true })))
-      }),
-      workDirs(root),
-    ),
+        return (await readdir(root)).filter(Schema.is(RunId))
+      })
+      yield* Effect.forEach(left, (run) => remove(join(root, run)), { discard: true, concurrency: 16 })
+      return workDirs(root)
+    }),
   )
 
 const workDirs = (root: string) =>
@@ -36,9 +41,6 @@ const workDirs = (root: string) =>
           await mkdir(dir.tmp, { mode: 0o700 })
           return dir
         }),
-        ({ place }) =>
-          Effect.tryPromise(() => rm(place, { recursive: true, force: true, maxRetries: 3 })).pipe(
-            Effect.catchAll((cause) => Effect.logWarning("a run's directory was not removed", cause)),
-          ),
+        ({ place }) => remove(place),
       ),
   })

@@ -29,6 +29,8 @@ import { Secrets } from "./Secrets.ts"
 
 /** What a file takes of its app's quota at least: a block on the disk, and a row. */
 const LEAST_BYTES = 4096
+/** How much of a name is kept: its end, which has the extension. */
+const NAME_MAX_CHARS = 255
 /** How soon after its time a file is removed; it cannot be used from that time on in any case. */
 const EXPIRY_INTERVAL = Duration.seconds(60)
 /** When an app should try again whose quota is taken by uploads that are still arriving. */
@@ -97,7 +99,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
         for (const { tokenId, size } of stored) quotas.occupy(tokenId, charge(size))
         const known = new Set(stored.map(({ id }) => id))
         const halfWritten = (yield* contents.list).filter((id) => !known.has(id))
-        yield* Effect.forEach(halfWritten, contents.remove, { discard: true })
+        yield* Effect.forEach(halfWritten, (id) => discard(contents, id), { discard: true })
 
         const exceeded = Effect.fn("Files.exceeded")(function* (owner: TokenId) {
           const soonest = yield* ledger.soonestExpiry(owner)
@@ -144,7 +146,14 @@ export class Files extends Context.Tag("clawdforge/Files")<
             keep: Effect.fn("Files.keep")(function* (name, ttlSecs, origin) {
               const now = yield* Clock.currentTimeMillis
               const token = yield* secrets.mint("ff_")
-              const file = { id, tokenId: owner, name, size, createdAt: now, expiresAt: now + ttlSecs * 1000 }
+              const file: StoredFile = {
+                id,
+                tokenId: owner,
+                name: name.slice(-NAME_MAX_CHARS),
+                size,
+                createdAt: now,
+                expiresAt: now + ttlSecs * 1000,
+              }
               yield* writer.sync
               yield* ledger.insert(file, secrets.hash(token), origin)
               yield* writer.keep
@@ -170,18 +179,12 @@ export class Files extends Context.Tag("clawdforge/Files")<
           return yield* find(token, owner)
         })
 
-        const discard = (id: FileId) =>
-          Effect.catchAll(contents.remove(id), ({ cause }) =>
-            // It has no record any more: the next start removes it.
-            Effect.logWarning("an expired file was not removed", Cause.die(cause)),
-          )
-
         const expire: Effect.Effect<void, StorageFailed> = Effect.gen(function* () {
           const now = yield* Clock.currentTimeMillis
           const due = (yield* ledger.due(now)).filter(({ id }) => !holds.has(id))
           const removed = due.length === 0 ? [] : yield* ledger.remove(due, now)
           for (const { tokenId, size } of removed) quotas.giveBack(tokenId, charge(size))
-          yield* Effect.forEach(removed, ({ id }) => discard(id), { discard: true })
+          yield* Effect.forEach(removed, ({ id }) => discard(contents, id), { discard: true })
           return removed.length
         }).pipe(
           Effect.uninterruptible,
@@ -211,5 +214,11 @@ export class Files extends Context.Tag("clawdforge/Files")<
       }),
     )
 }
+
+/** Removes what has no record; what stays, for whatever reason, has another chance at the next start. */
+const discard = (contents: FileContents["Type"], id: FileId) =>
+  Effect.catchAll(contents.remove(id), ({ cause }) =>
+    Effect.logWarning("an upload's file was not removed", Cause.die(cause)),
+  )
 
 const charge = (size: number): number => Math.max(size, LEAST_BYTES)

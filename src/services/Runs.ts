@@ -1,4 +1,17 @@
-import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Layer, type Scope } from "effect"
+import {
+  Cause,
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FiberSet,
+  Layer,
+  Schedule,
+  type Scope,
+} from "effect"
 import {
   type FileNotFound,
   type InvalidRequest,
@@ -9,7 +22,7 @@ import {
   Unauthorized,
 } from "../domain/Failure.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
-import type { RunRequest } from "../domain/Run.ts"
+import type { RunEnded, RunRequest } from "../domain/Run.ts"
 import type { Origin } from "../domain/Token.ts"
 import { Files } from "./Files.ts"
 import { Ids } from "./Ids.ts"
@@ -29,6 +42,9 @@ export interface OpenRun {
   readonly answer: Effect.Effect<RunReport, RunFailure>
 }
 
+const PLACE_CHARS = 512 * 1024
+/** How soon a ledger that failed is asked again. */
+const RECORD_INTERVAL = Duration.seconds(5)
 /** Schemas that are checked at once; each may take two seconds of a core. */
 const CHECKS = 2
 
@@ -86,6 +102,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         const checks = yield* makeFairQueue<TokenId>({ slots: CHECKS, ...waiting })
         const grace = Duration.seconds(options.shutdownGraceSecs ?? 10)
         const fibers = yield* FiberSet.make<RunReport, RunFailure>()
+        const scope = yield* Effect.scope
         const live = new Map<RunId, LiveRun>()
         let closing = false
 
@@ -93,19 +110,30 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         const life = (run: LiveRun, accepted: Accepted, place: Place) =>
           Effect.uninterruptible(
             Effect.gen(function* () {
-              const exit = yield* started(run, accepted, place).pipe(
-                Effect.raceFirst(Deferred.await(run.ended)),
-                Effect.interruptible,
-                Effect.exit,
-              )
+              const exit = yield* Effect.acquireUseRelease(
+                Effect.fork(Effect.interruptible(started(run, accepted, place))),
+                (working) => Effect.raceFirst(Fiber.join(working), Deferred.await(run.ended)),
+                // A race goes on before its loser is done; the slot must not.
+                Fiber.interrupt,
+              ).pipe(Effect.interruptible, Effect.exit)
               yield* place.leave
               live.delete(run.id)
               const now = yield* Clock.currentTimeMillis
               const durationMs = run.startedAt === undefined ? null : now - run.startedAt
               const outcome = Exit.mapError(exit, (failure) => timed(failure, durationMs))
-              yield* ledger.end(run.id, endOf(outcome, durationMs), now)
+              yield* recorded(run.id, endOf(outcome, durationMs), now)
               return yield* outcome
             }),
+          )
+
+        /** An outcome is recorded now; by a ledger that fails, as soon as it does no more. The caller need not wait. */
+        const recorded = (id: RunId, end: RunEnded, at: number) =>
+          Effect.catchAll(ledger.end(id, end, at), (failure) =>
+            Effect.logError("a run's outcome is not recorded yet", Cause.die(failure.cause)).pipe(
+              Effect.zipRight(Effect.retry(ledger.end(id, end, at), Schedule.spaced(RECORD_INTERVAL))),
+              Effect.interruptible,
+              Effect.forkIn(scope),
+            ),
           )
 
         /** Works as soon as there is a slot. */
@@ -133,7 +161,10 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
           yield* accepting
           const held = yield* files.hold(request.files, owner)
           const native = yield* checked(request, owner)
-          const place = yield* Effect.acquireRelease(queue.enter(owner), ({ leave }) => leave)
+          const place = yield* Effect.acquireRelease(
+            queue.enter(owner, placesOf(request)),
+            ({ leave }) => leave,
+          )
           const ended = yield* Deferred.make<never, RunFailure>()
           const run: LiveRun = { id: yield* ids.run, owner, ended, startedAt: undefined }
           const begin = Effect.gen(function* () {
@@ -176,6 +207,10 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
       }),
     )
 }
+
+/** What waits is kept in memory: a prompt takes a place in the queue for each 512 Ki of characters that it begins. */
+const placesOf = ({ prompt, system = "" }: RunRequest): number =>
+  Math.max(1, Math.ceil((prompt.length + system.length) / PLACE_CHARS))
 
 /** A run between its acceptance and its recorded end. */
 interface LiveRun {

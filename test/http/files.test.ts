@@ -154,6 +154,24 @@ describe("POST /files", () => {
     ),
   )
 
+  it.live.each<[string, string]>([
+    ["before its first part", `${"x".repeat(3_000_000)}\r\n${form(filePart("x"))}`],
+    ["after its last part", `${form(filePart("x"))}${"x".repeat(3_000_000)}`],
+    ["in a part that is not for the form", form(part("X-Y: z", "x".repeat(3_000_000)), filePart("x"))],
+  ])("refuses a form with megabytes %s", ([, body]) =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const received = yield* overSocket(
+          server.url,
+          [head(token, "Transfer-Encoding: chunked"), chunk(body), "0\r\n\r\n"],
+          /request_id/,
+        )
+        expect(received).toMatch(/^HTTP\/1\.1 4(00|13) /)
+        expect(kept(server)).toEqual([])
+      }),
+    ),
+  )
+
   it.live("keeps all of an app's files together within its quota, also when they come at once", () =>
     withApp((server, token) =>
       Effect.gen(function* () {

@@ -34,7 +34,7 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.tokenStore(new Map([["cf_any", app]])),
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
       Mock.readiness(),
-      NodeRequestBody.layer(100_000),
+      NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),
     Layer.provide(Mock.ids),
     Layer.provide(Logger.remove(Logger.defaultLogger)),

@@ -493,3 +493,19 @@ describe("GET /healthz", () => {
     ),
   )
 })
+
+describe("a body of twelve megabytes that is one JSON string", () => {
+  it.live("is refused as fast as it is read", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+        const token = yield* server.mint("recipes")
+        const body = `"${"a".repeat(12 * 1024 * 1024 - 2)}"`
+        const answer = yield* server
+          .request("POST", "/run", { token, body })
+          .pipe(Effect.timeout("8 seconds"), Effect.orDie)
+        expectProblem(answer, 400, "invalid_request")
+      }),
+    ),
+  )
+})

@@ -38,7 +38,7 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.runs(Effect.die("no run is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
-          NodeRequestBody.layer(100_000),
+          NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
         ]),
         Layer.provide(Mock.ids),
         Layer.provide(Logger.remove(Logger.defaultLogger)),

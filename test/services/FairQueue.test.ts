@@ -118,6 +118,20 @@ describe("a fair queue", () => {
     }),
   )
 
+  it.effect("has less room for what is large, and makes it in the same fair way", () =>
+    Effect.gen(function* () {
+      const queue = yield* queueOf(1, 10)
+      yield* queue.enter("a")
+      yield* queue.enter("a", 6)
+      expect(yield* Effect.flip(queue.enter("a", 5))).toMatchObject({ because: "queue_full" })
+      const small = yield* Effect.all(Array.from({ length: 4 }, () => queue.enter("a")))
+      // Nine places of a's against five: for b the newest have to go, as many as it takes, and not one more.
+      yield* queue.enter("b", 4)
+      expect(yield* Effect.all(small.map(({ slot }) => Effect.flip(slot)))).toHaveLength(4)
+      expect(yield* Effect.flip(queue.enter("b"))).toMatchObject({ because: "queue_full" })
+    }),
+  )
+
   it.effect("lets nobody wait longer than the wait", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1, 10, 30)

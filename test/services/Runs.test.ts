@@ -1,8 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Ref, TestClock } from "effect"
-import { NotLoggedIn, ProviderRefused } from "../../src/domain/Failure.ts"
+import { Deferred, Effect, Fiber, Layer, Logger, Ref, TestClock } from "effect"
+import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import { runRequest } from "../../src/domain/Run.ts"
+import { Ledger } from "../../src/services/Ledger.ts"
 import { Runs, type RunsOptions } from "../../src/services/Runs.ts"
 import {
   claudeAnswer,
@@ -357,6 +358,65 @@ describe("Runs", () => {
         runsWith(
           claudeRunner(() => Effect.die("a bug")),
           memory,
+        ),
+      ),
+    )
+  })
+
+  it.effect("gives a slot to the next only when a cancelled run has cleaned up", () => {
+    const memory = new LedgerMemory()
+    let ended = 0
+    const slowToEnd = claudeRunner(() =>
+      Effect.onInterrupt(Effect.never, () => Effect.sleep(ended++ === 0 ? "4 seconds" : "0 seconds")),
+    )
+    return Effect.gen(function* () {
+      const cancelled = yield* Effect.fork(ask)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interruptFork(cancelled)
+      yield* TestClock.adjust("1 second")
+      yield* Effect.fork(ask)
+      yield* TestClock.adjust("2 seconds")
+      expect(outcomes(memory).map(([status]) => status)).toEqual(["running", "queued"])
+      yield* TestClock.adjust("1 second")
+      expect(outcomes(memory).map(([status]) => status)).toEqual(["cancelled", "running"])
+    }).pipe(Effect.provide(runsWith(slowToEnd, memory, 1)))
+  })
+
+  it.effect("gives out an answer that cannot be recorded, and records it when that can be done again", () => {
+    const memory = new LedgerMemory()
+    let broken = true
+    const failing = Layer.effect(
+      Ledger,
+      Effect.map(Ledger, (whole) => ({
+        ...whole,
+        runs: {
+          ...whole.runs,
+          end: (...how: Parameters<typeof whole.runs.end>) =>
+            Effect.suspend(() =>
+              broken ? new StorageFailed({ during: "a test", cause: "a full disk" }) : whole.runs.end(...how),
+            ),
+        },
+      })),
+    ).pipe(Layer.provide(ledger(memory)))
+    return Effect.gen(function* () {
+      expect((yield* ask).result).toBe("done")
+      yield* TestClock.adjust("1 minute")
+      expect(outcomes(memory)).toEqual([["running", undefined]])
+      broken = false
+      yield* TestClock.adjust("5 seconds")
+      expect(outcomes(memory)).toEqual([["completed", null]])
+    }).pipe(
+      Effect.provide(
+        Runs.layer({ maxConcurrentRuns: 1 }).pipe(
+          Layer.provide([
+            claudeRunner(() => Effect.succeed(claudeAnswer("done"))),
+            failing,
+            ids,
+            noFiles,
+            outputSchemas,
+            workDirs,
+          ]),
+          Layer.provide(Logger.remove(Logger.defaultLogger)),
         ),
       ),
     )

@@ -90,7 +90,14 @@ export class AdminGroup extends HttpApiGroup.make("admin")
       .setPayload(MintPayload)
       .addSuccess(Minted)
       .addError(
-        problems("TokenNameTaken", "StorageFailed", "BodyTooLarge", "RequestTooSlow", "UnsupportedMediaType"),
+        problems(
+          "TokenNameTaken",
+          "StorageFailed",
+          "BodyTooLarge",
+          "RequestTooSlow",
+          "Overloaded",
+          "UnsupportedMediaType",
+        ),
       )
       .annotate(OpenApi.Summary, "Mint a token for an app"),
   )

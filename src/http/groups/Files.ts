@@ -30,6 +30,7 @@ export class FilesGroup extends HttpApiGroup.make("files")
       .addError(
         problems(
           "BodyNotForm",
+          "BodyTooLarge",
           "FileTooLarge",
           "UnsupportedMediaType",
           "RequestTooSlow",

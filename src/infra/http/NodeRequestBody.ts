@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Duration, Effect, Layer, Option, Stream } from "effect"
+import { Overloaded } from "../../domain/Failure.ts"
 import { BodyTooLarge, BodyUnreadable, RequestTooSlow } from "../../http/HttpFailure.ts"
 import { RequestBody } from "../../http/RequestBody.ts"
 import { formParts } from "./FormReader.ts"
@@ -10,39 +11,64 @@ const DROPPED_MAX_BYTES = 64 * 1024 * 1024
 /** In what time a JSON body must be there, and an upload must have brought its next mebibyte. */
 const PATIENCE = Duration.seconds(60)
 const PACE_BYTES = 1024 * 1024
+/** Of all JSON bodies that are not whole yet together; small ones pass in any case. */
+const ARRIVING_MAX_BYTES = 256 * 1024 * 1024
+const SMALL_BYTES = 64 * 1024
 
-/** Bodies from the socket; JSON ones of at most `limit` bytes, also when chunked without a length. */
-export const layer = (limit: number, patience: Duration.Duration = PATIENCE) =>
-  Layer.succeed(RequestBody, {
+/** Bodies from the socket; limits hold also for those that are chunked without a length. */
+export const layer = (limits: {
+  /** Of a JSON body, in bytes. */
+  readonly json: number
+  /** Of a form, in bytes. */
+  readonly form: number
+  /** Unset: a minute. */
+  readonly patience?: Duration.Duration
+}) => Layer.sync(RequestBody, () => bodies(limits.json, limits.form, limits.patience ?? PATIENCE))
+
+const bodies = (jsonLimit: number, formLimit: number, patience: Duration.Duration) => {
+  let arriving = 0
+
+  /** Counts what is kept of a body until it is whole, or given up. */
+  const kept = Effect.fn("RequestBody.bytes")(function* (source: IncomingMessage) {
+    const chunks: Array<Uint8Array> = []
+    let size = 0
+    yield* Effect.addFinalizer(() => Effect.sync(() => void (arriving -= size)))
+    yield* Stream.runForEach(
+      read(source),
+      Effect.fnUntraced(function* (chunk) {
+        size += chunk.length
+        arriving += chunk.length
+        if (size > jsonLimit) return yield* new BodyTooLarge({ limit: jsonLimit })
+        if (size > SMALL_BYTES && arriving > ARRIVING_MAX_BYTES) {
+          return yield* new Overloaded({ because: "bodies_arriving", retryAfterSecs: 5 })
+        }
+        chunks.push(chunk)
+      }),
+    )
+    return Buffer.concat(chunks)
+  }, Effect.scoped)
+
+  return RequestBody.of({
     bytes: (request) =>
-      Effect.suspend(() => {
-        const chunks: Array<Uint8Array> = []
-        let size = 0
-        return read(NodeHttpServerRequest.toIncomingMessage(request)).pipe(
-          Stream.runForEach((chunk) =>
-            Effect.suspend(() => {
-              size += chunk.length
-              if (size > limit) return new BodyTooLarge({ limit })
-              chunks.push(chunk)
-              return Effect.void
-            }),
-          ),
-          Effect.map(() => Buffer.concat(chunks)),
-          Effect.timeoutFail({ duration: patience, onTimeout: () => new RequestTooSlow() }),
-        )
+      Effect.timeoutFail(kept(NodeHttpServerRequest.toIncomingMessage(request)), {
+        duration: patience,
+        onTimeout: () => new RequestTooSlow(),
       }),
 
     form: (request) =>
       Stream.suspend(() => {
+        let size = 0
         let brought = 0
         const pace = Effect.suspend(() => {
           if (brought < PACE_BYTES) return new RequestTooSlow()
           brought = 0
           return Effect.void
         }).pipe(Effect.delay(patience), Effect.forever)
-        const body = Stream.tap(read(NodeHttpServerRequest.toIncomingMessage(request)), (chunk) =>
-          Effect.sync(() => (brought += chunk.length)),
-        )
+        const body = Stream.tap(read(NodeHttpServerRequest.toIncomingMessage(request)), (chunk) => {
+          size += chunk.length
+          brought += chunk.length
+          return size > formLimit ? new BodyTooLarge({ limit: formLimit }) : Effect.void
+        })
         return Stream.interruptWhen(formParts(request.headers["content-type"] ?? "", body), pace)
       }),
 
@@ -55,6 +81,7 @@ export const layer = (limit: number, patience: Duration.Duration = PATIENCE) =>
         return Effect.void
       }),
   })
+}
 
 /** A request's body, chunk by chunk as it is asked for: what nobody asks for stays with the sender. */
 const read = (source: IncomingMessage): Stream.Stream<Uint8Array, BodyUnreadable> =>

@@ -24,12 +24,13 @@ export interface Place {
  * newcomer's owner loses the newest.
  */
 export interface FairQueue<Owner> {
-  /** Takes a place at once, or fails at once. */
-  readonly enter: (owner: Owner) => Effect.Effect<Place, Overloaded>
+  /** Takes a place at once, or fails at once. What is large takes several of the queue's places. */
+  readonly enter: (owner: Owner, places?: number) => Effect.Effect<Place, Overloaded>
 }
 
 interface Waiter {
   readonly turn: Deferred.Deferred<void, Overloaded>
+  readonly places: number
   state: "waiting" | "working" | "gone"
   since: number
 }
@@ -39,6 +40,8 @@ interface Lane {
   /** When it last got a slot, on a clock that counts slots. */
   lastServed: number
   readonly waiters: Array<Waiter>
+  /** Of all its waiters. */
+  places: number
 }
 
 export const makeFairQueue = <Owner>(options: {
@@ -50,12 +53,13 @@ export const makeFairQueue = <Owner>(options: {
     Effect.sync(() => {
       const lanes = new Map<Owner, Lane>()
       let working = 0
+      let queued = 0
       let waiting = 0
       let served = 0
       let meanMillis = FIRST_GUESS_MILLIS
 
       const laneOf = (owner: Owner): Lane => {
-        const lane = lanes.get(owner) ?? { working: 0, lastServed: 0, waiters: [] }
+        const lane = lanes.get(owner) ?? { working: 0, lastServed: 0, waiters: [], places: 0 }
         lanes.set(owner, lane)
         return lane
       }
@@ -66,7 +70,7 @@ export const makeFairQueue = <Owner>(options: {
           because,
           retryAfterSecs: Math.min(
             RETRY_MAX_SECS,
-            Math.max(1, Math.ceil(((waiting + 1) * meanMillis) / options.slots / 1000)),
+            Math.max(1, Math.ceil(((queued + 1) * meanMillis) / options.slots / 1000)),
           ),
         })
 
@@ -84,28 +88,38 @@ export const makeFairQueue = <Owner>(options: {
         for (const lane of lanes.values()) {
           if (lane.waiters.length > 0 && (next === undefined || comesBefore(lane, next))) next = lane
         }
-        const waiter = next?.waiters.shift()
+        const waiter = next?.waiters[0]
         if (next === undefined || waiter === undefined) return
-        waiting -= 1
+        withdraw(next, waiter)
         serve(next, waiter)
       }
 
       const withdraw = (lane: Lane, waiter: Waiter) => {
         lane.waiters.splice(lane.waiters.indexOf(waiter), 1)
         waiter.state = "gone"
-        waiting -= 1
+        lane.places -= waiter.places
+        waiting -= waiter.places
+        queued -= 1
       }
 
-      /** Makes room in a full queue for the owner of that lane, if another has its share and more. */
-      const makeRoomFor = (lane: Lane): boolean => {
-        let longest = lane
-        for (const other of lanes.values()) {
-          if (other.waiters.length > longest.waiters.length) longest = other
+      /** Makes room in a full queue for the owner of that lane, if others have their share and more. */
+      const makeRoomFor = (lane: Lane, places: number): boolean => {
+        const leaving: Array<readonly [Lane, Waiter]> = []
+        const left = new Map<Lane, number>()
+        const rest = (one: Lane) => left.get(one) ?? one.places
+        for (let room = options.maxWaiting - waiting; room < places; ) {
+          let longest = lane
+          for (const other of lanes.values()) if (rest(other) > rest(longest)) longest = other
+          const newest = longest.waiters.at(-1 - leaving.filter(([one]) => one === longest).length)
+          if (newest === undefined || rest(longest) - newest.places < rest(lane) + places) return false
+          leaving.push([longest, newest])
+          left.set(longest, rest(longest) - newest.places)
+          room += newest.places
         }
-        const newest = longest.waiters.at(-1)
-        if (newest === undefined || longest.waiters.length < lane.waiters.length + 2) return false
-        withdraw(longest, newest)
-        Deferred.unsafeDone(newest.turn, overloaded("queue_full"))
+        for (const [one, waiter] of leaving) {
+          withdraw(one, waiter)
+          Deferred.unsafeDone(waiter.turn, overloaded("queue_full"))
+        }
         return true
       }
 
@@ -129,15 +143,17 @@ export const makeFairQueue = <Owner>(options: {
           forgetIdle()
         })
 
-      const enter = (owner: Owner) =>
+      const enter = (owner: Owner, places = 1) =>
         Effect.suspend(() => {
           const lane = laneOf(owner)
           const turn = Deferred.unsafeMake<void, Overloaded>(FiberId.none)
-          const waiter: Waiter = { turn, state: "waiting", since: 0 }
+          const waiter: Waiter = { turn, places, state: "waiting", since: 0 }
           if (working < options.slots) serve(lane, waiter)
-          else if (waiting < options.maxWaiting || makeRoomFor(lane)) {
+          else if (makeRoomFor(lane, places)) {
             lane.waiters.push(waiter)
-            waiting += 1
+            lane.places += places
+            waiting += places
+            queued += 1
           } else return overloaded("queue_full")
           return Effect.succeed<Place>({
             slot: Effect.timeoutFail(Deferred.await(turn), {
