@@ -12,7 +12,7 @@ export default defineConfig({
     ],
     // Most of the time is spent waiting for real processes.
     poolOptions: { forks: { minForks: 1, maxForks: 3 } },
-    testTimeout: 60_000,
+    testTimeout: 180_000,
     hookTimeout: 60_000,
   },
 })

@@ -2,15 +2,17 @@ import { Schema } from "effect"
 import { expected } from "./Failure.ts"
 import { FileId, TokenId } from "./Ids.ts"
 
-export const FILE_TTL_MIN_SECS = 60
-export const FILE_TTL_MAX_SECS = 86_400
+const FILE_TTL_MIN_SECS = 60
+const FILE_TTL_MAX_SECS = 86_400
 export const FILE_TTL_DEFAULT_SECS = 3600
+
+export const FILE_TTL_EXPECTED = `must be a whole number of seconds from ${FILE_TTL_MIN_SECS} to ${FILE_TTL_MAX_SECS}`
 
 /** How long an upload is kept. */
 export const FileTtlSecs = Schema.Int.pipe(
   Schema.between(FILE_TTL_MIN_SECS, FILE_TTL_MAX_SECS),
   Schema.annotations({
-    message: expected("must be a whole number of seconds from 60 to 86400"),
+    message: expected(FILE_TTL_EXPECTED),
     description: "Seconds the file is kept; by default 3600.",
     examples: [3600],
   }),

@@ -1,6 +1,6 @@
 import type { HttpServerRequest } from "@effect/platform"
 import { Context, Effect, type Stream } from "effect"
-import type { Overloaded } from "../domain/Failure.ts"
+import type { Issue, Overloaded } from "../domain/Failure.ts"
 import {
   type BodyNotForm,
   BodyNotJson,
@@ -66,7 +66,7 @@ export const withJsonBody = (
 const isPlainJson = (headers: HttpServerRequest.HttpServerRequest["headers"]): boolean =>
   /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i.test(
     headers["content-type"] ?? "application/json",
-  ) && /^(identity)?$/i.test(headers["content-encoding"] ?? "")
+  ) && isUncompressed(headers)
 
 const parse = (bytes: Uint8Array): Effect.Effect<unknown, BodyNotJson | TooManyFields> =>
   Effect.try({
@@ -82,6 +82,18 @@ const parse = (bytes: Uint8Array): Effect.Effect<unknown, BodyNotJson | TooManyF
       () => new TooManyFields({ limit: FIELDS_MAX }),
     ),
   )
+
+/** Bodies are taken as they are; a compressed one could be a bomb. */
+export const isUncompressed = (headers: HttpServerRequest.HttpServerRequest["headers"]): boolean =>
+  /^(identity)?$/i.test(headers["content-encoding"] ?? "")
+
+/** Names of fields are the client's own words: enough of one to recognise it. */
+const FIELD_MAX_CHARS = 64
+
+export const issueAt = (path: ReadonlyArray<PropertyKey>, message: string): Issue => ({
+  path: path.map((part) => (typeof part === "number" ? part : String(part).slice(0, FIELD_MAX_CHARS))),
+  message,
+})
 
 /** How many entries a list or an object has; of anything else, none. */
 const size = (value: unknown): number => {

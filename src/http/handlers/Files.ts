@@ -1,13 +1,13 @@
 import { HttpApiBuilder, type HttpServerRequest } from "@effect/platform"
 import { Effect, Redacted, Schema, Stream } from "effect"
 import { InvalidRequest, type Issue } from "../../domain/Failure.ts"
-import { FILE_TTL_DEFAULT_SECS, FileTtlSecs } from "../../domain/File.ts"
+import { FILE_TTL_DEFAULT_SECS, FILE_TTL_EXPECTED, FileTtlSecs } from "../../domain/File.ts"
 import { Files, type Upload } from "../../services/Files.ts"
 import { Runs } from "../../services/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { UnsupportedMediaType } from "../HttpFailure.ts"
-import { type FormPart, RequestBody } from "../RequestBody.ts"
+import { type FormPart, issueAt, isUncompressed, RequestBody } from "../RequestBody.ts"
 import { orProblem } from "../RequestContext.ts"
 
 export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
@@ -31,7 +31,7 @@ export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
 
 const checkType = ({ headers }: HttpServerRequest.HttpServerRequest) =>
   /^multipart\/form-data\s*;(.*;)?\s*boundary=("[^"]+"|[^";\s]+)/i.test(headers["content-type"] ?? "") &&
-  /^(identity)?$/i.test(headers["content-encoding"] ?? "")
+  isUncompressed(headers)
     ? Effect.void
     : new UnsupportedMediaType({ supported: ["multipart/form-data"] })
 
@@ -71,15 +71,8 @@ const received = <E, R>(parts: Stream.Stream<FormPart, E, R>, upload: Upload) =>
 
 const ttlOf = (text: string) => {
   const secs = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN
-  return Schema.is(FileTtlSecs)(secs)
-    ? Effect.succeed(secs)
-    : invalid(["ttl_secs"], "must be a whole number of seconds from 60 to 86400")
+  return Schema.is(FileTtlSecs)(secs) ? Effect.succeed(secs) : invalid(["ttl_secs"], FILE_TTL_EXPECTED)
 }
 
-/** Names of fields are the client's own words: enough of one to recognise it. */
-const FIELD_MAX_CHARS = 64
-
 const invalid = (path: Issue["path"], message: string) =>
-  new InvalidRequest({
-    issues: [{ path: path.map((part) => String(part).slice(0, FIELD_MAX_CHARS)), message }],
-  })
+  new InvalidRequest({ issues: [issueAt(path, message)] })

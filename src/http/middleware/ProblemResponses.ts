@@ -4,6 +4,7 @@ import { Cause, Effect } from "effect"
 import { InvalidRequest } from "../../domain/Failure.ts"
 import { Internal } from "../HttpFailure.ts"
 import { type Failing, isFailing, problemHeaders, problemOf } from "../Problem.ts"
+import { issueAt } from "../RequestBody.ts"
 import { report, requestIdOf } from "../RequestContext.ts"
 import { noRoute } from "./Methods.ts"
 
@@ -40,13 +41,8 @@ const failureIn = (
   return Effect.as(Effect.logError("a defect", cause), new Internal())
 }
 
-/** Names of fields are the client's own words: enough of one to recognise it. */
-const FIELD_MAX_CHARS = 64
-
-const toIssue = (issue: HttpApiDecodeError["issues"][number]) => ({
-  path: issue.path.map((part) => (typeof part === "number" ? part : String(part).slice(0, FIELD_MAX_CHARS))),
-  message: MESSAGES[issue._tag] ?? (quotes(issue.message) ? "is not what is expected here" : issue.message),
-})
+const toIssue = ({ _tag, path, message }: HttpApiDecodeError["issues"][number]) =>
+  issueAt(path, MESSAGES[_tag] ?? (quotes(message) ? "is not what is expected here" : message))
 
 /** The framework's own words for a value of the wrong type end with that value. */
 const quotes = (message: string) => message.startsWith("Expected ")

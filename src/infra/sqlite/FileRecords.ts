@@ -1,10 +1,10 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Option, Schema } from "effect"
-import { StorageFailed, Unauthorized } from "../../domain/Failure.ts"
+import { Unauthorized } from "../../domain/Failure.ts"
 import type { StoredFile } from "../../domain/File.ts"
 import { FileId, TokenId } from "../../domain/Ids.ts"
 import type { FileRecords } from "../../services/Ledger.ts"
-import { appendEvent, storing } from "./Rows.ts"
+import { appendEvent, rowsTo, storing } from "./Rows.ts"
 
 const COLUMNS = "id, token_id, name, size, created_at, expires_at"
 
@@ -20,23 +20,18 @@ const FileRow = Schema.Struct({
   expires_at: Schema.Number,
 })
 
-const decodeRows = Schema.decodeUnknown(Schema.Array(FileRow))
-
-const toFiles = (rows: unknown): Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed> =>
-  decodeRows(rows).pipe(
-    Effect.mapBoth({
-      onFailure: (cause) => new StorageFailed({ during: "reading files", cause }),
-      onSuccess: (decoded) =>
-        decoded.map((row) => ({
-          id: row.id,
-          tokenId: row.token_id,
-          name: row.name,
-          size: row.size,
-          createdAt: row.created_at,
-          expiresAt: row.expires_at,
-        })),
-    }),
-  )
+const toFiles = rowsTo(
+  "files",
+  FileRow,
+  (row): StoredFile => ({
+    id: row.id,
+    tokenId: row.token_id,
+    name: row.name,
+    size: row.size,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+  }),
+)
 
 export const fileRecords = (sql: SqlClient.SqlClient): FileRecords => ({
   insert: (file, hash, origin) =>

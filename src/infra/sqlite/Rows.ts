@@ -52,20 +52,25 @@ const TokenRow = Schema.Struct({
   revoked_at: Schema.NullOr(Schema.Number),
 })
 
-const decodeTokenRows = Schema.decodeUnknown(Schema.Array(TokenRow))
+/** Decodes what a statement gave, each row into what the domain calls it. */
+export const rowsTo = <A, I, B>(what: string, row: Schema.Schema<A, I>, make: (row: A) => B) => {
+  const decode = Schema.decodeUnknown(Schema.Array(row))
+  return (rows: unknown): Effect.Effect<ReadonlyArray<B>, StorageFailed> =>
+    Effect.mapBoth(decode(rows), {
+      onFailure: (cause) => new StorageFailed({ during: `reading ${what}`, cause }),
+      onSuccess: (decoded) => decoded.map(make),
+    })
+}
 
-export const toTokens = (rows: unknown): Effect.Effect<ReadonlyArray<AppToken>, StorageFailed> =>
-  decodeTokenRows(rows).pipe(
-    Effect.mapBoth({
-      onFailure: (cause) => new StorageFailed({ during: "reading tokens", cause }),
-      onSuccess: (decoded) =>
-        decoded.map((row) => ({
-          id: row.id,
-          name: row.name,
-          ipCidrs: row.ip_cidrs,
-          createdAt: row.created_at,
-          lastUsedAt: row.last_used_at,
-          revokedAt: row.revoked_at,
-        })),
-    }),
-  )
+export const toTokens = rowsTo(
+  "tokens",
+  TokenRow,
+  (row): AppToken => ({
+    id: row.id,
+    name: row.name,
+    ipCidrs: row.ip_cidrs,
+    createdAt: row.created_at,
+    lastUsedAt: row.last_used_at,
+    revokedAt: row.revoked_at,
+  }),
+)
