@@ -11,7 +11,7 @@ import {
   Unauthorized,
 } from "./domain/Failure.ts"
 import type { StoredFile } from "./domain/File.ts"
-import type { FileId, RequestId, RunId, TokenId } from "./domain/Ids.ts"
+import type { FileId, RequestId, RunId, SessionId, TokenId } from "./domain/Ids.ts"
 import type { Refusal } from "./domain/Refusal.ts"
 import type { EndStatus, RunEnded, RunOpened } from "./domain/Run.ts"
 import type { AppToken, TokenName } from "./domain/Token.ts"
@@ -72,7 +72,7 @@ export const workDirs = Layer.succeed(WorkDirs, {
   make: (run) => Effect.succeed({ cwd: `/runs/${run}/work`, tmp: `/runs/${run}/tmp` }),
 })
 
-/** Identifiers that count: 1, 2, 3, each padded to the length of a ULID. */
+/** Identifiers that count: 1, 2, 3, each padded to the length of a ULID or of a UUID. */
 export const ids = Layer.effect(
   Ids,
   Effect.map(Ref.make(0), (counter) => {
@@ -83,6 +83,7 @@ export const ids = Layer.effect(
     return {
       run: next as Effect.Effect<RunId>,
       file: next as Effect.Effect<FileId>,
+      session: Effect.map(next, (n) => `00000000-0000-4000-8000-${n.slice(-12)}`) as Effect.Effect<SessionId>,
       token: next as Effect.Effect<TokenId>,
       request: next as Effect.Effect<RequestId>,
     }

@@ -50,6 +50,28 @@ export class FileNotFound extends Schema.TaggedError<FileNotFound>()("FileNotFou
   readonly code = "not_found"
 }
 
+/** No such session, or it is another app's, or it was deleted. */
+export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", {}) {
+  readonly code = "not_found"
+}
+
+/** A turn on a session of the app's own that is closed. */
+export class SessionClosed extends Schema.TaggedError<SessionClosed>()("SessionClosed", {}) {
+  readonly code = "session_closed"
+}
+
+/** As many turns wait on the session as may. */
+export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", {
+  limit: Schema.Number,
+}) {
+  readonly code = "session_busy"
+}
+
+/** As many sessions are open, of all apps together, as may be. */
+export class PoolFull extends Schema.TaggedError<PoolFull>()("PoolFull", { limit: Schema.Number }) {
+  readonly code = "pool_full"
+}
+
 /** One upload is larger than any may be. */
 export class FileTooLarge extends Schema.TaggedError<FileTooLarge>()("FileTooLarge", {
   limit: Schema.Number,
@@ -95,6 +117,22 @@ export class ExecutableMissing extends Schema.TaggedError<ExecutableMissing>()("
   ...diagnosis,
 }) {
   readonly code = "agent_unavailable"
+}
+
+/** The agent does not start, does not speak the protocol, or cannot take a session up again where it was. */
+export class AgentUnavailable extends Schema.TaggedError<AgentUnavailable>()("AgentUnavailable", {
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "agent_unavailable"
+}
+
+/** The agent ended a turn without a stop reason: it failed, its provider refused, or its process is gone. */
+export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "turn_failed"
 }
 
 /** The agent's executable has no login. */
@@ -173,12 +211,25 @@ export type AgentFailure =
   | ProcessFailed
   | OutputGarbled
 
+/** A way for an agent to refuse a session. */
+export type AgentRefusal = AgentUnavailable | ExecutableMissing | NotLoggedIn
+
 /** A way for an accepted run to fail; `Unauthorized` when its token was revoked meanwhile. */
 export type RunFailure =
   | AgentFailure
   | AnswerMismatch
   | RunTimedOut
   | Overloaded
+  | FileNotFound
+  | ShuttingDown
+  | Unauthorized
+  | StorageFailed
+
+/** A way for an accepted turn to fail. */
+export type TurnFailure =
+  | AgentRefusal
+  | TurnFailed
+  | RunTimedOut
   | FileNotFound
   | ShuttingDown
   | Unauthorized
@@ -206,4 +257,9 @@ export type Failure =
   | FileTooLarge
   | QuotaExceeded
   | TokenNameTaken
+  | SessionNotFound
+  | SessionClosed
+  | SessionBusy
+  | PoolFull
   | RunFailure
+  | TurnFailure

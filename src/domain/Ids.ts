@@ -15,6 +15,10 @@ export type TokenId = typeof TokenId.Type
 export const FileId = Ulid.pipe(Schema.brand("FileId"))
 export type FileId = typeof FileId.Type
 
+/** A conversation with an agent; a UUID, as v0.2's were. */
+export const SessionId = Schema.UUID.pipe(Schema.brand("SessionId"))
+export type SessionId = typeof SessionId.Type
+
 /** One HTTP request: the caller's own `X-Request-Id`, or one of ours. */
 export const RequestId = Schema.String.pipe(
   Schema.pattern(/^[A-Za-z0-9._-]{1,128}$/),

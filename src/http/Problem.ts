@@ -84,6 +84,7 @@ export const TABLE = {
   },
   TokenNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such token" },
   FileNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such file" },
+  SessionNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such session" },
   RouteNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such route" },
   MethodNotAllowed: {
     status: 405,
@@ -110,6 +111,18 @@ export const TABLE = {
     code: "conflict",
     retryable: false,
     sentence: ({ name }) => `a token named ${name} is in force`,
+  },
+  SessionBusy: {
+    status: 409,
+    code: "session_busy",
+    retryable: true,
+    sentence: ({ limit }) => `${limit} turns already wait on this session`,
+  },
+  SessionClosed: {
+    status: 410,
+    code: "session_closed",
+    retryable: false,
+    sentence: () => "the session is closed",
   },
   BodyTooLarge: {
     status: 413,
@@ -161,6 +174,18 @@ export const TABLE = {
     sentence: ({ program }) =>
       `the agent's executable (${program}) cannot be started: see CLAUDE_BIN, or install it again`,
   },
+  AgentUnavailable: {
+    status: 502,
+    code: "agent_unavailable",
+    retryable: true,
+    sentence: ({ reason }) => `the agent is not available: ${reason}`,
+  },
+  TurnFailed: {
+    status: 502,
+    code: "turn_failed",
+    retryable: true,
+    sentence: ({ reason }) => `the agent gave no answer: ${reason}`,
+  },
   ProviderRefused: {
     status: 502,
     code: "run_failed",
@@ -199,6 +224,13 @@ export const TABLE = {
     sentence: () =>
       "the agent has no login: `npm run claude -- /login`, or `docker exec -it clawdforge claude /login`, or an ANTHROPIC_API_KEY for the service",
     headers: retryAfter(60),
+  },
+  PoolFull: {
+    status: 503,
+    code: "pool_full",
+    retryable: true,
+    sentence: ({ limit }) => `session pool is full (${limit} open)`,
+    headers: retryAfter(30),
   },
   Overloaded: {
     status: 503,
@@ -244,6 +276,7 @@ export const TITLES: Readonly<Record<number, string>> = {
   406: "Not Acceptable",
   408: "Request Timeout",
   409: "Conflict",
+  410: "Gone",
   413: "Content Too Large",
   415: "Unsupported Media Type",
   429: "Too Many Requests",

@@ -1,7 +1,7 @@
 import { join } from "node:path"
-import { Config, ConfigError, Effect, Either, Option, Redacted } from "effect"
+import { Config, ConfigError, Effect, Either, Option, Redacted, Schema } from "effect"
 import { Model, TIMEOUT_MAX_SECS } from "../domain/Run.ts"
-import { Schema } from "effect"
+import { AgentName } from "../domain/Session.ts"
 import { isLoopback, parseCidr } from "../services/Allowlist.ts"
 
 /** Everything an operator can set, as the service uses it. Documented in the README's table. */
@@ -18,9 +18,19 @@ export interface AppConfig {
   readonly maxConcurrentRuns: number
   readonly maxQueuedRuns: number
   readonly maxQueueWaitSecs: number
+  readonly agentBackend: "direct" | "acpx"
+  /** Agents that may be asked for, and the command of each that is not acpx's own. */
+  readonly agents: ReadonlyMap<AgentName, Option.Option<string>>
+  readonly agentIdleSecs: number
+  readonly maxLiveSessions: number
+  readonly maxQueuedTurns: number
+  readonly sessionTtlSecs: number
+  readonly sessionHardTtlSecs: number
+  readonly sweepIntervalSecs: number
   readonly shutdownGraceSecs: number
   readonly dataDir: string
   readonly runsDir: string
+  readonly sessionsDir: string
   readonly filesDir: string
   readonly dbPath: string
   readonly maxBodyBytes: number
@@ -78,6 +88,27 @@ const cidrs = (name: string) =>
     return parts.every((part) => parseCidr(part) !== undefined) ? parts : undefined
   })
 
+/** Names of agents, each perhaps with a command: `claude,mine=node /opt/mine.js`. */
+const agents = variable(
+  "CLAWDFORGE_AGENTS",
+  "names of agents, comma-separated, each perhaps with =command",
+  (value): ReadonlyMap<AgentName, Option.Option<string>> | undefined => {
+    const parts = value.split(",").map((part) => {
+      const [name = "", ...command] = part.trim().split("=")
+      return [
+        name.trim(),
+        Option.filter(Option.some(command.join("=").trim()), (text) => text !== ""),
+      ] as const
+    })
+    return parts.every((part): part is [AgentName, Option.Option<string>] => Schema.is(AgentName)(part[0]))
+      ? new Map(parts)
+      : undefined
+  },
+)
+
+const choice = <const A extends string>(name: string, ...choices: ReadonlyArray<A>) =>
+  variable(name, choices.join(" or "), (value) => choices.find((known) => known === value))
+
 /** Whether it can be the operator's bearer. */
 export const isAdminToken = (value: string): boolean =>
   value.length >= ADMIN_TOKEN_MIN_CHARS && /^[\x21-\x7e]+$/.test(value) && value !== EXAMPLE_ADMIN_TOKEN
@@ -106,9 +137,20 @@ const variables = Config.all({
   maxConcurrentRuns: integer("CLAWDFORGE_MAX_CONCURRENT_RUNS", 1, 1024).pipe(or(8)),
   maxQueuedRuns: integer("CLAWDFORGE_MAX_QUEUED_RUNS", 0, 100_000).pipe(or(256)),
   maxQueueWaitSecs: integer("CLAWDFORGE_MAX_QUEUE_WAIT_SECS", 1, 3600).pipe(or(30)),
+  agentBackend: choice("CLAWDFORGE_AGENT_BACKEND", "direct", "acpx").pipe(or<"direct" | "acpx">("direct")),
+  agents: agents.pipe(
+    or<ReadonlyMap<AgentName, Option.Option<string>>>(new Map([[AgentName.make("claude"), Option.none()]])),
+  ),
+  agentIdleSecs: integer("CLAWDFORGE_AGENT_IDLE_SECS", 0, 86_400).pipe(or(300)),
+  maxLiveSessions: integer("CLAWDFORGE_MAX_LIVE_SESSIONS", 0, 100_000).pipe(or(32)),
+  maxQueuedTurns: integer("CLAWDFORGE_MAX_QUEUED_TURNS", 0, 100_000).pipe(or(32)),
+  sessionTtlSecs: integer("CLAWDFORGE_SESSION_TTL_SECS", 1, 31_536_000).pipe(or(3600)),
+  sessionHardTtlSecs: integer("CLAWDFORGE_SESSION_HARD_TTL_SECS", 0, 31_536_000).pipe(or(86_400)),
+  sweepIntervalSecs: integer("CLAWDFORGE_SWEEP_INTERVAL_SECS", 1, 86_400).pipe(or(60)),
   shutdownGraceSecs: integer("SHUTDOWN_GRACE_SECS", 0, 3600).pipe(or(10)),
   dataDir: text("DATA_DIR").pipe(or("./data")),
   runsDir: text("RUNS_DIR"),
+  sessionsDir: text("ACPX_SESSIONS_CWD"),
   filesDir: text("FILES_DIR"),
   dbPath: text("DB_PATH"),
   maxBodyBytes: integer("MAX_BODY_BYTES", 1024, 1024 ** 3).pipe(or(12 * MEBIBYTE)),
@@ -120,6 +162,7 @@ const variables = Config.all({
 export const load: Effect.Effect<AppConfig, ConfigError.ConfigError> = Effect.map(variables, (read) => ({
   ...read,
   runsDir: Option.getOrElse(read.runsDir, () => join(read.dataDir, "runs")),
+  sessionsDir: Option.getOrElse(read.sessionsDir, () => join(read.dataDir, "acpx-cwds")),
   filesDir: Option.getOrElse(read.filesDir, () => join(read.dataDir, "files")),
   dbPath: Option.getOrElse(read.dbPath, () => join(read.dataDir, "clawdforge.db")),
 }))

@@ -1,7 +1,7 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import { createHash, randomBytes, randomUUID, timingSafeEqual } from "node:crypto"
 import { Clock, Effect, Layer, Redacted } from "effect"
 import { monotonicFactory } from "ulid"
-import type { FileId, RequestId, RunId, TokenId } from "../domain/Ids.ts"
+import type { FileId, RequestId, RunId, SessionId, TokenId } from "../domain/Ids.ts"
 import { Ids } from "../services/Ids.ts"
 import { Secrets } from "../services/Secrets.ts"
 
@@ -13,6 +13,7 @@ export const idsLayer = Layer.sync(Ids, () => {
   return {
     run: next as Effect.Effect<RunId>,
     file: next as Effect.Effect<FileId>,
+    session: Effect.sync(() => randomUUID() as SessionId),
     token: next as Effect.Effect<TokenId>,
     request: next as Effect.Effect<RequestId>,
   }

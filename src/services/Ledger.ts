@@ -1,9 +1,17 @@
 import { Context, type Effect, type Option } from "effect"
-import type { StorageFailed, TokenNameTaken, Unauthorized } from "../domain/Failure.ts"
+import type {
+  PoolFull,
+  SessionClosed,
+  SessionNotFound,
+  StorageFailed,
+  TokenNameTaken,
+  Unauthorized,
+} from "../domain/Failure.ts"
 import type { StoredFile } from "../domain/File.ts"
-import type { RunId, TokenId } from "../domain/Ids.ts"
+import type { RunId, SessionId, TokenId } from "../domain/Ids.ts"
 import type { Refusal } from "../domain/Refusal.ts"
 import type { RunEnded, RunOpened } from "../domain/Run.ts"
+import type { AgentSessionRef, SessionOpening, SessionRecord } from "../domain/Session.ts"
 import type { AppToken, Origin, TokenName } from "../domain/Token.ts"
 
 /**
@@ -17,6 +25,7 @@ export class Ledger extends Context.Tag("clawdforge/Ledger")<
     readonly writable: Effect.Effect<void, StorageFailed>
     readonly tokens: TokenRecords
     readonly runs: RunRecords
+    readonly sessions: SessionRecords
     readonly files: FileRecords
     readonly refusals: RefusalRecords
   }
@@ -45,12 +54,75 @@ export interface TokenRecords {
 export interface RunRecords {
   /** A run enters as `queued`, if its token is in force at that moment. */
   readonly open: (run: RunOpened) => Effect.Effect<void, Unauthorized | StorageFailed>
+  /**
+   * A turn of an open session of that app enters as a run that is `queued`. Returns its index, one more than that of
+   * the turn before; its model is the session's.
+   */
+  readonly openTurn: (
+    run: Omit<RunOpened, "model">,
+    session: SessionId,
+  ) => Effect.Effect<number, SessionNotFound | SessionClosed | Unauthorized | StorageFailed>
   /** queued → running. */
   readonly start: (run: RunId, at: number) => Effect.Effect<void, StorageFailed>
-  /** queued or running → an end state. A run that has ended stays as it is. */
+  /**
+   * queued or running → an end state. A run that has ended stays as it is. Of a turn, its session learns when it was
+   * and, from any stop reason but `cancelled`, that the agent answered.
+   */
   readonly end: (run: RunId, end: RunEnded, at: number) => Effect.Effect<void, StorageFailed>
   /** Every run that is still queued or running, and so was left by a server that died, becomes `lost`. */
   readonly loseUnfinished: (at: number) => Effect.Effect<number, StorageFailed>
+}
+
+/** Sessions. None shows one that is opening, unless it says so. */
+export interface SessionRecords {
+  /** Takes one of `limit` places, for a session that is opening, if its token is in force at that moment. */
+  readonly reserve: (
+    session: SessionOpening,
+    limit: number,
+  ) => Effect.Effect<void, PoolFull | Unauthorized | StorageFailed>
+  /** opening → open. Fails unless its token still is in force. */
+  readonly activate: (
+    session: SessionId,
+    ref: AgentSessionRef,
+    at: number,
+  ) => Effect.Effect<void, Unauthorized | StorageFailed>
+  /** Removes one that is opening, and gives back its place. */
+  readonly abandon: (session: SessionId) => Effect.Effect<void, StorageFailed>
+  /** Removes all that a server that died was opening; returns them, so that what else is left of them can be removed. */
+  readonly abandonAll: Effect.Effect<ReadonlyArray<SessionId>, StorageFailed>
+  /** Whoever it belongs to. */
+  readonly find: (session: SessionId) => Effect.Effect<Option.Option<SessionRecord>, StorageFailed>
+  /** An app's own, newest first. */
+  readonly list: (
+    owner: TokenId,
+    options: { readonly includeClosed: boolean },
+  ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
+  /** What the agent calls an open session from now on. */
+  readonly refer: (session: SessionId, ref: AgentSessionRef) => Effect.Effect<void, StorageFailed>
+  /** open → closed; false when it was closed already. */
+  readonly close: (
+    session: SessionId,
+    at: number,
+    origin: Origin | null,
+  ) => Effect.Effect<boolean, StorageFailed>
+  /** open → closed, by the sweeper, if no turn of it was accepted or ended since `idleSince` and none is unfinished. */
+  readonly closeIdle: (
+    session: SessionId,
+    idleSince: number,
+    at: number,
+  ) => Effect.Effect<boolean, StorageFailed>
+  /** Those that `closeIdle` would close now: some hundreds of them, the longest idle first. */
+  readonly idle: (idleSince: number) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
+  /** Those that were closed by then: some hundreds of them, the longest closed first. */
+  readonly closedBy: (at: number) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
+  /** Removes a closed one for ever; its runs and events stay. False when it was not there. */
+  readonly remove: (session: SessionId, at: number) => Effect.Effect<boolean, StorageFailed>
+  /** Which of these are open or opening. */
+  readonly living: (
+    sessions: ReadonlyArray<SessionId>,
+  ) => Effect.Effect<ReadonlyArray<SessionId>, StorageFailed>
+  /** How many are open or opening, of all apps. */
+  readonly countOpen: Effect.Effect<number, StorageFailed>
 }
 
 export interface FileRecords {

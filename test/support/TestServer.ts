@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { HttpServer } from "@effect/platform"
 import { Context, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
 import { agent, app } from "../../src/app.ts"
+import { AgentName } from "../../src/domain/Session.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
 
 export const ADMIN_TOKEN = "an-admin-token-for-tests-only-0123456789"
@@ -30,9 +31,18 @@ export const configFor = (dataDir: string, overrides: Partial<AppConfig> = {}): 
   maxConcurrentRuns: 4,
   maxQueuedRuns: 256,
   maxQueueWaitSecs: 30,
+  agentBackend: "direct",
+  agents: new Map([[AgentName.make("claude"), Option.none()]]),
+  agentIdleSecs: 300,
+  maxLiveSessions: 32,
+  maxQueuedTurns: 32,
+  sessionTtlSecs: 3600,
+  sessionHardTtlSecs: 86_400,
+  sweepIntervalSecs: 60,
   shutdownGraceSecs: 0,
   dataDir,
   runsDir: join(dataDir, "runs"),
+  sessionsDir: join(dataDir, "acpx-cwds"),
   filesDir: join(dataDir, "files"),
   dbPath: join(dataDir, "clawdforge.db"),
   maxBodyBytes: 12 * 1024 * 1024,
