@@ -25,6 +25,7 @@ import { FileContents } from "./services/FileContents.ts"
 import { Files } from "./services/Files.ts"
 import { Ids } from "./services/Ids.ts"
 import { Ledger } from "./services/Ledger.ts"
+import { LiveRuns } from "./services/LiveRuns.ts"
 import { OutputSchemas } from "./services/OutputSchemas.ts"
 import { Processes, type ProcessExit, type ProcessSpec } from "./services/Processes.ts"
 import { type Refused, Refusals } from "./services/Refusals.ts"
@@ -270,11 +271,13 @@ export const clis = (versions: CliVersions) => Layer.succeed(Clis, { versions: E
 export const readiness = (checks: ReadonlyArray<Check> = []) =>
   Layer.succeed(Readiness, { checks: Effect.succeed(checks) })
 
+/** Takes work, and has none. */
+export const liveRuns = Layer.mock(LiveRuns, {
+  accepting: Effect.void,
+  endOf: () => Effect.void,
+  shutdown: Effect.void,
+})
+
 /** Runs that all have the same answer, without a queue or a record. */
 export const runs = (answer: OpenRun["answer"]) =>
-  Layer.succeed(Runs, {
-    open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }),
-    accepting: Effect.void,
-    endOf: () => Effect.void,
-    shutdown: Effect.void,
-  })
+  Layer.succeed(Runs, { open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }) })
