@@ -186,10 +186,12 @@ export const layer = (options: DirectOptions): Layer.Layer<AcpxClient, never, Id
       /** Ends a turn that its reader has left: by asking, by taking its session away, by ending the process. */
       const stop = (agent: AgentProcess, ref: AgentSessionRef, turn: Turn) =>
         Effect.gen(function* () {
+          const isOverWithin = (patience: Duration.Duration) =>
+            Effect.map(Effect.timeoutOption(turn.over, patience), Option.isSome)
           yield* agent.cancel(ref)
-          const ended = yield* Effect.timeoutOption(turn.over, CANCEL_PATIENCE)
-          if (Option.isSome(ended)) return
-          if (!(yield* letGo(agent, ref))) yield* agent.end
+          if (yield* isOverWithin(CANCEL_PATIENCE)) return
+          if ((yield* letGo(agent, ref)) && (yield* isOverWithin(CLOSE_PATIENCE))) return
+          yield* agent.end
         })
 
       const prompt = (
@@ -211,12 +213,10 @@ export const layer = (options: DirectOptions): Layer.Layer<AcpxClient, never, Id
               }),
               () =>
                 Effect.gen(function* () {
-                  // What a finalizer forks, a second interruption would end, unless it is a daemon.
                   if (turn.isOver()) return
-                  yield* Effect.flatMap(
-                    Effect.forkDaemon(stop(agent, ref, turn)),
-                    (stopping) => stopping.await,
-                  )
+                  // What a finalizer forks, a second interruption would end, unless it is a daemon.
+                  const stopping = yield* Effect.forkDaemon(Effect.interruptible(stop(agent, ref, turn)))
+                  yield* stopping.await
                 }).pipe(
                   Effect.ensuring(
                     Effect.sync(() => {
