@@ -12,6 +12,7 @@ import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
 import * as NodeRequestBody from "./infra/http/NodeRequestBody.ts"
 import * as OutputSchemaValidator from "./infra/OutputSchemaValidator.ts"
 import * as ProcessGroups from "./infra/processes/ProcessGroups.ts"
+import * as SessionDirectories from "./infra/SessionDirectories.ts"
 import * as Database from "./infra/sqlite/Database.ts"
 import * as SqliteLedger from "./infra/sqlite/SqliteLedger.ts"
 import * as WorkDirectories from "./infra/WorkDirectories.ts"
@@ -36,8 +37,9 @@ export const machine = (config: AppConfig) =>
   Layer.mergeAll(
     SqliteLedger.layer.pipe(Layer.provide(Database.layer(config.dbPath))),
     WorkDirectories.layer(config.runsDir).pipe(Layer.provideMerge(ProcessGroups.layer(config.dataDir))),
+    SessionDirectories.layer(config.sessionsDir),
     FileDirectory.layer(config.filesDir),
-    DiskSpace.layer([config.dataDir, config.runsDir, config.filesDir, config.dbPath]),
+    DiskSpace.layer([config.dataDir, config.runsDir, config.sessionsDir, config.filesDir, config.dbPath]),
     OutputSchemaValidator.layer,
     idsLayer,
     secretsLayer,

@@ -1,0 +1,171 @@
+import { execFile } from "node:child_process"
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs"
+import { join, relative } from "node:path"
+import { promisify } from "node:util"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { StorageFailed } from "../../src/domain/Failure.ts"
+import type { SessionId } from "../../src/domain/Ids.ts"
+import * as SessionDirectories from "../../src/infra/SessionDirectories.ts"
+import { SessionDirs } from "../../src/services/SessionDirs.ts"
+import { temporaryDirectory } from "../support/TestServer.ts"
+
+const session = "6fd2c1a4-9f0e-4d5b-8a37-2b1c0d9e8f70" as SessionId
+const removal = join(import.meta.dirname, "../support/unprivileged-removal.ts")
+
+/** Directories of sessions in one that was not there, beside one that is nobody's business. */
+const withDirs = <A, E>(
+  test: (dirs: typeof SessionDirs.Service, root: string, outside: string) => Effect.Effect<A, E>,
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const dir = yield* temporaryDirectory
+      const [root, outside] = [join(dir, "data", "sessions"), join(dir, "outside")]
+      mkdirSync(outside)
+      writeFileSync(join(outside, "kept"), "kept")
+      return yield* Effect.flatMap(SessionDirs, (dirs) => test(dirs, root, outside)).pipe(
+        Effect.provide(SessionDirectories.layer(relative(process.cwd(), root))),
+      )
+    }),
+  )
+
+const modeOf = (path: string) => statSync(path).mode & 0o777
+
+describe("the directory of a session", () => {
+  it.effect("is its own, private, and there until it is removed", () =>
+    withDirs((dirs, root) =>
+      Effect.gen(function* () {
+        expect(dirs.of(session)).toBe(join(root, session))
+        expect(existsSync(dirs.of(session))).toBe(false)
+        yield* dirs.make(session)
+        writeFileSync(join(dirs.of(session), "notes.txt"), "notes")
+        yield* dirs.make(session)
+        expect([modeOf(root), modeOf(dirs.of(session))]).toEqual([0o700, 0o700])
+        expect(readdirSync(dirs.of(session))).toEqual(["notes.txt"])
+        yield* dirs.remove(session)
+        yield* dirs.remove(session)
+        expect(readdirSync(root)).toEqual([])
+      }),
+    ),
+  )
+
+  it.effect("is known after a restart; what is not a session's is left alone", () =>
+    withDirs((dirs, root, outside) =>
+      Effect.gen(function* () {
+        yield* dirs.make(session)
+        mkdirSync(join(root, "lost+found"))
+        writeFileSync(join(root, session.replace("6", "7")), "")
+        symlinkSync(outside, join(root, session.replace("6", "8")))
+        const listed = yield* Effect.flatMap(SessionDirs, ({ list }) => list).pipe(
+          Effect.provide(SessionDirectories.layer(root)),
+        )
+        expect(listed).toEqual([session])
+        expect(readdirSync(root)).toHaveLength(4)
+      }),
+    ),
+  )
+
+  it.effect("that cannot be made or listed is a failure", () =>
+    withDirs((dirs, root) =>
+      Effect.gen(function* () {
+        rmSync(root, { recursive: true })
+        const failures: ReadonlyArray<StorageFailed> = yield* Effect.all([
+          Effect.flip(dirs.make(session)),
+          Effect.flip(dirs.forFiles(session, 1)),
+          Effect.flip(dirs.list),
+        ])
+        expect(failures.map(({ _tag }) => _tag)).toEqual(["StorageFailed", "StorageFailed", "StorageFailed"])
+        writeFileSync(root, "")
+        const failure = yield* Effect.flip(
+          Effect.scoped(Effect.provide(Effect.void, SessionDirectories.layer(root))),
+        )
+        expect(failure).toMatchObject({ during: "making the directory of all sessions" })
+      }),
+    ),
+  )
+
+  it.effect("has one for the files of each turn, whatever the agent has put in its place", () =>
+    withDirs((dirs, _, outside) =>
+      Effect.gen(function* () {
+        yield* dirs.make(session)
+        const dir = dirs.of(session)
+        expect(yield* dirs.forFiles(session, 1)).toBe(join(dir, "attached-1"))
+        expect(modeOf(join(dir, "attached-1"))).toBe(0o700)
+        symlinkSync(outside, join(dir, "attached-2"))
+        symlinkSync(join(outside, "new"), join(dir, "attached-3"))
+        writeFileSync(join(dir, "attached-4"), "")
+        mkdirSync(join(dir, "attached-5"), { mode: 0o777 })
+        for (const turn of [2, 3, 4, 5]) {
+          const made = yield* dirs.forFiles(session, turn)
+          expect(made.startsWith(join(dir, `attached-${turn}-`))).toBe(true)
+          expect([modeOf(made), readdirSync(made)]).toEqual([0o700, []])
+        }
+        expect(readdirSync(outside)).toEqual(["kept"])
+      }),
+    ),
+  )
+
+  it.effect("is made anew when the agent has removed it or put a link in its place", () =>
+    withDirs((dirs, _, outside) =>
+      Effect.gen(function* () {
+        yield* dirs.make(session)
+        rmSync(dirs.of(session), { recursive: true })
+        expect(readdirSync(yield* dirs.forFiles(session, 1))).toEqual([])
+        rmSync(dirs.of(session), { recursive: true })
+        symlinkSync(outside, dirs.of(session))
+        expect(readdirSync(yield* dirs.forFiles(session, 2))).toEqual([])
+        expect(readdirSync(outside)).toEqual(["kept"])
+      }),
+    ),
+  )
+
+  it.effect("is removed without what its links lead to", () =>
+    withDirs((dirs, root, outside) =>
+      Effect.gen(function* () {
+        yield* dirs.make(session)
+        symlinkSync(outside, join(dirs.of(session), "link"))
+        symlinkSync(join(outside, "kept"), join(dirs.of(session), "file"))
+        yield* dirs.remove(session)
+        symlinkSync(outside, dirs.of(session))
+        yield* dirs.remove(session)
+        expect(readdirSync(root)).toEqual([])
+        expect(readFileSync(join(outside, "kept"), "utf8")).toBe("kept")
+      }),
+    ),
+  )
+
+  it.live("is removed although the agent has taken the right to do so", () =>
+    withDirs((dirs, root, outside) =>
+      Effect.gen(function* () {
+        yield* dirs.make(session)
+        const dir = dirs.of(session)
+        const deep = join(dir, "a", "b", "c")
+        mkdirSync(deep, { recursive: true })
+        writeFileSync(join(deep, "file"), "")
+        symlinkSync(outside, join(deep, "link"))
+        const tree = [dir, join(dir, "a"), join(dir, "a", "b"), deep]
+        if (process.getuid?.() === 0) {
+          for (const path of [join(root, "../.."), join(root, ".."), root]) chmodSync(path, 0o777)
+          for (const path of [...tree, join(deep, "file")]) chownSync(path, 65_534, 65_534)
+        }
+        for (const path of tree.toReversed()) chmodSync(path, 0o500)
+        chmodSync(deep, 0)
+        chmodSync(outside, 0o500)
+        yield* Effect.promise(() => promisify(execFile)(process.execPath, [removal, root, session]))
+        expect(readdirSync(root)).toEqual([])
+        expect([modeOf(outside), readdirSync(outside)]).toEqual([0o500, ["kept"]])
+      }),
+    ),
+  )
+})
