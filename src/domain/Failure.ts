@@ -230,6 +230,7 @@ export type TurnFailure =
   | AgentRefusal
   | TurnFailed
   | RunTimedOut
+  | Overloaded
   | FileNotFound
   | ShuttingDown
   | Unauthorized

@@ -73,6 +73,8 @@ export class AcpxClient extends Context.Tag("clawdforge/AcpxClient")<
     readonly erase: (session: AgentSession, ref: AgentSessionRef) => Effect.Effect<void, AgentRefusal>
     /** Ends all processes of an app's agents. */
     readonly endOf: (owner: TokenId) => Effect.Effect<void>
+    /** Ends all processes of all agents: the service stops. */
+    readonly endAll: Effect.Effect<void>
     /** Asks an agent who it is, in a process of that app's. */
     readonly inspect: (agent: AgentName, owner: TokenId) => Effect.Effect<AgentInfo, AgentRefusal>
   }

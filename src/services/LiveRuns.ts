@@ -74,6 +74,8 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
      * outcome is recorded.
      */
     readonly shutdown: Effect.Effect<void>
+    /** Waits until the service stops and the grace of what is at work is over. */
+    readonly graceOver: Effect.Effect<void>
   }
 >() {
   /** @param options.shutdownGraceSecs How long what is at work may go on once the service stops; by default 10. */
@@ -86,6 +88,7 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
         const fibers = yield* FiberSet.make<unknown, unknown>()
         const scope = yield* Effect.scope
         const live = new Map<RunId, Entry>()
+        const over = yield* Deferred.make<void>()
         let closing = false
 
         /** An outcome is recorded now; by a ledger that fails, as soon as it does no more. The caller need not wait. */
@@ -172,9 +175,12 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
             closing = true
             yield* endAll((run) => run.startedAt === undefined, new ShuttingDown())
             yield* Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(fibers)), grace)
+            yield* Deferred.succeed(over, undefined)
             yield* endAll(() => true, new ShuttingDown())
             yield* FiberSet.awaitEmpty(fibers)
           }),
+
+          graceOver: Deferred.await(over),
         }
       }),
     )

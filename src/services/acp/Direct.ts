@@ -7,7 +7,6 @@ import {
   InvalidRequest,
   TurnFailed,
 } from "../../domain/Failure.ts"
-import type { TokenId } from "../../domain/Ids.ts"
 import { type AgentName, AgentSessionRef } from "../../domain/Session.ts"
 import { type AcpMessage, AcpxClient, type AgentSession, type LeftOff } from "../AcpxClient.ts"
 import { environment, secretsIn } from "../claude/Command.ts"
@@ -260,7 +259,8 @@ export const layer = (options: DirectOptions): Layer.Layer<AcpxClient, never, Id
               to.request(methods.agent.session.delete, { sessionId: ref }),
             )
           }).pipe(Effect.scoped, Effect.withSpan("AcpxClient.erase")),
-        endOf: (owner: TokenId) => kept.endOf(owner),
+        endOf: kept.endOf,
+        endAll: kept.endAll,
         inspect: (agent, owner) =>
           kept.get({ agent, owner }).pipe(
             Effect.map(({ info }) => info),

@@ -18,6 +18,7 @@ export interface Kept {
   readonly peek: (key: Key) => AgentProcess | undefined
   /** Ends all processes of an app. */
   readonly endOf: (owner: TokenId) => Effect.Effect<void>
+  readonly endAll: Effect.Effect<void>
 }
 
 export const makeKept = ({
@@ -57,14 +58,15 @@ export const makeKept = ({
         return yield* get(wanted)
       })
 
-    const endAll = (matches: (key: Key) => boolean) =>
+    const end = (matches: (key: Key) => boolean) =>
       Effect.forEach(
         [...up].filter(([key]) => matches(key)),
         ([key, agent]) => Effect.zipRight(retire(key), agent.end),
         { discard: true, concurrency: "unbounded" },
       )
     // The map would end them one after the other.
-    yield* Effect.addFinalizer(() => endAll(() => true))
+    const endAll = end(() => true)
+    yield* Effect.addFinalizer(() => endAll)
 
     return {
       get,
@@ -73,6 +75,7 @@ export const makeKept = ({
         const agent = known === undefined ? undefined : up.get(known)
         return agent?.isAlive() === true ? agent : undefined
       },
-      endOf: (owner) => endAll((key) => key.owner === owner),
+      endOf: (owner) => end((key) => key.owner === owner),
+      endAll,
     }
   })

@@ -1,0 +1,137 @@
+import { Chunk, Clock, Deferred, Duration, Effect, Fiber, Option, Stream } from "effect"
+import { AgentUnavailable, RunTimedOut, TurnFailed, type TurnFailure } from "../../domain/Failure.ts"
+import { type StoredFile, withAttachments } from "../../domain/File.ts"
+import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
+import { answerCharsOf, stopReasonOf, usageOf } from "../acp/Messages.ts"
+import { type AcpMessage, AcpxClient, type AgentSession } from "../AcpxClient.ts"
+import { Files } from "../Files.ts"
+import { Ledger } from "../Ledger.ts"
+import { SessionDirs } from "../SessionDirs.ts"
+import type { TurnReport } from "../SessionPool.ts"
+import type { LaneTurn } from "./Lanes.ts"
+
+/** How long an agent may take to end a turn that is cancelled; then it is made to. */
+const CANCEL_PATIENCE = Duration.seconds(4)
+
+/** What a turn was accepted with. */
+export interface AcceptedTurn {
+  readonly session: SessionRecord
+  readonly index: number
+  readonly request: TurnRequest
+  readonly files: ReadonlyArray<StoredFile>
+  readonly turn: LaneTurn
+}
+
+/** A session as its agent needs to know it. */
+export const agentSessionOf = (
+  session: Pick<SessionRecord, "id" | "tokenId" | "agent" | "model" | "permissionMode">,
+  cwd: string,
+): AgentSession => ({
+  id: session.id,
+  owner: session.tokenId,
+  agent: session.agent,
+  model: session.model,
+  permissionMode: session.permissionMode,
+  cwd,
+})
+
+/**
+ * What a turn does in its slot: the files in the session's directory, the session on its agent, the prompt, and all
+ * that the agent sends until it stops, within `timeoutSecs`. When it ends, on whatever way, the agent works on it no
+ * more.
+ */
+export const makeTurnWork = Effect.gen(function* () {
+  const client = yield* AcpxClient
+  const dirs = yield* SessionDirs
+  const files = yield* Files
+  const ledger = (yield* Ledger).sessions
+
+  /** The prompt with its files, which are copied first. */
+  const promptOf = Effect.fn("SessionPool.attach")(function* ({
+    session,
+    index,
+    request,
+    files: held,
+  }: AcceptedTurn) {
+    if (held.length === 0) return request.prompt
+    const dir = yield* dirs.forFiles(session.id, index)
+    return withAttachments(request.prompt, yield* files.attach(held, dir))
+  })
+
+  /** The session on its agent, where it was left. */
+  const opened = Effect.fn("SessionPool.resume")(function* (session: SessionRecord) {
+    // Read again: the turn before this one may have changed it. And an agent may have removed its own directory.
+    const now = Option.getOrElse(yield* ledger.find(session.id), () => session)
+    yield* dirs.make(session.id)
+    const agentSession = agentSessionOf(session, dirs.of(session.id))
+    const left = Option.map(Option.fromNullable(now.ref), (ref) => ({ ref, answered: now.answered }))
+    const ref = yield* client
+      .open(agentSession, left)
+      .pipe(
+        Effect.catchTag(
+          "InvalidRequest",
+          () => new AgentUnavailable({ reason: "it no longer offers the session's model" }),
+        ),
+      )
+    if (ref !== now.ref) yield* ledger.refer(session.id, ref)
+    return { agentSession, ref }
+  })
+
+  /** Collects what the agent sends until it stops, or until it is cancelled. */
+  const converse = (accepted: AcceptedTurn, events: Array<AcpMessage>) =>
+    Effect.gen(function* () {
+      const prompt = yield* promptOf(accepted)
+      const { agentSession, ref } = yield* opened(accepted.session)
+      const collecting = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
+        Effect.sync(() => {
+          for (const message of Chunk.toReadonlyArray(chunk)) events.push(message)
+        }),
+      )
+      const cancelling = Deferred.await(accepted.turn.cancelled).pipe(
+        Effect.zipRight(client.cancel(agentSession, ref)),
+        Effect.zipRight(Effect.sleep(CANCEL_PATIENCE)),
+      )
+      yield* untilCancelled(collecting, cancelling)
+    })
+
+  return Effect.fn("SessionPool.work")(function* (accepted: AcceptedTurn, startedAt: number) {
+    const { turn, request } = accepted
+    const events: Array<AcpMessage> = []
+    const isCancelled = Deferred.isDone(turn.cancelled)
+    const { timeoutSecs } = request
+    const conversing = (yield* isCancelled) ? Effect.void : converse(accepted, events)
+    yield* Effect.timeoutFail(conversing, {
+      duration: Duration.seconds(timeoutSecs),
+      onTimeout: () => new RunTimedOut({ timeoutSecs }),
+    }).pipe(
+      // An agent may end a cancelled turn in whatever way it likes.
+      Effect.catchTag("TurnFailed", (failure) =>
+        Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : failure)),
+      ),
+    )
+    const last = events.at(-1)
+    const stopReason = last === undefined ? undefined : stopReasonOf(last)
+    if (stopReason === undefined && !(yield* isCancelled)) {
+      return yield* new TurnFailed({ reason: "it ended without a stop reason" })
+    }
+    return {
+      events,
+      durationMs: (yield* Clock.currentTimeMillis) - startedAt,
+      stopReason: stopReason ?? "cancelled",
+      responseChars: events.reduce((chars, message) => chars + answerCharsOf(message), 0),
+      usage: last === undefined ? null : usageOf(last),
+      costUsd: null,
+    } satisfies TurnReport
+  }) satisfies (accepted: AcceptedTurn, startedAt: number) => Effect.Effect<TurnReport, TurnFailure>
+})
+
+/** Runs the first to its end, unless the second is done before: then the first is interrupted, and has cleaned up. */
+const untilCancelled = <E>(running: Effect.Effect<void, E>, cancelling: Effect.Effect<void>) =>
+  Effect.gen(function* () {
+    const collecting = yield* Effect.forkScoped(running)
+    const gaveUp = yield* Effect.raceFirst(
+      Effect.as(Fiber.join(collecting), false),
+      Effect.as(cancelling, true),
+    )
+    if (gaveUp) yield* Fiber.interrupt(collecting)
+  }).pipe(Effect.scoped)
