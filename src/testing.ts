@@ -279,3 +279,5 @@ export const runs = (answer: OpenRun["answer"]) =>
     endOf: () => Effect.void,
     shutdown: Effect.void,
   })
+
+export { type MockTurn, sessionPool, turnReport } from "./testing/SessionPool.ts"

@@ -55,8 +55,11 @@ export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
             yield* pool.endOf(revoked.value, origin)
           }
           return { ok: true as const, name: path.name, already_revoked: Option.isNone(revoked) }
-          // Whoever hangs up half-way leaves a token that is revoked, and nothing that would end its work.
-        }).pipe(Effect.uninterruptible, orProblem),
+        }).pipe(
+          // Who hangs up half-way would leave a revoked token's work, which nobody could end any more.
+          Effect.uninterruptible,
+          orProblem,
+        ),
       )
   }),
 )
