@@ -20,6 +20,7 @@ import { environment } from "./services/claude/Command.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
 import { Files } from "./services/Files.ts"
+import { LiveRuns } from "./services/LiveRuns.ts"
 import type { Processes } from "./services/Processes.ts"
 import { Readiness } from "./services/Readiness.ts"
 import { Refusals } from "./services/Refusals.ts"
@@ -55,7 +56,11 @@ export const services = (config: AppConfig, runner = agent(config)) => {
     maxUploadBytes: config.maxUploadBytes,
     maxBytesPerToken: config.maxFilesBytesPerToken,
   })
-  const runs = Runs.layer(config).pipe(Layer.provideMerge(runner), Layer.provideMerge(files))
+  const runs = Runs.layer(config).pipe(
+    Layer.provideMerge(runner),
+    Layer.provideMerge(files),
+    Layer.provideMerge(LiveRuns.layer(config)),
+  )
   const clis = Clis.layer({
     claude: claudeExecutable(config.claudeBin),
     acpx: acpxExecutable(config.acpxBin),

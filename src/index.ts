@@ -29,6 +29,7 @@ export {
 export { OutputSchemas } from "./services/OutputSchemas.ts"
 export { Processes, type ProcessExit, type ProcessSpec, type RunningProcess } from "./services/Processes.ts"
 export { type Refused, Refusals } from "./services/Refusals.ts"
+export { LiveRuns, type LiveRun, type NewRun } from "./services/LiveRuns.ts"
 export { type OpenRun, Runs, type RunsOptions } from "./services/Runs.ts"
 export type { RunReport } from "./services/runs/Report.ts"
 export { Secrets } from "./services/Secrets.ts"

@@ -6,6 +6,8 @@ import { Effect, Layer, Option, Redacted, Ref, Stream } from "effect"
 import {
   type AgentFailure,
   FileNotFound,
+  SessionClosed,
+  SessionNotFound,
   StorageFailed,
   TokenNameTaken,
   Unauthorized,
@@ -25,14 +27,19 @@ import { FileContents } from "./services/FileContents.ts"
 import { Files } from "./services/Files.ts"
 import { Ids } from "./services/Ids.ts"
 import { Ledger } from "./services/Ledger.ts"
+import { LiveRuns } from "./services/LiveRuns.ts"
 import { OutputSchemas } from "./services/OutputSchemas.ts"
 import { Processes, type ProcessExit, type ProcessSpec } from "./services/Processes.ts"
 import { type Refused, Refusals } from "./services/Refusals.ts"
 import { type Check, Readiness } from "./services/Readiness.ts"
 import { type OpenRun, Runs } from "./services/Runs.ts"
 import { Secrets } from "./services/Secrets.ts"
+import { SessionDirs } from "./services/SessionDirs.ts"
 import { TokenStore } from "./services/TokenStore.ts"
 import { WorkDirs } from "./services/WorkDirs.ts"
+import { type KeptSession, sessionRecords } from "./testing/SessionMemory.ts"
+
+export type { KeptSession } from "./testing/SessionMemory.ts"
 
 /** An answer of the agent, complete but for what the test cares about. */
 export const claudeAnswer = (text: string, more: Partial<ClaudeAnswer> = {}): ClaudeAnswer => ({
@@ -110,8 +117,11 @@ export const outputSchemas = Layer.succeed(OutputSchemas, {
   fits: () => Effect.void,
 })
 
-/** A run as the in-memory ledger keeps it. */
-export interface KeptRun extends RunOpened {
+/** A run or a turn as the in-memory ledger keeps it. */
+export interface KeptRun extends Omit<RunOpened, "model"> {
+  readonly model: string | null
+  readonly session: SessionId | null
+  readonly turnIndex: number | null
   readonly status: "queued" | "running" | EndStatus
   readonly end: RunEnded | undefined
 }
@@ -120,6 +130,8 @@ export interface KeptRun extends RunOpened {
 export class LedgerMemory {
   readonly tokens = new Map<string, AppToken>()
   readonly runs = new Map<RunId, KeptRun>()
+  /** In the order in which they were reserved. */
+  readonly sessions = new Map<SessionId, KeptSession>()
   /** By the hash of their token. */
   readonly files = new Map<string, StoredFile>()
   readonly refusals: Array<Refusal> = []
@@ -129,14 +141,16 @@ export class LedgerMemory {
 
 /** The ledger without a disk. */
 export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
-  const { tokens, runs, files } = memory
+  const { tokens, runs, sessions, files } = memory
   const update = (where: (token: AppToken) => boolean, change: Partial<AppToken>) => {
     for (const [hash, token] of tokens) if (where(token)) tokens.set(hash, { ...token, ...change })
   }
   const move = (id: RunId, change: Partial<KeptRun>) =>
     Effect.sync(() => {
       const run = runs.get(id)
-      if (run !== undefined && run.end === undefined) runs.set(id, { ...run, ...change })
+      if (run === undefined || run.end !== undefined) return undefined
+      runs.set(id, { ...run, ...change })
+      return run
     })
   const isRevoked = (id: TokenId) => [...tokens.values()].some((t) => t.id === id && t.revokedAt !== null)
   const inForce = (name: TokenName) =>
@@ -171,13 +185,36 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
       open: (run) =>
         Effect.suspend(() => {
           if (isRevoked(run.tokenId)) return new Unauthorized()
-          runs.set(run.id, { ...run, status: "queued", end: undefined })
+          runs.set(run.id, { ...run, session: null, turnIndex: null, status: "queued", end: undefined })
           return Effect.void
         }),
-      start: (id) => move(id, { status: "running" }),
-      end: (id, end) => move(id, { status: end.status, end }),
+      openTurn: (run, id) =>
+        Effect.gen(function* () {
+          if (isRevoked(run.tokenId)) return yield* new Unauthorized()
+          const session = sessions.get(id)
+          if (session?.tokenId !== run.tokenId || session.status === "opening") {
+            return yield* new SessionNotFound()
+          }
+          if (session.status === "closed") return yield* new SessionClosed()
+          const turnIndex = session.turnCount + 1
+          sessions.set(id, { ...session, turnCount: turnIndex, lastTurnAt: run.at })
+          const { model } = session
+          runs.set(run.id, { ...run, model, session: id, turnIndex, status: "queued", end: undefined })
+          return turnIndex
+        }),
+      start: (id) => Effect.asVoid(move(id, { status: "running" })),
+      end: (id, end, at) =>
+        Effect.map(move(id, { status: end.status, end }), (run) => {
+          const session = run?.session && sessions.get(run.session)
+          if (!session) return
+          const answered = session.answered || (end.stopReason !== null && end.stopReason !== "cancelled")
+          sessions.set(session.id, { ...session, lastTurnAt: at, answered })
+        }),
       loseUnfinished: () => Effect.succeed(0),
     },
+    sessions: sessionRecords(sessions, isRevoked, (id) =>
+      [...runs.values()].some(({ session, end }) => session === id && end === undefined),
+    ),
     files: {
       insert: (file, hash) =>
         isRevoked(file.tokenId) ? new Unauthorized() : Effect.sync(() => void files.set(hash, file)),
@@ -202,6 +239,16 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
     },
   })
 }
+
+/** Directories of sessions that are in a set only; keep it to look into it. */
+export const sessionDirs = (made: Set<SessionId> = new Set()) =>
+  Layer.succeed(SessionDirs, {
+    of: (session) => `/sessions/${session}`,
+    make: (session) => Effect.sync(() => void made.add(session)),
+    forFiles: (session, turnIndex) => Effect.succeed(`/sessions/${session}/attached-${turnIndex}`),
+    remove: (session) => Effect.sync(() => void made.delete(session)),
+    list: Effect.sync(() => [...made]),
+  })
 
 /** Bytes of uploads in memory; a copy is a path that nothing is at. */
 export const fileContents = (bytes: Map<FileId, Uint8Array> = new Map()) =>
@@ -271,13 +318,15 @@ export const clis = (versions: CliVersions, needed: ReadonlyArray<Cli> = ["claud
 export const readiness = (checks: ReadonlyArray<Check> = []) =>
   Layer.succeed(Readiness, { checks: Effect.succeed(checks) })
 
+/** Takes work, and has none. */
+export const liveRuns = Layer.mock(LiveRuns, {
+  accepting: Effect.void,
+  endOf: () => Effect.void,
+  shutdown: Effect.void,
+})
+
 /** Runs that all have the same answer, without a queue or a record. */
 export const runs = (answer: OpenRun["answer"]) =>
-  Layer.succeed(Runs, {
-    open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }),
-    accepting: Effect.void,
-    endOf: () => Effect.void,
-    shutdown: Effect.void,
-  })
+  Layer.succeed(Runs, { open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }) })
 
 export { type MockTurn, sessionPool, turnReport } from "./testing/SessionPool.ts"

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Option } from "effect"
-import { Run, Runs, services, Token, TokenStore } from "clawdforge"
+import { LiveRuns, Run, Runs, services, Token, TokenStore } from "clawdforge"
 import {
   claudeAnswer,
   claudeRunner,
@@ -70,6 +70,7 @@ describe("a consumer's test", () => {
     const memory = new LedgerMemory()
     const agent = claudeRunner(({ prompt }) => Effect.succeed(claudeAnswer(`you said ${prompt}`)))
     const TestRuns = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
+      Layer.provide(LiveRuns.layer()),
       Layer.provide([agent, ids, ledger(memory), noFiles, outputSchemas, workDirs]),
     )
     return Effect.gen(function* () {

@@ -1,6 +1,6 @@
 import { HttpLayerRouter } from "@effect/platform"
 import { Effect, Layer } from "effect"
-import { Runs } from "../services/Runs.ts"
+import { LiveRuns } from "../services/LiveRuns.ts"
 import { Api } from "./Api.ts"
 import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive } from "./handlers/Auth.ts"
@@ -14,7 +14,9 @@ import { Edge } from "./middleware/Edge.ts"
  * Ends the work while requests are still taken: who waits for a run gets its answer, and who comes now gets a 503.
  * Layers close in the reverse of the order in which they are built, so this one is built after the server.
  */
-const EndRuns = Layer.scopedDiscard(Effect.flatMap(Runs, (runs) => Effect.addFinalizer(() => runs.shutdown)))
+const EndRuns = Layer.scopedDiscard(
+  Effect.flatMap(LiveRuns, (runs) => Effect.addFinalizer(() => runs.shutdown)),
+)
 
 /** The API, served on whatever HttpServer is provided. */
 export const serve = (defaults: RunDefaults) => {

@@ -111,10 +111,19 @@ export interface SessionRecords {
     idleSince: number,
     at: number,
   ) => Effect.Effect<boolean, StorageFailed>
-  /** Those that `closeIdle` would close now: some hundreds of them, the longest idle first. */
-  readonly idle: (idleSince: number) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
-  /** Those that were closed by then: some hundreds of them, the longest closed first. */
-  readonly closedBy: (at: number) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
+  /**
+   * Those that `closeIdle` would close now: some hundreds of them, the longest idle first. To go on, name the last
+   * one of those before.
+   */
+  readonly idle: (
+    idleSince: number,
+    after?: SessionRecord,
+  ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
+  /** Those that were closed by then: some hundreds of them, the longest closed first; goes on in the same way. */
+  readonly closedBy: (
+    at: number,
+    after?: SessionRecord,
+  ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
   /** Removes a closed one for ever; its runs and events stay. False when it was not there. */
   readonly remove: (session: SessionId, at: number) => Effect.Effect<boolean, StorageFailed>
   /** Which of these are open or opening. */

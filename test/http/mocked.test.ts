@@ -7,6 +7,7 @@ import type { TokenName } from "../../src/domain/Token.ts"
 import { serve } from "../../src/http/Server.ts"
 import * as NodeServer from "../../src/infra/http/HttpServer.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
+import { LiveRuns } from "../../src/services/LiveRuns.ts"
 import { Runs } from "../../src/services/Runs.ts"
 import * as Mock from "../../src/testing.ts"
 import { scriptedClaude, startServer } from "../support/TestServer.ts"
@@ -23,6 +24,7 @@ const app = {
 /** The HTTP API on mocks of every service, but for the one that a test is about. */
 const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
   const runs = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
+    Layer.provideMerge(LiveRuns.layer()),
     Layer.provide([runner, Mock.ledger(), Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
   )
   return serve({ model: "sonnet", timeoutSecs: 5 }).pipe(

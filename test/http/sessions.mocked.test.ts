@@ -65,6 +65,7 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
       Layer.provide([
         admission,
         Mock.noFiles,
+        Mock.liveRuns,
         Mock.runs(Effect.die("no run is asked for")),
         Layer.mock(TokenStore, {
           revoke: (name) => Effect.succeed(Option.some(appNamed(name).id)),

@@ -35,6 +35,7 @@ const serveOn = (refused: Array<Refused>) =>
           admission(refused),
           Mock.noFiles,
           Mock.tokenStore(new Map()),
+          Mock.liveRuns,
           Mock.runs(Effect.die("no run is asked for")),
           Mock.sessionPool(() => Effect.die("no session is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),

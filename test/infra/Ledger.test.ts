@@ -12,6 +12,7 @@ import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
 import { fileRecords } from "../../src/infra/sqlite/FileRecords.ts"
 import { refusalRecords } from "../../src/infra/sqlite/RefusalRecords.ts"
 import { runRecords } from "../../src/infra/sqlite/RunRecords.ts"
+import { sessionRecords } from "../../src/infra/sqlite/SessionRecords.ts"
 import { tokenRecords } from "../../src/infra/sqlite/TokenRecords.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
@@ -284,6 +285,7 @@ describe("the ledger in SQLite", () => {
                 writable: Effect.void,
                 tokens: tokenRecords(sql),
                 runs: runRecords(sql),
+                sessions: sessionRecords(sql),
                 files: fileRecords(sql),
                 refusals: refusalRecords(sql),
               })),

@@ -5,7 +5,7 @@ import { type Cli, type CliVersions } from "../../src/services/Clis.ts"
 import { Disks } from "../../src/services/Disks.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { Readiness } from "../../src/services/Readiness.ts"
-import { Runs } from "../../src/services/Runs.ts"
+import { LiveRuns } from "../../src/services/LiveRuns.ts"
 import { clis } from "../../src/testing.ts"
 
 const broken = new StorageFailed({ during: "a test", cause: new Error("/srv/secret: read-only") })
@@ -31,7 +31,7 @@ const failing = (wrong: {
         },
         wrong.needed,
       ),
-      Layer.mock(Runs, { accepting: wrong.accepting ?? Effect.void }),
+      Layer.mock(LiveRuns, { accepting: wrong.accepting ?? Effect.void }),
       Layer.mock(Ledger, { writable: wrong.writable ?? Effect.void } as never),
       Layer.succeed(Disks, { freeBytes: wrong.freeBytes ?? Effect.succeed(1024 ** 4) }),
     ]),

@@ -4,6 +4,7 @@ import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Fa
 import type { TokenId } from "../../src/domain/Ids.ts"
 import { runRequest } from "../../src/domain/Run.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
+import { LiveRuns } from "../../src/services/LiveRuns.ts"
 import { Runs, type RunsOptions } from "../../src/services/Runs.ts"
 import {
   claudeAnswer,
@@ -24,9 +25,10 @@ const runsWith = (
   runner: ReturnType<typeof claudeRunner>,
   memory: LedgerMemory,
   maxConcurrentRuns = 2,
-  more: Partial<RunsOptions> = {},
+  { shutdownGraceSecs = 0, ...more }: Partial<RunsOptions> & { readonly shutdownGraceSecs?: number } = {},
 ) =>
-  Runs.layer({ maxConcurrentRuns, maxQueueWaitSecs: 300, shutdownGraceSecs: 0, ...more }).pipe(
+  Runs.layer({ maxConcurrentRuns, maxQueueWaitSecs: 300, ...more }).pipe(
+    Layer.provideMerge(LiveRuns.layer({ shutdownGraceSecs })),
     Layer.provide([runner, ledger(memory), ids, noFiles, outputSchemas, workDirs]),
   )
 
@@ -199,7 +201,7 @@ describe("Runs", () => {
   it.effect("ends and records everything when it shuts down, and takes nothing more", () => {
     const memory = new LedgerMemory()
     return Effect.gen(function* () {
-      const runs = yield* Runs
+      const runs = yield* LiveRuns
       const fibers = yield* Effect.fork(
         Effect.all([Effect.flip(ask), Effect.flip(ask), Effect.flip(ask)], { concurrency: "unbounded" }),
       )
@@ -225,7 +227,7 @@ describe("Runs", () => {
       Effect.delay(Effect.succeed(claudeAnswer("done")), Number(prompt)),
     )
     return Effect.gen(function* () {
-      const runs = yield* Runs
+      const runs = yield* LiveRuns
       const quick = yield* Effect.fork(asking("5000"))
       const long = yield* Effect.fork(Effect.flip(asking("50000")))
       yield* TestClock.adjust("1 second")
@@ -245,7 +247,7 @@ describe("Runs", () => {
   })
 
   it.effect("shuts down at once when nothing is at work", () =>
-    Effect.flatMap(Runs, (runs) => runs.shutdown).pipe(
+    Effect.flatMap(LiveRuns, (runs) => runs.shutdown).pipe(
       Effect.provide(
         runsWith(
           claudeRunner(() => Effect.never),
@@ -310,7 +312,7 @@ describe("Runs", () => {
       )
       yield* TestClock.adjust("1 second")
       const theirs = yield* runs.open(request, other, origin)
-      yield* runs.endOf(owner)
+      yield* (yield* LiveRuns).endOf(owner)
       expect((yield* Fiber.join(mine)).map(({ _tag }) => _tag)).toEqual(["Unauthorized", "Unauthorized"])
       yield* TestClock.adjust("59 seconds")
       expect(outcomes(memory)).toEqual([
@@ -408,6 +410,7 @@ describe("Runs", () => {
     }).pipe(
       Effect.provide(
         Runs.layer({ maxConcurrentRuns: 1 }).pipe(
+          Layer.provide(LiveRuns.layer()),
           Layer.provide([
             claudeRunner(() => Effect.succeed(claudeAnswer("done"))),
             failing,

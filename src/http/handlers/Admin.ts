@@ -2,7 +2,7 @@ import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Option, Redacted, Schema } from "effect"
 import { TokenNotFound } from "../../domain/Failure.ts"
 import { TokenName } from "../../domain/Token.ts"
-import { Runs } from "../../services/Runs.ts"
+import { LiveRuns } from "../../services/LiveRuns.ts"
 import { SessionPool } from "../../services/SessionPool.ts"
 import { TokenStore } from "../../services/TokenStore.ts"
 import { Api } from "../Api.ts"
@@ -13,7 +13,7 @@ import { orProblem } from "../RequestContext.ts"
 export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
   Effect.gen(function* () {
     const tokens = yield* TokenStore
-    const runs = yield* Runs
+    const runs = yield* LiveRuns
     const pool = yield* SessionPool
     return handlers
       .handle("mintToken", ({ payload }) =>

@@ -3,7 +3,7 @@ import { Effect, Redacted, Schema, Stream } from "effect"
 import { InvalidRequest, type Issue } from "../../domain/Failure.ts"
 import { FILE_TTL_DEFAULT_SECS, FILE_TTL_EXPECTED, FileTtlSecs } from "../../domain/File.ts"
 import { Files, type Upload } from "../../services/Files.ts"
-import { Runs } from "../../services/Runs.ts"
+import { LiveRuns } from "../../services/LiveRuns.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { UnsupportedMediaType } from "../HttpFailure.ts"
@@ -14,7 +14,7 @@ export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
   Effect.gen(function* () {
     const body = yield* RequestBody
     const files = yield* Files
-    const runs = yield* Runs
+    const runs = yield* LiveRuns
     return handlers.handleRaw("upload", ({ request }) =>
       Effect.gen(function* () {
         const { token, origin } = yield* CurrentApp

@@ -7,10 +7,16 @@ import { StorageFailed } from "../../domain/Failure.ts"
 import ledger from "./migrations/0001_ledger.ts"
 import files from "./migrations/0002_files.ts"
 import refusals from "./migrations/0003_refusals.ts"
+import sessions from "./migrations/0004_sessions.ts"
 
 /** Numbered; a migration that has landed is never edited. */
 const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({ "0001_ledger": ledger, "0002_files": files, "0003_refusals": refusals }),
+  loader: Migrator.fromRecord({
+    "0001_ledger": ledger,
+    "0002_files": files,
+    "0003_refusals": refusals,
+    "0004_sessions": sessions,
+  }),
 })
 
 const failed = (cause: unknown) => new StorageFailed({ during: "opening the database", cause })

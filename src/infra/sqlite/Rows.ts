@@ -3,7 +3,7 @@ import { Effect, Option, Schema } from "effect"
 import type { EventType } from "../../domain/Event.ts"
 import { StorageFailed } from "../../domain/Failure.ts"
 import { TokenId } from "../../domain/Ids.ts"
-import { type AppToken, TokenName } from "../../domain/Token.ts"
+import { type AppToken, type Origin, TokenName } from "../../domain/Token.ts"
 
 /** What every table's statements share: failures, events, and the shapes of rows. */
 
@@ -34,14 +34,22 @@ export interface NewEvent {
   readonly type: EventType
   readonly at: number
   readonly runId?: string
+  readonly sessionId?: string | null
   readonly tokenId?: string
   readonly data?: Readonly<Record<string, unknown>>
 }
 
 export const appendEvent = (sql: SqlClient.SqlClient, event: NewEvent) => sql`
-  INSERT INTO events (type, at, run_id, token_id, data)
-  VALUES (${event.type}, ${event.at}, ${event.runId ?? null}, ${event.tokenId ?? null},
-    ${JSON.stringify(event.data ?? {})})`
+  INSERT INTO events (type, at, run_id, session_id, token_id, data)
+  VALUES (${event.type}, ${event.at}, ${event.runId ?? null}, ${event.sessionId ?? null},
+    ${event.tokenId ?? null}, ${JSON.stringify(event.data ?? {})})`
+
+/** Where a request came from, as an event's data has it. */
+export const originData = ({ requestId, address }: Origin) => ({ request_id: requestId, address })
+
+/** Whether the token is in force; tells why a statement that asked the same changed nothing. */
+export const isInForce = (sql: SqlClient.SqlClient, token: TokenId) =>
+  Effect.map(sql`SELECT 1 FROM tokens WHERE id = ${token} AND revoked_at IS NULL`, (rows) => rows.length > 0)
 
 const TokenRow = Schema.Struct({
   id: TokenId,

@@ -5,6 +5,7 @@ import { fileRecords } from "./FileRecords.ts"
 import { refusalRecords } from "./RefusalRecords.ts"
 import { storing } from "./Rows.ts"
 import { runRecords } from "./RunRecords.ts"
+import { sessionRecords } from "./SessionRecords.ts"
 import { tokenRecords } from "./TokenRecords.ts"
 
 /** The ledger in SQLite. What a server that died left unfinished is closed before anybody can ask. */
@@ -22,6 +23,7 @@ export const layer = Layer.effect(
       ),
       tokens: tokenRecords(sql),
       runs,
+      sessions: sessionRecords(sql),
       files: fileRecords(sql),
       refusals: refusalRecords(sql),
     }

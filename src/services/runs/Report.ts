@@ -1,15 +1,21 @@
 import { Cause, Exit, Option } from "effect"
-import { type Diagnosis, diagnosed, type RunFailure } from "../../domain/Failure.ts"
+import { type Diagnosis, diagnosed, type RunFailure, type TurnFailure } from "../../domain/Failure.ts"
 import type { EndStatus, RunEnded, Usage } from "../../domain/Run.ts"
 import type { ClaudeAnswer } from "../claude/Outcome.ts"
 
-/** What a run gave. */
-export interface RunReport {
-  readonly result: unknown
+/** What the ledger is told of whatever came to an answer. */
+export interface Measured {
   /** From its start to its answer; the time in the queue is not counted. */
   readonly durationMs: number
   readonly stopReason: string
   readonly responseChars: number
+  readonly usage: Usage | null
+  readonly costUsd: number | null
+}
+
+/** What a run gave. */
+export interface RunReport extends Measured {
+  readonly result: unknown
   readonly usage: Usage
   readonly costUsd: number
   readonly model: string | null
@@ -28,7 +34,7 @@ export const reportOf = (answer: ClaudeAnswer, result: unknown, durationMs: numb
 })
 
 /** The failure, knowing how long the run had been at work. */
-export const timed = (failure: RunFailure, durationMs: number | null): RunFailure => {
+export const timed = <F extends RunFailure | TurnFailure>(failure: F, durationMs: number | null): F => {
   switch (failure._tag) {
     case "Unauthorized":
     case "FileNotFound":
@@ -37,17 +43,20 @@ export const timed = (failure: RunFailure, durationMs: number | null): RunFailur
     case "StorageFailed":
       return failure
     default:
-      return durationMs === null ? failure : diagnosed(failure, { durationMs })
+      return durationMs === null ? failure : diagnosed(failure as F & Diagnosis & Error, { durationMs })
   }
 }
 
 /** How a run ended, for the ledger. A cause that is no failure is a cancelled run, or a bug. */
-export const endOf = (exit: Exit.Exit<RunReport, RunFailure>, durationMs: number | null): RunEnded => {
+export const endOf = (
+  exit: Exit.Exit<Measured, RunFailure | TurnFailure>,
+  durationMs: number | null,
+): RunEnded => {
   const unanswered = { durationMs, stopReason: null, responseChars: null, usage: null, costUsd: null }
   return Exit.match(exit, {
     // Field by field: what the ledger is given must not hold the answer.
     onSuccess: ({ stopReason, durationMs, responseChars, usage, costUsd }) => ({
-      status: "completed" as const,
+      status: stopReason === "cancelled" ? ("cancelled" as const) : ("completed" as const),
       code: null,
       stopReason,
       durationMs,
@@ -71,7 +80,7 @@ export const endOf = (exit: Exit.Exit<RunReport, RunFailure>, durationMs: number
   })
 }
 
-const STATUS_OF: Readonly<Partial<Record<RunFailure["_tag"], EndStatus>>> = {
+const STATUS_OF: Readonly<Partial<Record<(RunFailure | TurnFailure)["_tag"], EndStatus>>> = {
   RunTimedOut: "timed_out",
   ShuttingDown: "cancelled",
   Unauthorized: "cancelled",

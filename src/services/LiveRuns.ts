@@ -1,0 +1,189 @@
+import {
+  Cause,
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FiberSet,
+  Layer,
+  Schedule,
+} from "effect"
+import {
+  type RunFailure,
+  ShuttingDown,
+  type StorageFailed,
+  type TurnFailure,
+  Unauthorized,
+} from "../domain/Failure.ts"
+import type { RunId, TokenId } from "../domain/Ids.ts"
+import type { RunEnded } from "../domain/Run.ts"
+import { Ledger } from "./Ledger.ts"
+import { endOf, type Measured, timed } from "./runs/Report.ts"
+
+/** How soon a ledger that failed is asked again. */
+const RECORD_INTERVAL = Duration.seconds(5)
+
+/** What any run may fail with, whatever its work: the service stops, its token is revoked, the ledger fails. */
+type CommonFailure = ShuttingDown | Unauthorized | StorageFailed
+
+/** What is to be accepted: a one-shot, or a turn of a session. */
+export interface NewRun<Report, Failure, Recorded, RecordFailure> {
+  readonly id: RunId
+  readonly owner: TokenId
+  /** Enters it into the ledger. */
+  readonly record: Effect.Effect<Recorded, RecordFailure>
+  /** Waits for its slot. */
+  readonly slot: Effect.Effect<void, Failure>
+  /** Does the work, in the slot. When it ends, on whatever way, nothing of it may be left but what is to stay. */
+  readonly work: (startedAt: number, recorded: Recorded) => Effect.Effect<Report, Failure>
+  /** Gives the slot, or the place before it, back; comes before the outcome is known to anybody. */
+  readonly leave: Effect.Effect<void>
+}
+
+/** An accepted run. It goes on by itself until its outcome, which is recorded once, on every way out. */
+export interface LiveRun<Report, Failure, Recorded> {
+  readonly recorded: Recorded
+  /** Waits for the outcome, which is recorded by then. */
+  readonly answer: Effect.Effect<Report, Failure>
+  /** Cancels it, and waits until nothing of it is left. */
+  readonly interrupt: Effect.Effect<void>
+}
+
+/** Every accepted prompt execution, one-shots and turns alike, from its acceptance to its recorded outcome. */
+export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
+  LiveRuns,
+  {
+    /** Fails once the service stops: then there is no new work. */
+    readonly accepting: Effect.Effect<void, ShuttingDown>
+    /** Accepts: the row in the ledger and the life that ends in an outcome come together, or neither does. */
+    readonly begin: <
+      Report extends Measured,
+      Failure extends RunFailure | TurnFailure,
+      Recorded,
+      RecordFailure,
+    >(
+      run: NewRun<Report, Failure, Recorded, RecordFailure>,
+    ) => Effect.Effect<LiveRun<Report, Failure | CommonFailure, Recorded>, RecordFailure>
+    /** Ends all runs of an app whose token was revoked, queued or at work; does not wait for them. */
+    readonly endOf: (owner: TokenId) => Effect.Effect<void>
+    /**
+     * Accepts no more, ends what is queued, gives what is at work its grace and then ends it; returns when every
+     * outcome is recorded.
+     */
+    readonly shutdown: Effect.Effect<void>
+  }
+>() {
+  /** @param options.shutdownGraceSecs How long what is at work may go on once the service stops; by default 10. */
+  static readonly layer = (options: { readonly shutdownGraceSecs?: number } = {}) =>
+    Layer.scoped(
+      LiveRuns,
+      Effect.gen(function* () {
+        const ledger = (yield* Ledger).runs
+        const grace = Duration.seconds(options.shutdownGraceSecs ?? 10)
+        const fibers = yield* FiberSet.make<unknown, unknown>()
+        const scope = yield* Effect.scope
+        const live = new Map<RunId, Entry>()
+        let closing = false
+
+        /** An outcome is recorded now; by a ledger that fails, as soon as it does no more. The caller need not wait. */
+        const recordEnd = (id: RunId, end: RunEnded, at: number) =>
+          Effect.catchAll(ledger.end(id, end, at), (failure) =>
+            Effect.logError("a run's outcome is not recorded yet", Cause.die(failure.cause)).pipe(
+              Effect.zipRight(Effect.retry(ledger.end(id, end, at), Schedule.spaced(RECORD_INTERVAL))),
+              Effect.interruptible,
+              Effect.forkIn(scope),
+            ),
+          )
+
+        /** Works as soon as there is a slot. */
+        const started = <Report, Failure extends RunFailure | TurnFailure, Recorded, RecordFailure>(
+          run: NewRun<Report, Failure, Recorded, RecordFailure>,
+          entry: Entry,
+          recorded: Recorded,
+        ) =>
+          Effect.gen(function* () {
+            yield* run.slot
+            const at = yield* Clock.currentTimeMillis
+            entry.startedAt = at
+            yield* ledger.start(run.id, at)
+            return yield* run.work(at, recorded)
+          })
+
+        /** The whole life of an accepted run: only its work can be interrupted, so its end is always recorded. */
+        const life = <Report extends Measured, Failure extends RunFailure | TurnFailure, Recorded, X>(
+          run: NewRun<Report, Failure, Recorded, X>,
+          entry: Entry,
+          recorded: Recorded,
+        ) =>
+          Effect.uninterruptible(
+            Effect.gen(function* () {
+              const exit = yield* Effect.acquireUseRelease(
+                Effect.fork(Effect.interruptible(started(run, entry, recorded))),
+                (working) => Effect.raceFirst(Fiber.join(working), Deferred.await(entry.ended)),
+                // A race goes on before its loser is done; the slot must not.
+                Fiber.interrupt,
+              ).pipe(Effect.interruptible, Effect.exit)
+              yield* run.leave
+              live.delete(run.id)
+              const now = yield* Clock.currentTimeMillis
+              const durationMs = entry.startedAt === undefined ? null : now - entry.startedAt
+              const outcome = Exit.mapError(exit, (failure) => timed(failure, durationMs))
+              yield* recordEnd(run.id, endOf(outcome, durationMs), now)
+              return yield* outcome
+            }),
+          )
+
+        /** Ends the runs that match, with that failure; does not wait for them. */
+        const endAll = (matches: (run: Entry) => boolean, failure: ShuttingDown | Unauthorized) =>
+          Effect.forEach([...live.values()].filter(matches), ({ ended }) => Deferred.fail(ended, failure), {
+            discard: true,
+          })
+
+        return {
+          accepting: Effect.suspend(() => (closing ? new ShuttingDown() : Effect.void)),
+
+          begin: (run) =>
+            Effect.gen(function* () {
+              const ended = yield* Deferred.make<never, ShuttingDown | Unauthorized>()
+              const entry: Entry = { owner: run.owner, ended, startedAt: undefined }
+              // Who ends runs meets this one here, or in the ledger before it lets the run in.
+              live.set(run.id, entry)
+              const recorded = yield* run.record
+              if (closing) yield* Deferred.fail(ended, new ShuttingDown())
+              // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
+              const fiber = yield* Effect.forkDaemon(life(run, entry, recorded))
+              yield* FiberSet.add(fibers, fiber)
+              return {
+                recorded,
+                answer: Fiber.join(fiber),
+                interrupt: Effect.asVoid(Fiber.interrupt(fiber)),
+              }
+            }).pipe(
+              Effect.onError(() => Effect.sync(() => live.delete(run.id))),
+              Effect.uninterruptible,
+            ),
+
+          endOf: (owner) => endAll((run) => run.owner === owner, new Unauthorized()),
+
+          shutdown: Effect.gen(function* () {
+            closing = true
+            yield* endAll((run) => run.startedAt === undefined, new ShuttingDown())
+            yield* Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(fibers)), grace)
+            yield* endAll(() => true, new ShuttingDown())
+            yield* FiberSet.awaitEmpty(fibers)
+          }),
+        }
+      }),
+    )
+}
+
+/** A run between its acceptance and its recorded end. */
+interface Entry {
+  readonly owner: TokenId
+  /** Failing this ends the run, with that failure, wherever it is. */
+  readonly ended: Deferred.Deferred<never, ShuttingDown | Unauthorized>
+  startedAt: number | undefined
+}

@@ -1,0 +1,196 @@
+import {
+  type AgentCapabilities,
+  type ClientContext,
+  methods,
+  PROTOCOL_VERSION,
+  RequestError,
+} from "@agentclientprotocol/sdk"
+import { Duration, Effect, Exit, Option, Scope } from "effect"
+import { type AgentRefusal, AgentUnavailable, ExecutableMissing, TurnFailed } from "../../domain/Failure.ts"
+import type { AgentSessionRef } from "../../domain/Session.ts"
+import type { AgentInfo, AgentSession } from "../AcpxClient.ts"
+import { Processes, type ProcessSpec } from "../Processes.ts"
+import { endingOf, refusalOf, turnFailureOf } from "./Failures.ts"
+import { blocksOf } from "./Messages.ts"
+import type { Turn } from "./Turn.ts"
+import { connect, type Routes } from "./Connection.ts"
+
+/** How long a process whose output has ended may take to exit, for its exit code. */
+const EXIT_PATIENCE = Duration.seconds(1)
+
+/** A session that the process has. */
+export interface Attached {
+  readonly session: AgentSession
+  turn: Turn | undefined
+}
+
+/** An agent's process, connected and past its handshake. */
+export interface AgentProcess {
+  readonly info: AgentInfo
+  readonly capabilities: AgentCapabilities
+  /** The sessions that it has. */
+  readonly attached: Map<AgentSessionRef, Attached>
+  /** A request to the agent; `what` says in a failure what it was for. */
+  readonly request: <A>(
+    what: string,
+    ask: (agent: ClientContext) => Promise<A>,
+  ) => Effect.Effect<A, AgentRefusal>
+  /** Sends a turn's prompt, and does not wait: all that comes of it goes to the turn. */
+  readonly send: (ref: AgentSessionRef, turn: Turn) => Effect.Effect<void>
+  /** Asks the agent to end a session's turn. */
+  readonly cancel: (ref: AgentSessionRef) => Effect.Effect<void>
+  /** False once the process, or the connection to it, is gone. */
+  readonly isAlive: () => boolean
+  /** Ends the process with all that it started; its turns fail. Returns when it is gone. */
+  readonly end: Effect.Effect<void>
+}
+
+export interface AgentProcessOptions {
+  readonly secrets: ReadonlyArray<string>
+  /** How long it may take to answer the handshake. */
+  readonly handshakeTimeout: Duration.Duration
+}
+
+/** Starts an agent and shakes hands. It is gone with the scope, with all that it started. */
+export const startAgent = (
+  spec: ProcessSpec,
+  { secrets, handshakeTimeout }: AgentProcessOptions,
+): Effect.Effect<AgentProcess, AgentRefusal, Processes | Scope.Scope> =>
+  Effect.gen(function* () {
+    const processes = yield* Processes
+    // Its own scope: what is sick is ended while others still hold it.
+    const own = yield* Effect.acquireRelease(Scope.make(), (own) => Scope.close(own, Exit.void))
+    const process = yield* processes.spawn(spec).pipe(
+      Scope.extend(own),
+      Effect.mapError((failure) =>
+        failure._tag === "ExecutableMissing"
+          ? new ExecutableMissing({ program: failure.program })
+          : new AgentUnavailable({ reason: failure.reason }),
+      ),
+    )
+    const attached = new Map<AgentSessionRef, Attached>()
+    const connection = connect(process, routesTo(attached, secrets))
+    yield* Scope.addFinalizer(
+      own,
+      Effect.sync(() => connection.close()),
+    )
+
+    /** Why the process is gone; waits a little for its exit code. */
+    const ending = (texts: ReadonlyArray<string>) =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.timeoutOption(process.exit, EXIT_PATIENCE)
+        const stderr = yield* process.errorTail
+        return endingOf({ exit: Option.getOrUndefined(exit), stderr, confidential: { secrets, texts } })
+      })
+
+    // However it goes, its turns learn of it, and what it started goes with it.
+    yield* Effect.promise(() => connection.closed).pipe(
+      Effect.zipRight(
+        Effect.suspend(() =>
+          Effect.forEach(
+            [...attached.values()].flatMap(({ turn }) => turn ?? []),
+            (turn) =>
+              Effect.flatMap(ending([turn.prompt]), (how) =>
+                Effect.sync(() => turn.end(Exit.fail(new TurnFailed(how)))),
+              ),
+            { discard: true, concurrency: "unbounded" },
+          ),
+        ),
+      ),
+      Effect.zipRight(Scope.close(own, Exit.void)),
+      Effect.forkDaemon,
+    )
+
+    const isAlive = () => !connection.signal.aborted
+
+    const request: AgentProcess["request"] = (what, ask) =>
+      Effect.tryPromise({ try: () => ask(connection.agent), catch: (error) => error }).pipe(
+        Effect.catchAll(
+          (error): Effect.Effect<never, AgentRefusal> =>
+            error instanceof RequestError
+              ? Effect.fail(refusalOf(what, error, { secrets, texts: [] }))
+              : Effect.flatMap(ending([]), (how) =>
+                  Effect.fail(new AgentUnavailable({ ...how, reason: `${what}: ${how.reason}` })),
+                ),
+        ),
+      )
+
+    const hello = yield* request("it refused the handshake", (agent) =>
+      agent.request(methods.agent.initialize, {
+        protocolVersion: PROTOCOL_VERSION,
+        clientInfo: { name: "clawdforge", version: "0.3.0" },
+        // Files, terminals and forms are not served, so not offered.
+        clientCapabilities: {},
+      }),
+    ).pipe(
+      Effect.timeoutFail({
+        duration: handshakeTimeout,
+        onTimeout: () =>
+          new AgentUnavailable({
+            reason: `it did not answer the handshake within ${Duration.toSeconds(handshakeTimeout)} s`,
+          }),
+      }),
+    )
+    if (hello.protocolVersion !== PROTOCOL_VERSION) {
+      return yield* new AgentUnavailable({
+        reason: `it speaks version ${hello.protocolVersion} of the protocol, not ${PROTOCOL_VERSION}`,
+      })
+    }
+    const capabilities = hello.agentCapabilities ?? {}
+
+    return {
+      info: {
+        name: hello.agentInfo?.name ?? null,
+        version: hello.agentInfo?.version ?? null,
+        resumable: canResume(capabilities) || canLoad(capabilities),
+        erasable: capabilities.sessionCapabilities?.delete != null,
+      },
+      capabilities,
+      attached,
+      request,
+      send: (ref, turn) =>
+        Effect.sync(() => {
+          // What comes of it is seen on the wire, in order with everything else; a connection that closes, where it is waited for above.
+          void connection.agent
+            .request(methods.agent.session.prompt, { sessionId: ref, prompt: [...blocksOf(turn.prompt)] })
+            .catch(() => {})
+        }),
+      cancel: (ref) =>
+        Effect.ignore(
+          Effect.tryPromise(() => connection.agent.notify(methods.agent.session.cancel, { sessionId: ref })),
+        ),
+      isAlive,
+      end: Scope.close(own, Exit.void),
+    }
+  })
+
+/** Brings each message to the turn that it belongs to. */
+const routesTo = (
+  attached: ReadonlyMap<AgentSessionRef, Attached>,
+  secrets: ReadonlyArray<string>,
+): Routes => {
+  const turnOf = (session: unknown) => attached.get(session as AgentSessionRef)?.turn
+  return {
+    prompted: (session, id) => {
+      const turn = turnOf(session)
+      if (turn !== undefined) turn.id = id
+    },
+    sent: (session, message) => void turnOf(session)?.offer(message),
+    answered: (id, message) => {
+      const turn = [...attached.values()].find(({ turn }) => turn !== undefined && turn.id === id)?.turn
+      if (turn === undefined) return
+      if (message["error"] === undefined) {
+        turn.offer(message)
+        turn.end(Exit.void)
+      } else {
+        const confidential = { secrets, texts: [turn.prompt] }
+        turn.end(Exit.fail(turnFailureOf(message["error"] as never, confidential)))
+      }
+    },
+    permissionMode: (session) => attached.get(session as AgentSessionRef)?.session.permissionMode,
+  }
+}
+
+export const canResume = ({ sessionCapabilities }: AgentCapabilities): boolean =>
+  sessionCapabilities?.resume != null
+export const canLoad = ({ loadSession }: AgentCapabilities): boolean => loadSession === true

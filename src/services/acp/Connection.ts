@@ -1,0 +1,73 @@
+import {
+  type AnyMessage,
+  client,
+  type ClientConnection,
+  methods,
+  ndJsonStream,
+  type Stream as AcpStream,
+} from "@agentclientprotocol/sdk"
+import { Effect, Stream } from "effect"
+import type { PermissionMode } from "../../domain/Session.ts"
+import type { AcpMessage } from "../AcpxClient.ts"
+import type { RunningProcess } from "../Processes.ts"
+import { sessionOf } from "./Messages.ts"
+import { permission } from "./Permission.ts"
+
+/** One line of the protocol; a longer one ends the connection. */
+const MESSAGE_MAX_BYTES = 64 * 1024 * 1024
+
+/** Who is told of what goes over the wire, in its order. */
+export interface Routes {
+  /** Our prompt of that session is sent, with that id. */
+  readonly prompted: (session: unknown, id: unknown) => void
+  /** The agent sent a notification or a request that is about that session. */
+  readonly sent: (session: unknown, message: AcpMessage) => void
+  /** The agent answered our request of that id. */
+  readonly answered: (id: unknown, message: AcpMessage) => void
+  /** What that session's agent is told when it asks for permission; undefined: we know of no such session. */
+  readonly permissionMode: (session: string) => PermissionMode | undefined
+}
+
+/** Speaks the protocol over a process's stdin and stdout. What the process writes that is no protocol is skipped. */
+export const connect = (process: RunningProcess, routes: Routes): ClientConnection =>
+  client({ name: "clawdforge" })
+    .onRequest(methods.client.session.requestPermission, ({ params }) => {
+      const mode = routes.permissionMode(params.sessionId)
+      return mode === undefined ? { outcome: { outcome: "cancelled" } } : permission(mode, params)
+    })
+    .connect(watched(overStdio(process), routes))
+
+const overStdio = (process: RunningProcess): AcpStream => {
+  const decoder = new TextDecoder()
+  const output = new WritableStream<Uint8Array>({
+    // Each chunk is whole lines, so no character is split.
+    write: (bytes) => Effect.runSync(process.write(decoder.decode(bytes))),
+  })
+  return ndJsonStream(output, Stream.toReadableStream(process.output), { maxMessageBytes: MESSAGE_MAX_BYTES })
+}
+
+/** The same stream, with each message shown to the routes first. */
+const watched = ({ readable, writable }: AcpStream, routes: Routes): AcpStream => {
+  const writer = writable.getWriter()
+  return {
+    readable: readable.pipeThrough(
+      new TransformStream<AnyMessage, AnyMessage>({
+        transform: (message, controller) => {
+          if (!("method" in message)) routes.answered(message.id, message as never)
+          else if (sessionOf(message as never) !== undefined)
+            routes.sent(sessionOf(message as never), message as never)
+          // Nobody listens to notifications beyond the routes; validating a hundred thousand of them would cost.
+          if (!("method" in message) || "id" in message) controller.enqueue(message)
+        },
+      }),
+    ),
+    writable: new WritableStream<AnyMessage>({
+      write: (message) => {
+        if ("method" in message && message.method === methods.agent.session.prompt && "id" in message) {
+          routes.prompted(sessionOf(message as never), message.id)
+        }
+        return writer.write(message)
+      },
+    }),
+  }
+}

@@ -1,0 +1,78 @@
+import { type Duration, Effect, RcMap, type Scope } from "effect"
+import type { AgentRefusal } from "../../domain/Failure.ts"
+import type { TokenId } from "../../domain/Ids.ts"
+import type { AgentName } from "../../domain/Session.ts"
+import type { AgentProcess } from "./AgentProcess.ts"
+
+/** Whose process it is: an app's, with an agent. */
+interface Key {
+  readonly owner: TokenId
+  readonly agent: AgentName
+}
+
+/** One process for each app and agent, from the first who needs it until nobody has for some time. */
+export interface Kept {
+  /** The process, started if need be; it is in use until the scope closes. */
+  readonly get: (key: Key) => Effect.Effect<AgentProcess, AgentRefusal, Scope.Scope>
+  /** The process, if it is up. */
+  readonly peek: (key: Key) => AgentProcess | undefined
+  /** Ends all processes of an app. */
+  readonly endOf: (owner: TokenId) => Effect.Effect<void>
+}
+
+export const makeKept = ({
+  start,
+  idle,
+}: {
+  readonly start: (agent: AgentName) => Effect.Effect<AgentProcess, AgentRefusal, Scope.Scope>
+  readonly idle: Duration.Duration
+}): Effect.Effect<Kept, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    // Each life of a process has a key object of its own: what ends late cannot be taken for what came after it.
+    const current = new Map<string, Key>()
+    const up = new Map<Key, AgentProcess>()
+    const lives = yield* RcMap.make({
+      lookup: (key: Key) =>
+        Effect.acquireRelease(
+          Effect.tap(start(key.agent), (agent) => up.set(key, agent)),
+          () => Effect.sync(() => up.delete(key)),
+        ),
+      idleTimeToLive: idle,
+    })
+    const nameOf = ({ owner, agent }: Key) => `${owner} ${agent}`
+
+    const retire = (key: Key) =>
+      Effect.suspend(() => {
+        if (current.get(nameOf(key)) === key) current.delete(nameOf(key))
+        return RcMap.invalidate(lives, key)
+      })
+
+    const get: Kept["get"] = (wanted) =>
+      Effect.gen(function* () {
+        const key = current.get(nameOf(wanted)) ?? { owner: wanted.owner, agent: wanted.agent }
+        current.set(nameOf(key), key)
+        const agent = yield* Effect.tapErrorCause(RcMap.get(lives, key), () => retire(key))
+        if (agent.isAlive()) return agent
+        yield* retire(key)
+        return yield* get(wanted)
+      })
+
+    const endAll = (matches: (key: Key) => boolean) =>
+      Effect.forEach(
+        [...up].filter(([key]) => matches(key)),
+        ([key, agent]) => Effect.zipRight(retire(key), agent.end),
+        { discard: true, concurrency: "unbounded" },
+      )
+    // The map would end them one after the other.
+    yield* Effect.addFinalizer(() => endAll(() => true))
+
+    return {
+      get,
+      peek: (key) => {
+        const known = current.get(nameOf(key))
+        const agent = known === undefined ? undefined : up.get(known)
+        return agent?.isAlive() === true ? agent : undefined
+      },
+      endOf: (owner) => endAll((key) => key.owner === owner),
+    }
+  })
