@@ -68,6 +68,7 @@ export const services = (config: AppConfig, runner = agent(config)) => {
     acpx: acpxExecutable(config.acpxBin),
     cwd: "/",
     env: environment(childEnvironment()),
+    needed: config.agentBackend === "acpx" ? ["claude", "acpx"] : ["claude"],
   })
   return Layer.merge(admission, Readiness.layer).pipe(
     Layer.provideMerge(Layer.merge(runs, clis)),

@@ -21,7 +21,7 @@ import { Admission } from "./services/Admission.ts"
 import type { ClaudeAnswer } from "./services/claude/Outcome.ts"
 import type { ClaudeRequest } from "./services/claude/Request.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
-import { type CliVersions, Clis } from "./services/Clis.ts"
+import { type Cli, type CliVersions, Clis } from "./services/Clis.ts"
 import { Disks } from "./services/Disks.ts"
 import { FileContents } from "./services/FileContents.ts"
 import { Files } from "./services/Files.ts"
@@ -311,7 +311,8 @@ export const tokenStore = (tokens: ReadonlyMap<string, AppToken>) =>
     list: Effect.succeed([...tokens.values()]),
   })
 
-export const clis = (versions: CliVersions) => Layer.succeed(Clis, { versions: Effect.succeed(versions) })
+export const clis = (versions: CliVersions, needed: ReadonlyArray<Cli> = ["claude"]) =>
+  Layer.succeed(Clis, { versions: Effect.succeed(versions), needed })
 
 /** Whether the service says that it can do its work. */
 export const readiness = (checks: ReadonlyArray<Check> = []) =>
@@ -327,3 +328,5 @@ export const liveRuns = Layer.mock(LiveRuns, {
 /** Runs that all have the same answer, without a queue or a record. */
 export const runs = (answer: OpenRun["answer"]) =>
   Layer.succeed(Runs, { open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }) })
+
+export { type MockTurn, sessionPool, turnReport } from "./testing/SessionPool.ts"

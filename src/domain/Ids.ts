@@ -15,8 +15,11 @@ export type TokenId = typeof TokenId.Type
 export const FileId = Ulid.pipe(Schema.brand("FileId"))
 export type FileId = typeof FileId.Type
 
-/** A conversation with an agent; a UUID, as v0.2's were. */
-export const SessionId = Schema.UUID.pipe(Schema.brand("SessionId"))
+/** A conversation with an agent; a UUID, as v0.2's were, in lower case only: one session has one name. */
+export const SessionId = Schema.String.pipe(
+  Schema.pattern(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+  Schema.brand("SessionId"),
+)
 export type SessionId = typeof SessionId.Type
 
 /** One HTTP request: the caller's own `X-Request-Id`, or one of ours. */

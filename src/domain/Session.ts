@@ -5,6 +5,7 @@ import { fitsUtf8 } from "./Run.ts"
 import type { Origin } from "./Token.ts"
 
 const META_MAX_BYTES = 64 * 1024
+const META_MAX_LEVELS = 64
 
 /** An agent, by its name in acpx's registry or by one that the operator gave it. */
 export const AgentName = Schema.String.pipe(
@@ -25,25 +26,29 @@ export const PermissionMode = Schema.Literal("approve-all", "approve-reads", "de
 })
 export type PermissionMode = typeof PermissionMode.Type
 
-const isSmall = (value: unknown): boolean => {
-  try {
-    return fitsUtf8(JSON.stringify(value), META_MAX_BYTES)
-  } catch {
-    // Nested too deeply to be written.
-    return false
-  }
-}
+/** An app's own notes on a session. */
+export type SessionMeta = Readonly<Record<string, unknown>>
 
-/** An app's own notes on a session, given back as they came. */
-export const SessionMeta = Schema.Record({ key: Schema.String, value: Schema.Unknown }).pipe(
-  Schema.filter(isSmall),
-  Schema.annotations({
-    message: expected("must be a JSON object of at most 64 KiB"),
-    description: "Anything that the app wants to remember; the service does not look at it.",
-    examples: [{ user: "ada" }],
-  }),
-)
-export type SessionMeta = typeof SessionMeta.Type
+/** Whether it can be written as JSON whatever the stack has left. */
+const isShallow = (value: unknown, levels: number): boolean =>
+  typeof value !== "object" ||
+  value === null ||
+  (levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1)))
+
+const isMeta = (value: unknown): value is SessionMeta =>
+  typeof value === "object" &&
+  value !== null &&
+  !Array.isArray(value) &&
+  isShallow(value, META_MAX_LEVELS) &&
+  fitsUtf8(JSON.stringify(value), META_MAX_BYTES)
+
+/** Given back as they came: a record of the framework's would be a copy, and lose a key `__proto__`. */
+export const SessionMeta = Schema.declare(isMeta).annotations({
+  message: expected("must be a JSON object of at most 64 KiB and 64 levels"),
+  jsonSchema: { type: "object" },
+  description: "Anything that the app wants to remember; the service does not look at it.",
+  examples: [{ user: "ada" }],
+})
 
 /** A session to open, with every default filled in. */
 export interface SessionRequest {

@@ -2,6 +2,7 @@ import { HttpApi, OpenApi } from "@effect/platform"
 import { AdminGroup } from "./groups/Admin.ts"
 import { FilesGroup } from "./groups/Files.ts"
 import { RunGroup } from "./groups/Run.ts"
+import { SessionsGroup } from "./groups/Sessions.ts"
 import { SystemGroup } from "./groups/System.ts"
 import { problems } from "./groups/Problems.ts"
 
@@ -17,6 +18,7 @@ const base = Object.assign(HttpApi.make("clawdforge"), {
 export class Api extends base
   .add(RunGroup)
   .add(FilesGroup)
+  .add(SessionsGroup)
   .add(AdminGroup)
   .add(SystemGroup)
   .annotate(OpenApi.Title, "clawdforge")

@@ -6,6 +6,7 @@ import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive } from "./handlers/Auth.ts"
 import { FilesHandlers } from "./handlers/Files.ts"
 import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
+import { SessionsHandlers } from "./handlers/Sessions.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
 
@@ -20,7 +21,13 @@ const EndRuns = Layer.scopedDiscard(
 /** The API, served on whatever HttpServer is provided. */
 export const serve = (defaults: RunDefaults) => {
   const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge).pipe(
-    Layer.provide([RunHandlers(defaults), FilesHandlers, AdminHandlers, SystemHandlers]),
+    Layer.provide([
+      RunHandlers(defaults),
+      FilesHandlers,
+      SessionsHandlers(defaults),
+      AdminHandlers,
+      SystemHandlers,
+    ]),
     Layer.provide([AppAuthLive, AdminAuthLive]),
   )
   return EndRuns.pipe(

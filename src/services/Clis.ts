@@ -16,16 +16,24 @@ export interface CliVersions {
   readonly loggedIn: Option.Option<boolean>
 }
 
+/** A CLI that can be told to be missing. */
+export type Cli = "claude" | "acpx"
+
 /** Which CLIs are there. Probed once before the service listens, then in the background: reading never waits. */
 export class Clis extends Context.Tag("clawdforge/Clis")<
   Clis,
-  { readonly versions: Effect.Effect<CliVersions> }
+  {
+    readonly versions: Effect.Effect<CliVersions>
+    /** Without which of them the service cannot do its work. */
+    readonly needed: ReadonlyArray<Cli>
+  }
 >() {
   static readonly layer = (options: {
     readonly claude: Executable
     readonly acpx: Executable
     readonly cwd: string
     readonly env: Readonly<Record<string, string>>
+    readonly needed: ReadonlyArray<Cli>
   }) =>
     Layer.scoped(
       Clis,
@@ -67,7 +75,7 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
           Effect.schedule(Schedule.spaced(PROBE_INTERVAL)),
           Effect.forkScoped,
         )
-        return { versions: Ref.get(versions) }
+        return { versions: Ref.get(versions), needed: options.needed }
       }),
     )
 }

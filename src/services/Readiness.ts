@@ -58,10 +58,13 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
                 ? yes("login", "present")
                 : no("login", "none: `npm run claude -- /login`, or an ANTHROPIC_API_KEY for the service"),
           }),
-          yes(
-            "acpx",
-            Option.getOrElse(acpx, () => "missing; nothing needs it"),
-          ),
+          Option.match(acpx, {
+            onNone: () =>
+              clis.needed.includes("acpx")
+                ? no("acpx", "cannot be started: install it again, or see ACPX_BIN")
+                : yes("acpx", "missing; nothing needs it"),
+            onSome: (version) => yes("acpx", version),
+          }),
         ],
       )
 

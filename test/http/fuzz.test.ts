@@ -8,6 +8,7 @@ import { claudeAnswer, claudeRunner } from "../../src/testing.ts"
 import { complaints } from "../support/fuzz/Judge.ts"
 import { type FuzzRequest, fuzzRequest } from "../support/fuzz/Requests.ts"
 import { send, type Target } from "../support/fuzz/Send.ts"
+import { SOME_SESSIONS } from "../support/fuzz/Values.ts"
 import {
   ADMIN_TOKEN,
   eventually,
@@ -105,6 +106,22 @@ const query = (server: TestServer, sql: string) => {
   return rows
 }
 
+const openSession = (server: TestServer, token: string) =>
+  Effect.map(
+    server.request("POST", "/sessions", { token, body: {} }),
+    ({ json }) => json.session_id as string,
+  )
+
+/** Closes all that the app has open. */
+const closeSessions = (server: TestServer, token: string) =>
+  Effect.flatMap(server.request("GET", "/sessions?include_closed=false", { token }), ({ json }) =>
+    Effect.forEach(
+      json.sessions as ReadonlyArray<{ readonly session_id: string }>,
+      ({ session_id }) => server.request("DELETE", `/sessions/${session_id}`, { token }),
+      { concurrency: AT_ONCE },
+    ),
+  )
+
 /** Everything that was taken on the way was given back, and every record is closed. */
 const expectTidy = (server: TestServer) => {
   expect(readdirSync(server.config.runsDir)).toEqual([])
@@ -126,7 +143,11 @@ describe(`${RUNS} requests of every kind (FUZZ_SEED=${SEED})`, () => {
     () =>
       Effect.gen(function* () {
         const agent = claudeRunner(() => Effect.succeed(claudeAnswer("an answer")))
-        const limits = { maxBodyBytes: 200_000, maxFilesBytesPerToken: 64 * MEBIBYTE }
+        const limits = {
+          maxBodyBytes: 200_000,
+          maxFilesBytesPerToken: 64 * MEBIBYTE,
+          maxLiveSessions: 100_000,
+        }
         const server = yield* startServer(
           { ...limits, claudeBin: Option.some(scriptedClaude) },
           undefined,
@@ -134,7 +155,8 @@ describe(`${RUNS} requests of every kind (FUZZ_SEED=${SEED})`, () => {
         )
         const app = yield* server.mint("the-app")
         const { json } = yield* server.upload(app, fileForm("two cups", "a.txt", 86_400))
-        const target = { url: server.url, app, admin: ADMIN_TOKEN, file: json.file_token as string }
+        const sessions = yield* Effect.forEach(SOME_SESSIONS, () => openSession(server, app))
+        const target = { url: server.url, app, admin: ADMIN_TOKEN, file: json.file_token as string, sessions }
         const requests = fc.sample(fuzzRequest, { seed: SEED, numRuns: RUNS })
         const dir = server.config.dataDir
         expect(yield* Effect.promise(() => bombard(requests.slice(0, 200), target, dir))).toEqual([])
@@ -143,10 +165,15 @@ describe(`${RUNS} requests of every kind (FUZZ_SEED=${SEED})`, () => {
         expect(yield* Effect.promise(() => bombard(requests, target, dir))).toEqual([])
 
         expect((yield* server.request("GET", "/healthz")).status).toBe(200)
+        const session = yield* openSession(server, app)
+        const turn = { token: app, body: { prompt: "hello" } }
+        expect((yield* server.request("POST", `/sessions/${session}/turn`, turn)).json.turn_index).toBe(1)
         expect((yield* server.run(app, { prompt: "hello", files: [target.file] })).json.result).toBe(
           "an answer",
         )
         expect((yield* server.upload(app, fileForm("x"))).status).toBe(200)
+        yield* closeSessions(server, app)
+        expect((yield* server.request("GET", "/healthz")).json.open_sessions).toBe(0)
         yield* eventually(() => expectTidy(server))
         yield* eventually(() => expect(handles()).toBeLessThan(before.handles + 16))
         expect(heap() - before.heap).toBeLessThan(GROWTH_MAX_BYTES)

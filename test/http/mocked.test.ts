@@ -32,6 +32,7 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
     Layer.provide([
       runs,
       Mock.noFiles,
+      Mock.sessionPool(({ prompt }) => Effect.succeed(Mock.turnReport(`you said ${prompt}`))),
       Mock.admitEverybody(app),
       Mock.tokenStore(new Map([["cf_any", app]])),
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),

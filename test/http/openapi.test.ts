@@ -18,6 +18,28 @@ const codesOf = (response: any): ReadonlyArray<string> => {
     .toSorted()
 }
 
+const problemsOf = (route: string) => {
+  const responses = operations.find(({ name }) => name === route)?.operation.responses
+  const statuses = Object.keys(responses).filter((status) => status !== "200")
+  return Object.fromEntries(statuses.map((status) => [status, codesOf(responses[status])]))
+}
+
+/** What a route of apps may answer, whatever it does. */
+const OF_ALL = {
+  "400": ["invalid_request"],
+  "401": ["unauthorized"],
+  "403": ["ip_not_allowed"],
+  "406": ["not_acceptable"],
+  "500": ["internal"],
+}
+/** And one with a body. */
+const OF_BODIES = {
+  ...OF_ALL,
+  "408": ["request_timeout"],
+  "413": ["payload_too_large"],
+  "415": ["unsupported_media_type"],
+}
+
 describe("GET /openapi.json", () => {
   it.live("is the document of this API, for anybody who may ask", () =>
     Effect.scoped(
@@ -34,15 +56,20 @@ describe("GET /openapi.json", () => {
   it("has every route", () => {
     expect(operations.map(({ name }) => name).toSorted()).toEqual([
       "DELETE /admin/tokens/{name}",
+      "DELETE /sessions/{id}",
       "GET /admin/tokens",
       "GET /docs",
       "GET /healthz",
       "GET /livez",
       "GET /openapi.json",
       "GET /readyz",
+      "GET /sessions",
+      "GET /sessions/{id}",
       "POST /admin/tokens",
       "POST /files",
       "POST /run",
+      "POST /sessions",
+      "POST /sessions/{id}/turn",
     ])
   })
 
@@ -58,29 +85,42 @@ describe("GET /openapi.json", () => {
   })
 
   it("says what goes wrong, by status and code, always as a problem", () => {
-    const run = operations.find(({ name }) => name === "POST /run")?.operation.responses
-    expect(
-      Object.fromEntries(
-        Object.keys(run)
-          .filter((status) => status !== "200")
-          .map((status) => [status, codesOf(run[status])]),
-      ),
-    ).toEqual({
-      "400": ["invalid_request"],
-      "401": ["unauthorized"],
-      "403": ["ip_not_allowed"],
+    expect(problemsOf("POST /run")).toEqual({
+      ...OF_BODIES,
       "404": ["not_found"],
-      "406": ["not_acceptable"],
-      "408": ["request_timeout"],
-      "413": ["payload_too_large"],
-      "415": ["unsupported_media_type"],
-      "500": ["internal"],
       "502": ["agent_unavailable", "run_failed"],
       "503": ["not_logged_in", "overloaded", "shutting_down"],
       "504": ["timeout"],
     })
+    expect(problemsOf("POST /sessions")).toEqual({
+      ...OF_BODIES,
+      "502": ["agent_unavailable"],
+      "503": ["not_logged_in", "overloaded", "pool_full", "shutting_down"],
+    })
+    expect(problemsOf("POST /sessions/{id}/turn")).toEqual({
+      ...OF_BODIES,
+      "404": ["not_found"],
+      "409": ["session_busy"],
+      "410": ["session_closed"],
+      "502": ["agent_unavailable", "turn_failed"],
+      "503": ["not_logged_in", "overloaded", "shutting_down"],
+      "504": ["timeout"],
+    })
+    for (const name of ["GET /sessions/{id}", "DELETE /sessions/{id}"])
+      expect([name, problemsOf(name)]).toEqual([name, { ...OF_ALL, "404": ["not_found"] }])
     for (const { operation } of operations)
       expect(JSON.stringify(operation.responses)).not.toContain("HttpApiDecodeError")
+  })
+
+  it("describes the messages of a turn, which are not looked at on their way through", () => {
+    const { events } = spec.components.schemas.TurnAnswer.properties
+    expect([events.type, Object.keys(events.items.properties)]).toEqual([
+      "array",
+      ["jsonrpc", "method", "params", "id", "result"],
+    ])
+    expect(spec.components.schemas.OpenSessionRequest.properties.meta.anyOf).toContainEqual(
+      expect.objectContaining({ type: "object" }),
+    )
   })
 
   it("explains each route", () => {

@@ -475,6 +475,7 @@ describe("GET /healthz", () => {
             claude_version: "0.0.1 (scripted)",
             acpx_present: true,
             acpx_version: "0.0.1 (scripted)",
+            open_sessions: 0,
           },
         ])
       }),

@@ -37,6 +37,7 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.tokenStore(new Map()),
           Mock.liveRuns,
           Mock.runs(Effect.die("no run is asked for")),
+          Mock.sessionPool(() => Effect.die("no session is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),

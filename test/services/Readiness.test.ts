@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { ShuttingDown, StorageFailed } from "../../src/domain/Failure.ts"
-import { type CliVersions } from "../../src/services/Clis.ts"
+import { type Cli, type CliVersions } from "../../src/services/Clis.ts"
 import { Disks } from "../../src/services/Disks.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { Readiness } from "../../src/services/Readiness.ts"
@@ -13,6 +13,7 @@ const broken = new StorageFailed({ during: "a test", cause: new Error("/srv/secr
 /** What fails, and what is said of it, in a service that is well but for that. */
 const failing = (wrong: {
   readonly versions?: Partial<CliVersions>
+  readonly needed?: ReadonlyArray<Cli>
   readonly accepting?: Effect.Effect<void, ShuttingDown>
   readonly writable?: Effect.Effect<void, StorageFailed>
   readonly freeBytes?: Effect.Effect<number, StorageFailed>
@@ -21,12 +22,15 @@ const failing = (wrong: {
     Effect.map((checks) => checks.filter(({ ok }) => !ok).map(({ name, detail }) => `${name} ${detail}`)),
     Effect.provide(Readiness.layer),
     Effect.provide([
-      clis({
-        claude: Option.some("2.1.0"),
-        acpx: Option.some("0.19.1"),
-        loggedIn: Option.some(true),
-        ...wrong.versions,
-      }),
+      clis(
+        {
+          claude: Option.some("2.1.0"),
+          acpx: Option.some("0.19.1"),
+          loggedIn: Option.some(true),
+          ...wrong.versions,
+        },
+        wrong.needed,
+      ),
       Layer.mock(LiveRuns, { accepting: wrong.accepting ?? Effect.void }),
       Layer.mock(Ledger, { writable: wrong.writable ?? Effect.void } as never),
       Layer.succeed(Disks, { freeBytes: wrong.freeBytes ?? Effect.succeed(1024 ** 4) }),
@@ -44,6 +48,11 @@ describe("readiness", () => {
     ["the disks cannot be looked at", { freeBytes: broken }, /^disk cannot be looked at/],
     ["a disk is almost full", { freeBytes: Effect.succeed(1024 ** 2) }, /^disk only 1 MiB free$/],
     ["claude is missing", { versions: { claude: Option.none() } }, /^claude cannot be started/],
+    [
+      "acpx is missing and needed",
+      { versions: { acpx: Option.none() }, needed: ["claude", "acpx"] },
+      /^acpx cannot be started/,
+    ],
     ["there is no login", { versions: { loggedIn: Option.some(false) } }, /^login none: .*\/login/],
     [
       "claude does not say whether it has a login",
@@ -58,7 +67,7 @@ describe("readiness", () => {
     }),
   )
 
-  it.effect("does without acpx, which nothing needs yet", () =>
+  it.effect("does without acpx where nothing needs it", () =>
     Effect.map(failing({ versions: { acpx: Option.none() } }), (found) => expect(found).toEqual([])),
   )
 

@@ -13,7 +13,7 @@ import {
 } from "../../domain/Run.ts"
 import { problems } from "./Problems.ts"
 import { AppAuth } from "./Auth.ts"
-import { body, optional } from "./Wire.ts"
+import { body, FileTokens, optional, query } from "./Wire.ts"
 
 const OUTPUT_SCHEMA_MAX_BYTES = 64 * 1024
 
@@ -35,18 +35,6 @@ const OutputSchema = Schema.Record({ key: Schema.String, value: Schema.Unknown }
   }),
 )
 
-const FILES_MAX = 100
-
-const FileTokens = Schema.Array(Schema.String)
-  .annotations({ parseOptions: { errors: "first" } })
-  .pipe(
-    Schema.maxItems(FILES_MAX),
-    Schema.annotations({
-      message: expected(`must be a list of at most ${FILES_MAX} file tokens`),
-      description: "Tokens of uploaded files that the model may read.",
-    }),
-  )
-
 const RunPayload = body({
   prompt: Prompt,
   model: optional(Model),
@@ -61,14 +49,14 @@ const RunPayload = body({
   examples: [{ prompt: "Parse '2 cups of flour' into JSON with qty and unit.", timeout_secs: 60 }],
 })
 
-const Include = Schema.Struct({
+const Include = query({
   include: Schema.optional(
     Schema.Literal("usage").annotations({
       message: expected("must be usage"),
       description: "`usage` adds tokens, cost, model and session id to the answer.",
     }),
   ),
-}).annotations({ parseOptions: { onExcessProperty: "error", errors: "all" } })
+})
 
 const RunAnswer = Schema.Struct({
   ok: Schema.Literal(true),

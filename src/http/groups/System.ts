@@ -7,6 +7,10 @@ const Health = Schema.Struct({
   claude_version: Schema.NullOr(Schema.String),
   acpx_present: Schema.Boolean,
   acpx_version: Schema.NullOr(Schema.String),
+  open_sessions: Schema.Int.annotations({
+    description: "Of all apps; the last number that is known.",
+    examples: [3],
+  }),
 }).annotations({
   identifier: "Health",
   examples: [
@@ -16,6 +20,7 @@ const Health = Schema.Struct({
       claude_version: "2.1.316 (Claude Code)",
       acpx_present: true,
       acpx_version: "0.19.1",
+      open_sessions: 3,
     },
   ],
 })
@@ -38,7 +43,7 @@ export class SystemGroup extends HttpApiGroup.make("system")
   .add(
     HttpApiEndpoint.get("health", "/healthz")
       .addSuccess(Health)
-      .annotate(OpenApi.Summary, "Which CLIs are there; always status 200"),
+      .annotate(OpenApi.Summary, "Which CLIs are there, and how many sessions are open; always status 200"),
   )
   .add(
     HttpApiEndpoint.get("live", "/livez")

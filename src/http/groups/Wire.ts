@@ -33,3 +33,20 @@ export const body = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
     parseOptions: { onExcessProperty: "error", errors: "all" },
     message: () => "must be a JSON object",
   })
+
+/** The parameters behind the `?`: unknown ones are refused. */
+export const query = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
+  Schema.Struct(fields).annotations({ parseOptions: { onExcessProperty: "error", errors: "all" } })
+
+const FILES_MAX = 100
+
+/** The uploads that go with a prompt. */
+export const FileTokens = Schema.Array(Schema.String)
+  .annotations({ parseOptions: { errors: "first" } })
+  .pipe(
+    Schema.maxItems(FILES_MAX),
+    Schema.annotations({
+      message: expected(`must be a list of at most ${FILES_MAX} file tokens`),
+      description: "Tokens of uploaded files that the model may read.",
+    }),
+  )

@@ -3,6 +3,7 @@ import { Effect, Option, Redacted, Schema } from "effect"
 import { TokenNotFound } from "../../domain/Failure.ts"
 import { TokenName } from "../../domain/Token.ts"
 import { LiveRuns } from "../../services/LiveRuns.ts"
+import { SessionPool } from "../../services/SessionPool.ts"
 import { TokenStore } from "../../services/TokenStore.ts"
 import { Api } from "../Api.ts"
 import { CurrentAdmin } from "../groups/Auth.ts"
@@ -13,6 +14,7 @@ export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
   Effect.gen(function* () {
     const tokens = yield* TokenStore
     const runs = yield* LiveRuns
+    const pool = yield* SessionPool
     return handlers
       .handle("mintToken", ({ payload }) =>
         Effect.gen(function* () {
@@ -48,9 +50,16 @@ export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
           // A name that no token could have belongs to no token.
           if (!Schema.is(TokenName)(path.name)) return yield* new TokenNotFound()
           const revoked = yield* tokens.revoke(path.name, origin)
-          if (Option.isSome(revoked)) yield* runs.endOf(revoked.value)
+          if (Option.isSome(revoked)) {
+            yield* runs.endOf(revoked.value)
+            yield* pool.endOf(revoked.value, origin)
+          }
           return { ok: true as const, name: path.name, already_revoked: Option.isNone(revoked) }
-        }).pipe(orProblem),
+        }).pipe(
+          // Who hangs up half-way would leave a revoked token's work, which nobody could end any more.
+          Effect.uninterruptible,
+          orProblem,
+        ),
       )
   }),
 )

@@ -1,24 +1,37 @@
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
-import { Effect, Option } from "effect"
+import { Duration, Effect, Option, Ref } from "effect"
 import { Clis } from "../../services/Clis.ts"
 import { Readiness } from "../../services/Readiness.ts"
+import { SessionPool } from "../../services/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { makeDocsPage } from "../DocsPage.ts"
 import { openApiDocument } from "../OpenApiDocument.ts"
+
+/** What counting the open sessions may take; then the last count has to do. */
+const PATIENCE = Duration.seconds(1)
 
 export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
   Effect.gen(function* () {
     const clis = yield* Clis
     const readiness = yield* Readiness
+    const pool = yield* SessionPool
     const docsPage = yield* makeDocsPage
+    const lastCount = yield* Ref.make(0)
+    const openSessions = pool.openSessions.pipe(
+      Effect.tap((count) => Ref.set(lastCount, count)),
+      Effect.disconnect,
+      Effect.timeout(PATIENCE),
+      Effect.orElse(() => Ref.get(lastCount)),
+    )
     return handlers
       .handle("health", () =>
-        Effect.map(clis.versions, ({ claude, acpx }) => ({
-          ok: Option.isSome(claude),
-          claude_present: Option.isSome(claude),
-          claude_version: Option.getOrNull(claude),
-          acpx_present: Option.isSome(acpx),
-          acpx_version: Option.getOrNull(acpx),
+        Effect.map(Effect.all([clis.versions, openSessions]), ([versions, open]) => ({
+          ok: clis.needed.every((cli) => Option.isSome(versions[cli])),
+          claude_present: Option.isSome(versions.claude),
+          claude_version: Option.getOrNull(versions.claude),
+          acpx_present: Option.isSome(versions.acpx),
+          acpx_version: Option.getOrNull(versions.acpx),
+          open_sessions: open,
         })),
       )
       .handle("live", () => Effect.succeed("ok\n"))

@@ -2,7 +2,7 @@ import { connect } from "node:net"
 import { bytesOf, cutAfter } from "./Bytes.ts"
 import type { FuzzRequest } from "./Requests.ts"
 import { type Received, receivedFrom, wholeAnswer } from "./Received.ts"
-import { SOME_FILE } from "./Values.ts"
+import { SOME_FILE, SOME_SESSIONS } from "./Values.ts"
 
 /** In what time every request must be answered. */
 const PATIENCE_MILLIS = 10_000
@@ -13,13 +13,19 @@ export interface Target {
   readonly app: string
   readonly admin: string
   readonly file: string
+  /** One for each of {@link SOME_SESSIONS}. */
+  readonly sessions: ReadonlyArray<string>
 }
 
 /** Sends a request and returns what came back; fails when that is no answer. */
 export const send = (request: FuzzRequest, target: Target): Promise<Received | "cut"> => {
-  const ordinary = request.via === "fetch" ? fetchable(request, target) : undefined
-  return ordinary === undefined ? overSocket(request, target) : overFetch(ordinary)
+  const addressed = { ...request, target: addressOf(request, target) }
+  const ordinary = request.via === "fetch" ? fetchable(addressed, target) : undefined
+  return ordinary === undefined ? overSocket(addressed, target) : overFetch(ordinary)
 }
+
+const addressOf = (request: FuzzRequest, { sessions }: Target): string =>
+  SOME_SESSIONS.reduce((address, name, n) => address.replace(name, sessions[n] ?? name), request.target)
 
 const bodyOf = (request: FuzzRequest, target: Target): Buffer =>
   bytesOf(

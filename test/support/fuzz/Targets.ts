@@ -1,6 +1,6 @@
 import { FastCheck as fc } from "effect"
 import type { Route } from "./Routes.ts"
-import { CANARY } from "./Values.ts"
+import { CANARY, SOME_SESSIONS } from "./Values.ts"
 
 /** What stands after the method: the route's path, with something in its place, around it, or instead of it. */
 
@@ -30,6 +30,14 @@ const segment = fc.oneof(
     "a".repeat(5000),
     "",
   ),
+)
+
+const UUID = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
+
+const session = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom(...SOME_SESSIONS) },
+  { weight: 1, arbitrary: fc.oneof(fc.uuid(), fc.constantFrom(UUID, UUID.toUpperCase(), `{${UUID}}`)) },
+  { weight: 1, arbitrary: segment },
 )
 
 const around = fc.constantFrom<(path: string) => string>(
@@ -69,6 +77,10 @@ const around = fc.constantFrom<(path: string) => string>(
 const query = fc.constantFrom(
   "?include=usage",
   "?include=usage",
+  "?include_closed=false",
+  "?include_closed=true",
+  "?include_closed=FALSE",
+  "?include_closed=true&include_closed=false",
   "?",
   "?include=everything",
   "?include=usage&include=usage",
@@ -87,7 +99,7 @@ const query = fc.constantFrom(
 export const targetFor = (route: Route): fc.Arbitrary<string> => {
   const names = route.path.match(/\{\w+\}/g) ?? []
   const path = fc
-    .tuple(...names.map(() => segment))
+    .tuple(...names.map((name) => (name === "{id}" ? session : segment)))
     .map((segments) =>
       names.reduce((path, name, index) => path.replace(name, () => segments[index] ?? ""), route.path),
     )

@@ -5,6 +5,8 @@ import type { JsonSchema } from "./Routes.ts"
 
 /** Stands in a request for an upload that is there when it is sent. */
 export const SOME_FILE = "<an upload>"
+/** They stand for sessions of the app's that were opened beforehand; some are closed on the way. */
+export const SOME_SESSIONS = Array.from({ length: 64 }, (_, n) => `some-session-${n}-`)
 /** No answer may ever contain it: what a client sent as a value is not told back. */
 export const CANARY = "CANARY-7A6B"
 

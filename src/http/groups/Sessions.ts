@@ -1,0 +1,240 @@
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { expected } from "../../domain/Failure.ts"
+import { Model, Prompt, TimeoutSecs } from "../../domain/Run.ts"
+import { AgentName, PermissionMode, SessionMeta } from "../../domain/Session.ts"
+import type { AcpMessage } from "../../services/AcpxClient.ts"
+import { AppAuth } from "./Auth.ts"
+import { problems } from "./Problems.ts"
+import { body, FileTokens, optional, query, UnixSeconds } from "./Wire.ts"
+
+const SESSION_ID = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
+
+/** Anything: what is no session's id is no session, as an unknown one is none. */
+const Id = Schema.Struct({
+  id: Schema.String.annotations({ description: "The session's id.", examples: [SESSION_ID] }),
+})
+
+const SessionModel = Model.annotations({
+  description: "A model that the agent offers; by default the agent's own.",
+})
+
+const OpenPayload = body({
+  agent: optional(AgentName),
+  model: optional(SessionModel),
+  meta: optional(SessionMeta),
+  permission_mode: optional(PermissionMode),
+}).annotations({
+  identifier: "OpenSessionRequest",
+  examples: [{ agent: AgentName.make("claude"), meta: { user: "ada" } }],
+})
+
+const TurnPayload = body({
+  prompt: Prompt,
+  files: optional(FileTokens),
+  timeout_secs: optional(TimeoutSecs),
+}).annotations({
+  identifier: "TurnRequest",
+  examples: [{ prompt: "And for four people?", timeout_secs: 60 }],
+})
+
+const Listing = query({
+  include_closed: Schema.optional(
+    Schema.Literal("true", "false").annotations({
+      message: expected("must be true or false"),
+      description: "Whether closed sessions are listed, too; by default they are.",
+    }),
+  ),
+})
+
+/** Checked when it came in; it is not looked at again on its way out. */
+const Meta = Schema.declare((value): value is SessionMeta => typeof value === "object").annotations({
+  jsonSchema: { type: "object" },
+  description: "What the app gave when it opened the session.",
+  examples: [{ user: "ada" }],
+})
+
+const identity = {
+  session_id: Schema.String.annotations({ description: "A UUID.", examples: [SESSION_ID] }),
+  agent: Schema.String.annotations({ examples: ["claude"] }),
+  model: Schema.NullOr(Schema.String),
+  meta: Schema.NullOr(Meta),
+}
+
+const Opened = Schema.Struct({
+  ok: Schema.Literal(true),
+  ...identity,
+  created_at: UnixSeconds,
+}).annotations({
+  identifier: "OpenedSession",
+  examples: [
+    {
+      ok: true,
+      session_id: SESSION_ID,
+      agent: "claude",
+      model: null,
+      meta: { user: "ada" },
+      created_at: 1_790_000_000,
+    },
+  ],
+})
+
+const state = {
+  ...identity,
+  status: Schema.Literal("open", "closed"),
+  turn_count: Schema.Int.annotations({ description: "Turns that were taken, those that wait too." }),
+  created_at: UnixSeconds,
+  last_turn_at: Schema.NullOr(UnixSeconds),
+  closed_at: Schema.NullOr(UnixSeconds),
+}
+
+const STATE = {
+  session_id: SESSION_ID,
+  agent: "claude",
+  model: null,
+  meta: { user: "ada" },
+  status: "open",
+  turn_count: 2,
+  created_at: 1_790_000_000,
+  last_turn_at: 1_790_000_060,
+  closed_at: null,
+} as const
+
+const SessionState = Schema.Struct({ ok: Schema.Literal(true), ...state }).annotations({
+  identifier: "SessionState",
+  examples: [{ ok: true, ...STATE }],
+})
+
+const Listed = Schema.Struct({
+  ok: Schema.Literal(true),
+  sessions: Schema.Array(Schema.Struct(state)),
+}).annotations({ identifier: "SessionList", examples: [{ ok: true, sessions: [STATE] }] })
+
+/** Tens of megabytes, perhaps, of somebody else's making: passed on as they are, neither checked nor copied. */
+const Events = Schema.declare((value): value is ReadonlyArray<AcpMessage> =>
+  Array.isArray(value),
+).annotations({
+  jsonSchema: {
+    type: "array",
+    items: {
+      type: "object",
+      description: "A JSON-RPC 2.0 message.",
+      properties: {
+        jsonrpc: { type: "string", enum: ["2.0"] },
+        method: { type: "string", description: "Of a notification or a request: `session/update`, mostly." },
+        params: { type: "object", description: "What the method is about." },
+        id: { description: "Of a request or a response: a number or a string." },
+        result: { type: "object", description: "Of the last message: the turn's result, with `stopReason`." },
+      },
+      required: ["jsonrpc"],
+    },
+  },
+  description:
+    "What the agent sent in this turn, in order, as it came: messages of the Agent Client Protocol. The last is the result.",
+})
+
+const Turned = Schema.Struct({
+  ok: Schema.Literal(true),
+  session_id: identity.session_id,
+  turn_index: Schema.Int.annotations({ description: "Counts the session's turns, from 1.", examples: [2] }),
+  events: Events,
+  stop_reason: Schema.String.annotations({ examples: ["end_turn"] }),
+  duration_ms: Schema.Int.annotations({ description: "From start to answer, without the queue." }),
+}).annotations({
+  identifier: "TurnAnswer",
+  description: "The answer. `X-Run-Id` carries the turn's id.",
+  examples: [
+    {
+      ok: true,
+      session_id: SESSION_ID,
+      turn_index: 2,
+      events: [
+        {
+          jsonrpc: "2.0",
+          method: "session/update",
+          params: {
+            sessionId: "s-1",
+            update: { sessionUpdate: "agent_message_chunk", content: { type: "text", text: "Four cups." } },
+          },
+        },
+        { jsonrpc: "2.0", id: 3, result: { stopReason: "end_turn" } },
+      ],
+      stop_reason: "end_turn",
+      duration_ms: 4321,
+    },
+  ],
+})
+
+const Closed = Schema.Struct({
+  ok: Schema.Literal(true),
+  session_id: identity.session_id,
+  already_closed: Schema.Boolean,
+}).annotations({
+  identifier: "ClosedSession",
+  examples: [{ ok: true, session_id: SESSION_ID, already_closed: false }],
+})
+
+const bodyProblems = ["BodyTooLarge", "RequestTooSlow", "UnsupportedMediaType", "Overloaded"] as const
+const agentProblems = ["ExecutableMissing", "AgentUnavailable", "NotLoggedIn"] as const
+const always = ["ShuttingDown", "StorageFailed", "InvalidRequest", ...bodyProblems, ...agentProblems] as const
+
+export class SessionsGroup extends HttpApiGroup.make("sessions")
+  .add(
+    HttpApiEndpoint.post("openSession", "/sessions")
+      .setPayload(OpenPayload)
+      .addSuccess(Opened)
+      .addError(problems("PoolFull", ...always))
+      .annotate(OpenApi.Summary, "Open a session"),
+  )
+  .add(
+    HttpApiEndpoint.get("listSessions", "/sessions")
+      .setUrlParams(Listing)
+      .addSuccess(Listed)
+      .addError(problems("StorageFailed"))
+      .annotate(OpenApi.Summary, "List the app's sessions, the newest first"),
+  )
+  .add(
+    HttpApiEndpoint.post("takeTurn", "/sessions/:id/turn")
+      .setPath(Id)
+      .setPayload(TurnPayload)
+      .addSuccess(Turned)
+      .addError(
+        problems(
+          "SessionNotFound",
+          "FileNotFound",
+          "SessionBusy",
+          "SessionClosed",
+          "TurnFailed",
+          "RunTimedOut",
+          ...always,
+        ),
+      )
+      .annotate(OpenApi.Summary, "Say the next thing in a session")
+      .annotate(
+        OpenApi.Description,
+        "Waits for the agent's answer. Turns of a session are taken one at a time, in the order in which they came. Hanging up does not end a turn.",
+      ),
+  )
+  .add(
+    HttpApiEndpoint.get("readSession", "/sessions/:id")
+      .setPath(Id)
+      .addSuccess(SessionState)
+      .addError(problems("SessionNotFound", "StorageFailed"))
+      .annotate(OpenApi.Summary, "Read a session's state"),
+  )
+  .add(
+    HttpApiEndpoint.del("closeSession", "/sessions/:id")
+      .setPath(Id)
+      .addSuccess(Closed)
+      .addError(problems("SessionNotFound", "StorageFailed"))
+      .annotate(OpenApi.Summary, "Close a session; again is fine")
+      .annotate(
+        OpenApi.Description,
+        "Its turns, at work or waiting, end as cancelled first. It can be read until it is deleted for good.",
+      ),
+  )
+  .middleware(AppAuth)
+  .annotate(
+    OpenApi.Description,
+    "Conversations with an agent that keeps its context. Each is seen by the app that opened it, and no other.",
+  ) {}

@@ -1,0 +1,165 @@
+import { Clock, Deferred, Duration, Effect, Exit, Layer, type Scope } from "effect"
+import {
+  PoolFull,
+  RunTimedOut,
+  SessionBusy,
+  SessionClosed,
+  SessionNotFound,
+  type TurnFailure,
+} from "../domain/Failure.ts"
+import type { SessionId, TokenId } from "../domain/Ids.ts"
+import type { Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
+import { Ids } from "../services/Ids.ts"
+import { SessionPool, type TurnReport } from "../services/SessionPool.ts"
+
+/** A turn, as the one who answers it sees it. */
+export interface MockTurn extends TurnRequest {
+  readonly session: Session
+  readonly index: number
+}
+
+/** What a turn came to in which the agent said that text, complete but for what the test cares about. */
+export const turnReport = (text: string, more: Partial<TurnReport> = {}): TurnReport => {
+  const update = { sessionUpdate: "agent_message_chunk", content: { type: "text", text } }
+  return {
+    events: [
+      { jsonrpc: "2.0", method: "session/update", params: { sessionId: "mock", update } },
+      { jsonrpc: "2.0", id: 1, result: { stopReason: "end_turn" } },
+    ],
+    durationMs: 0,
+    stopReason: "end_turn",
+    responseChars: text.length,
+    usage: null,
+    costUsd: null,
+    ...more,
+  }
+}
+
+/** Sessions in memory that stay until the layer closes, with every turn answered by `reply`: no agent, no files. */
+export const sessionPool = (
+  reply: (turn: MockTurn) => Effect.Effect<TurnReport, TurnFailure>,
+  options: { readonly maxLiveSessions?: number; readonly maxQueuedTurns?: number } = {},
+) =>
+  Layer.scoped(
+    SessionPool,
+    Effect.gen(function* () {
+      const { maxLiveSessions = Number.POSITIVE_INFINITY, maxQueuedTurns = Number.POSITIVE_INFINITY } =
+        options
+      const ids = yield* Ids
+      const scope = yield* Effect.scope
+      const sessions = new Map<SessionId, MockSession>()
+      const all = () => [...sessions.values()]
+      const countOpen = () => all().filter(({ isOpen }) => isOpen).length
+      const own = (id: SessionId, owner: TokenId) =>
+        Effect.suspend(() => {
+          const session = sessions.get(id)
+          return session?.state.tokenId === owner ? Effect.succeed(session) : new SessionNotFound()
+        })
+      const close = (session: MockSession) => Effect.map(Clock.currentTimeMillis, (now) => session.close(now))
+
+      return {
+        open: (request, owner) =>
+          Effect.gen(function* () {
+            const [id, now] = [yield* ids.session, yield* Clock.currentTimeMillis]
+            if (countOpen() >= maxLiveSessions) return yield* new PoolFull({ limit: maxLiveSessions })
+            const session = new MockSession(id, owner, request, now)
+            sessions.set(id, session)
+            return session.state
+          }),
+        turn: (id, request, owner) =>
+          Effect.gen(function* () {
+            const session = yield* own(id, owner)
+            const [run, now] = [yield* ids.run, yield* Clock.currentTimeMillis]
+            if (!session.isOpen) return yield* new SessionClosed()
+            if (session.unfinished > maxQueuedTurns) return yield* new SessionBusy({ limit: maxQueuedTurns })
+            const index = session.accept(now)
+            const turn = { ...request, session: session.state, index }
+            return { id: run, index, answer: yield* session.answer(turn, reply, scope) }
+          }),
+        get: (id, owner) => Effect.map(own(id, owner), ({ state }) => state),
+        list: (owner, { includeClosed }) =>
+          Effect.sync(() =>
+            all()
+              .filter(({ state, isOpen }) => state.tokenId === owner && (isOpen || includeClosed))
+              .map(({ state }) => state)
+              .toReversed(),
+          ),
+        close: (id, owner) =>
+          Effect.map(Effect.flatMap(own(id, owner), close), (closed) => ({ alreadyClosed: !closed })),
+        endOf: (owner) =>
+          Effect.forEach(
+            all().filter(({ state }) => state.tokenId === owner),
+            close,
+            { discard: true },
+          ),
+        closeIdle: ({ id }, idleSince) =>
+          Effect.suspend(() => {
+            const session = sessions.get(id)
+            return session?.isIdle(idleSince) === true ? close(session) : Effect.succeed(false)
+          }),
+        erase: (id) => Effect.sync(() => sessions.get(id)?.isOpen === false && sessions.delete(id)),
+        openSessions: Effect.sync(countOpen),
+      }
+    }),
+  )
+
+class MockSession {
+  state: Session
+  /** Turns that wait or are at work. */
+  unfinished = 0
+  readonly #oneAtATime = Effect.unsafeMakeSemaphore(1)
+  readonly #closed = Effect.runSync(Deferred.make<void>())
+
+  constructor(id: SessionId, tokenId: TokenId, request: SessionRequest, createdAt: number) {
+    const fresh = { status: "open", turnCount: 0, createdAt, lastTurnAt: null, closedAt: null } as const
+    this.state = { ...request, id, tokenId, ...fresh }
+  }
+
+  get isOpen(): boolean {
+    return this.state.status === "open"
+  }
+
+  isIdle(since: number): boolean {
+    return this.isOpen && this.unfinished === 0 && (this.state.lastTurnAt ?? this.state.createdAt) <= since
+  }
+
+  accept(now: number): number {
+    this.unfinished += 1
+    this.state = { ...this.state, turnCount: this.state.turnCount + 1, lastTurnAt: now }
+    return this.state.turnCount
+  }
+
+  /** Has the turn answered when it is its turn, whoever waits for it. */
+  answer(turn: MockTurn, reply: Parameters<typeof sessionPool>[0], scope: Scope.Scope) {
+    const report = reply(turn).pipe(
+      Effect.timeoutFail({
+        duration: Duration.seconds(turn.timeoutSecs),
+        onTimeout: () => new RunTimedOut({ timeoutSecs: turn.timeoutSecs }),
+      }),
+      this.#oneAtATime.withPermits(1),
+    )
+    const cancelled = turnReport("", { events: [], stopReason: "cancelled" })
+    return Effect.gen(this, function* () {
+      const outcome = yield* Deferred.make<TurnReport, TurnFailure>()
+      yield* Effect.raceFirst(report, Effect.as(Deferred.await(this.#closed), cancelled)).pipe(
+        Effect.onExit(() =>
+          Effect.map(Clock.currentTimeMillis, (lastTurnAt) => {
+            this.unfinished -= 1
+            this.state = { ...this.state, lastTurnAt }
+          }),
+        ),
+        Effect.intoDeferred(outcome),
+        Effect.forkIn(scope),
+      )
+      return Deferred.await(outcome)
+    })
+  }
+
+  /** False when it was closed already. */
+  close(now: number): boolean {
+    if (!this.isOpen) return false
+    this.state = { ...this.state, status: "closed", closedAt: now }
+    Deferred.unsafeDone(this.#closed, Exit.void)
+    return true
+  }
+}
