@@ -1,5 +1,7 @@
+import { isAbsolute } from "node:path"
 import { Effect, Layer } from "effect"
 import { serve } from "./http/Server.ts"
+import { agentExecutables } from "./infra/Agents.ts"
 import * as AdminTokenFile from "./infra/AdminToken.ts"
 import { childEnvironment } from "./infra/ChildEnvironment.ts"
 import type { AppConfig } from "./infra/Config.ts"
@@ -16,6 +18,7 @@ import * as SessionDirectories from "./infra/SessionDirectories.ts"
 import * as Database from "./infra/sqlite/Database.ts"
 import * as SqliteLedger from "./infra/sqlite/SqliteLedger.ts"
 import * as WorkDirectories from "./infra/WorkDirectories.ts"
+import * as DirectAgents from "./services/acp/Direct.ts"
 import { Admission } from "./services/Admission.ts"
 import { environment } from "./services/claude/Command.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
@@ -26,6 +29,7 @@ import type { Processes } from "./services/Processes.ts"
 import { Readiness } from "./services/Readiness.ts"
 import { Refusals } from "./services/Refusals.ts"
 import { Runs } from "./services/Runs.ts"
+import { SessionPool } from "./services/SessionPool.ts"
 import { TokenStore } from "./services/TokenStore.ts"
 
 /**
@@ -49,8 +53,24 @@ export const machine = (config: AppConfig) =>
 export const agent = (config: AppConfig): Layer.Layer<ClaudeRunner, never, Processes> =>
   ClaudeRunner.layer({ executable: claudeExecutable(config.claudeBin), env: childEnvironment() })
 
+/** The agents of sessions, spoken to as the settings say. */
+export const sessionAgents = (config: AppConfig) => {
+  const claude = claudeExecutable(config.claudeBin).command
+  return Layer.unwrapEffect(
+    Effect.map(agentExecutables(config.agents), (agents) =>
+      DirectAgents.layer({
+        agents,
+        env: childEnvironment(),
+        // A bare name would be looked for in the session's directory.
+        ...(isAbsolute(claude) ? { claude } : {}),
+        agentIdleSecs: config.agentIdleSecs,
+      }),
+    ),
+  )
+}
+
 /** Every service, on the real machine, with that agent; what an embedder takes who wants it all without the HTTP API. */
-export const services = (config: AppConfig, runner = agent(config)) => {
+export const services = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) => {
   const admission = Layer.unwrapEffect(
     Effect.map(AdminTokenFile.AdminToken, ({ token }) => Admission.layer({ ...config, adminToken: token })),
   )
@@ -58,7 +78,8 @@ export const services = (config: AppConfig, runner = agent(config)) => {
     maxUploadBytes: config.maxUploadBytes,
     maxBytesPerToken: config.maxFilesBytesPerToken,
   })
-  const runs = Runs.layer(config).pipe(
+  const sessions = SessionPool.layer(config).pipe(Layer.provideMerge(acpx))
+  const runs = Layer.merge(Runs.layer(config), sessions).pipe(
     Layer.provideMerge(runner),
     Layer.provideMerge(files),
     Layer.provideMerge(LiveRuns.layer(config)),
@@ -90,5 +111,8 @@ export const api = (config: AppConfig) =>
   )
 
 /** The whole service, listening. */
-export const app = (config: AppConfig, runner = agent(config)) =>
-  api(config).pipe(Layer.provideMerge(HttpServer.layer(config)), Layer.provideMerge(services(config, runner)))
+export const app = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) =>
+  api(config).pipe(
+    Layer.provideMerge(HttpServer.layer(config)),
+    Layer.provideMerge(services(config, runner, acpx)),
+  )

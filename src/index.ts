@@ -8,6 +8,14 @@ export * as File from "./domain/File.ts"
 export * as Run from "./domain/Run.ts"
 export * as Session from "./domain/Session.ts"
 export * as Token from "./domain/Token.ts"
+export {
+  AcpxClient,
+  type AcpMessage,
+  type AgentInfo,
+  type AgentSession,
+  type LeftOff,
+} from "./services/AcpxClient.ts"
+export * as DirectAgents from "./services/acp/Direct.ts"
 export { Admission } from "./services/Admission.ts"
 export type { ClaudeAnswer } from "./services/claude/Outcome.ts"
 export type { ClaudeRequest } from "./services/claude/Request.ts"
@@ -33,9 +41,14 @@ export { LiveRuns, type LiveRun, type NewRun } from "./services/LiveRuns.ts"
 export { type OpenRun, Runs, type RunsOptions } from "./services/Runs.ts"
 export type { RunReport } from "./services/runs/Report.ts"
 export { Secrets } from "./services/Secrets.ts"
-export { type OpenTurn, SessionPool, type TurnReport } from "./services/SessionPool.ts"
+export {
+  type OpenTurn,
+  SessionPool,
+  type SessionPoolOptions,
+  type TurnReport,
+} from "./services/SessionPool.ts"
 export { TokenStore } from "./services/TokenStore.ts"
 export { type WorkDir, WorkDirs } from "./services/WorkDirs.ts"
 export { Api } from "./http/Api.ts"
 export { type AppConfig, explain as explainConfig, load as loadConfig } from "./infra/Config.ts"
-export { agent, api, app, machine, services } from "./app.ts"
+export { agent, api, app, machine, services, sessionAgents } from "./app.ts"

@@ -329,4 +329,5 @@ export const liveRuns = Layer.mock(LiveRuns, {
 export const runs = (answer: OpenRun["answer"]) =>
   Layer.succeed(Runs, { open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }) })
 
+export { acpxClient, type MockPrompt } from "./testing/AcpxClient.ts"
 export { type MockTurn, sessionPool, turnReport } from "./testing/SessionPool.ts"

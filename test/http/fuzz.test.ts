@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { Option, Effect, FastCheck as fc } from "effect"
-import { claudeAnswer, claudeRunner } from "../../src/testing.ts"
+import { acpxClient, claudeAnswer, claudeRunner } from "../../src/testing.ts"
 import { complaints } from "../support/fuzz/Judge.ts"
 import { type FuzzRequest, fuzzRequest } from "../support/fuzz/Requests.ts"
 import { send, type Target } from "../support/fuzz/Send.ts"
@@ -152,6 +152,7 @@ describe(`${RUNS} requests of every kind (FUZZ_SEED=${SEED})`, () => {
           { ...limits, claudeBin: Option.some(scriptedClaude) },
           undefined,
           agent,
+          acpxClient(({ prompt }) => Effect.succeed(`you said ${prompt}`)),
         )
         const app = yield* server.mint("the-app")
         const { json } = yield* server.upload(app, fileForm("two cups", "a.txt", 86_400))

@@ -4,10 +4,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { HttpServer } from "@effect/platform"
 import { Context, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
-import { agent, app } from "../../src/app.ts"
+import { agent, app, sessionAgents } from "../../src/app.ts"
 import { AgentName } from "../../src/domain/Session.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
-import * as Mock from "../../src/testing.ts"
 
 export const ADMIN_TOKEN = "an-admin-token-for-tests-only-0123456789"
 
@@ -79,27 +78,20 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Sessions whose agent says what it is told. */
-const echo = Mock.sessionPool(({ prompt }) => Effect.succeed(Mock.turnReport(`you said ${prompt}`)))
-
 /**
- * The real service on a real socket, with SQLite in a directory of its own; gone with the scope. Its agent is the
- * executable that the settings name, unless it is given another.
+ * The real service on a real socket, with SQLite in a directory of its own; gone with the scope. Its agents are
+ * the executables that the settings name, unless it is given others.
  */
 export const startServer = (
   overrides: Partial<AppConfig> = {},
   dataDir?: string,
   runner?: ReturnType<typeof agent>,
+  acpx?: ReturnType<typeof sessionAgents>,
 ): Effect.Effect<TestServer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const config = configFor(dataDir ?? (yield* temporaryDirectory), overrides)
-    const service = app(config, runner ?? agent(config))
-    const context = yield* Layer.build(
-      service.pipe(
-        Layer.provide(Layer.provide(echo, Mock.ids)),
-        Layer.provide(Logger.remove(Logger.defaultLogger)),
-      ),
-    )
+    const service = app(config, runner ?? agent(config), acpx ?? sessionAgents(config))
+    const context = yield* Layer.build(Layer.provide(service, Logger.remove(Logger.defaultLogger)))
     const { address } = Context.get(context, HttpServer.HttpServer)
     return clientOf(HttpServer.formatAddress(address), config)
   }).pipe(Effect.orDie)
