@@ -40,6 +40,7 @@ const LOADS = flag("--load")
 
 const log = (...words) => LOG !== undefined && appendFileSync(LOG, `${process.pid} ${words.join(" ")}\n`)
 const never = () => new Promise(() => {})
+const nap = (millis, signal) => sleep(millis, undefined, { signal }).catch(() => {})
 
 const sessions = new Map()
 const fileOf = (id) => join(STATE, `${id}.json`)
@@ -108,7 +109,6 @@ const askPermission = async (client, sessionId, kind) => {
 const perform = async (session, sessionId, text, client, cancelled) => {
   const said = (pattern) => new RegExp(`\\b${pattern}`).exec(text)
   const say = (words) => write(updateLine(sessionId, chunk(words)))
-  const nap = (millis, signal) => sleep(millis, undefined, { signal }).catch(() => {})
 
   if (said("STDERR\\b")) console.error("scripted-agent: a line on stderr")
   if (said("GARBAGE\\b")) await write("\u0000}{ this is no JSON\n")
