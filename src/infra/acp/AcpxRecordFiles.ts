@@ -1,0 +1,77 @@
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { homedir } from "node:os"
+import { join } from "node:path"
+import { Effect, Layer, Option } from "effect"
+import { StorageFailed } from "../../domain/Failure.ts"
+import type { AgentSessionRef } from "../../domain/Session.ts"
+import { AcpxRecords } from "../../services/acp/AcpxRecords.ts"
+
+/** What a working directory can redefine agents, permissions and credentials with. */
+const SETTINGS_FILE = ".acpxrc.json"
+
+interface RecordFile {
+  readonly acp_session_id: string
+  readonly cwd: string
+  readonly imported_from?: unknown
+}
+
+/** The records of acpx 0.19 under `~/.acpx/sessions`, in the home that acpx gets. */
+export const layer = (env: Readonly<Record<string, string>>) => {
+  const dir = join(env["HOME"] ?? homedir(), ".acpx", "sessions")
+  const fileOf = (ref: AgentSessionRef) => join(dir, `${nameOf(ref)}.json`)
+
+  const read = async (ref: AgentSessionRef): Promise<RecordFile | undefined> =>
+    JSON.parse(await readFile(fileOf(ref), "utf8").catch(orNothing)) ?? undefined
+
+  const insist = async (ref: AgentSessionRef): Promise<boolean> => {
+    const record = await read(ref)
+    if (record === undefined) return false
+    if (record.imported_from !== undefined) return true
+    // acpx takes a session up as the very same one, or fails, only if it was imported.
+    const origin = {
+      record_id: ref,
+      cwd_original: record.cwd,
+      exported_by: "clawdforge",
+      exported_at: new Date(0).toISOString(),
+    }
+    const draft = `${fileOf(ref)}.clawdforge`
+    await writeFile(draft, JSON.stringify({ ...record, imported_from: origin }), { mode: 0o600 })
+    await rename(draft, fileOf(ref))
+    return true
+  }
+
+  const remove = async (ref: AgentSessionRef): Promise<void> => {
+    const names = await readdir(dir).catch(orNone)
+    const own = names.filter((name) => name.startsWith(`${nameOf(ref)}.`))
+    await Promise.all(own.map((name) => rm(join(dir, name), { force: true })))
+  }
+
+  return Layer.succeed(AcpxRecords, {
+    agentSession: (ref) =>
+      Effect.map(
+        on("reading acpx's record of a session", () => read(ref)),
+        (record) => Option.fromNullable(record?.acp_session_id),
+      ),
+    insist: (ref) => on("changing acpx's record of a session", () => insist(ref)),
+    remove: (ref) => on("removing acpx's record of a session", () => remove(ref)),
+    dropSettings: (cwd) =>
+      on("removing a working directory's settings for acpx", () =>
+        rm(join(cwd, SETTINGS_FILE), { recursive: true, force: true }),
+      ),
+  })
+}
+
+const nameOf = (ref: AgentSessionRef): string => encodeURIComponent(ref)
+
+const orNothing = (error: NodeJS.ErrnoException): string => {
+  if (error.code === "ENOENT") return "null"
+  throw error
+}
+
+const orNone = (error: NodeJS.ErrnoException): ReadonlyArray<string> => {
+  if (error.code === "ENOENT") return []
+  throw error
+}
+
+const on = <A>(during: string, act: () => Promise<A>): Effect.Effect<A, StorageFailed> =>
+  Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) })

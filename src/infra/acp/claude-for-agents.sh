@@ -1,0 +1,21 @@
+#!/bin/sh
+# The `claude` that an ACP adapter starts (CLAUDE_CODE_EXECUTABLE): the real one, which CLAWDFORGE_CLAUDE names, with
+# the last word on what an adapter leaves open. Of an option that is given twice, the last counts.
+#
+# No settings, hooks, agents or CLAUDE.md of any directory; no MCP servers but the session's own; no skills or commands
+# in a prompt; permissions are asked for, and cannot be waived (the CLI refuses to offer that to root, too).
+case " $* " in
+*" --input-format "*) ;;
+*) exec "$CLAWDFORGE_CLAUDE" "$@" ;;
+esac
+
+for argument do
+  shift
+  case "$argument" in
+  --allow-dangerously-skip-permissions | --dangerously-skip-permissions) ;;
+  *) set -- "$@" "$argument" ;;
+  esac
+done
+
+exec "$CLAWDFORGE_CLAUDE" "$@" --setting-sources "" --strict-mcp-config --disable-slash-commands \
+  --permission-mode default

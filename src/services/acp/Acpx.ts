@@ -1,0 +1,162 @@
+import { Duration, Effect, Layer, Option, Schema, Stream } from "effect"
+import {
+  type AgentRefusal,
+  AgentUnavailable,
+  ExecutableMissing,
+  type InvalidRequest,
+} from "../../domain/Failure.ts"
+import { AgentSessionRef, type AgentName } from "../../domain/Session.ts"
+import { AcpxClient, type AgentSession } from "../AcpxClient.ts"
+import { secretsIn } from "../claude/Command.ts"
+import type { Executable } from "../ClaudeRunner.ts"
+import { Processes } from "../Processes.ts"
+import { AcpxRecords, fromRecords } from "./AcpxRecords.ts"
+import { acpxArguments } from "./AcpxCommand.ts"
+import { AcpxError, openingFailure } from "./AcpxFailure.ts"
+import { acpxPrompt } from "./AcpxPrompt.ts"
+import { makeAttachments } from "./Attachments.ts"
+import { errand } from "./Errand.ts"
+
+/** acpx's queue owners outlive what we allow them by this much at most, should we not be there to end them. */
+const TTL_RESERVE_SECS = 60
+const OUTPUT_MAX_CHUNKS = 64
+
+export interface AcpxOptions {
+  readonly acpx: Executable
+  /** How each agent that may be asked for is started. */
+  readonly agents: ReadonlyMap<AgentName, Executable>
+  /** All of the environment that acpx and agents get. */
+  readonly env: Readonly<Record<string, string>>
+  /** A session's processes are ended when it had no turn for so long. */
+  readonly idleSecs: number
+  /** What an agent may take to start, and to make a session or take it up again. */
+  readonly openPatience: Duration.Duration
+}
+
+/**
+ * Agents by way of the `acpx` executable: one call of it a turn. Its queue owner, which keeps the agent between turns,
+ * belongs to the session and is ended with it. A session's `ref` is acpx's name for its record.
+ *
+ * Whether an agent can take a session up again shows when it is prompted: acpx asks it then, before it gets the prompt.
+ */
+export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Processes | AcpxRecords> =>
+  Layer.scoped(
+    AcpxClient,
+    Effect.gen(function* () {
+      const processes = yield* Processes
+      const records = yield* AcpxRecords
+      const attachments = yield* makeAttachments
+      const secrets = secretsIn(options.env)
+
+      const agentOf = (name: AgentName) =>
+        Effect.fromNullable(options.agents.get(name)).pipe(
+          Effect.mapError(() => new ExecutableMissing({ program: name })),
+        )
+
+      /** A call of acpx about a session; it is not in the session's directory, which may be gone. */
+      const call = (session: AgentSession, agent: Executable, subcommand: ReadonlyArray<string>) =>
+        Effect.zipRight(
+          fromRecords(records.dropSettings(session.cwd)),
+          processes
+            .spawn({
+              command: options.acpx.command,
+              args: [
+                ...options.acpx.args,
+                ...acpxArguments(session, agent, options.idleSecs + TTL_RESERVE_SECS, subcommand),
+              ],
+              cwd: "/",
+              env: options.env,
+            })
+            .pipe(
+              Effect.catchTag("ProcessFailed", ({ reason }) => Effect.fail(new AgentUnavailable({ reason }))),
+            ),
+        )
+
+      const ensure = (session: AgentSession): Effect.Effect<AgentSessionRef, AgentRefusal | InvalidRequest> =>
+        Effect.gen(function* () {
+          const agent = yield* agentOf(session.agent)
+          const model = session.model === null ? [] : ["--model", session.model]
+          const process = yield* call(session, agent, [...model, "sessions", "ensure", "--name", session.id])
+          yield* process.endInput
+          const output = yield* Stream.mkString(
+            Stream.decodeText(Stream.take(process.output, OUTPUT_MAX_CHUNKS)),
+          )
+          const said = Option.getOrUndefined(decodeEnsured(output.trim().split("\n").at(-1) ?? ""))
+          if (said?.acpxRecordId !== undefined) return AgentSessionRef.make(said.acpxRecordId)
+          const error = said?.error ?? { code: 0, message: "acpx did not say what became of the session" }
+          return yield* Effect.fail(openingFailure(error, agent.command, { secrets, texts: [] }))
+        }).pipe(Effect.scoped, withPatience(options.openPatience))
+
+      const open = Effect.fn("AcpxClient.open")(function* (
+        ...[session, left]: Parameters<typeof AcpxClient.Service.open>
+      ) {
+        const answered = Option.exists(left, (was) => was.answered)
+        if (Option.isSome(left)) {
+          const known = yield* fromRecords(records.agentSession(left.value.ref))
+          if (Option.isSome(known)) {
+            if (answered) attachments.answered.add(session.id)
+            return left.value.ref
+          }
+          if (answered) return yield* new AgentUnavailable({ reason: "acpx has no record of the session" })
+        }
+        return yield* ensure(session)
+      })
+
+      const prompting = { call, agentOf, records, attachments, secrets, ...options }
+      const { prompt, cancel } = acpxPrompt(prompting)
+
+      const close = Effect.fn("AcpxClient.close")(function* (session: AgentSession) {
+        const attachment = attachments.find(session.id)
+        if (attachment !== undefined) yield* attachments.end(attachment)
+        attachments.answered.delete(session.id)
+      })
+
+      /** An agent of its own, for what needs no session. */
+      const visit = <A>(name: AgentName, act: Parameters<typeof errand<A>>[2]) =>
+        Effect.flatMap(agentOf(name), ({ command, args }) =>
+          errand({ command, args, cwd: "/", env: options.env }, { secrets, texts: [] }, act),
+        ).pipe(Effect.provideService(Processes, processes), withPatience(options.openPatience))
+
+      const erase = Effect.fn("AcpxClient.erase")(function* (session: AgentSession, ref: AgentSessionRef) {
+        yield* close(session)
+        const known = yield* fromRecords(records.agentSession(ref))
+        if (Option.isSome(known)) {
+          yield* visit(session.agent, ({ info, ask }) =>
+            info.erasable
+              ? // One that the agent has forgotten is no failure.
+                Effect.ignore(ask("session/delete", { sessionId: known.value }))
+              : Effect.void,
+          )
+        }
+        yield* fromRecords(records.remove(ref))
+      })
+
+      return {
+        open,
+        prompt,
+        cancel,
+        close,
+        erase,
+        endOf: (owner) => attachments.endAll(({ session }) => session.owner === owner),
+        inspect: Effect.fn("AcpxClient.inspect")((name) => visit(name, ({ info }) => Effect.succeed(info))),
+      }
+    }),
+  )
+
+const decodeEnsured = Schema.decodeOption(
+  Schema.parseJson(
+    Schema.Struct({
+      acpxRecordId: Schema.optional(Schema.String),
+      error: Schema.optional(AcpxError),
+    }),
+  ),
+)
+
+const withPatience =
+  (patience: Duration.Duration) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | AgentUnavailable, R> =>
+    Effect.timeoutFail(effect, {
+      duration: patience,
+      onTimeout: () =>
+        new AgentUnavailable({ reason: `it did not answer within ${Duration.toSeconds(patience)} s` }),
+    })

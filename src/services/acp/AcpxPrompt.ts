@@ -1,0 +1,227 @@
+import {
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Option,
+  Queue,
+  Schedule,
+  Schema,
+  Scope,
+  Stream,
+  Take,
+} from "effect"
+import {
+  type AgentRefusal,
+  AgentUnavailable,
+  type ExecutableMissing,
+  TurnFailed,
+} from "../../domain/Failure.ts"
+import type { AgentName, AgentSessionRef } from "../../domain/Session.ts"
+import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
+import type { Executable } from "../ClaudeRunner.ts"
+import type { RunningProcess } from "../Processes.ts"
+import { promptInput } from "./AcpxCommand.ts"
+import { refusal, turnFailure } from "./AcpxFailure.ts"
+import { type AcpxRecords, fromRecords } from "./AcpxRecords.ts"
+import { turnReader } from "./AcpxTurn.ts"
+import type { Attachment, makeAttachments } from "./Attachments.ts"
+
+/** How long an agent may take to obey a cancel, before its processes are ended. */
+const CANCEL_PATIENCE = Duration.seconds(4)
+/** acpx has nothing to cancel as long as its queue owner is starting. */
+const CANCEL_AGAIN = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
+
+const EMPTY = "it cannot take the session up again where it was"
+
+interface Needs {
+  readonly call: (
+    session: AgentSession,
+    agent: Executable,
+    subcommand: ReadonlyArray<string>,
+  ) => Effect.Effect<RunningProcess, AgentRefusal, Scope.Scope>
+  readonly agentOf: (name: AgentName) => Effect.Effect<Executable, ExecutableMissing>
+  readonly records: typeof AcpxRecords.Service
+  readonly attachments: Effect.Effect.Success<typeof makeAttachments>
+  readonly secrets: ReadonlyArray<string>
+  readonly idleSecs: number
+  readonly openPatience: Duration.Duration
+}
+
+type Failing = AgentRefusal | TurnFailed
+
+/** What a turn has in common with who reads it. */
+interface Turn {
+  readonly messages: Queue.Queue<Take.Take<AcpMessage, Failing>>
+  readonly ended: Deferred.Deferred<void>
+  readonly prompted: Deferred.Deferred<void>
+}
+
+/** The turn is over, if it is not already. */
+const finish = (turn: Turn, take: Take.Take<AcpMessage, Failing>) =>
+  Effect.whenEffect(Queue.offer(turn.messages, take), Deferred.succeed(turn.ended, undefined))
+
+/** Turns of sessions: the part of the client that talks. */
+export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...options }: Needs) => {
+  const isAnswered = ({ session }: Attachment) => attachments.answered.has(session.id)
+
+  /** The session is not to go on with these processes. */
+  const abandon = (attachment: Attachment, turn: Turn, failure: Failing) =>
+    Effect.uninterruptible(Effect.zipRight(attachments.endSoon(attachment), finish(turn, Take.fail(failure))))
+
+  /** Follows the turn in acpx's output, to the end of that. Returns whether an agent was started, and stays. */
+  const follow = (
+    attachment: Attachment,
+    turn: Turn,
+    process: RunningProcess,
+    program: string,
+    prompt: string,
+  ) => {
+    const read = turnReader()
+    const confidential = { secrets, texts: [prompt] }
+    let starts = false
+    let sound = true
+    const fail = (failure: Failing) => {
+      sound = false
+      return abandon(attachment, turn, failure)
+    }
+    const hear = (line: string): Effect.Effect<unknown> => {
+      const heard = read(line)
+      switch (heard._tag) {
+        case "Nothing":
+          return Effect.void
+        case "AgentStarts":
+          starts = true
+          return Effect.void
+        case "EmptySession":
+          return isAnswered(attachment) ? fail(new AgentUnavailable({ reason: EMPTY })) : Effect.void
+        case "Prompted":
+          return Deferred.succeed(turn.prompted, undefined)
+        case "Message":
+          return Queue.offer(turn.messages, Take.of(heard.message))
+        case "Result":
+          attachments.answered.add(attachment.session.id)
+          return Effect.zipRight(Queue.offer(turn.messages, Take.of(heard.message)), finish(turn, Take.end))
+        case "Refused":
+          return finish(turn, Take.fail(turnFailure(heard.error, program, confidential)))
+        case "Broken":
+          return Effect.flatMap(Deferred.isDone(turn.prompted), (prompted) =>
+            fail((prompted ? turnFailure : refusal)(heard.error, program, confidential)),
+          )
+      }
+    }
+    return process.output.pipe(
+      Stream.decodeText("utf-8"),
+      Stream.splitLines,
+      Stream.runForEachWhile((line) => Effect.map(hear(line), () => sound)),
+      Effect.map(() => ({ starts, sound })),
+    )
+  }
+
+  /** One call of acpx, from the prompt to its exit, apart from whoever reads the turn. */
+  const perform = (attachment: Attachment, ref: AgentSessionRef, prompt: string, turn: Turn) =>
+    Effect.gen(function* () {
+      const { session } = attachment
+      const agent = yield* agentOf(session.agent)
+      if (isAnswered(attachment) && !(yield* fromRecords(records.insist(ref))))
+        return yield* new AgentUnavailable({ reason: "acpx has no record of the session" })
+      const scope = yield* Scope.fork(attachment.scope, attachment.scope.strategy)
+      const process = yield* Scope.extend(
+        call(session, agent, ["prompt", "-s", session.id, "-f", "-"]),
+        scope,
+      )
+      yield* process.write(promptInput(prompt))
+      yield* process.endInput
+      const { starts, sound } = yield* follow(attachment, turn, process, agent.command, prompt)
+      if (!sound) return
+      if (!(yield* Deferred.isDone(turn.ended)))
+        return yield* abandon(attachment, turn, unfinished(yield* Deferred.isDone(turn.prompted)))
+      // What it has started stays: the queue owner, and the agent with it.
+      if (!starts) yield* Scope.close(scope, Exit.void)
+      yield* attachments.endLater(attachment, Duration.seconds(options.idleSecs))
+    }).pipe(
+      Effect.catchAll((failure) => finish(turn, Take.fail(failure))),
+      Effect.onInterrupt(() => finish(turn, Take.fail(unfinished(true)))),
+    )
+
+  /** An agent that does not even get the prompt in time is ended. */
+  const watch = (attachment: Attachment, turn: Turn) =>
+    Effect.gen(function* () {
+      const started = Effect.race(Deferred.await(turn.prompted), Deferred.await(turn.ended))
+      if (Option.isSome(yield* Effect.timeoutOption(started, options.openPatience))) return
+      const reason = `it did not take the prompt within ${Duration.toSeconds(options.openPatience)} s`
+      yield* abandon(attachment, turn, new AgentUnavailable({ reason }))
+    })
+
+  const cancelTurn = (attachment: Attachment, ended: Deferred.Deferred<void>) => {
+    const once = Effect.gen(function* () {
+      const agent = yield* agentOf(attachment.session.agent)
+      const process = yield* call(attachment.session, agent, ["cancel", "-s", attachment.session.id])
+      yield* process.endInput
+      const output = yield* Stream.mkString(Stream.decodeText(process.output))
+      return Option.exists(decodeCancelled(output.trim()), ({ cancelled }) => cancelled)
+    }).pipe(
+      Effect.scoped,
+      Effect.orElseSucceed(() => false),
+    )
+    const again = Effect.repeat(once, { until: (cancelled) => cancelled, schedule: CANCEL_AGAIN })
+    return Effect.race(again, Deferred.await(ended))
+  }
+
+  /** Leaves a turn that nobody reads any more: it is cancelled, or its processes are ended. */
+  const leave = (attachment: Attachment, turn: Turn) =>
+    Effect.gen(function* () {
+      if (yield* Deferred.isDone(turn.ended)) return
+      const obeyed = Effect.zipRight(cancelTurn(attachment, turn.ended), Deferred.await(turn.ended))
+      const inTime = yield* Effect.timeoutOption(Effect.interruptible(obeyed), CANCEL_PATIENCE).pipe(
+        // The leaving fiber's interruption is passed on to what it forks.
+        Effect.forkDaemon,
+        Effect.flatMap((fiber) => fiber.await),
+      )
+      if (Exit.isFailure(inTime) || Option.isNone(inTime.value)) yield* attachments.end(attachment)
+    })
+
+  const prompt = (
+    session: AgentSession,
+    ref: AgentSessionRef,
+    text: string,
+  ): Stream.Stream<AcpMessage, Failing> =>
+    Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const attachment = yield* attachments.attach(session)
+        const turn: Turn = {
+          messages: yield* Queue.unbounded<Take.Take<AcpMessage, Failing>>(),
+          ended: yield* Deferred.make<void>(),
+          prompted: yield* Deferred.make<void>(),
+        }
+        yield* Effect.acquireRelease(
+          Effect.gen(function* () {
+            attachment.ended = turn.ended
+            const fiber = yield* Effect.forkIn(
+              Effect.interruptible(perform(attachment, ref, text, turn)),
+              attachment.scope,
+            )
+            yield* Effect.forkIn(Effect.interruptible(watch(attachment, turn)), attachment.scope)
+            attachment.settled = Effect.asVoid(fiber.await)
+          }),
+          () => leave(attachment, turn),
+        )
+        return Stream.flattenTake(Stream.fromQueue(turn.messages))
+      }),
+    )
+
+  const cancel = Effect.fn("AcpxClient.cancel")(function* (session: AgentSession) {
+    const attachment = attachments.find(session.id)
+    if (attachment?.ended === undefined || (yield* Deferred.isDone(attachment.ended))) return
+    yield* cancelTurn(attachment, attachment.ended)
+  })
+
+  return { prompt, cancel }
+}
+
+const decodeCancelled = Schema.decodeOption(Schema.parseJson(Schema.Struct({ cancelled: Schema.Boolean })))
+
+const unfinished = (prompted: boolean): Failing =>
+  prompted
+    ? new TurnFailed({ reason: "its process ended before the turn" })
+    : new AgentUnavailable({ reason: "its process ended before it had the prompt" })
