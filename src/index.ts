@@ -41,12 +41,8 @@ export { LiveRuns, type LiveRun, type NewRun } from "./services/LiveRuns.ts"
 export { type OpenRun, Runs, type RunsOptions } from "./services/Runs.ts"
 export type { RunReport } from "./services/runs/Report.ts"
 export { Secrets } from "./services/Secrets.ts"
-export {
-  type OpenTurn,
-  SessionPool,
-  type SessionPoolOptions,
-  type TurnReport,
-} from "./services/SessionPool.ts"
+export { SessionPool, type SessionPoolOptions } from "./services/SessionPool.ts"
+export type { OpenTurn, TurnReport } from "./services/sessions/Report.ts"
 export { TokenStore } from "./services/TokenStore.ts"
 export { type WorkDir, WorkDirs } from "./services/WorkDirs.ts"
 export { Api } from "./http/Api.ts"

@@ -1,52 +1,29 @@
-import {
-  Cause,
-  Clock,
-  Context,
-  Deferred,
-  Effect,
-  Exit,
-  Fiber,
-  FiberSet,
-  Layer,
-  Option,
-  Schedule,
-  Scope,
-} from "effect"
+import { Cause, Clock, Context, Effect, Layer, Option } from "effect"
 import {
   type AgentRefusal,
   type FileNotFound,
-  InvalidRequest,
+  type InvalidRequest,
   type PoolFull,
   type SessionBusy,
-  SessionClosed,
+  type SessionClosed,
   SessionNotFound,
   type ShuttingDown,
   type StorageFailed,
-  type TurnFailure,
   type Unauthorized,
 } from "../domain/Failure.ts"
-import type { RunId, SessionId, TokenId } from "../domain/Ids.ts"
-import type {
-  AgentName,
-  AgentSessionRef,
-  Session,
-  SessionRecord,
-  SessionRequest,
-  TurnRequest,
-} from "../domain/Session.ts"
+import type { SessionId, TokenId } from "../domain/Ids.ts"
+import type { AgentName, Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
 import type { Origin } from "../domain/Token.ts"
-import { type AcpMessage, AcpxClient } from "./AcpxClient.ts"
-import { Files } from "./Files.ts"
-import { Ids } from "./Ids.ts"
+import { AcpxClient } from "./AcpxClient.ts"
 import { Ledger } from "./Ledger.ts"
 import { LiveRuns } from "./LiveRuns.ts"
-import type { Measured } from "./runs/Report.ts"
 import { SessionDirs } from "./SessionDirs.ts"
+import { makeClosing } from "./sessions/Closing.ts"
 import { makeLanes } from "./sessions/Lanes.ts"
-import { agentSessionOf, makeTurnWork } from "./sessions/TurnWork.ts"
-
-/** How soon a ledger that failed is asked again. */
-const UNDO_INTERVAL = "5 seconds"
+import { makeOpening } from "./sessions/Opening.ts"
+import type { OpenTurn } from "./sessions/Report.ts"
+import { makeTurns } from "./sessions/Turns.ts"
+import { agentSessionOf } from "./sessions/TurnWork.ts"
 
 /** Limits of sessions: unset, the contract's defaults. */
 export interface SessionPoolOptions {
@@ -56,21 +33,6 @@ export interface SessionPoolOptions {
   readonly maxLiveSessions?: number
   /** Turns that may wait on one session; 32. */
   readonly maxQueuedTurns?: number
-}
-
-/** What a turn came to. */
-export interface TurnReport extends Measured {
-  /** The agent's messages of this turn, in order; the last is the result. Empty when it was cancelled before its start. */
-  readonly events: ReadonlyArray<AcpMessage>
-}
-
-/** An accepted turn. It goes on by itself, whoever waits for it, until its recorded outcome. */
-export interface OpenTurn {
-  readonly id: RunId
-  /** Counts the session's turns, from 1. */
-  readonly index: number
-  /** Waits for the outcome, which is recorded by then. A cancelled turn is a report, not a failure. */
-  readonly answer: Effect.Effect<TurnReport, TurnFailure>
 }
 
 /** Sessions: conversations with agents. Each belongs to one app; to all others it does not exist. */
@@ -139,213 +101,73 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       Effect.gen(function* () {
         const client = yield* AcpxClient
         const dirs = yield* SessionDirs
-        const files = yield* Files
-        const ids = yield* Ids
-        const { sessions, runs } = yield* Ledger
+        const { sessions } = yield* Ledger
         const live = yield* LiveRuns
-        const work = yield* makeTurnWork
-        const lanes = yield* makeLanes(options.maxQueuedTurns ?? 32)
-        const limit = options.maxLiveSessions ?? 32
-        // What has begun goes on, whoever waits for it.
-        const tasks = yield* FiberSet.make<unknown, unknown>()
         const scope = yield* Effect.scope
-
-        /** The rest of it, in any case; who waits may leave. */
-        const seenThrough = <A, E>(rest: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-          Effect.flatMap(
-            Effect.flatMap(Effect.forkDaemon(Effect.interruptible(rest)), (fiber) =>
-              Effect.as(FiberSet.add(tasks, fiber), fiber),
-            ).pipe(Effect.uninterruptible),
-            Fiber.join,
-          )
-
-        const logged = (what: string) => (failure: StorageFailed) =>
-          Effect.logWarning(what, Cause.die(failure.cause))
-
-        const owned = Effect.fn("SessionPool.owned")(function* (id: SessionId, owner: TokenId) {
-          const found = Option.filter(yield* sessions.find(id), ({ tokenId }) => tokenId === owner)
-          return yield* Effect.mapError(found, () => new SessionNotFound())
-        })
-
-        const removeDir = (id: SessionId) =>
-          Effect.catchAll(dirs.remove(id), logged("a session's directory is not removed yet"))
-
-        /** A server that died may have left sessions half open. */
-        yield* Effect.flatMap(sessions.abandonAll, (left) =>
-          Effect.forEach(left, removeDir, { discard: true, concurrency: 8 }),
-        )
+        const lanes = yield* makeLanes(options.maxQueuedTurns ?? 32)
+        const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
+        const turn = yield* makeTurns(lanes)
+        const { close, closeIdle } = yield* makeClosing(lanes)
 
         // A deaf agent must not hold up a service that stops.
         yield* live.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)
 
-        const open = Effect.fn("SessionPool.open")(function* (
-          request: SessionRequest,
-          owner: TokenId,
-          origin: Origin,
-        ) {
-          yield* live.accepting
-          if (!options.agents.has(request.agent)) {
-            return yield* new InvalidRequest({
-              issues: [{ path: ["agent"], message: "is not an agent of this service" }],
-            })
-          }
-          const id = yield* ids.session
-          const at = yield* Clock.currentTimeMillis
-          const opening = { ...request, id, tokenId: owner, origin, at }
-          const agentSession = agentSessionOf(opening, dirs.of(id))
-          let ref: AgentSessionRef | undefined
-          yield* Effect.acquireUseRelease(
-            sessions.reserve(opening, limit),
-            () =>
-              Effect.gen(function* () {
-                yield* dirs.make(id)
-                ref = yield* client.open(agentSession, Option.none())
-                yield* sessions.activate(id, ref, at)
-              }),
-            (_, exit) =>
-              Exit.isSuccess(exit)
-                ? Effect.void
-                : Effect.gen(function* () {
-                    if (ref !== undefined) yield* client.close(agentSession, ref)
-                    yield* removeDir(id)
-                    yield* abandon(id)
-                  }),
-          )
-          const fresh = { status: "open", turnCount: 0, lastTurnAt: null, closedAt: null } as const
-          return { ...request, ...fresh, id, tokenId: owner, createdAt: at }
+        const owned = Effect.fn("SessionPool.get")(function* (id: SessionId, owner: TokenId) {
+          const found = Option.filter(yield* sessions.find(id), ({ tokenId }) => tokenId === owner)
+          return yield* Effect.mapError(found, () => new SessionNotFound())
         })
-
-        /** Gives back the place of a session that came to nothing; by a ledger that fails, as soon as it does no more. */
-        const abandon = (id: SessionId) =>
-          Effect.catchAll(sessions.abandon(id), (failure) =>
-            Effect.zipRight(
-              logged("a session that did not open is not removed yet")(failure),
-              Effect.forkIn(Effect.retry(sessions.abandon(id), Schedule.spaced(UNDO_INTERVAL)), scope),
-            ),
-          )
-
-        const turn = Effect.fn("SessionPool.turn")(function* (
-          id: SessionId,
-          request: TurnRequest,
-          owner: TokenId,
-          origin: Origin,
-        ) {
-          yield* live.accepting
-          const session = yield* owned(id, owner)
-          if (session.status === "closed") return yield* new SessionClosed()
-          // What the turn holds, it holds until its own end, which is not its caller's.
-          const held = yield* Scope.make()
-          let accepted = false
-          return yield* Effect.gen(function* () {
-            const attached = yield* files.hold(request.files, owner)
-            const lane = yield* lanes.of(id)
-            return yield* lane.alone(
-              Effect.gen(function* () {
-                const { turn, place } = yield* lane.enter
-                const runId = yield* ids.run
-                const opened = {
-                  id: runId,
-                  tokenId: owner,
-                  promptChars: request.prompt.length,
-                  origin,
-                  at: yield* Clock.currentTimeMillis,
-                }
-                const { recorded, answer } = yield* live
-                  .begin<TurnReport, TurnFailure, number, TurnRefusal>({
-                    id: runId,
-                    owner,
-                    record: runs.openTurn(opened, id),
-                    slot: Effect.raceFirst(place.slot, Deferred.await(turn.cancelled)),
-                    work: (startedAt, index) =>
-                      work({ session, index, request, files: attached, turn }, startedAt),
-                    leave: Scope.close(held, Exit.void),
-                  })
-                  .pipe(
-                    Effect.tap(() =>
-                      Effect.sync(() => {
-                        accepted = true
-                      }),
-                    ),
-                    Effect.uninterruptible,
-                  )
-                return { id: runId, index: recorded, answer }
-              }),
-            )
-          }).pipe(
-            Scope.extend(held),
-            Effect.onExit((exit) => (accepted ? Effect.void : Scope.close(held, exit))),
-          )
-        })
-
-        /** All that is left to do once the ledger has a session as closed. */
-        const letGo = (session: SessionRecord) =>
-          Effect.gen(function* () {
-            yield* lanes.cancel(session.id)
-            yield* lanes.empty(session.id)
-            if (session.ref !== null) {
-              yield* client.close(agentSessionOf(session, dirs.of(session.id)), session.ref)
-            }
-            yield* removeDir(session.id)
-          })
-
-        const closeOne = (session: SessionRecord, origin: Origin | null) =>
-          Effect.gen(function* () {
-            const closed = yield* sessions.close(session.id, yield* Clock.currentTimeMillis, origin)
-            if (closed) yield* letGo(session)
-            return closed
-          })
 
         return {
           open,
-          turn,
+          turn: (id, request, owner, origin) =>
+            live.accepting.pipe(
+              Effect.zipRight(owned(id, owner)),
+              Effect.flatMap((session) => turn(session, request, owner, origin)),
+            ),
           get: owned,
           list: sessions.list,
           close: (id, owner, origin) =>
-            Effect.gen(function* () {
-              const session = yield* owned(id, owner)
-              const closed = yield* seenThrough(closeOne(session, origin))
-              return { alreadyClosed: !closed }
-            }).pipe(Effect.withSpan("SessionPool.close")),
+            owned(id, owner).pipe(
+              Effect.flatMap((session) => close(session, origin)),
+              Effect.map((closed) => ({ alreadyClosed: !closed })),
+            ),
           endOf: (owner, origin) =>
-            Effect.gen(function* () {
-              const open = yield* sessions.list(owner, { includeClosed: false })
-              yield* Effect.forEach(open, (session) => closeOne(session, origin), {
-                discard: true,
-                concurrency: "unbounded",
-              })
-            }).pipe(
-              Effect.catchAll(logged("the sessions of a revoked token are not closed yet")),
+            sessions.list(owner, { includeClosed: false }).pipe(
+              Effect.flatMap((open) =>
+                Effect.forEach(open, (session) => close(session, origin), {
+                  discard: true,
+                  concurrency: "unbounded",
+                }),
+              ),
+              Effect.catchAll(({ cause }) =>
+                Effect.logWarning("the sessions of a revoked token are not closed yet", Cause.die(cause)),
+              ),
               Effect.zipRight(client.endOf(owner)),
               Effect.forkIn(scope),
               Effect.asVoid,
             ),
-          closeIdle: (session, idleSince) =>
-            Effect.gen(function* () {
-              const found = yield* sessions.find(session.id)
-              if (Option.isNone(found)) return false
-              const now = yield* Clock.currentTimeMillis
-              const closed = yield* sessions.closeIdle(session.id, idleSince, now)
-              if (closed) yield* letGo(found.value)
-              return closed
-            }).pipe(Effect.withSpan("SessionPool.closeIdle")),
-          erase: (id) =>
-            Effect.gen(function* () {
-              const found = Option.getOrUndefined(yield* sessions.find(id))
-              if (found?.status !== "closed") return false
-              if (found.ref !== null) {
-                yield* client.erase(agentSessionOf(found, dirs.of(id)), found.ref).pipe(
-                  // An agent that is not there any more keeps nothing that we could ask it to delete.
-                  Effect.catchTag("ExecutableMissing", () => Effect.void),
-                )
-              }
-              yield* dirs.remove(id)
-              return yield* sessions.remove(id, yield* Clock.currentTimeMillis)
-            }).pipe(Effect.withSpan("SessionPool.erase")),
+          closeIdle: ({ id }, idleSince) =>
+            Effect.flatMap(
+              sessions.find(id),
+              Option.match({
+                onNone: () => Effect.succeed(false),
+                onSome: (session) => closeIdle(session, idleSince),
+              }),
+            ),
+          erase: Effect.fn("SessionPool.erase")(function* (id) {
+            const session = Option.getOrUndefined(yield* sessions.find(id))
+            if (session?.status !== "closed") return false
+            if (session.ref !== null) {
+              yield* client.erase(agentSessionOf(session, dirs.of(id)), session.ref).pipe(
+                // An agent that is not there any more keeps nothing that we could ask it to delete.
+                Effect.catchTag("ExecutableMissing", () => Effect.void),
+              )
+            }
+            yield* dirs.remove(id)
+            return yield* sessions.remove(id, yield* Clock.currentTimeMillis)
+          }),
           openSessions: sessions.countOpen,
         }
       }),
     )
 }
-
-/** Why the ledger takes no turn. */
-type TurnRefusal = SessionNotFound | SessionClosed | Unauthorized | StorageFailed

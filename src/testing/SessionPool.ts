@@ -10,7 +10,8 @@ import {
 import type { SessionId, TokenId } from "../domain/Ids.ts"
 import type { Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
 import { Ids } from "../services/Ids.ts"
-import { SessionPool, type TurnReport } from "../services/SessionPool.ts"
+import { SessionPool } from "../services/SessionPool.ts"
+import type { TurnReport } from "../services/sessions/Report.ts"
 
 /** A turn, as the one who answers it sees it. */
 export interface MockTurn extends TurnRequest {

@@ -39,32 +39,6 @@ export const makeLanes = (maxWaiting: number): Effect.Effect<Lanes> =>
   Effect.sync(() => {
     const lanes = new Map<SessionId, Known>()
 
-    const make = (queue: FairQueue<"session">): Known => {
-      const turns = new Set<LaneTurn>()
-      const door = Effect.unsafeMakeSemaphore(1)
-      return {
-        users: 0,
-        turns,
-        alone: door.withPermits(1),
-        enter: Effect.gen(function* () {
-          const place = yield* Effect.acquireRelease(
-            Effect.mapError(queue.enter("session"), () => new SessionBusy({ limit: maxWaiting })),
-            ({ leave }) => leave,
-          )
-          const turn = { cancelled: yield* Deferred.make<void>(), over: yield* Deferred.make<void>() }
-          yield* Effect.acquireRelease(
-            Effect.sync(() => turns.add(turn)),
-            () =>
-              Effect.zipRight(
-                Effect.sync(() => turns.delete(turn)),
-                Deferred.succeed(turn.over, undefined),
-              ),
-          )
-          return { turn, place }
-        }),
-      }
-    }
-
     const turnsOf = (session: SessionId) => [...(lanes.get(session)?.turns ?? [])]
 
     return {
@@ -77,7 +51,7 @@ export const makeLanes = (maxWaiting: number): Effect.Effect<Lanes> =>
           })
           return yield* Effect.acquireRelease(
             Effect.sync(() => {
-              const lane = lanes.get(session) ?? make(queue)
+              const lane = lanes.get(session) ?? makeLane(queue, maxWaiting)
               lanes.set(session, lane)
               lane.users += 1
               return lane
@@ -105,3 +79,29 @@ export const makeLanes = (maxWaiting: number): Effect.Effect<Lanes> =>
         ),
     }
   })
+
+const makeLane = (queue: FairQueue<"session">, maxWaiting: number): Known => {
+  const turns = new Set<LaneTurn>()
+  const door = Effect.unsafeMakeSemaphore(1)
+  return {
+    users: 0,
+    turns,
+    alone: door.withPermits(1),
+    enter: Effect.gen(function* () {
+      const place = yield* Effect.acquireRelease(
+        Effect.mapError(queue.enter("session"), () => new SessionBusy({ limit: maxWaiting })),
+        ({ leave }) => leave,
+      )
+      const turn = { cancelled: yield* Deferred.make<void>(), over: yield* Deferred.make<void>() }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => turns.add(turn)),
+        () =>
+          Effect.zipRight(
+            Effect.sync(() => turns.delete(turn)),
+            Deferred.succeed(turn.over, undefined),
+          ),
+      )
+      return { turn, place }
+    }),
+  }
+}

@@ -7,7 +7,7 @@ import { type AcpMessage, AcpxClient, type AgentSession } from "../AcpxClient.ts
 import { Files } from "../Files.ts"
 import { Ledger } from "../Ledger.ts"
 import { SessionDirs } from "../SessionDirs.ts"
-import type { TurnReport } from "../SessionPool.ts"
+import type { TurnReport } from "./Report.ts"
 import type { LaneTurn } from "./Lanes.ts"
 
 /** How long an agent may take to end a turn that is cancelled; then it is made to. */

@@ -1,0 +1,134 @@
+import { type ClientContext, methods } from "@agentclientprotocol/sdk"
+import { Duration, Effect } from "effect"
+import { AgentUnavailable, InvalidRequest } from "../../domain/Failure.ts"
+import { AgentSessionRef } from "../../domain/Session.ts"
+import type { AgentSession, LeftOff } from "../AcpxClient.ts"
+import { type AgentProcess, canLoad, canResume } from "./AgentProcess.ts"
+import { modelOption, type SessionState, sessionMeta } from "./ClaudeOptions.ts"
+
+/** How long an agent may take to let go of a session. */
+const CLOSE_PATIENCE = Duration.seconds(2)
+
+/** The mode in which an agent asks before it changes anything, as Claude's adapter calls it. */
+const ASKING = "default"
+
+/** Makes the agent forget a session that it has; false when it does not say that it did. */
+export const letGo = (agent: AgentProcess, ref: AgentSessionRef): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    agent.attached.delete(ref)
+    if (agent.capabilities.sessionCapabilities?.close == null) return Effect.succeed(false)
+    return agent
+      .request("it does not close", (to) => to.request(methods.agent.session.close, { sessionId: ref }))
+      .pipe(Effect.timeout(CLOSE_PATIENCE), Effect.isSuccess)
+  })
+
+/** Sessions of an agent's process: each step of opening one may take `patience`. */
+export const agentSessions = (patience: Duration.Duration) => {
+  /** A step of opening a session, which may take only so long. */
+  const step = <A>(agent: AgentProcess, what: string, ask: (to: ClientContext) => Promise<A>) =>
+    Effect.timeoutFail(agent.request(what, ask), {
+      duration: patience,
+      onTimeout: () =>
+        new AgentUnavailable({
+          reason: `${what}: it did not answer within ${Duration.toSeconds(patience)} s`,
+        }),
+    })
+
+  const create = Effect.fn("AcpxClient.create")(function* (agent: AgentProcess, session: AgentSession) {
+    let isLeft = false
+    const created = yield* step(agent, "it does not open a session", async (to) => {
+      const { cwd } = session
+      const meta = sessionMeta(agent.capabilities, session)
+      const created = await to.request(methods.agent.session.new, { cwd, mcpServers: [], ...meta })
+      // Nobody waits for it any more, so nobody would close it.
+      if (isLeft) await to.request(methods.agent.session.close, { sessionId: created.sessionId })
+      return created
+    }).pipe(
+      Effect.onError(() =>
+        Effect.sync(() => {
+          isLeft = true
+        }),
+      ),
+    )
+    const ref = AgentSessionRef.make(created.sessionId)
+    agent.attached.set(ref, { session, turn: undefined })
+    yield* settle(agent, session, ref, created).pipe(Effect.onError(() => letGo(agent, ref)))
+    return ref
+  })
+
+  /** What a session is to be that is not said when it is made: its model, and a mode in which the agent asks. */
+  const settle = (agent: AgentProcess, session: AgentSession, ref: AgentSessionRef, state: SessionState) =>
+    Effect.gen(function* () {
+      const option = modelOption(agent.capabilities, session, state)
+      if (option === "not_offered") {
+        return yield* new InvalidRequest({
+          issues: [{ path: ["model"], message: "is not a model that this agent offers" }],
+        })
+      }
+      if (option !== undefined) {
+        yield* step(agent, "it does not take the model", (to) =>
+          to.request(methods.agent.session.setConfigOption, { sessionId: ref, ...option }),
+        )
+      }
+      const modes = state.modes
+      if (
+        modes != null &&
+        modes.currentModeId !== ASKING &&
+        modes.availableModes.some(({ id }) => id === ASKING)
+      ) {
+        yield* step(agent, "it does not take the mode", (to) =>
+          to.request(methods.agent.session.setMode, { sessionId: ref, modeId: ASKING }),
+        )
+      }
+    })
+
+  const resume = Effect.fn("AcpxClient.resume")(function* (
+    agent: AgentProcess,
+    session: AgentSession,
+    { ref, answered }: LeftOff,
+  ) {
+    const { capabilities } = agent
+    const how = canResume(capabilities)
+      ? methods.agent.session.resume
+      : canLoad(capabilities)
+        ? methods.agent.session.load
+        : undefined
+    if (how === undefined) {
+      if (!answered) return yield* create(agent, session)
+      return yield* new AgentUnavailable({
+        reason: "its process has ended, and it cannot take up a session again: open a new one",
+      })
+    }
+    const resumed = step(agent, "it does not take up the session again", (to) =>
+      to.request(how, {
+        sessionId: ref,
+        cwd: session.cwd,
+        mcpServers: [],
+        ...sessionMeta(capabilities, session),
+      }),
+    )
+    return yield* resumed.pipe(
+      Effect.tap(() => Effect.sync(() => agent.attached.set(ref, { session, turn: undefined }))),
+      Effect.flatMap((state) =>
+        settle(agent, session, ref, state ?? {}).pipe(Effect.onError(() => letGo(agent, ref))),
+      ),
+      Effect.as(ref),
+      // Where nobody was ever answered there is nothing to lose.
+      Effect.catchTag("AgentUnavailable", (failure) =>
+        answered || !agent.isAlive() ? Effect.fail(failure) : create(agent, session),
+      ),
+    )
+  })
+
+  /** Deletes the agent's record of a session, if the agent can do that. */
+  const erase = (agent: AgentProcess, ref: AgentSessionRef) =>
+    agent.info.erasable
+      ? Effect.asVoid(
+          step(agent, "it does not delete the session", (to) =>
+            to.request(methods.agent.session.delete, { sessionId: ref }),
+          ),
+        )
+      : Effect.void
+
+  return { create, resume, erase }
+}

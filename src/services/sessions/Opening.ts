@@ -1,0 +1,83 @@
+import { Cause, Clock, Effect, Exit, Option, Schedule } from "effect"
+import { InvalidRequest } from "../../domain/Failure.ts"
+import type { SessionId, TokenId } from "../../domain/Ids.ts"
+import type { AgentName, AgentSessionRef, Session, SessionRequest } from "../../domain/Session.ts"
+import type { Origin } from "../../domain/Token.ts"
+import { AcpxClient } from "../AcpxClient.ts"
+import { Ids } from "../Ids.ts"
+import { Ledger } from "../Ledger.ts"
+import { LiveRuns } from "../LiveRuns.ts"
+import { SessionDirs } from "../SessionDirs.ts"
+import { agentSessionOf } from "./TurnWork.ts"
+
+/** How soon a ledger that failed is asked again. */
+const ABANDON_INTERVAL = "5 seconds"
+
+/** How sessions are opened: each takes a place first, and one that comes to nothing leaves no trace. */
+export const makeOpening = (options: {
+  readonly agents: { readonly has: (agent: AgentName) => boolean }
+  readonly limit: number
+}) =>
+  Effect.gen(function* () {
+    const client = yield* AcpxClient
+    const dirs = yield* SessionDirs
+    const ids = yield* Ids
+    const { sessions } = yield* Ledger
+    const live = yield* LiveRuns
+    const scope = yield* Effect.scope
+
+    const removeDir = (id: SessionId) =>
+      Effect.catchAll(dirs.remove(id), ({ cause }) =>
+        Effect.logWarning(
+          "the directory of a session that did not open is not removed yet",
+          Cause.die(cause),
+        ),
+      )
+
+    // A server that died may have left sessions half open.
+    yield* Effect.flatMap(sessions.abandonAll, (left) =>
+      Effect.forEach(left, removeDir, { discard: true, concurrency: 8 }),
+    )
+
+    /** Gives back the place of a session that came to nothing; by a ledger that fails, as soon as it does no more. */
+    const abandon = (id: SessionId) =>
+      Effect.catchAll(sessions.abandon(id), (failure) =>
+        Effect.zipRight(
+          Effect.logWarning("a session that did not open is not removed yet", Cause.die(failure.cause)),
+          Effect.forkIn(Effect.retry(sessions.abandon(id), Schedule.spaced(ABANDON_INTERVAL)), scope),
+        ),
+      )
+
+    return Effect.fn("SessionPool.open")(function* (request: SessionRequest, owner: TokenId, origin: Origin) {
+      yield* live.accepting
+      if (!options.agents.has(request.agent)) {
+        return yield* new InvalidRequest({
+          issues: [{ path: ["agent"], message: "is not an agent of this service" }],
+        })
+      }
+      const id = yield* ids.session
+      const at = yield* Clock.currentTimeMillis
+      const opening = { ...request, id, tokenId: owner, origin, at }
+      const agentSession = agentSessionOf(opening, dirs.of(id))
+      let ref: AgentSessionRef | undefined
+      yield* Effect.acquireUseRelease(
+        sessions.reserve(opening, options.limit),
+        () =>
+          Effect.gen(function* () {
+            yield* dirs.make(id)
+            ref = yield* client.open(agentSession, Option.none())
+            yield* sessions.activate(id, ref, at)
+          }),
+        (_, exit) =>
+          Exit.isSuccess(exit)
+            ? Effect.void
+            : Effect.gen(function* () {
+                if (ref !== undefined) yield* client.close(agentSession, ref)
+                yield* removeDir(id)
+                yield* abandon(id)
+              }),
+      )
+      const fresh = { status: "open", turnCount: 0, lastTurnAt: null, closedAt: null } as const
+      return { ...request, ...fresh, id, tokenId: owner, createdAt: at } satisfies Session
+    })
+  })
