@@ -1,4 +1,4 @@
-import { Context, Duration, Effect, Layer, Option, Ref, Schedule, Schema, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Option, Ref, Schema, Stream } from "effect"
 import type { Executable } from "./ClaudeRunner.ts"
 import { Processes } from "./Processes.ts"
 
@@ -12,14 +12,17 @@ export interface CliVersions {
   /** The version; none when it is missing or does not answer. */
   readonly claude: Option.Option<string>
   readonly acpx: Option.Option<string>
-  /** Whether `claude` has a login; none when it does not say. */
+  /** Whether `claude` has a login; none when it does not say, or has not said yet. */
   readonly loggedIn: Option.Option<boolean>
 }
 
 /** A CLI that can be told to be missing. */
 export type Cli = "claude" | "acpx"
 
-/** Which CLIs are there. Probed once before the service listens, then in the background: reading never waits. */
+/**
+ * Which CLIs are there, probed once before the service listens, then in the background, as the login is from the
+ * beginning: reading never waits.
+ */
 export class Clis extends Context.Tag("clawdforge/Clis")<
   Clis,
   {
@@ -65,17 +68,21 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
           output(options.claude, ["auth", "status", "--json"]),
           Option.flatMap(([text]) => Option.map(decodeStatus(text), (status) => status.loggedIn)),
         )
-        const probe = Effect.all(
-          { claude: version(options.claude), acpx: version(options.acpx), loggedIn },
+        const versions = Effect.all(
+          { claude: version(options.claude), acpx: version(options.acpx) },
           { concurrency: "unbounded" },
         )
 
-        const versions = yield* Ref.make(yield* probe)
-        yield* Effect.flatMap(probe, (found) => Ref.set(versions, found)).pipe(
-          Effect.schedule(Schedule.spaced(PROBE_INTERVAL)),
-          Effect.forkScoped,
+        const known = yield* Ref.make<CliVersions>({ ...(yield* versions), loggedIn: Option.none() })
+        const learn = (found: Partial<CliVersions>) =>
+          Ref.update(known, (before) => ({ ...before, ...found }))
+        // The start does not wait for the login: asking for it takes the CLI ten times as long as for its version.
+        const probe = Effect.zipRight(
+          Effect.flatMap(loggedIn, (loggedIn) => learn({ loggedIn })),
+          Effect.flatMap(Effect.delay(versions, PROBE_INTERVAL), learn),
         )
-        return { versions: Ref.get(versions), needed: options.needed }
+        yield* Effect.forkScoped(Effect.forever(probe))
+        return { versions: Ref.get(known), needed: options.needed }
       }),
     )
 }

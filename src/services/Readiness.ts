@@ -52,7 +52,7 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
             onSome: (version) => yes("claude", version),
           }),
           Option.match(loggedIn, {
-            onNone: () => no("login", "not known: the CLI does not say"),
+            onNone: () => no("login", "not known: the CLI has not said"),
             onSome: (is) =>
               is
                 ? yes("login", "present")
