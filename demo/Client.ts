@@ -10,6 +10,8 @@ export interface Ask {
   readonly token?: string
   readonly json?: object
   readonly file?: { readonly name: string; readonly content: string }
+  /** What is shown of a long answer: how a shell picks it, and how we do. */
+  readonly pick?: { readonly jq: string; readonly from: (body: any) => unknown }
 }
 
 const PATIENCE = Duration.seconds(60)
@@ -31,7 +33,7 @@ export const ask = (
       `${answer.status} ${STATUS_CODES[answer.status]}`,
       answer.status < 400,
       Duration.toMillis(took),
-      answer.text,
+      shownOf(answer, request),
     )
     if (answer.status !== status) {
       return yield* new NotAsTold({ message: `the status should be ${status}, and is ${answer.status}` })
@@ -44,13 +46,26 @@ export const ask = (
     return body
   })
 
-const curl = (url: string, { method, path, token, json, file }: Ask): ReadonlyArray<string> => [
+const shownOf = (
+  { status, text }: { readonly status: number; readonly text: string },
+  { pick }: Ask,
+): string => {
+  if (pick === undefined || status >= 400) return text
+  try {
+    return JSON.stringify(pick.from(JSON.parse(text)))
+  } catch {
+    return text
+  }
+}
+
+const curl = (url: string, { method, path, token, json, file, pick }: Ask): ReadonlyArray<string> => [
   "curl -s",
   ...(method === undefined ? [] : [`-X ${method}`]),
   `${url.replace("http://", "")}${path}`,
   ...(token === undefined ? [] : [`-H 'Authorization: Bearer ${token}'`]),
   ...(json === undefined ? [] : [`--json '${Print.json(json)}'`]),
   ...(file === undefined ? [] : [`-F file=@${file.name}`]),
+  ...(pick === undefined ? [] : [`| jq '${pick.jq}'`]),
 ]
 
 const sent = (url: string, { method, path, token, json, file }: Ask) =>

@@ -20,6 +20,14 @@ const TYPES = [
   "run.completed",
   "run.completed",
   "run.completed",
+  "run.completed",
+  "run.completed",
+  "run.completed",
+  "session.close",
+  "session.create",
+  "session.turn",
+  "session.turn",
+  "session.turn",
   "token.mint",
 ]
 

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Duration, Effect, Option, Schema } from "effect"
+import { Duration, Effect, Option, Ref, Schema } from "effect"
 import { launch, listening } from "../test/support/ServerProcess.ts"
 import { startStandInApi } from "../test/support/StandInApi.ts"
 import { SCRIPT } from "./Prompts.ts"
@@ -31,8 +31,8 @@ const standIn = Effect.acquireRelease(
 )
 
 /**
- * The service as `npm start` runs it, on a free port. Nothing of our own environment but `PATH` reaches it, so that
- * no login, home or setting of whoever watches is touched. Stopped with the scope, by force if it does not go.
+ * The service as `npm start` runs it. Nothing of our own environment but `PATH` reaches it, so that no login, home or
+ * setting of whoever watches is touched.
  */
 const service = (dir: string, providerUrl: string) => {
   const home = join(dir, "home")
@@ -46,39 +46,49 @@ const service = (dir: string, providerUrl: string) => {
     // Whoever presses Ctrl-C is not to wait for a run.
     SHUTDOWN_GRACE_SECS: "0",
   }
-  return Effect.acquireRelease(
-    Effect.sync(() => {
-      mkdirSync(home)
-      const launched = launch(env, { detached: true })
-      const ended = Effect.promise(() => launched.exited)
-      /** Asks it to stop and returns its exit code, or the signal that it took. */
-      const stop = Effect.gen(function* () {
-        launched.child.kill("SIGTERM")
-        const left = yield* Effect.timeoutOption(Effect.interruptible(ended), STOP_PATIENCE)
-        if (Option.isNone(left)) launched.child.kill("SIGKILL")
-        return yield* ended
-      })
-      return { launched, stop }
-    }),
-    ({ stop }) => stop,
-  )
+  return {
+    /** Starts it, on a free port or on that one, and waits until it listens. */
+    start: (port = "0") =>
+      Effect.gen(function* () {
+        mkdirSync(home, { recursive: true })
+        const launched = launch({ ...env, BIND_PORT: port }, { detached: true })
+        const url = yield* Effect.tryPromise({
+          try: () => listening(launched),
+          catch: (error) => new NotAsTold({ message: (error as Error).message }),
+        }).pipe(
+          Effect.timeoutFail({
+            duration: START_PATIENCE,
+            onTimeout: () => new NotAsTold({ message: `the service does not listen: ${launched.output()}` }),
+          }),
+          Effect.onError(() => stop(launched)),
+        )
+        return { url, stop: stop(launched) }
+      }),
+  }
 }
+
+/** Asks it to stop, by force if it does not go, and returns its exit code, or the signal that it took. */
+const stop = (launched: ReturnType<typeof launch>) =>
+  Effect.gen(function* () {
+    const ended = Effect.promise(() => launched.exited)
+    launched.child.kill("SIGTERM")
+    const left = yield* Effect.timeoutOption(Effect.interruptible(ended), STOP_PATIENCE)
+    if (Option.isNone(left)) launched.child.kill("SIGKILL")
+    return yield* ended
+  })
 
 /** Everything that the demo needs, up and listening; all of it is gone with the scope. */
 export const stage = Effect.gen(function* () {
   const dir = yield* temporaryDirectory
   const provider = yield* standIn
-  const { launched, stop } = yield* service(dir, provider.url)
-  const [took, url] = yield* Effect.tryPromise({
-    try: () => listening(launched),
-    catch: (error) => new NotAsTold({ message: (error as Error).message }),
-  }).pipe(
-    Effect.timeoutFail({
-      duration: START_PATIENCE,
-      onTimeout: () => new NotAsTold({ message: `the service does not listen: ${launched.output()}` }),
-    }),
-    Effect.timed,
-  )
+  const { start } = service(dir, provider.url)
+  const current = yield* Effect.acquireRelease(
+    Effect.flatMap(Effect.interruptible(start()), Ref.make),
+    (current) => Effect.flatMap(Ref.get(current), ({ stop }) => stop),
+  ).pipe(Effect.timed)
+  const [took, running] = current
+  const { url } = yield* Ref.get(running)
+  const stopped = Effect.flatMap(Ref.get(running), ({ stop }) => stop)
   const dataDir = join(dir, "data")
   return {
     dir,
@@ -86,7 +96,12 @@ export const stage = Effect.gen(function* () {
     url,
     startMillis: Duration.toMillis(took),
     provider,
-    stop,
+    stop: stopped,
+    /** Stops it and starts it again where it was; returns how it ended. */
+    restart: Effect.zipLeft(
+      stopped,
+      Effect.flatMap(start(new URL(url).port), (next) => Ref.set(running, next)),
+    ),
     adminToken: readFileSync(join(dataDir, "admin-token"), "utf8").trim(),
   }
 })

@@ -6,7 +6,7 @@ import { claudeProcesses } from "../test/support/ProcessTable.ts"
 import { ask } from "./Client.ts"
 import { auditTrail, wordsKept } from "./Ledger.ts"
 import * as Print from "./Print.ts"
-import { FIT, INTRUDE, PARSE, RECIPE, SUMMARIZE } from "./Prompts.ts"
+import { FIT, INTRUDE, PARSE, RECALL, RECIPE, SUMMARIZE, TOLD } from "./Prompts.ts"
 import { API_KEY, NotAsTold, type Stage } from "./Stage.ts"
 
 /** What a client and an operator see, step by step. Fails at the first step that does not give what it says. */
@@ -81,8 +81,44 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
       ),
     )
 
-    yield* step(
+    const session = yield* step(
       8,
+      "Talk in turns",
+      "A session keeps what was said. Its agent is spoken to in the Agent Client Protocol and stays warm.",
+      Effect.gen(function* () {
+        const { session_id } = yield* ask(
+          url,
+          { path: "/sessions", token, json: { agent: "claude" } },
+          200,
+          (body) => body.agent === "claude",
+        )
+        for (const [n, prompt] of TOLD.entries()) {
+          yield* ask(url, turn(session_id, token, prompt), 200, (body) => body.turn_index === n + 1)
+          said.push(prompt)
+        }
+        return session_id as string
+      }),
+    )
+
+    yield* step(
+      9,
+      "Restart the service, and go on",
+      "The conversation is still there: the agent takes it up where it was. Then it is closed.",
+      Effect.gen(function* () {
+        Print.command(["systemctl restart clawdforge"])
+        const code = yield* stage.restart
+        yield* holds(code === 0, `it ended with ${code}`)
+        yield* ask(url, turn(session, token, RECALL), 200, (body) =>
+          TOLD.every((told) => textOf(body).includes(told)),
+        )
+        said.push(RECALL)
+        const close = { method: "DELETE", path: `/sessions/${session}`, token } as const
+        yield* ask(url, close, 200, (body) => body.already_closed === false)
+      }),
+    )
+
+    yield* step(
+      10,
       "See who did what",
       "The audit trail, one view in SQLite: who, from where, outcome, lengths, time.",
       Effect.gen(function* () {
@@ -96,7 +132,7 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
     )
 
     yield* step(
-      9,
+      11,
       "Revoke the token",
       "Dead at once, as if it had never been: what comes next answers like the wrong token above.",
       Effect.gen(function* () {
@@ -108,8 +144,19 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
       }),
     )
 
-    yield* step(10, "Stop", "By SIGTERM, as Docker and systemd do it.", leave(stage))
+    yield* step(12, "Stop", "By SIGTERM, as Docker and systemd do it.", leave(stage))
   })
+
+/** A turn, of whose many events only the agent's words are shown. */
+const turn = (session: string, token: string, prompt: string) => ({
+  path: `/sessions/${session}/turn`,
+  token,
+  json: { prompt },
+  pick: { jq: "[.events[].params.update.content.text | values] | add", from: textOf },
+})
+
+const textOf = (body: any): string =>
+  body.events.map(({ params }: any) => params?.update?.content?.text ?? "").join("")
 
 const step = <A>(number: number, what: string, why: string, act: Effect.Effect<A, NotAsTold>) =>
   Effect.suspend(() => {
@@ -134,7 +181,7 @@ const leave = ({ dir, dataDir, provider, stop }: Stage) =>
   Effect.gen(function* () {
     const code = yield* stop
     yield* holds(code === 0, `it ended with ${code}`)
-    const dirs = readdirSync(join(dataDir, "runs"))
+    const dirs = ["runs", "acpx-cwds"].flatMap((name) => readdirSync(join(dataDir, name)))
     yield* holds(dirs.length === 0, `runs left the directories ${dirs.join(", ")}`)
     // Elsewhere there is no /proc to look at.
     const canLook = process.platform === "linux"
@@ -146,6 +193,6 @@ const leave = ({ dir, dataDir, provider, stop }: Stage) =>
       "the stand-in was asked with another login than the demo's",
     )
     Print.holds(
-      `Exit code 0, no run left a directory${canLook ? " or a process" : ""}. The stand-in was asked ${asked} times, each time with the one login that only the service has.`,
+      `Exit code 0, no run and no session left a directory${canLook ? " or a process" : ""}. The stand-in was asked ${asked} times, each time with the one login that only the service has.`,
     )
   })

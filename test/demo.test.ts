@@ -76,13 +76,13 @@ const expectNoTrace = () => {
 }
 
 describe("the demo", () => {
-  it("tells the whole story on two screens, contacts nobody, and leaves nothing", async () => {
+  it("tells the whole story on three screens, contacts nobody, and leaves nothing", async () => {
     const { ended, output } = start()
     const code = await ended
     expect(code, output()).toBe(0)
 
     const steps = output().split(/^ ?\d+ (?=[A-Z])/m)
-    expect(steps).toHaveLength(11)
+    expect(steps).toHaveLength(13)
     const outcomes = [
       /Not real: the model\./,
       /200 OK, \d+ ms\n\s+\{"ok":true,"claude_present":true,"claude_version":"\d/,
@@ -92,15 +92,17 @@ describe("the demo", () => {
       /200 OK, .*\n\s+\{"ok":true,"result":\{"qty":1,"unit":"pinch"\},/,
       /"file_token":"ff_[\w-]{4}…",[^]*"result":"tool said: 1\\tBread: 500 g of flour/,
       /200 OK, .*\n\s+\{"ok":true,"result":"tool failed: \/etc\/passwd is outside/,
+      /"agent":"claude"[^]*That is a loaf[^]*twice of everything/,
+      /My bread takes 500 g of flour\.[^]*"already_closed":false/,
       /token\.mint +recipes[^]*admission\.refused +127\.0\.0\.1 +unauthorized[^]*run\.completed +recipes/,
       /"already_revoked":false\}[^]*401 Unauthorized/,
-      /Exit code 0[^]*asked 6 times, each time\s+with the one login that only the service has[^]*npm start/,
+      /Exit code 0[^]*asked \d+\s+times, each time\s+with the one login that only the service has[^]*npm start/,
     ]
     for (const [n, outcome] of outcomes.entries()) expect(steps[n]).toMatch(outcome)
 
-    // Two screens of plain text; only the path of a directory may be longer than a line.
+    // Three screens of plain text; only the path of a directory may be longer than a line.
     const lines = output().split("\n")
-    expect(lines.length).toBeLessThanOrEqual(110)
+    expect(lines.length).toBeLessThanOrEqual(150)
     expect(lines.filter((line) => line.length > 100 && !line.includes(tmp))).toEqual([])
     expect(output()).not.toMatch(/\u001B/)
     expect(output()).not.toMatch(/(cf|ff)_[\w-]{5}/)

@@ -10,6 +10,7 @@ import type { AddressInfo } from "node:net"
  *   READ <path>     a call of the Read tool      RUN <command> a call of the Bash tool
  *   READ ATTACHED   a call of the Read tool on the first file that the prompt lists
  *   SYSTEM          the end of the system prompt it got
+ *   EARLIER         what the user said before in this conversation
  *
  * A tool's result comes back as "tool said: …" or "tool failed: …". With structured output asked for, the answer
  * is a call of that tool with the JSON after SAY. Models named `no-such-…` are not found.
@@ -121,10 +122,14 @@ const textOf = (content: string | ReadonlyArray<Block> | undefined): string =>
     .map((block) => block.text ?? `[${block.type}]`)
     .join("")
 
-const asked = (body: Body, raw: string, key?: string): Asked => {
-  const texts = blocksOf(body.messages.findLast(({ role }) => role === "user")?.content)
+/** What the user said in a message, without what the CLI adds around it. */
+const saidIn = (content: string | ReadonlyArray<Block> | undefined): ReadonlyArray<string> =>
+  blocksOf(content)
     .filter(({ type, text }) => type === "text" && !text?.startsWith("<system-reminder>"))
     .map(({ text }) => text ?? "")
+
+const asked = (body: Body, raw: string, key?: string): Asked => {
+  const texts = saidIn(body.messages.findLast(({ role }) => role === "user")?.content)
   return {
     model: body.model,
     raw,
@@ -156,6 +161,12 @@ const answer = async (body: Body, response: ServerResponse, script: Script): Pro
   if (command !== undefined) return tool(response, body, "Bash", { command, description: "as told" })
   if (tools.includes("StructuredOutput")) {
     return tool(response, body, "StructuredOutput", JSON.parse(after("SAY") ?? "{}") as object)
+  }
+  if (/\bEARLIER\b/.test(words)) {
+    const said = body.messages
+      .filter(({ role }) => role === "user")
+      .map(({ content }) => saidIn(content).at(-1))
+    return text(response, body, `earlier: ${said.slice(0, -1).join(" ")}`)
   }
   if (/\bSYSTEM\b/.test(words)) return text(response, body, system.slice(-200))
   return text(response, body, after("SAY") ?? `you said: ${prompt.slice(0, 80)}`)
