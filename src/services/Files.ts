@@ -1,15 +1,4 @@
-import {
-  Cause,
-  Clock,
-  Context,
-  Duration,
-  Effect,
-  Layer,
-  Option,
-  Redacted,
-  Schedule,
-  type Scope,
-} from "effect"
+import { Cause, Clock, Context, Effect, Layer, Option, Redacted, type Scope } from "effect"
 import {
   FileNotFound,
   FileTooLarge,
@@ -31,8 +20,6 @@ import { Secrets } from "./Secrets.ts"
 const LEAST_BYTES = 4096
 /** How much of a name is kept: its end, which has the extension. */
 const NAME_MAX_CHARS = 255
-/** How soon after its time a file is removed; it cannot be used from that time on in any case. */
-const EXPIRY_INTERVAL = Duration.seconds(60)
 /** When an app should try again whose quota is taken by uploads that are still arriving. */
 const BUSY_RETRY_SECS = 5
 
@@ -76,8 +63,8 @@ export class Files extends Context.Tag("clawdforge/Files")<
       files: ReadonlyArray<StoredFile>,
       dir: string,
     ) => Effect.Effect<ReadonlyArray<AttachedFile>, FileNotFound | StorageFailed>
-    /** Removes every file whose time has come, except those that are held. */
-    readonly expire: Effect.Effect<void, StorageFailed>
+    /** Removes every file whose time has come, except those that are held; returns how many. */
+    readonly expire: Effect.Effect<number, StorageFailed>
   }
 >() {
   static readonly layer = (options: {
@@ -179,28 +166,23 @@ export class Files extends Context.Tag("clawdforge/Files")<
           return yield* find(token, owner)
         })
 
-        const expire: Effect.Effect<void, StorageFailed> = Effect.gen(function* () {
+        const expireSome = Effect.gen(function* () {
           const now = yield* Clock.currentTimeMillis
           const due = (yield* ledger.due(now)).filter(({ id }) => !holds.has(id))
           const removed = due.length === 0 ? [] : yield* ledger.remove(due, now)
           for (const { tokenId, size } of removed) quotas.giveBack(tokenId, charge(size))
           yield* Effect.forEach(removed, ({ id }) => discard(contents, id), { discard: true })
           return removed.length
-        }).pipe(
-          Effect.uninterruptible,
-          // In steps, so that others get at the ledger in between.
-          Effect.repeat({ until: (removed) => removed === 0 }),
-          Effect.asVoid,
-          Effect.withSpan("Files.expire"),
-        )
+        }).pipe(Effect.uninterruptible)
 
-        yield* expire.pipe(
-          Effect.catchAll((failure) =>
-            Effect.logWarning("expired files are not removed yet", Cause.die(failure.cause)),
-          ),
-          Effect.schedule(Schedule.spaced(EXPIRY_INTERVAL)),
-          Effect.forkScoped,
-        )
+        // In steps, so that others get at the ledger in between.
+        const expire: Effect.Effect<number, StorageFailed> = Effect.gen(function* () {
+          for (let all = 0; ; ) {
+            const removed = yield* expireSome
+            if (removed === 0) return all
+            all += removed
+          }
+        }).pipe(Effect.withSpan("Files.expire"))
 
         return {
           receive,

@@ -322,21 +322,21 @@ for (const [where, inLedger] of [
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
           yield* twoApps
-          for (let n = 0; n < 600; n++) yield* open(n, { at: 2000 + (n % 3) })
+          for (let n = 0; n < 520; n++) yield* open(n, { at: 2000 + (n % 3) })
           const idle: Array<SessionId> = []
           for (let page = yield* sessions.idle(9000); page.length > 0; ) {
             idle.push(...page.map(({ id }) => id))
             page = yield* sessions.idle(9000, page.at(-1))
           }
-          expect(new Set(idle).size).toBe(600)
-          expect(idle).toHaveLength(600)
-          for (let n = 0; n < 600; n++) yield* sessions.close(sessionId(n), 4000 + (n % 2), null)
+          expect(new Set(idle).size).toBe(520)
+          expect(idle).toHaveLength(520)
+          for (let n = 0; n < 520; n++) yield* sessions.close(sessionId(n), 4000 + (n % 2), null)
           const closed: Array<SessionId> = []
           for (let page = yield* sessions.closedBy(4000); page.length > 0; ) {
             closed.push(...page.map(({ id }) => id))
             page = yield* sessions.closedBy(4000, page.at(-1))
           }
-          expect(closed).toEqual(Array.from({ length: 300 }, (_, n) => sessionId(2 * n)))
+          expect(closed).toEqual(Array.from({ length: 260 }, (_, n) => sessionId(2 * n)))
           expect(yield* sessions.closedBy(3999)).toEqual([])
         }),
       ),

@@ -21,8 +21,10 @@ interface Opened {
 
 export const sessionRecords = (sql: SqlClient.SqlClient): SessionRecords => {
   const columns = sql.literal(SESSION_COLUMNS)
+  // Left to itself, SQLite takes the index of all turns that the session ever had.
   const hasNoTurn = sql.literal(
-    "NOT EXISTS (SELECT 1 FROM runs WHERE session_id = sessions.id AND status IN ('queued', 'running'))",
+    `NOT EXISTS (SELECT 1 FROM runs INDEXED BY runs_unfinished_of_session
+      WHERE session_id = sessions.id AND status IN ('queued', 'running'))`,
   )
   const comesAfter = (session: SessionRecord | undefined) =>
     session === undefined

@@ -1,0 +1,107 @@
+import { Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
+import type { SessionRecord } from "../domain/Session.ts"
+import { Files } from "./Files.ts"
+import { Ledger } from "./Ledger.ts"
+import { SessionDirs } from "./SessionDirs.ts"
+import { SessionPool } from "./SessionPool.ts"
+import { AT_ONCE, eachDue } from "./sweeper/Due.ts"
+import { Steps } from "./sweeper/Steps.ts"
+import { type SweepCounts, Tally } from "./sweeper/Tally.ts"
+
+export interface SweepReport extends SweepCounts {
+  readonly durationMs: number
+}
+
+export interface SweeperOptions {
+  readonly sweepIntervalSecs: number
+  /** After so long without a turn a session is closed. */
+  readonly sessionTtlSecs: number
+  /** So long after its end it is deleted. */
+  readonly sessionHardTtlSecs: number
+}
+
+/** Ends and removes what nobody needs any more: idle and closed sessions, expired uploads, orphaned directories. */
+export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
+  Sweeper,
+  {
+    /**
+     * Sweeps, as soon as no other sweep is at work. What fails or hangs keeps it from nothing else: it is logged,
+     * counted, and tried again at a later sweep.
+     */
+    readonly sweep: Effect.Effect<SweepReport>
+  }
+>() {
+  /** Sweeps again and again, with the interval in between, as long as the layer lives. */
+  static readonly layer = (
+    options: SweeperOptions,
+  ): Layer.Layer<Sweeper, never, Files | Ledger | SessionDirs | SessionPool> =>
+    Layer.scoped(
+      Sweeper,
+      Effect.gen(function* () {
+        const files = yield* Files
+        const { sessions } = yield* Ledger
+        const dirs = yield* SessionDirs
+        const pool = yield* SessionPool
+        const steps = new Steps()
+        const oneAtATime = yield* Effect.makeSemaphore(1)
+        /** Where the sweep before ran out of time, if it did. */
+        let lastIdle: SessionRecord | undefined
+        let lastClosed: SessionRecord | undefined
+
+        const closeIdle = Effect.fn("Sweeper.closeIdle")(function* (tally: Tally, idleSince: number) {
+          lastIdle = yield* eachDue(
+            (after) => sessions.idle(idleSince, after),
+            (session) =>
+              tally.attempt(
+                "closed",
+                steps.bound(session.id, pool.closeIdle(session, idleSince)),
+                session.id,
+              ),
+            lastIdle,
+          )
+        })
+
+        const erase = Effect.fn("Sweeper.erase")(function* (tally: Tally, closedBy: number) {
+          lastClosed = yield* eachDue(
+            (after) => sessions.closedBy(closedBy, after),
+            ({ id }) => tally.attempt("deleted", steps.bound(id, pool.erase(id)), id),
+            lastClosed,
+          )
+        })
+
+        const removeOrphans = Effect.fn("Sweeper.removeOrphans")(function* (tally: Tally) {
+          const listed = yield* dirs.list
+          // Asked afterwards: a session has its record before it has its directory.
+          const living = new Set(yield* sessions.living(listed))
+          yield* Effect.forEach(
+            listed.filter((id) => !living.has(id)),
+            (id) => tally.attempt("directories", steps.bound(id, Effect.as(dirs.remove(id), true)), id),
+            { concurrency: AT_ONCE, discard: true },
+          )
+        })
+
+        const sweep = Effect.gen(function* () {
+          const start = yield* Clock.currentTimeMillis
+          const tally = new Tally()
+          yield* tally.attempt("closed", closeIdle(tally, start - options.sessionTtlSecs * 1000))
+          yield* tally.attempt("files", files.expire)
+          yield* tally.attempt("directories", removeOrphans(tally))
+          yield* tally.attempt("deleted", erase(tally, start - options.sessionHardTtlSecs * 1000))
+
+          const { counts } = tally
+          const durationMs = (yield* Clock.currentTimeMillis) - start
+          const isIdle = Object.values(counts).every((count) => count === 0)
+          yield* (isIdle ? Effect.logDebug("sweep") : Effect.logInfo("sweep")).pipe(
+            Effect.annotateLogs({ ...counts, duration_ms: durationMs }),
+          )
+          return { ...counts, durationMs }
+        }).pipe(oneAtATime.withPermits(1), Effect.withSpan("Sweeper.sweep"))
+
+        yield* sweep.pipe(
+          Effect.schedule(Schedule.spaced(Duration.seconds(options.sweepIntervalSecs))),
+          Effect.forkScoped,
+        )
+        return { sweep }
+      }),
+    )
+}

@@ -1,0 +1,37 @@
+import { Clock, Effect } from "effect"
+import type { StorageFailed } from "../../domain/Failure.ts"
+import type { SessionRecord } from "../../domain/Session.ts"
+
+export const AT_ONCE = 4
+/** How long one sweep begins with more sessions; it leaves the others to the next. */
+const TIME_MAX_MS = 60_000
+
+/** All sessions that are due: some hundreds at a time, in their order, beginning after that one. */
+export type Due = (
+  after: SessionRecord | undefined,
+) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
+
+/**
+ * Takes a step for each session that is due, once each, a few at a time. Returns the last one when time is over, for
+ * the next sweep to go on after it: so those that take long keep the others waiting, but not for ever.
+ */
+export const eachDue = Effect.fn("Sweeper.eachDue")(function* (
+  due: Due,
+  step: (session: SessionRecord) => Effect.Effect<void>,
+  after: SessionRecord | undefined,
+) {
+  const end = (yield* Clock.currentTimeMillis) + TIME_MAX_MS
+  const isOver = Effect.map(Clock.currentTimeMillis, (now) => now >= end)
+  let last = after
+  const begin = Effect.fn(function* (session: SessionRecord) {
+    if (yield* isOver) return
+    last = session
+    yield* step(session)
+  })
+  for (;;) {
+    const some: ReadonlyArray<SessionRecord> = yield* due(last)
+    if (some.length === 0) return undefined
+    if (yield* isOver) return last
+    yield* Effect.forEach(some, begin, { concurrency: AT_ONCE, discard: true })
+  }
+})

@@ -1,0 +1,138 @@
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { SqlClient } from "@effect/sql"
+import { Clock, Effect, Layer, TestClock, Tracer } from "effect"
+import type { SessionId } from "../../src/domain/Ids.ts"
+import * as Database from "../../src/infra/sqlite/Database.ts"
+import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
+import { Files } from "../../src/services/Files.ts"
+import { Ledger } from "../../src/services/Ledger.ts"
+import { SessionPool } from "../../src/services/SessionPool.ts"
+import { Sweeper } from "../../src/services/Sweeper.ts"
+import * as Mock from "../../src/testing.ts"
+import { temporaryDirectory } from "../support/TestServer.ts"
+
+const APP = "0".repeat(26)
+const DAY = 86_400_000
+const NOW = 100 * DAY
+
+/** Collects the text of each statement, as the driver's spans have it. */
+const collecting = (statements: Set<string>) =>
+  Tracer.make({
+    span: (name, parent, context, links, startTime, kind) => {
+      const attributes = new Map<string, unknown>()
+      return {
+        _tag: "Span",
+        name,
+        spanId: "0",
+        traceId: "0",
+        sampled: true,
+        parent,
+        context,
+        links,
+        kind,
+        status: { _tag: "Started", startTime },
+        attributes,
+        attribute: (key, value) => {
+          attributes.set(key, value)
+          if (key === "db.query.text") statements.add(String(value))
+        },
+        event: () => {},
+        addLinks: () => {},
+        end: () => {},
+      }
+    },
+    context: (f) => f(),
+  })
+
+/** A pool that only keeps the ledger. */
+const bookkeeper = Layer.unwrapEffect(
+  Effect.map(Ledger, ({ sessions }) =>
+    Layer.mock(SessionPool, {
+      closeIdle: ({ id }, since) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => sessions.closeIdle(id, since, now)),
+      erase: (id) => Effect.flatMap(Clock.currentTimeMillis, (now) => sessions.remove(id, now)),
+    }),
+  ),
+)
+
+/** Sessions that were closed just now but for some, each with two turns; five are idle and five long closed. */
+const fill = Effect.fn(function* (sessions: number, firstId: number) {
+  const sql = yield* SqlClient.SqlClient
+  const isOpen = sql`(n <= 5 OR n > ${sessions * 0.99})`
+  yield* sql`
+    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${sessions})
+    INSERT INTO sessions
+      (id, token_id, agent, permission_mode, status, ref, created_at, last_turn_at, closed_at, request_id, address)
+    SELECT format('00000000-0000-4000-8000-%012d', ${firstId} + n), ${APP}, 'claude', 'approve-all',
+      iif(${isOpen}, 'open', 'closed'), 'ref', 0, ${NOW} - iif(n <= 5, ${DAY}, 1000),
+      iif(${isOpen}, NULL, iif(n <= 10, n, ${NOW - DAY / 2} + n)), 'r', '127.0.0.1'
+    FROM numbers`
+  yield* sql`
+    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${sessions * 2})
+    INSERT INTO runs
+      (id, kind, token_id, session_id, turn_index, status, created_at, prompt_chars, request_id, address)
+    SELECT format('%026d', ${firstId} * 2 + n), 'turn', ${APP},
+      format('00000000-0000-4000-8000-%012d', ${firstId} + (n + 1) / 2), n % 2 + 1,
+      iif(n > ${sessions * 1.999}, 'running', 'completed'), 0, 1, 'r', '127.0.0.1'
+    FROM numbers`
+  yield* sql`PRAGMA wal_checkpoint(TRUNCATE)`
+})
+
+describe("a sweep of a large ledger", () => {
+  it.effect(
+    "looks only at what is due",
+    () =>
+      Effect.gen(function* () {
+        const file = join(yield* temporaryDirectory, "ledger.db")
+        yield* TestClock.setTime(NOW)
+        yield* Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const { sweep } = yield* Sweeper
+          yield* sql`INSERT INTO tokens VALUES (${APP}, 'app', 'hash', '[]', 0, NULL, NULL)`
+          /** A sweep's milliseconds, after so many more sessions. */
+          const timed = Effect.fn(function* (sessions: number, firstId: number) {
+            yield* fill(sessions, firstId)
+            const before = performance.now()
+            expect(yield* sweep).toMatchObject({ closed: 5, deleted: 5, failed: 0 })
+            return performance.now() - before
+          })
+          const few = yield* timed(1000, 0)
+          const many = yield* timed(100_000, 1000)
+          console.log(
+            `a sweep with 10 sessions due of 1,000: ${few.toFixed(1)} ms; of 101,000: ${many.toFixed(1)} ms`,
+          )
+          // Milliseconds, on a machine that has time.
+          expect(many).toBeLessThan(5000)
+
+          yield* fill(1000, 101_000)
+          const statements = new Set<string>()
+          yield* Effect.withTracer(sweep, collecting(statements))
+          const asked = [...statements].filter((text) => /^\s*(SELECT|UPDATE|DELETE)/.test(text))
+          expect(asked.length).toBeGreaterThanOrEqual(6)
+          for (const text of asked) {
+            const values = Array.from(text.matchAll(/\?/g), () => null)
+            const plan = yield* sql.unsafe<{ detail: string }>(`EXPLAIN QUERY PLAN ${text}`, values)
+            for (const { detail } of plan) {
+              expect(detail, text).not.toMatch(/^SCAN (?!CONSTANT ROW|json_each)|TEMP B-TREE/)
+            }
+          }
+        }).pipe(
+          Effect.provide(
+            Sweeper.layer({ sweepIntervalSecs: 60, sessionTtlSecs: 3600, sessionHardTtlSecs: 86_400 }).pipe(
+              Layer.provide([
+                bookkeeper,
+                Mock.sessionDirs(new Set(["00000000-0000-4000-8000-999999999999" as SessionId])),
+                Files.layer({ maxUploadBytes: 1, maxBytesPerToken: 1 }).pipe(
+                  Layer.provide([Mock.fileContents(), Mock.ids, Mock.secrets]),
+                ),
+              ]),
+              Layer.provideMerge(SqliteLedger.layer),
+              Layer.provideMerge(Database.layer(file)),
+            ),
+          ),
+        )
+      }).pipe(Effect.scoped),
+    60_000,
+  )
+})
