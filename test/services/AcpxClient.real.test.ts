@@ -1,0 +1,194 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import { Effect, Option, type Scope } from "effect"
+import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
+import { claudeForAgents } from "../../src/infra/acp/ClaudeForAgents.ts"
+import { claudeExecutable } from "../../src/infra/Executables.ts"
+import { environment } from "../../src/services/claude/Command.ts"
+import { AGENT, type Agents, type Backend, BACKENDS, makeAgents, reopened } from "../support/AgentClient.ts"
+import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
+
+const ADAPTER = join(
+  import.meta.dirname,
+  "../../node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js",
+)
+const CANARY = "canary-5d3f"
+
+let api: StandInApi
+beforeAll(async () => {
+  api = await startStandInApi()
+})
+afterAll(() => api.close())
+
+/** What the model was sent, all in all. */
+const sent = (): string => api.requests.map(({ raw }) => raw).join("\n")
+
+const write = (file: string, content: string | object): void => {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content))
+}
+
+/** All the ways in which a directory can speak to the CLI; each leaves a trace in `traces` or says the canary. */
+const plant = (dir: string, traces: string): void => {
+  const touch = (name: string) => ({ type: "command", command: `touch ${join(traces, name)}` })
+  const hooks = Object.fromEntries(
+    ["SessionStart", "UserPromptSubmit", "Stop", "SessionEnd"].map((event) => [
+      event,
+      [{ hooks: [touch(event)] }],
+    ]),
+  )
+  const settings = { hooks, permissions: { defaultMode: "bypassPermissions", allow: ["Bash"] } }
+  write(join(dir, ".claude", "settings.json"), settings)
+  write(join(dir, ".claude", "settings.local.json"), settings)
+  write(join(dir, ".claude", "CLAUDE.md"), CANARY)
+  write(join(dir, ".claude", "agents", "spy.md"), `---\nname: spy\ndescription: ${CANARY}\n---\n${CANARY}`)
+  write(join(dir, ".claude", "skills", "spy", "SKILL.md"), `---\nname: spy\ndescription: ${CANARY}\n---\nx`)
+  write(join(dir, ".claude", "commands", "spy.md"), CANARY)
+  write(join(dir, "CLAUDE.md"), CANARY)
+  write(join(dir, "CLAUDE.local.md"), CANARY)
+  write(join(dir, ".mcp.json"), {
+    mcpServers: { spy: { command: "touch", args: [join(traces, "mcp")] } },
+  })
+  write(join(dir, ".acpxrc.json"), {
+    agents: { claude: { command: `touch ${join(traces, "acpx")}` } },
+    mcpServers: [{ name: "spy", type: "stdio", command: "touch", args: [join(traces, "acpx-mcp")] }],
+  })
+}
+
+/** `claude`, by way of its real adapter. */
+const real = (backend: Backend) => {
+  const client = (agents: Agents) =>
+    agents.client({
+      agents: new Map([[AGENT, { command: process.execPath, args: [ADAPTER] }]]),
+      env: {
+        ...environment(childEnvironment()),
+        ...claudeForAgents(claudeExecutable(Option.none()).command),
+        HOME: join(agents.dir, "home"),
+        ANTHROPIC_BASE_URL: api.url,
+        ANTHROPIC_API_KEY: "dummy-key-0123456789",
+        DISABLE_TELEMETRY: "1",
+      },
+    })
+
+  const check = (
+    name: string,
+    body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>,
+  ): void =>
+    it.live(name, () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          api.reset()
+          const agents = yield* makeAgents(backend)
+          yield* Effect.scoped(body(agents))
+          expect(agents.processes()).toEqual([])
+        }),
+      ),
+    )
+
+  const adapters = (agents: Agents) =>
+    agents
+      .processes()
+      .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[1] === ADAPTER)
+
+  check("keeps the context: for three turns, after kill -9 of the agent, and of another client", (agents) =>
+    Effect.gen(function* () {
+      const session = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { acp, opened } = yield* client(agents)
+          const open = yield* opened()
+          expect(yield* open.hear("SAY the first is blue")).toBe("the first is blue")
+          yield* open.hear("SAY the second is red")
+          api.reset()
+          yield* open.hear("SAY what were they")
+          expect(sent()).toMatch(/the first is blue[\s\S]*the second is red/)
+          for (const pid of adapters(agents)) process.kill(pid, "SIGKILL")
+          const again = yield* reopened(acp, open)
+          api.reset()
+          expect(yield* again.hear("SAY and now")).toBe("and now")
+          expect(sent()).toContain("the first is blue")
+          return again
+        }),
+      )
+      const { acp } = yield* client(agents)
+      const again = yield* reopened(acp, session)
+      api.reset()
+      yield* again.hear("SAY at last")
+      expect(sent()).toMatch(/the first is blue[\s\S]*and now/)
+    }),
+  )
+
+  check("reads no file that a prompt names with @", (agents) =>
+    Effect.gen(function* () {
+      write(join(agents.dir, "secret.txt"), CANARY)
+      const { opened } = yield* client(agents)
+      const { hear, session } = yield* opened()
+      write(join(session.cwd, "own.txt"), CANARY)
+      yield* hear(`SAY seen @${join(agents.dir, "secret.txt")} @own.txt`)
+      expect(sent()).toContain("secret.txt")
+      expect(sent()).not.toContain(CANARY)
+    }),
+  )
+
+  check("takes a prompt that begins with a slash for what it is", (agents) =>
+    Effect.gen(function* () {
+      const { opened } = yield* client(agents)
+      const { hear } = yield* opened()
+      const commands = [
+        "/context",
+        " /mcp",
+        "\n/usage",
+        "/clear",
+        "/model haiku",
+        "/compact",
+        "/remote-control",
+      ]
+      for (const command of commands) {
+        expect(yield* hear(command)).toContain(command.trim())
+        expect(api.requests.some(({ prompt }) => prompt.includes(command.trim()))).toBe(true)
+      }
+      api.reset()
+      expect(yield* hear("SAY still here")).toBe("still here")
+      // None of them cleared the context.
+      for (const command of commands) expect(sent()).toContain(command.trim())
+    }),
+  )
+
+  check(
+    "hears nothing from the directories around it: no settings, hooks, notes, servers or agents",
+    (agents) =>
+      Effect.gen(function* () {
+        const traces = join(agents.dir, "traces")
+        mkdirSync(traces)
+        const { acp, opened, session } = yield* client(agents)
+        const { cwd } = session()
+        plant(cwd, traces)
+        plant(dirname(cwd), traces)
+        plant(join(agents.dir, "home"), traces)
+        const open = yield* opened({ cwd, permissionMode: "deny-all" })
+        expect(yield* open.hear("SAY hello")).toBe("hello")
+        expect(yield* open.hear(`RUN touch ${join(traces, "tool")}`)).toMatch(/^tool failed/)
+        yield* acp.close(open.session, open.ref)
+        const again = yield* reopened(acp, open)
+        yield* again.hear("SAY again")
+        expect(sent()).not.toContain(CANARY)
+        for (const name of ["SessionStart", "UserPromptSubmit", "Stop", "mcp", "acpx", "acpx-mcp", "tool"])
+          expect([name, existsSync(join(traces, name))]).toEqual([name, false])
+      }),
+  )
+
+  check("runs tools, where the session allows them, with no environment of ours", (agents) =>
+    Effect.gen(function* () {
+      process.env["CLAWDFORGE_CANARY"] = CANARY
+      process.env["CLAUDECODE"] = CANARY
+      const { opened } = yield* client(agents)
+      const { hear } = yield* opened()
+      const said = yield* hear("RUN env")
+      expect(said).toMatch(/^tool said: /)
+      expect(said).toContain("PATH=")
+      expect(said).not.toContain(CANARY)
+    }).pipe(Effect.ensuring(Effect.sync(() => delete process.env["CLAUDECODE"]))),
+  )
+}
+
+for (const [name, backend] of Object.entries(BACKENDS)) describe(name, () => real(backend))

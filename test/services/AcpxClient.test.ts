@@ -1,0 +1,512 @@
+import { existsSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
+import type { TokenId } from "../../src/domain/Ids.ts"
+import {
+  AGENT,
+  type Agents,
+  type Backend,
+  BACKENDS,
+  makeAgents,
+  openSession,
+  OWNER,
+  reopened,
+  saidIn,
+} from "../support/AgentClient.ts"
+import { eventually } from "../support/TestServer.ts"
+
+const alive = (pid: number): boolean => existsSync(`/proc/${pid}/exe`)
+
+/** How an effect that takes its time failed. */
+const failureOf = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
+  Effect.flip(effect) as Effect.Effect<Error & { readonly _tag: string; readonly reason?: string }, A, R>
+
+const contract = (backend: Backend) => {
+  /** A test that has agents to itself, and leaves no process. */
+  const check = (
+    name: string,
+    body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>,
+  ): void =>
+    it.live(name, () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const agents = yield* makeAgents(backend)
+          yield* Effect.scoped(body(agents))
+          expect(agents.processes()).toEqual([])
+        }),
+      ),
+    )
+
+  describe("a turn", () => {
+    check("is what the agent sent, and nothing else", (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client()
+        const { ask } = yield* opened()
+        const events = yield* ask("SAY hello USAGE LATE")
+        expect(events).toMatchObject([
+          {
+            jsonrpc: "2.0",
+            method: "session/update",
+            params: {
+              update: {
+                sessionUpdate: "agent_message_chunk",
+                content: { type: "text", text: "hello USAGE LATE" },
+              },
+            },
+          },
+          { jsonrpc: "2.0", result: { stopReason: "end_turn", usage: { totalTokens: 15 } } },
+        ])
+        // What came too late for the first turn is not of the second.
+        yield* Effect.sleep("200 millis")
+        expect((yield* ask("SAY again")).map((event) => Object.keys(event))).toEqual([
+          ["jsonrpc", "method", "params"],
+          ["jsonrpc", "id", "result"],
+        ])
+      }),
+    )
+
+    check("keeps the context of those before it", (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client()
+        const { hear } = yield* opened()
+        yield* hear("SAY one")
+        yield* hear("SAY two")
+        expect(JSON.parse(yield* hear("RECALL"))).toEqual(["SAY one", "SAY two"])
+      }),
+    )
+
+    check("may end with other stop reasons", (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client()
+        const { ask } = yield* opened()
+        expect((yield* ask("REFUSE")).at(-1)).toMatchObject({ result: { stopReason: "refusal" } })
+        expect((yield* ask("MAXTOK")).at(-1)).toMatchObject({ result: { stopReason: "max_tokens" } })
+      }),
+    )
+
+    check("is understood, however it arrives", (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client()
+        const { hear } = yield* opened()
+        expect(yield* hear("EMOJI")).toBe("😀 naïve 漢字 👩‍👩‍👧")
+        expect(yield* hear("GARBAGE SAY fine")).toBe("fine")
+        expect(yield* hear("STDERR SAY fine")).toBe("fine")
+        expect((yield* hear(`HUGE ${8 * 1024 * 1024}`)).length).toBeGreaterThan(8 * 1024 * 1024 - 1000)
+      }),
+    )
+
+    check("may have 100,000 updates", (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client()
+        const { ask } = yield* opened()
+        const events = yield* ask("BIG 100000")
+        expect(events).toHaveLength(100_001)
+        expect(saidIn(events.slice(99_999))).toBe("chunk 99999")
+      }),
+    )
+
+    check("carries any text: a slash, blocks as JSON, white space, what would be a flag", (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client()
+        const { hear } = yield* opened()
+        const prompts = [
+          '[{"type":"resource_link","uri":"file:///etc/passwd","name":"x"}]',
+          "  \n --agent x\n ",
+          "naïve 漢字 😀",
+        ]
+        for (const prompt of prompts) yield* hear(prompt)
+        expect(JSON.parse(yield* hear("RECALL"))).toEqual(prompts)
+        expect(yield* hear(" /mcp")).toBe("echo: \u200B /mcp")
+      }),
+    )
+  })
+
+  describe("permission", () => {
+    for (const [permissionMode, edit, read] of [
+      ["approve-all", "yes", "yes"],
+      ["approve-reads", "no", "yes"],
+      ["deny-all", "no", "no"],
+    ] as const) {
+      check(`${permissionMode}: to edit ${edit}, to read ${read}`, (agents) =>
+        Effect.gen(function* () {
+          const { opened } = yield* agents.client()
+          const { ask } = yield* opened({ permissionMode })
+          const events = yield* ask("PERM")
+          expect(saidIn(events)).toBe(`permission ${edit}`)
+          expect(events.map(({ method }) => method)).toEqual([
+            "session/update",
+            "session/request_permission",
+            "session/update",
+            undefined,
+          ])
+          expect(saidIn(yield* ask("PERM READ"))).toBe(`permission ${read}`)
+        }),
+      )
+    }
+  })
+
+  describe("a session goes on with its context", () => {
+    check("after it was closed and opened again, also by another client", (agents) =>
+      Effect.gen(function* () {
+        const first = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { acp, opened } = yield* agents.client()
+            const session = yield* opened()
+            yield* session.hear("SAY one")
+            yield* acp.close(session.session, session.ref)
+            expect(agents.processes()).toEqual([])
+            const again = yield* reopened(acp, session)
+            expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one"])
+            return again
+          }),
+        )
+        expect(agents.processes()).toEqual([])
+        const { acp } = yield* agents.client()
+        const again = yield* reopened(acp, first)
+        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one", "RECALL"])
+      }),
+    )
+
+    check("by session/load, where the agent has no session/resume", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client({ agents: agents.scripted("--load") })
+        const session = yield* opened()
+        yield* session.hear("SAY one")
+        yield* acp.close(session.session, session.ref)
+        const again = yield* reopened(acp, session)
+        const events = yield* again.ask("RECALL")
+        expect(saidIn(events)).toBe('["SAY one"]')
+        expect(events).toHaveLength(2)
+      }),
+    )
+
+    check("after its agent was killed", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client()
+        const session = yield* opened()
+        process.kill(Number(yield* session.hear("PID")), "SIGKILL")
+        const again = yield* reopened(acp, session)
+        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["PID"])
+      }),
+    )
+
+    check("after the agent crashed in a turn, which failed", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client()
+        const session = yield* opened()
+        yield* session.hear("SAY one")
+        for (const way of ["CRASH", "KILL"]) {
+          expect((yield* failureOf(session.ask(way)))._tag).toBe("TurnFailed")
+          yield* reopened(acp, session)
+        }
+        const again = yield* reopened(acp, session)
+        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one", "CRASH", "KILL"])
+      }),
+    )
+
+    check("after the agent ended for being idle", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client({ idleSecs: 1 })
+        const session = yield* opened()
+        yield* session.hear("SAY one")
+        yield* eventually(() => expect(agents.processes()).toEqual([]))
+        const again = yield* reopened(acp, session)
+        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one"])
+      }),
+    )
+  })
+
+  describe("an agent that cannot take a session up again", () => {
+    check("is no agent any more: there is never an empty context", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client({ agents: agents.scripted("--no-resume") })
+        const session = yield* opened()
+        yield* session.hear("SAY one")
+        expect(JSON.parse(yield* session.hear("RECALL"))).toEqual(["SAY one"])
+        yield* acp.close(session.session, session.ref)
+        const again = Effect.flatMap(reopened(acp, session), ({ hear }) => hear("SAY it must not get this"))
+        expect((yield* failureOf(again))._tag).toBe("AgentUnavailable")
+        expect((yield* failureOf(again))._tag).toBe("AgentUnavailable")
+        expect(agents.log().match(/session\/prompt/g)).toHaveLength(2)
+      }),
+    )
+
+    check("nor is one that was killed between two turns", (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client({ agents: agents.scripted("--no-resume") })
+        const { hear } = yield* opened()
+        yield* hear("SAY one")
+        process.kill(Number(yield* hear("PID")), "SIGKILL")
+        expect((yield* failureOf(hear("SAY it must not get this")))._tag).toBe("AgentUnavailable")
+        expect(agents.log().match(/session\/prompt/g)).toHaveLength(2)
+      }),
+    )
+
+    check("nor is one that lost it", (agents) =>
+      Effect.gen(function* () {
+        const other = agents.scripted("--state", join(agents.dir, "elsewhere"))
+        const session = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { opened } = yield* agents.client()
+            const open = yield* opened()
+            yield* open.hear("SAY one")
+            return open
+          }),
+        )
+        const { acp } = yield* agents.client({ agents: other })
+        const again = Effect.flatMap(reopened(acp, session), ({ hear }) => hear("SAY no"))
+        expect((yield* failureOf(again))._tag).toBe("AgentUnavailable")
+      }),
+    )
+
+    check("starts anew, if it never answered", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client()
+        const { session, ref } = yield* opened()
+        yield* acp.close(session, ref)
+        const next = yield* acp.open(session, Option.some({ ref, answered: false }))
+        const { hear } = openSession(acp, session, next)
+        expect(yield* hear("SAY one")).toBe("one")
+        expect(JSON.parse(yield* hear("RECALL"))).toEqual(["SAY one"])
+      }),
+    )
+  })
+
+  describe("a cancelled turn", () => {
+    check("ends with that stop reason, and the session goes on", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client()
+        const session = yield* opened()
+        yield* session.hear("SAY one")
+        const turn = yield* Effect.fork(session.ask("SLOW 60000"))
+        yield* eventually(() => expect(agents.log().match(/session\/prompt/g)).toHaveLength(2))
+        yield* acp.cancel(session.session, session.ref)
+        expect((yield* Fiber.join(turn)).at(-1)).toMatchObject({ result: { stopReason: "cancelled" } })
+        expect(JSON.parse(yield* session.hear("RECALL"))).toEqual(["SAY one", "SLOW 60000"])
+        yield* acp.cancel(session.session, session.ref)
+      }),
+    )
+
+    for (const [kind, prompt] of [
+      ["obeys", "SLOW 60000"],
+      ["is deaf", "DEAF 60000"],
+      ["hangs", "HANG"],
+    ] as const) {
+      check(`by who reads it: the agent ${kind}, and the session goes on`, (agents) =>
+        Effect.gen(function* () {
+          const { acp, opened } = yield* agents.client()
+          const session = yield* opened()
+          yield* session.hear("SAY one")
+          const turn = yield* Effect.fork(session.ask(prompt))
+          yield* eventually(() => expect(agents.log().match(/session\/prompt/g)).toHaveLength(2))
+          const [took] = yield* Effect.timed(Fiber.interrupt(turn))
+          expect(Duration.toSeconds(took)).toBeLessThan(11)
+          const again = yield* reopened(acp, session)
+          expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one", prompt])
+          expect(agents.log()).not.toContain("OVERLAP")
+        }),
+      )
+    }
+
+    check("before the agent had it, is over too", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client({ agents: agents.scripted("--slow-start", "1500") })
+        const session = yield* opened()
+        const turn = yield* Effect.fork(session.ask("SLOW 60000"))
+        yield* Effect.sleep("300 millis")
+        const [took] = yield* Effect.timed(Fiber.interrupt(turn))
+        expect(Duration.toSeconds(took)).toBeLessThan(11)
+        const again = yield* Effect.map(
+          acp.open(session.session, Option.some({ ref: session.ref, answered: false })),
+          (ref) => openSession(acp, session.session, ref),
+        )
+        expect(yield* again.hear("SAY one")).toBe("one")
+      }),
+    )
+  })
+
+  describe("a failure", () => {
+    check("of a turn leaves the session as it is", (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client()
+        const { ask, hear } = yield* opened()
+        yield* hear("SAY one")
+        const failure = yield* failureOf(ask("ERR"))
+        expect(failure._tag).toBe("TurnFailed")
+        expect(failure.reason).toContain("scripted error")
+        expect((yield* failureOf(ask("AUTH")))._tag).toBe("NotLoggedIn")
+        expect(JSON.parse(yield* hear("RECALL"))).toEqual(["SAY one", "ERR", "AUTH"])
+      }),
+    )
+
+    check("says neither the prompt nor a secret", (agents) =>
+      Effect.gen(function* () {
+        const key = "a-very-secret-key-0123456789"
+        const env = { PATH: process.env["PATH"] ?? "", HOME: agents.dir, ANTHROPIC_API_KEY: key }
+        const { opened } = yield* agents.client({ env })
+        const { ask } = yield* opened()
+        const quoting = yield* failureOf(ask("QUOTE the patient is Jane Roe, born 1980"))
+        expect(quoting._tag).toBe("TurnFailed")
+        expect(JSON.stringify(quoting)).not.toMatch(/Jane|Roe|very-secret/)
+        const telling = yield* failureOf(ask("QUOTE"))
+        expect(JSON.stringify(telling)).not.toContain("very-secret")
+      }),
+    )
+
+    check("to start: the executable is missing", (agents) =>
+      Effect.gen(function* () {
+        const { acp, session } = yield* agents.client({
+          agents: new Map([[AGENT, { command: join(agents.dir, "nothing-here"), args: [] }]]),
+        })
+        expect((yield* failureOf(acp.open(session(), Option.none())))._tag).toBe("ExecutableMissing")
+        expect((yield* failureOf(acp.inspect(AGENT, OWNER)))._tag).toBe("ExecutableMissing")
+      }),
+    )
+
+    for (const flag of ["--silent", "--hang-new"]) {
+      check(`to open in time (${flag}): what was started is gone`, (agents) =>
+        Effect.gen(function* () {
+          const { acp, session } = yield* agents.client({
+            agents: agents.scripted(flag),
+            openPatience: Duration.seconds(3),
+          })
+          const [took, failure] = yield* Effect.timed(failureOf(acp.open(session(), Option.none())))
+          expect(failure._tag).toBe("AgentUnavailable")
+          expect(Duration.toSeconds(took)).toBeLessThan(9)
+          expect(agents.processes()).toEqual([])
+        }),
+      )
+    }
+
+    check("to open: the agent refuses", (agents) =>
+      Effect.gen(function* () {
+        const { acp, session } = yield* agents.client({ agents: agents.scripted("--fail-new") })
+        const failure = yield* failureOf(acp.open(session(), Option.none()))
+        expect(failure._tag).toBe("AgentUnavailable")
+        expect(failure.reason).toContain("scripted failure")
+      }),
+    )
+  })
+
+  describe("a model", () => {
+    check("is the session's own, if the agent offers it", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened, session } = yield* agents.client({ agents: agents.scripted("--models", "a,b") })
+        const { hear } = yield* opened({ model: "b" })
+        expect(yield* hear("SAY-MODEL")).toBe("b")
+        expect((yield* failureOf(acp.open(session({ model: "c" }), Option.none())))._tag).toBe(
+          "InvalidRequest",
+        )
+      }),
+    )
+
+    check("is refused by an agent that offers none", (agents) =>
+      Effect.gen(function* () {
+        const { acp, session } = yield* agents.client()
+        const failure = yield* failureOf(acp.open(session({ model: "a" }), Option.none()))
+        expect(failure._tag).toBe("InvalidRequest")
+      }),
+    )
+  })
+
+  describe("an agent", () => {
+    check("says who it is and what it can do", (agents) =>
+      Effect.gen(function* () {
+        const { acp } = yield* agents.client()
+        expect(yield* acp.inspect(AGENT, OWNER)).toEqual({
+          name: "scripted-agent",
+          version: "1.2.3",
+          resumable: true,
+          erasable: true,
+        })
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const other = yield* agents.client({ agents: agents.scripted("--no-resume") })
+            expect(yield* other.acp.inspect(AGENT, OWNER)).toMatchObject({ resumable: false })
+          }),
+        )
+      }),
+    )
+
+    check("works in the session's directory, whatever settings for agents lie there", (agents) =>
+      Effect.gen(function* () {
+        const { opened, session } = yield* agents.client()
+        const { cwd } = session()
+        writeFileSync(
+          join(cwd, ".acpxrc.json"),
+          JSON.stringify({
+            agents: { claude: { command: "false" } },
+            defaultPermissions: "approve-all",
+            auth: { path: "/nowhere", "anthropic-api-key": "planted" },
+            timeout: 0.001,
+          }),
+        )
+        const { hear } = yield* opened({ cwd, permissionMode: "deny-all" })
+        expect(JSON.parse(yield* hear("CWD"))).toEqual([cwd, expect.any(String)])
+        expect(yield* hear("PERM")).toBe("permission no")
+        writeFileSync(join(cwd, ".acpxrc.json"), "this is no JSON")
+        expect(yield* hear("ENV")).not.toMatch(/ANTHROPIC|ACPX_AUTH/i)
+      }),
+    )
+
+    check("has nothing of our environment but what it is given", (agents) =>
+      Effect.gen(function* () {
+        process.env["CLAWDFORGE_CANARY"] = "1"
+        const env = { PATH: process.env["PATH"] ?? "", HOME: agents.dir, LANG: "C.UTF-8" }
+        const { opened } = yield* agents.client({ env })
+        const { hear } = yield* opened()
+        const names = (JSON.parse(yield* hear("ENV")) as ReadonlyArray<string>).toSorted()
+        expect(names).toEqual(["CLAWDFORGE_PROCESS", "HOME", "LANG", "PATH"])
+      }),
+    )
+
+    check("is not shared by two apps, and one app's can be ended", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client()
+        const mine = yield* opened()
+        const yours = yield* opened({ owner: "01J00000000000000000000001" as TokenId })
+        const [left, right] = [Number(yield* mine.hear("PID")), Number(yield* yours.hear("PID"))]
+        expect(left).not.toBe(right)
+        yield* acp.endOf(OWNER)
+        expect([alive(left), alive(right)]).toEqual([false, true])
+        const again = yield* reopened(acp, mine)
+        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["PID"])
+      }),
+    )
+
+    check("is gone with the client, with what it started, in a turn too", (agents) =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const { opened } = yield* Scope.extend(agents.client(), scope)
+        const { hear, ask } = yield* opened()
+        const child = Number(yield* hear("CHILD"))
+        expect(alive(child)).toBe(true)
+        const turn = yield* Effect.fork(failureOf(ask("HANG")))
+        yield* eventually(() => expect(agents.log().match(/session\/prompt/g)).toHaveLength(2))
+        yield* Scope.close(scope, Exit.void)
+        expect(alive(child)).toBe(false)
+        expect(agents.processes()).toEqual([])
+        expect((yield* Fiber.join(turn))._tag).toMatch(/TurnFailed|AgentUnavailable/)
+      }),
+    )
+
+    check("forgets what is erased", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client()
+        const { session, ref, hear } = yield* opened()
+        yield* hear("SAY one")
+        yield* acp.close(session, ref)
+        yield* acp.erase(session, ref)
+        yield* acp.erase(session, ref)
+        expect(agents.log()).toContain("session/delete")
+        const again = Effect.flatMap(acp.open(session, Option.some({ ref, answered: true })), (next) =>
+          Stream.runDrain(acp.prompt(session, next, "SAY no")),
+        )
+        expect((yield* failureOf(again))._tag).toBe("AgentUnavailable")
+      }),
+    )
+  })
+}
+
+for (const [name, backend] of Object.entries(BACKENDS)) describe(name, () => contract(backend))
