@@ -1,8 +1,9 @@
-import { isAbsolute } from "node:path"
-import { Effect, Layer } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { serve } from "./http/Server.ts"
 import { agentExecutables } from "./infra/Agents.ts"
 import * as AdminTokenFile from "./infra/AdminToken.ts"
+import * as AcpxRecordFiles from "./infra/acp/AcpxRecordFiles.ts"
+import { claudeForAgents } from "./infra/acp/ClaudeForAgents.ts"
 import { childEnvironment } from "./infra/ChildEnvironment.ts"
 import type { AppConfig } from "./infra/Config.ts"
 import { acpxExecutable, claudeExecutable } from "./infra/Executables.ts"
@@ -18,6 +19,7 @@ import * as SessionDirectories from "./infra/SessionDirectories.ts"
 import * as Database from "./infra/sqlite/Database.ts"
 import * as SqliteLedger from "./infra/sqlite/SqliteLedger.ts"
 import * as WorkDirectories from "./infra/WorkDirectories.ts"
+import * as AcpxAgents from "./services/acp/Acpx.ts"
 import * as DirectAgents from "./services/acp/Direct.ts"
 import { Admission } from "./services/Admission.ts"
 import { environment } from "./services/claude/Command.ts"
@@ -30,6 +32,7 @@ import { Readiness } from "./services/Readiness.ts"
 import { Refusals } from "./services/Refusals.ts"
 import { Runs } from "./services/Runs.ts"
 import { SessionPool } from "./services/SessionPool.ts"
+import { Sweeper } from "./services/Sweeper.ts"
 import { TokenStore } from "./services/TokenStore.ts"
 
 /**
@@ -53,21 +56,23 @@ export const machine = (config: AppConfig) =>
 export const agent = (config: AppConfig): Layer.Layer<ClaudeRunner, never, Processes> =>
   ClaudeRunner.layer({ executable: claudeExecutable(config.claudeBin), env: childEnvironment() })
 
+/** What an agent may take to start, and then to open a session. */
+const OPEN_PATIENCE = Duration.seconds(60)
+
 /** The agents of sessions, spoken to as the settings say. */
-export const sessionAgents = (config: AppConfig) => {
-  const claude = claudeExecutable(config.claudeBin).command
-  return Layer.unwrapEffect(
-    Effect.map(agentExecutables(config.agents), (agents) =>
-      DirectAgents.layer({
-        agents,
-        env: childEnvironment(),
-        // A bare name would be looked for in the session's directory.
-        ...(isAbsolute(claude) ? { claude } : {}),
-        agentIdleSecs: config.agentIdleSecs,
-      }),
-    ),
+export const sessionAgents = (config: AppConfig, openPatience = OPEN_PATIENCE) =>
+  Layer.unwrapEffect(
+    Effect.map(agentExecutables(config.agents), (agents) => {
+      const claude = claudeExecutable(config.claudeBin).command
+      const env = { ...environment(childEnvironment()), ...claudeForAgents(claude) }
+      const options = { agents, env, idleSecs: config.agentIdleSecs, openPatience }
+      return config.agentBackend === "direct"
+        ? DirectAgents.layer(options)
+        : AcpxAgents.layer({ ...options, acpx: acpxExecutable(config.acpxBin) }).pipe(
+            Layer.provide(AcpxRecordFiles.layer(env)),
+          )
+    }),
   )
-}
 
 /** Every service, on the real machine, with that agent; what an embedder takes who wants it all without the HTTP API. */
 export const services = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) => {
@@ -78,7 +83,10 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
     maxUploadBytes: config.maxUploadBytes,
     maxBytesPerToken: config.maxFilesBytesPerToken,
   })
-  const sessions = SessionPool.layer(config).pipe(Layer.provideMerge(acpx))
+  const sessions = Sweeper.layer(config).pipe(
+    Layer.provideMerge(SessionPool.layer(config)),
+    Layer.provideMerge(acpx),
+  )
   const runs = Layer.merge(Runs.layer(config), sessions).pipe(
     Layer.provideMerge(runner),
     Layer.provideMerge(files),

@@ -41,12 +41,9 @@ export { LiveRuns, type LiveRun, type NewRun } from "./services/LiveRuns.ts"
 export { type OpenRun, Runs, type RunsOptions } from "./services/Runs.ts"
 export type { RunReport } from "./services/runs/Report.ts"
 export { Secrets } from "./services/Secrets.ts"
-<<<<<<< HEAD
 export { SessionPool, type SessionPoolOptions } from "./services/SessionPool.ts"
 export type { OpenTurn, TurnReport } from "./services/sessions/Report.ts"
-=======
 export { Sweeper, type SweepReport } from "./services/Sweeper.ts"
->>>>>>> 32ff2bddce6294d4ac8f8a6290a2c8be469d23b2
 export { TokenStore } from "./services/TokenStore.ts"
 export { type WorkDir, WorkDirs } from "./services/WorkDirs.ts"
 export { Api } from "./http/Api.ts"

@@ -7,17 +7,18 @@ type Find = (name: AgentName, command: string | undefined) => ReadonlyArray<stri
 
 /**
  * How each agent is started that may be asked for: by the command that the operator gave it, else as acpx's registry
- * says, an adapter that is installed beside us first. None where it is not installed: nothing is downloaded.
+ * says, an adapter that is installed beside us first. One that is not installed is not there: nothing is downloaded.
  */
 export const agentExecutables = (
   agents: ReadonlyMap<AgentName, Option.Option<string>>,
-): Effect.Effect<ReadonlyMap<AgentName, Option.Option<Executable>>> =>
+): Effect.Effect<ReadonlyMap<AgentName, Executable>> =>
   Effect.map(registry, (find) => {
-    const executable = (name: AgentName, command: Option.Option<string>): Option.Option<Executable> => {
-      const [program, ...args] = find(name, Option.getOrUndefined(command)) ?? []
-      return program === undefined ? Option.none() : Option.some({ command: program, args })
+    const found = new Map<AgentName, Executable>()
+    for (const [name, given] of agents) {
+      const [command, ...args] = find(name, Option.getOrUndefined(given)) ?? []
+      if (command !== undefined) found.set(name, { command, args })
     }
-    return new Map([...agents].map(([name, command]) => [name, executable(name, command)] as const))
+    return found
   })
 
 const registry: Effect.Effect<Find> = Effect.tryPromise(() => import("acpx/agent-registry")).pipe(

@@ -7,7 +7,10 @@ import { AgentName, type AgentSessionRef } from "../../src/domain/Session.ts"
 import * as AcpxRecordFiles from "../../src/infra/acp/AcpxRecordFiles.ts"
 import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
 import { acpxExecutable } from "../../src/infra/Executables.ts"
+import { idsLayer } from "../../src/infra/Identifiers.ts"
 import * as ProcessGroups from "../../src/infra/processes/ProcessGroups.ts"
+import * as WorkDirectories from "../../src/infra/WorkDirectories.ts"
+import * as Direct from "../../src/services/acp/Direct.ts"
 import * as Acpx from "../../src/services/acp/Acpx.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../../src/services/AcpxClient.ts"
 import type { Executable } from "../../src/services/ClaudeRunner.ts"
@@ -24,7 +27,9 @@ export interface BackendOptions {
 
 /** The ways to speak to agents; every one has to do the same. */
 export const BACKENDS = {
-  acpx: (options: BackendOptions) =>
+  direct: (options: BackendOptions, dir: string) =>
+    Direct.layer(options).pipe(Layer.provide([idsLayer, WorkDirectories.layer(join(dir, "runs"))])),
+  acpx: (options: BackendOptions, _dir: string) =>
     Acpx.layer({ ...options, acpx: acpxExecutable(Option.none()) }).pipe(
       Layer.provide(AcpxRecordFiles.layer(options.env)),
     ),
@@ -90,13 +95,16 @@ export const makeAgents = (backend: Backend): Effect.Effect<Agents, never, Scope
       processes: () => processesGiven(`CLAWDFORGE_PROCESS=${dev}-${ino}.`),
       client: (more = {}) =>
         Effect.gen(function* () {
-          const layer = backend({
-            agents: scripted(),
-            env: { ...childEnvironment(), HOME: home },
-            idleSecs: 60,
-            openPatience: Duration.seconds(30),
-            ...more,
-          }).pipe(Layer.provide(ProcessGroups.layer(dir)), Layer.provide(Logger.remove(Logger.defaultLogger)))
+          const layer = backend(
+            {
+              agents: scripted(),
+              env: { ...childEnvironment(), HOME: home },
+              idleSecs: 60,
+              openPatience: Duration.seconds(30),
+              ...more,
+            },
+            dir,
+          ).pipe(Layer.provide(ProcessGroups.layer(dir)), Layer.provide(Logger.remove(Logger.defaultLogger)))
           return clientOf(Context.get(yield* Effect.orDie(Layer.build(layer)), AcpxClient), dir)
         }),
     }

@@ -137,6 +137,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         cancel,
         close,
         erase,
+        endAll: attachments.endAll(() => true),
         endOf: (owner) => attachments.endAll(({ session }) => session.owner === owner),
         inspect: Effect.fn("AcpxClient.inspect")((name) => visit(name, ({ info }) => Effect.succeed(info))),
       }

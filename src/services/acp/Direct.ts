@@ -2,7 +2,7 @@ import { Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, ExecutableMissing } from "../../domain/Failure.ts"
 import type { AgentName } from "../../domain/Session.ts"
 import { AcpxClient } from "../AcpxClient.ts"
-import { environment, secretsIn } from "../claude/Command.ts"
+import { secretsIn } from "../claude/Command.ts"
 import type { Executable } from "../ClaudeRunner.ts"
 import { Ids } from "../Ids.ts"
 import { Processes } from "../Processes.ts"
@@ -12,25 +12,23 @@ import { agentSessions, letGo } from "./AgentSessions.ts"
 import { converse } from "./Conversation.ts"
 import { makeKept } from "./Kept.ts"
 
-export interface DirectOptions {
-  /** The agents that may be asked for, and how each is started; none: it is not installed. */
-  readonly agents: ReadonlyMap<AgentName, Option.Option<Executable>>
-  /** The allow-listed part of our environment. */
+/** What the ways to agents have in common. */
+export interface AgentOptions {
+  /** How each agent that may be asked for is started; one that is not installed is not there. */
+  readonly agents: ReadonlyMap<AgentName, Executable>
+  /** All of the environment that agents get. */
   readonly env: Readonly<Record<string, string>>
-  /** The `claude` that agents are to use, if it is not their own. */
-  readonly claude?: string
-  /** How long an agent's process is kept that nobody uses. */
-  readonly agentIdleSecs: number
-  /** How long an agent may take to answer the handshake, and to open a session; 60 and 60 by default. */
-  readonly handshakeSecs?: number
-  readonly openSecs?: number
+  /** An agent's process is ended when nobody used it for so long. */
+  readonly idleSecs: number
+  /** What an agent may take to start, and then to open a session. */
+  readonly openPatience: Duration.Duration
 }
 
 /**
  * Agents over their own stdio: one process for all sessions of an app with an agent, kept while it is used, and
  * started anew after it has ended, by itself or not.
  */
-export const layer = (options: DirectOptions): Layer.Layer<AcpxClient, never, Ids | Processes | WorkDirs> =>
+export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids | Processes | WorkDirs> =>
   Layer.scoped(
     AcpxClient,
     Effect.gen(function* () {
@@ -40,8 +38,9 @@ export const layer = (options: DirectOptions): Layer.Layer<AcpxClient, never, Id
       const secrets = secretsIn(options.env)
       const start = (agent: AgentName): Effect.Effect<AgentProcess, AgentRefusal, Scope.Scope> =>
         Effect.gen(function* () {
-          const executable = yield* Option.flatten(Option.fromNullable(options.agents.get(agent))).pipe(
-            Effect.mapError(() => new ExecutableMissing({ program: agent })),
+          const executable = yield* Effect.mapError(
+            Effect.fromNullable(options.agents.get(agent)),
+            () => new ExecutableMissing({ program: agent }),
           )
           // A directory of its own: for what it leaves lying about, and so that it starts in nobody else's.
           const dir = yield* Effect.flatMap(ids.run, workDirs.make).pipe(
@@ -50,21 +49,18 @@ export const layer = (options: DirectOptions): Layer.Layer<AcpxClient, never, Id
           const spec = {
             ...executable,
             cwd: dir.cwd,
-            env: {
-              ...environment(options.env),
-              CLAUDE_CODE_TMPDIR: dir.tmp,
-              ...(options.claude === undefined ? {} : { CLAUDE_CODE_EXECUTABLE: options.claude }),
-            },
+            // Claude leaves litter in its temporary directory; it goes with the process's.
+            env: { ...options.env, CLAUDE_CODE_TMPDIR: dir.tmp },
           }
           return yield* startAgent(spec, {
             secrets,
-            handshakeTimeout: Duration.seconds(options.handshakeSecs ?? 60),
+            handshakeTimeout: options.openPatience,
           })
         }).pipe(Effect.provideService(Processes, processes))
 
-      const kept = yield* makeKept({ start, idle: Duration.seconds(options.agentIdleSecs) })
+      const kept = yield* makeKept({ start, idle: Duration.seconds(options.idleSecs) })
 
-      const sessions = agentSessions(Duration.seconds(options.openSecs ?? 60))
+      const sessions = agentSessions(options.openPatience)
 
       return {
         open: (session, left) =>
