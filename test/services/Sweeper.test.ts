@@ -168,7 +168,7 @@ describe("a sweep", () => {
         expect(tries).toBe(before + 1)
         const reasons = world.logs.flatMap(([level, , { why }]) => (level === "WARN" ? [why] : []))
         expect(new Set(reasons)).toEqual(
-          new Set(["closing: unknown", "it takes too long", "what an earlier sweep began is not over"]),
+          new Set(["closing: unknown", "it takes too long", "what was begun before is not over yet"]),
         )
         expect(JSON.stringify(world.logs)).not.toContain("/secret")
       }),

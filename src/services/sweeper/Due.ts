@@ -2,6 +2,7 @@ import { Clock, Effect } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 
+/** How many things a sweep does at the same time. */
 export const AT_ONCE = 4
 /** How long one sweep begins with more sessions; it leaves the others to the next. */
 const TIME_MAX_MS = 60_000
@@ -23,11 +24,11 @@ export const eachDue = Effect.fn("Sweeper.eachDue")(function* (
   const end = (yield* Clock.currentTimeMillis) + TIME_MAX_MS
   const isOver = Effect.map(Clock.currentTimeMillis, (now) => now >= end)
   let last = after
-  const begin = Effect.fn(function* (session: SessionRecord) {
-    if (yield* isOver) return
-    last = session
-    yield* step(session)
-  })
+  const begin = (session: SessionRecord) =>
+    Effect.suspend(() => {
+      last = session
+      return step(session)
+    }).pipe(Effect.unlessEffect(isOver))
   for (;;) {
     const some: ReadonlyArray<SessionRecord> = yield* due(last)
     if (some.length === 0) return undefined

@@ -14,7 +14,7 @@ export class Steps {
     step: Effect.Effect<boolean, E>,
   ): Effect.Effect<boolean, E | string> =>
     Effect.suspend(() => {
-      if (this.#working.has(session)) return Effect.fail("what an earlier sweep began is not over")
+      if (this.#working.has(session)) return Effect.fail("what was begun before is not over yet")
       this.#working.add(session)
       return step.pipe(
         Effect.ensuring(Effect.sync(() => this.#working.delete(session))),
