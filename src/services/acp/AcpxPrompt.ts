@@ -21,7 +21,7 @@ import type { AgentName, AgentSessionRef } from "../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
 import type { Executable } from "../ClaudeRunner.ts"
 import type { RunningProcess } from "../Processes.ts"
-import { promptInput } from "./AcpxCommand.ts"
+import { programOf, promptInput } from "./AcpxCommand.ts"
 import { refusal, turnFailure } from "./AcpxFailure.ts"
 import { type AcpxRecords, fromRecords } from "./AcpxRecords.ts"
 import { turnReader } from "./AcpxTurn.ts"
@@ -132,17 +132,14 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
       )
       yield* process.write(promptInput(prompt))
       yield* process.endInput
-      const { starts, sound } = yield* follow(attachment, turn, process, agent.command, prompt)
+      const { starts, sound } = yield* follow(attachment, turn, process, programOf(agent), prompt)
       if (!sound) return
       if (!(yield* Deferred.isDone(turn.ended)))
-        return yield* abandon(attachment, turn, unfinished(yield* Deferred.isDone(turn.prompted)))
+        return yield* Effect.flatMap(unfinished(turn), (failure) => abandon(attachment, turn, failure))
       // What it has started stays: the queue owner, and the agent with it.
       if (!starts) yield* Scope.close(scope, Exit.void)
       yield* attachments.endLater(attachment, Duration.seconds(options.idleSecs))
-    }).pipe(
-      Effect.catchAll((failure) => finish(turn, Take.fail(failure))),
-      Effect.onInterrupt(() => finish(turn, Take.fail(unfinished(true)))),
-    )
+    }).pipe(Effect.catchAll((failure) => finish(turn, Take.fail(failure))))
 
   /** An agent that does not even get the prompt in time is ended. */
   const watch = (attachment: Attachment, turn: Turn) =>
@@ -202,7 +199,9 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
               attachment.scope,
             )
             yield* Effect.forkIn(Effect.interruptible(watch(attachment, turn)), attachment.scope)
-            attachment.settled = Effect.asVoid(fiber.await)
+            // Whatever becomes of the fiber, before its first step too, the turn is over then.
+            const settled = yield* Effect.forkDaemon(Effect.zipRight(fiber.await, conclude(turn)))
+            attachment.settled = Effect.asVoid(settled.await)
           }),
           () => leave(attachment, turn),
         )
@@ -221,7 +220,13 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
 
 const decodeCancelled = Schema.decodeOption(Schema.parseJson(Schema.Struct({ cancelled: Schema.Boolean })))
 
-const unfinished = (prompted: boolean): Failing =>
-  prompted
-    ? new TurnFailed({ reason: "its process ended before the turn" })
-    : new AgentUnavailable({ reason: "its process ended before it had the prompt" })
+/** What there is to say of a turn whose acpx said nothing of its end. */
+const unfinished = (turn: Turn): Effect.Effect<Failing> =>
+  Effect.map(Deferred.isDone(turn.prompted), (prompted) =>
+    prompted
+      ? new TurnFailed({ reason: "its process ended before the turn" })
+      : new AgentUnavailable({ reason: "its process ended before it had the prompt" }),
+  )
+
+const conclude = (turn: Turn) =>
+  Effect.flatMap(unfinished(turn), (failure) => finish(turn, Take.fail(failure)))
