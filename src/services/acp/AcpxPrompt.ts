@@ -1,48 +1,19 @@
-import {
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Option,
-  Queue,
-  Schedule,
-  Schema,
-  Scope,
-  Stream,
-  Take,
-} from "effect"
-import {
-  type AgentRefusal,
-  AgentUnavailable,
-  type ExecutableMissing,
-  TurnFailed,
-} from "../../domain/Failure.ts"
-import type { AgentName, AgentSessionRef } from "../../domain/Session.ts"
+import { Deferred, Duration, Effect, Exit, Option, Queue, Scope, Stream, Take } from "effect"
+import { type AgentRefusal, AgentUnavailable, TurnFailed } from "../../domain/Failure.ts"
+import type { AgentSessionRef } from "../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
-import type { Executable } from "../ClaudeRunner.ts"
 import type { RunningProcess } from "../Processes.ts"
+import { acpxCancel, type CancelNeeds } from "./AcpxCancel.ts"
 import { programOf, promptInput } from "./AcpxCommand.ts"
 import { refusal, turnFailure } from "./AcpxFailure.ts"
 import { type AcpxRecords, fromRecords } from "./AcpxRecords.ts"
 import { turnReader } from "./AcpxTurn.ts"
-import type { Attachment, makeAttachments } from "./Attachments.ts"
-
-/** How long an agent may take to obey a cancel, before its processes are ended. */
-const CANCEL_PATIENCE = Duration.seconds(4)
-/** acpx has nothing to cancel as long as its queue owner is starting. */
-const CANCEL_AGAIN = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
+import type { Attachment } from "./Attachments.ts"
 
 const EMPTY = "it cannot take the session up again where it was"
 
-interface Needs {
-  readonly call: (
-    session: AgentSession,
-    agent: Executable,
-    subcommand: ReadonlyArray<string>,
-  ) => Effect.Effect<RunningProcess, AgentRefusal, Scope.Scope>
-  readonly agentOf: (name: AgentName) => Effect.Effect<Executable, ExecutableMissing>
+interface Needs extends CancelNeeds {
   readonly records: typeof AcpxRecords.Service
-  readonly attachments: Effect.Effect.Success<typeof makeAttachments>
   readonly secrets: ReadonlyArray<string>
   readonly idleSecs: number
   readonly openPatience: Duration.Duration
@@ -62,7 +33,9 @@ const finish = (turn: Turn, take: Take.Take<AcpMessage, Failing>) =>
   Effect.whenEffect(Queue.offer(turn.messages, take), Deferred.succeed(turn.ended, undefined))
 
 /** Turns of sessions: the part of the client that talks. */
-export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...options }: Needs) => {
+export const acpxPrompt = (needs: Needs) => {
+  const { call, agentOf, records, attachments, secrets, ...options } = needs
+  const { cancelTurn, leave } = acpxCancel(needs)
   const isAnswered = ({ session }: Attachment) => attachments.answered.has(session.id)
 
   /** The session is not to go on with these processes. */
@@ -150,34 +123,6 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
       yield* abandon(attachment, turn, new AgentUnavailable({ reason }))
     })
 
-  const cancelTurn = (attachment: Attachment, ended: Deferred.Deferred<void>) => {
-    const once = Effect.gen(function* () {
-      const agent = yield* agentOf(attachment.session.agent)
-      const process = yield* call(attachment.session, agent, ["cancel", "-s", attachment.session.id])
-      yield* process.endInput
-      const output = yield* Stream.mkString(Stream.decodeText(process.output))
-      return Option.exists(decodeCancelled(output.trim()), ({ cancelled }) => cancelled)
-    }).pipe(
-      Effect.scoped,
-      Effect.orElseSucceed(() => false),
-    )
-    const again = Effect.repeat(once, { until: (cancelled) => cancelled, schedule: CANCEL_AGAIN })
-    return Effect.race(again, Deferred.await(ended))
-  }
-
-  /** Leaves a turn that nobody reads any more: it is cancelled, or its processes are ended. */
-  const leave = (attachment: Attachment, turn: Turn) =>
-    Effect.gen(function* () {
-      if (yield* Deferred.isDone(turn.ended)) return
-      const obeyed = Effect.zipRight(cancelTurn(attachment, turn.ended), Deferred.await(turn.ended))
-      const inTime = yield* Effect.timeoutOption(Effect.interruptible(obeyed), CANCEL_PATIENCE).pipe(
-        // The leaving fiber's interruption is passed on to what it forks.
-        Effect.forkDaemon,
-        Effect.flatMap((fiber) => fiber.await),
-      )
-      if (Exit.isFailure(inTime) || Option.isNone(inTime.value)) yield* attachments.end(attachment)
-    })
-
   const prompt = (
     session: AgentSession,
     ref: AgentSessionRef,
@@ -203,7 +148,7 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
             const settled = yield* Effect.forkDaemon(Effect.zipRight(fiber.await, conclude(turn)))
             attachment.settled = Effect.asVoid(settled.await)
           }),
-          () => leave(attachment, turn),
+          () => leave(attachment, turn.ended),
         )
         return Stream.flattenTake(Stream.fromQueue(turn.messages))
       }),
@@ -217,8 +162,6 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
 
   return { prompt, cancel }
 }
-
-const decodeCancelled = Schema.decodeOption(Schema.parseJson(Schema.Struct({ cancelled: Schema.Boolean })))
 
 /** What there is to say of a turn whose acpx said nothing of its end. */
 const unfinished = (turn: Turn): Effect.Effect<Failing> =>
