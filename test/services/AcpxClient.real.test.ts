@@ -56,21 +56,24 @@ const plant = (dir: string, traces: string): void => {
   })
 }
 
-/** `claude`, by way of its real adapter. */
-const real = (backend: Backend) => {
-  const client = (agents: Agents) =>
-    agents.client({
-      agents: new Map([[AGENT, { command: process.execPath, args: [ADAPTER] }]]),
-      env: {
-        ...environment(childEnvironment()),
-        ...claudeForAgents(claudeExecutable(Option.none()).command),
-        HOME: join(agents.dir, "home"),
-        ANTHROPIC_BASE_URL: api.url,
-        ANTHROPIC_API_KEY: "dummy-key-0123456789",
-        DISABLE_TELEMETRY: "1",
-      },
-    })
+/** A client of `claude`, by way of its real adapter. */
+const client = (agents: Agents) =>
+  agents.client({
+    agents: new Map([[AGENT, { command: process.execPath, args: [ADAPTER] }]]),
+    env: {
+      ...environment(childEnvironment()),
+      ...claudeForAgents(claudeExecutable(Option.none()).command),
+      HOME: join(agents.dir, "home"),
+      ANTHROPIC_BASE_URL: api.url,
+      ANTHROPIC_API_KEY: "dummy-key-0123456789",
+      DISABLE_TELEMETRY: "1",
+    },
+  })
 
+const adapters = (agents: Agents) =>
+  agents.processes().filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[1] === ADAPTER)
+
+const real = (backend: Backend) => {
   const check = (
     name: string,
     body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>,
@@ -85,11 +88,6 @@ const real = (backend: Backend) => {
         }),
       ),
     )
-
-  const adapters = (agents: Agents) =>
-    agents
-      .processes()
-      .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[1] === ADAPTER)
 
   check("keeps the context: for three turns, after kill -9 of the agent, and of another client", (agents) =>
     Effect.gen(function* () {

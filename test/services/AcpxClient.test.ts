@@ -359,7 +359,8 @@ const contract = (backend: Backend) => {
         const { acp, session } = yield* agents.client({
           agents: new Map([[AGENT, { command: join(agents.dir, "nothing-here"), args: [] }]]),
         })
-        expect((yield* failureOf(acp.open(session(), Option.none())))._tag).toBe("ExecutableMissing")
+        const failure = yield* failureOf(acp.open(session(), Option.none()))
+        expect(failure).toMatchObject({ _tag: "ExecutableMissing", program: "nothing-here" })
         expect((yield* failureOf(acp.inspect(AGENT, OWNER)))._tag).toBe("ExecutableMissing")
       }),
     )

@@ -11,7 +11,7 @@ import { secretsIn } from "../claude/Command.ts"
 import type { Executable } from "../ClaudeRunner.ts"
 import { Processes } from "../Processes.ts"
 import { AcpxRecords, fromRecords } from "./AcpxRecords.ts"
-import { acpxArguments } from "./AcpxCommand.ts"
+import { acpxArguments, programOf } from "./AcpxCommand.ts"
 import { AcpxError, openingFailure } from "./AcpxFailure.ts"
 import { acpxPrompt } from "./AcpxPrompt.ts"
 import { makeAttachments } from "./Attachments.ts"
@@ -84,7 +84,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
           const said = Option.getOrUndefined(decodeEnsured(output.trim().split("\n").at(-1) ?? ""))
           if (said?.acpxRecordId !== undefined) return AgentSessionRef.make(said.acpxRecordId)
           const error = said?.error ?? { code: 0, message: "acpx did not say what became of the session" }
-          return yield* Effect.fail(openingFailure(error, agent.command, { secrets, texts: [] }))
+          return yield* Effect.fail(openingFailure(error, programOf(agent), { secrets, texts: [] }))
         }).pipe(Effect.scoped, withPatience(options.openPatience))
 
       const open = Effect.fn("AcpxClient.open")(function* (

@@ -12,6 +12,9 @@ const PERMISSION_FLAGS: Readonly<Record<PermissionMode, string>> = {
   "deny-all": "--deny-all",
 }
 
+/** What an agent is called, where it cannot be started. */
+export const programOf = ({ command }: Executable): string => command.split("/").at(-1) ?? command
+
 /** An agent's command as acpx splits it again. */
 const commandLine = ({ command, args }: Executable): string =>
   [command, ...args].map((word) => `"${word.replace(/["\\]/g, "\\$&")}"`).join(" ")

@@ -1,48 +1,19 @@
-import {
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Option,
-  Queue,
-  Schedule,
-  Schema,
-  Scope,
-  Stream,
-  Take,
-} from "effect"
-import {
-  type AgentRefusal,
-  AgentUnavailable,
-  type ExecutableMissing,
-  TurnFailed,
-} from "../../domain/Failure.ts"
-import type { AgentName, AgentSessionRef } from "../../domain/Session.ts"
+import { Deferred, Duration, Effect, Exit, Option, Queue, Scope, Stream, Take } from "effect"
+import { type AgentRefusal, AgentUnavailable, TurnFailed } from "../../domain/Failure.ts"
+import type { AgentSessionRef } from "../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
-import type { Executable } from "../ClaudeRunner.ts"
 import type { RunningProcess } from "../Processes.ts"
-import { promptInput } from "./AcpxCommand.ts"
+import { acpxCancel, type CancelNeeds } from "./AcpxCancel.ts"
+import { programOf, promptInput } from "./AcpxCommand.ts"
 import { refusal, turnFailure } from "./AcpxFailure.ts"
 import { type AcpxRecords, fromRecords } from "./AcpxRecords.ts"
 import { turnReader } from "./AcpxTurn.ts"
-import type { Attachment, makeAttachments } from "./Attachments.ts"
-
-/** How long an agent may take to obey a cancel, before its processes are ended. */
-const CANCEL_PATIENCE = Duration.seconds(4)
-/** acpx has nothing to cancel as long as its queue owner is starting. */
-const CANCEL_AGAIN = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
+import type { Attachment } from "./Attachments.ts"
 
 const EMPTY = "it cannot take the session up again where it was"
 
-interface Needs {
-  readonly call: (
-    session: AgentSession,
-    agent: Executable,
-    subcommand: ReadonlyArray<string>,
-  ) => Effect.Effect<RunningProcess, AgentRefusal, Scope.Scope>
-  readonly agentOf: (name: AgentName) => Effect.Effect<Executable, ExecutableMissing>
+interface Needs extends CancelNeeds {
   readonly records: typeof AcpxRecords.Service
-  readonly attachments: Effect.Effect.Success<typeof makeAttachments>
   readonly secrets: ReadonlyArray<string>
   readonly idleSecs: number
   readonly openPatience: Duration.Duration
@@ -62,7 +33,9 @@ const finish = (turn: Turn, take: Take.Take<AcpMessage, Failing>) =>
   Effect.whenEffect(Queue.offer(turn.messages, take), Deferred.succeed(turn.ended, undefined))
 
 /** Turns of sessions: the part of the client that talks. */
-export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...options }: Needs) => {
+export const acpxPrompt = (needs: Needs) => {
+  const { call, agentOf, records, attachments, secrets, ...options } = needs
+  const { cancelTurn, leave } = acpxCancel(needs)
   const isAnswered = ({ session }: Attachment) => attachments.answered.has(session.id)
 
   /** The session is not to go on with these processes. */
@@ -132,17 +105,14 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
       )
       yield* process.write(promptInput(prompt))
       yield* process.endInput
-      const { starts, sound } = yield* follow(attachment, turn, process, agent.command, prompt)
+      const { starts, sound } = yield* follow(attachment, turn, process, programOf(agent), prompt)
       if (!sound) return
       if (!(yield* Deferred.isDone(turn.ended)))
-        return yield* abandon(attachment, turn, unfinished(yield* Deferred.isDone(turn.prompted)))
+        return yield* Effect.flatMap(unfinished(turn), (failure) => abandon(attachment, turn, failure))
       // What it has started stays: the queue owner, and the agent with it.
       if (!starts) yield* Scope.close(scope, Exit.void)
       yield* attachments.endLater(attachment, Duration.seconds(options.idleSecs))
-    }).pipe(
-      Effect.catchAll((failure) => finish(turn, Take.fail(failure))),
-      Effect.onInterrupt(() => finish(turn, Take.fail(unfinished(true)))),
-    )
+    }).pipe(Effect.catchAll((failure) => finish(turn, Take.fail(failure))))
 
   /** An agent that does not even get the prompt in time is ended. */
   const watch = (attachment: Attachment, turn: Turn) =>
@@ -151,34 +121,6 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
       if (Option.isSome(yield* Effect.timeoutOption(started, options.openPatience))) return
       const reason = `it did not take the prompt within ${Duration.toSeconds(options.openPatience)} s`
       yield* abandon(attachment, turn, new AgentUnavailable({ reason }))
-    })
-
-  const cancelTurn = (attachment: Attachment, ended: Deferred.Deferred<void>) => {
-    const once = Effect.gen(function* () {
-      const agent = yield* agentOf(attachment.session.agent)
-      const process = yield* call(attachment.session, agent, ["cancel", "-s", attachment.session.id])
-      yield* process.endInput
-      const output = yield* Stream.mkString(Stream.decodeText(process.output))
-      return Option.exists(decodeCancelled(output.trim()), ({ cancelled }) => cancelled)
-    }).pipe(
-      Effect.scoped,
-      Effect.orElseSucceed(() => false),
-    )
-    const again = Effect.repeat(once, { until: (cancelled) => cancelled, schedule: CANCEL_AGAIN })
-    return Effect.race(again, Deferred.await(ended))
-  }
-
-  /** Leaves a turn that nobody reads any more: it is cancelled, or its processes are ended. */
-  const leave = (attachment: Attachment, turn: Turn) =>
-    Effect.gen(function* () {
-      if (yield* Deferred.isDone(turn.ended)) return
-      const obeyed = Effect.zipRight(cancelTurn(attachment, turn.ended), Deferred.await(turn.ended))
-      const inTime = yield* Effect.timeoutOption(Effect.interruptible(obeyed), CANCEL_PATIENCE).pipe(
-        // The leaving fiber's interruption is passed on to what it forks.
-        Effect.forkDaemon,
-        Effect.flatMap((fiber) => fiber.await),
-      )
-      if (Exit.isFailure(inTime) || Option.isNone(inTime.value)) yield* attachments.end(attachment)
     })
 
   const prompt = (
@@ -202,9 +144,11 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
               attachment.scope,
             )
             yield* Effect.forkIn(Effect.interruptible(watch(attachment, turn)), attachment.scope)
-            attachment.settled = Effect.asVoid(fiber.await)
+            // Whatever becomes of the fiber, before its first step too, the turn is over then.
+            const settled = yield* Effect.forkDaemon(Effect.zipRight(fiber.await, conclude(turn)))
+            attachment.settled = Effect.asVoid(settled.await)
           }),
-          () => leave(attachment, turn),
+          () => leave(attachment, turn.ended),
         )
         return Stream.flattenTake(Stream.fromQueue(turn.messages))
       }),
@@ -219,9 +163,13 @@ export const acpxPrompt = ({ call, agentOf, records, attachments, secrets, ...op
   return { prompt, cancel }
 }
 
-const decodeCancelled = Schema.decodeOption(Schema.parseJson(Schema.Struct({ cancelled: Schema.Boolean })))
+/** What there is to say of a turn whose acpx said nothing of its end. */
+const unfinished = (turn: Turn): Effect.Effect<Failing> =>
+  Effect.map(Deferred.isDone(turn.prompted), (prompted) =>
+    prompted
+      ? new TurnFailed({ reason: "its process ended before the turn" })
+      : new AgentUnavailable({ reason: "its process ended before it had the prompt" }),
+  )
 
-const unfinished = (prompted: boolean): Failing =>
-  prompted
-    ? new TurnFailed({ reason: "its process ended before the turn" })
-    : new AgentUnavailable({ reason: "its process ended before it had the prompt" })
+const conclude = (turn: Turn) =>
+  Effect.flatMap(unfinished(turn), (failure) => finish(turn, Take.fail(failure)))

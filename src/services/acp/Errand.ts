@@ -3,6 +3,7 @@ import { type AgentRefusal, AgentUnavailable } from "../../domain/Failure.ts"
 import type { Confidential } from "../../domain/Redaction.ts"
 import type { AgentInfo } from "../AcpxClient.ts"
 import { Processes, type ProcessSpec } from "../Processes.ts"
+import { programOf } from "./AcpxCommand.ts"
 import { AcpxError, refusal } from "./AcpxFailure.ts"
 
 const Answer = Schema.Struct({
@@ -71,7 +72,7 @@ export const errand = <A>(
         const id = ++lastId
         yield* process.write(`${JSON.stringify({ jsonrpc: "2.0", id, method, params })}\n`)
         const { result, error } = yield* answerTo(id)
-        if (error !== undefined) return yield* refusal(error, spec.command, confidential)
+        if (error !== undefined) return yield* refusal(error, programOf(spec), confidential)
         return result
       })
     const initialized = yield* ask("initialize", {
