@@ -11,7 +11,7 @@ import type { AgentSessionRef } from "../../domain/Session.ts"
 import type { AgentInfo, AgentSession } from "../AcpxClient.ts"
 import { Processes, type ProcessSpec } from "../Processes.ts"
 import { endingOf, refusalOf, turnFailureOf } from "./Failures.ts"
-import { blocksOf } from "./Messages.ts"
+import { promptText } from "./PromptText.ts"
 import type { Turn } from "./Turn.ts"
 import { connect, type Routes } from "./Connection.ts"
 
@@ -30,6 +30,8 @@ export interface AgentProcess {
   readonly capabilities: AgentCapabilities
   /** The sessions that it has. */
   readonly attached: Map<AgentSessionRef, Attached>
+  /** How many are being opened. */
+  opening: number
   /** A request to the agent; `what` says in a failure what it was for. */
   readonly request: <A>(
     what: string,
@@ -39,7 +41,7 @@ export interface AgentProcess {
   readonly send: (ref: AgentSessionRef, turn: Turn) => Effect.Effect<void>
   /** Asks the agent to end a session's turn. */
   readonly cancel: (ref: AgentSessionRef) => Effect.Effect<void>
-  /** False once the process, or the connection to it, is gone. */
+  /** False once the process, or the connection to it, is known to be gone. */
   readonly isAlive: () => boolean
   /** Ends the process with all that it started; its turns fail. Returns when it is gone. */
   readonly end: Effect.Effect<void>
@@ -101,7 +103,16 @@ export const startAgent = (
       Effect.forkDaemon,
     )
 
-    const isAlive = () => !connection.signal.aborted
+    let exited = false
+    yield* process.exit.pipe(
+      Effect.zipRight(
+        Effect.sync(() => {
+          exited = true
+        }),
+      ),
+      Effect.forkIn(own),
+    )
+    const isAlive = () => !exited && !connection.signal.aborted
 
     const request: AgentProcess["request"] = (what, ask) =>
       Effect.tryPromise({ try: () => ask(connection.agent), catch: (error) => error }).pipe(
@@ -147,12 +158,16 @@ export const startAgent = (
       },
       capabilities,
       attached,
+      opening: 0,
       request,
       send: (ref, turn) =>
         Effect.sync(() => {
           // What comes of it is seen on the wire, in order with everything else; a connection that closes, where it is waited for above.
           void connection.agent
-            .request(methods.agent.session.prompt, { sessionId: ref, prompt: [...blocksOf(turn.prompt)] })
+            .request(methods.agent.session.prompt, {
+              sessionId: ref,
+              prompt: [{ type: "text", text: promptText(turn.prompt) }],
+            })
             .catch(() => {})
         }),
       cancel: (ref) =>

@@ -1,5 +1,5 @@
 import { Duration, Effect, Option, type Scope, type Stream } from "effect"
-import { type AgentRefusal, TurnFailed } from "../../domain/Failure.ts"
+import { type AgentRefusal, AgentUnavailable, type TurnFailed } from "../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../domain/Session.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
@@ -18,10 +18,10 @@ export const converse = (
   agent: AgentProcess,
   ref: AgentSessionRef,
   prompt: string,
-): Effect.Effect<Stream.Stream<AcpMessage, AgentRefusal | TurnFailed>, TurnFailed, Scope.Scope> =>
+): Effect.Effect<Stream.Stream<AcpMessage, AgentRefusal | TurnFailed>, AgentUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const attached = agent.attached.get(ref)
-    if (attached === undefined) return yield* new TurnFailed({ reason: ENDED })
+    if (attached === undefined) return yield* new AgentUnavailable({ reason: ENDED })
     const turn = yield* makeTurn(prompt)
     yield* Effect.acquireRelease(
       Effect.sync(() => {
@@ -37,12 +37,12 @@ export const converse = (
         ),
     )
     // Whoever tells turns that the process is gone has seen this one, or is seen here.
-    if (!agent.isAlive()) return yield* new TurnFailed({ reason: ENDED })
+    if (!agent.isAlive()) return yield* new AgentUnavailable({ reason: ENDED })
     yield* agent.send(ref, turn)
     return turn.messages
   })
 
-const ENDED = "its process ended before the turn began"
+const ENDED = "its process ended, and the session is not open in a new one"
 
 /** What a finalizer forks, a second interruption would end, unless it is a daemon. */
 const stopped = (agent: AgentProcess, ref: AgentSessionRef, turn: Turn) =>

@@ -66,9 +66,21 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
         open: (session, left) =>
           Effect.gen(function* () {
             const agent = yield* kept.get(session)
-            if (Option.isNone(left)) return yield* sessions.create(agent, session)
-            if (agent.attached.has(left.value.ref)) return left.value.ref
-            return yield* sessions.resume(agent, session, left.value)
+            const known = Option.getOrUndefined(left)
+            if (known !== undefined && agent.attached.has(known.ref)) return known.ref
+            return yield* Effect.acquireUseRelease(
+              Effect.sync(() => (agent.opening += 1)),
+              () =>
+                known === undefined
+                  ? sessions.create(agent, session)
+                  : sessions.resume(agent, session, known),
+              () =>
+                Effect.suspend(() => {
+                  agent.opening -= 1
+                  // One that opened no session, and has none, is not worth keeping.
+                  return agent.attached.size + agent.opening === 0 ? agent.end : Effect.void
+                }),
+            )
           }).pipe(Effect.scoped, Effect.withSpan("AcpxClient.open")),
         prompt: (session, ref, prompt) =>
           Stream.unwrapScoped(Effect.flatMap(kept.get(session), (agent) => converse(agent, ref, prompt))),

@@ -34,9 +34,11 @@ export const makeKept = ({
     const up = new Map<Key, AgentProcess>()
     const lives = yield* RcMap.make({
       lookup: (key: Key) =>
-        Effect.acquireRelease(
-          Effect.tap(start(key.agent), (agent) => up.set(key, agent)),
-          () => Effect.sync(() => up.delete(key)),
+        Effect.tap(start(key.agent), (agent) =>
+          Effect.acquireRelease(
+            Effect.sync(() => up.set(key, agent)),
+            () => Effect.sync(() => up.delete(key)),
+          ),
         ),
       idleTimeToLive: idle,
     })

@@ -37,15 +37,3 @@ export const usageOf = (message: AcpMessage): Usage | null => {
     cache_read_input_tokens: count(tokens["cachedReadTokens"]),
   }
 }
-
-/**
- * A prompt as content blocks. Agents take a text that begins with a slash for a command of their own (`/mcp`,
- * `/remote-control`), some after trimming it; a text that follows another block, and a blank, is just text.
- */
-export const blocksOf = (prompt: string): ReadonlyArray<{ readonly type: "text"; readonly text: string }> =>
-  /^\s*\//.test(prompt)
-    ? [
-        { type: "text", text: " " },
-        { type: "text", text: ` ${prompt}` },
-      ]
-    : [{ type: "text", text: prompt }]
