@@ -18,12 +18,13 @@ import { eventually } from "../support/TestServer.ts"
 
 const alive = (pid: number): boolean => existsSync(`/proc/${pid}/exe`)
 
-/** Kills a process and waits until it is dead. */
+/** Kills a process, and waits until it is dead and the event loop has heard of it. */
 const killed = (pid: number) =>
-  Effect.zipRight(
-    Effect.sync(() => process.kill(pid, "SIGKILL")),
-    eventually(() => expect(alive(pid)).toBe(false)),
-  )
+  Effect.gen(function* () {
+    process.kill(pid, "SIGKILL")
+    yield* eventually(() => expect(alive(pid)).toBe(false))
+    yield* Effect.sleep("100 millis")
+  })
 
 /** How an effect that takes its time failed. */
 const failureOf = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
