@@ -107,7 +107,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         const lanes = yield* makeLanes(options.maxQueuedTurns ?? 32)
         const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
         const turn = yield* makeTurns(lanes)
-        const { close, closeIdle } = yield* makeClosing(lanes)
+        const { close, closeIdle, gone } = yield* makeClosing(lanes)
 
         // A deaf agent must not hold up a service that stops.
         yield* live.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)
@@ -142,7 +142,9 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
               Effect.catchAll(({ cause }) =>
                 Effect.logWarning("the sessions of a revoked token are not closed yet", Cause.die(cause)),
               ),
-              Effect.zipRight(client.endOf(owner)),
+              Effect.ensuring(client.endOf(owner)),
+              // Who revokes a token cannot be interrupted; who closes its sessions can, or a stop would wait for that.
+              Effect.interruptible,
               Effect.forkIn(scope),
               Effect.asVoid,
             ),
@@ -157,6 +159,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
           erase: Effect.fn("SessionPool.erase")(function* (id) {
             const session = Option.getOrUndefined(yield* sessions.find(id))
             if (session?.status !== "closed") return false
+            yield* gone(id)
             if (session.ref !== null) {
               yield* client.erase(agentSessionOf(session, dirs.of(id)), session.ref).pipe(
                 // An agent that is not there any more keeps nothing that we could ask it to delete.

@@ -80,13 +80,15 @@ export const after =
   ({ prompt }) =>
     Effect.delay(Effect.succeed(`you said ${prompt}`), duration)
 
-/** An agent that does to a turn what its prompt says: `fail`, `defect`, `hang` and take 3 s to be interrupted. */
+/** An agent that does to a turn what its prompt says: `fail`, `defect`, `wait` for ever, `hang`, 3 s longer. */
 export const obeying: Scene["reply"] & {} = ({ prompt }) => {
   switch (prompt) {
     case "fail":
       return new TurnFailed({ reason: "its process ended" })
     case "defect":
       return Effect.die("a bug")
+    case "wait":
+      return Effect.never
     case "hang":
       return Effect.onInterrupt(Effect.never, () => Effect.sleep("3 seconds"))
     default:
