@@ -465,6 +465,24 @@ describe("a service that stops", () => {
     },
   )
 
+  it.effect("waits for a turn that is just being accepted, which then ends", () => {
+    const machine = new Machine()
+    const runs: Scene["runs"] = (whole) => ({
+      openTurn: (...how) => Effect.delay(whole.openTurn(...how), "2 seconds"),
+    })
+    return Effect.gen(function* () {
+      const turn = yield* Effect.fork(Effect.flatMap(opened(), (id) => taken(id, "hello")))
+      yield* TestClock.adjust("1 second")
+      const stopping = yield* Effect.fork(Effect.flatMap(LiveRuns, (live) => live.shutdown))
+      yield* TestClock.adjust("0 seconds")
+      expect(yield* Fiber.poll(stopping)).toEqual(Option.none())
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(stopping)
+      expect(machine.outcomes).toEqual([["cancelled", "shutting_down"]])
+      expect(yield* Effect.flip(Fiber.join(turn))).toMatchObject({ _tag: "ShuttingDown" })
+    }).pipe(Effect.provide(poolOn(machine, { runs })))
+  })
+
   it.effect("takes each session up again when it has started", () => {
     const machine = new Machine()
     return Effect.gen(function* () {

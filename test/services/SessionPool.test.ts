@@ -574,4 +574,23 @@ describe("the files of a turn", () => {
       )
     })
   })
+
+  it.effect("that cannot be let go of are a bug of ours: it is recorded, and the next turn comes", () => {
+    const machine = new Machine()
+    const files = Layer.mock(Files, {
+      hold: (tokens) =>
+        Effect.acquireRelease(Effect.succeed([]), () =>
+          tokens.length > 0 ? Effect.die("a bug") : Effect.void,
+        ),
+    })
+    return Effect.gen(function* () {
+      const id = yield* opened()
+      expect(Exit.isFailure(yield* Effect.exit(taken(id, "hello", { files: ["ff_1"] })))).toBe(true)
+      expect(textOf(yield* taken(id, "hello"))).toBe("you said hello")
+      expect(machine.outcomes).toEqual([
+        ["failed", "internal"],
+        ["completed", null],
+      ])
+    }).pipe(Effect.provide(poolOn(machine, { files })))
+  })
 })
