@@ -19,13 +19,6 @@ export const makeClosing = (lanes: Lanes) =>
     /** Those that the ledger has as closed, and that are not let go of yet. */
     const leaving = new Map<SessionId, Deferred.Deferred<void>>()
 
-    /** Waits until a session that the ledger has as closed is let go of. */
-    const gone = (id: SessionId) =>
-      Effect.suspend(() => {
-        const left = leaving.get(id)
-        return left === undefined ? Effect.void : Deferred.await(left)
-      })
-
     /** All that is left to do once the ledger has a session as closed. */
     const letGo = (session: SessionRecord) =>
       Effect.gen(function* () {
@@ -41,7 +34,8 @@ export const makeClosing = (lanes: Lanes) =>
         )
       })
 
-    const letGoOnce = (session: SessionRecord) =>
+    /** Lets go of it, and tells those who wait for that. */
+    const leave = (session: SessionRecord) =>
       Effect.acquireUseRelease(
         Effect.tap(Deferred.make<void>(), (left) => Effect.sync(() => leaving.set(session.id, left))),
         () => letGo(session),
@@ -52,14 +46,18 @@ export const makeClosing = (lanes: Lanes) =>
           ),
       )
 
-    /**
-     * Closes as the ledger is told to; what has begun goes on, whoever waits for it. False: it was not open. Returns when
-     * it is let go of, whoever closed it.
-     */
+    /** Waits until a session that the ledger has as closed is let go of, whoever closed it. */
+    const hasLeft = ({ id }: SessionRecord) =>
+      Effect.suspend(() => {
+        const leaves = leaving.get(id)
+        return leaves === undefined ? Effect.void : Deferred.await(leaves)
+      })
+
+    /** Closes as the ledger is told to; what has begun goes on, whoever waits for it. False: it was not open. */
     const close = (session: SessionRecord, inLedger: (at: number) => Effect.Effect<boolean, StorageFailed>) =>
       Effect.gen(function* () {
         const closed = yield* inLedger(yield* Clock.currentTimeMillis)
-        yield* closed ? letGoOnce(session) : gone(session.id)
+        if (closed) yield* leave(session)
         return closed
       }).pipe(
         Effect.interruptible,
@@ -70,10 +68,14 @@ export const makeClosing = (lanes: Lanes) =>
       )
 
     return {
-      gone,
-      close: (session: SessionRecord, origin: Origin | null) =>
-        close(session, (at) => sessions.close(session.id, at, origin)),
+      close: (session: SessionRecord, origin: Origin) =>
+        Effect.tap(
+          close(session, (at) => sessions.close(session.id, at, origin)),
+          hasLeft(session),
+        ),
       closeIdle: (session: SessionRecord, idleSince: number) =>
         close(session, (at) => sessions.closeIdle(session.id, idleSince, at)),
+      /** Whether a session that the ledger has as closed is not let go of yet. */
+      isLeaving: (id: SessionId) => leaving.has(id),
     }
   })
