@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Option } from "effect"
-import { LiveRuns, Run, Runs, services, Token, TokenStore } from "clawdforge"
+import { LiveRuns, Run, Runs, services, Session, SessionPool, Token, TokenStore } from "clawdforge"
 import {
+  acpxClient,
   claudeAnswer,
   claudeRunner,
   ids,
@@ -12,6 +13,7 @@ import {
   ledger,
   noFiles,
   outputSchemas,
+  sessionDirs,
   workDirs,
 } from "clawdforge/testing"
 import { configFor, scriptedClaude, temporaryDirectory } from "./support/TestServer.ts"
@@ -22,8 +24,8 @@ const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => c
 const origin = { requestId: "embedded", address: "127.0.0.1" }
 
 describe("the README", () => {
-  it("has an embedder's ten lines and a tester's ten lines, and they type-check under strict", () => {
-    expect(blocks).toHaveLength(2)
+  it("has ten lines for an embedder and ten each for two testers, and they type-check under strict", () => {
+    expect(blocks).toHaveLength(3)
     const dir = mkdtempSync(join(ROOT, "test", ".readme-"))
     try {
       for (const [n, code] of blocks.entries()) {
@@ -79,4 +81,36 @@ describe("a consumer's test", () => {
       expect([...memory.runs.values()].map(({ status }) => status)).toEqual(["completed"])
     }).pipe(Effect.scoped, Effect.provide(TestRuns))
   })
+
+  it.effect(
+    "swaps the agents of sessions for a mock, and has a session of two turns without a process",
+    () => {
+      const memory = new LedgerMemory()
+      const agents = acpxClient(({ prompt, earlier }) => Effect.succeed([...earlier, prompt].join(", ")))
+      const claude = Session.AgentName.make("claude")
+      const TestSessions = SessionPool.layer({ agents: new Set([claude]) }).pipe(
+        Layer.provide(LiveRuns.layer()),
+        Layer.provide([agents, ids, ledger(memory), noFiles, sessionDirs()]),
+      )
+      return Effect.gen(function* () {
+        const pool = yield* SessionPool
+        const app = "0".repeat(26) as never
+        const request = { agent: claude, model: null, meta: null, permissionMode: "deny-all" } as const
+        const { id } = yield* pool.open(request, app, origin)
+        const ask = (prompt: string) =>
+          Effect.flatMap(
+            pool.turn(id, { prompt, timeoutSecs: 60, files: [] }, app, origin),
+            ({ answer }) => answer,
+          )
+        yield* ask("eggs")
+        expect((yield* ask("flour")).events).toMatchObject([
+          { params: { update: { content: { text: "eggs, flour" } } } },
+          { result: { stopReason: "end_turn" } },
+        ])
+        expect(yield* pool.close(id, app, origin)).toEqual({ alreadyClosed: false })
+        expect([...memory.runs.values()].map(({ status }) => status)).toEqual(["completed", "completed"])
+        expect(yield* pool.get(id, app)).toMatchObject({ status: "closed", turnCount: 2 })
+      }).pipe(Effect.provide(TestSessions))
+    },
+  )
 })

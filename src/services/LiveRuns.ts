@@ -88,8 +88,15 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
         const fibers = yield* FiberSet.make<unknown, unknown>()
         const scope = yield* Effect.scope
         const live = new Map<RunId, Entry>()
+        const idle = Effect.unsafeMakeLatch(true)
         const over = yield* Deferred.make<void>()
         let closing = false
+
+        const forget = (id: RunId) =>
+          Effect.sync(() => {
+            live.delete(id)
+            if (live.size === 0) idle.unsafeOpen()
+          })
 
         /** An outcome is recorded now; by a ledger that fails, as soon as it does no more. The caller need not wait. */
         const recordEnd = (id: RunId, end: RunEnded, at: number) =>
@@ -128,15 +135,13 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
                 (working) => Effect.raceFirst(Fiber.join(working), Deferred.await(entry.ended)),
                 // A race goes on before its loser is done; the slot must not.
                 Fiber.interrupt,
-              ).pipe(Effect.interruptible, Effect.exit)
-              yield* run.leave
-              live.delete(run.id)
+              ).pipe(Effect.interruptible, Effect.ensuring(run.leave), Effect.exit)
               const now = yield* Clock.currentTimeMillis
               const durationMs = entry.startedAt === undefined ? null : now - entry.startedAt
               const outcome = Exit.mapError(exit, (failure) => timed(failure, durationMs))
               yield* recordEnd(run.id, endOf(outcome, durationMs), now)
               return yield* outcome
-            }),
+            }).pipe(Effect.ensuring(forget(run.id))),
           )
 
         /** Ends the runs that match, with that failure; does not wait for them. */
@@ -154,6 +159,7 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
               const entry: Entry = { owner: run.owner, ended, startedAt: undefined }
               // Who ends runs meets this one here, or in the ledger before it lets the run in.
               live.set(run.id, entry)
+              idle.unsafeClose()
               const recorded = yield* run.record
               if (closing) yield* Deferred.fail(ended, new ShuttingDown())
               // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
@@ -165,7 +171,7 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
                 interrupt: Effect.asVoid(Fiber.interrupt(fiber)),
               }
             }).pipe(
-              Effect.onError(() => Effect.sync(() => live.delete(run.id))),
+              Effect.onError(() => forget(run.id)),
               Effect.uninterruptible,
             ),
 
@@ -174,10 +180,10 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
           shutdown: Effect.gen(function* () {
             closing = true
             yield* endAll((run) => run.startedAt === undefined, new ShuttingDown())
-            yield* Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(fibers)), grace)
+            yield* Effect.timeoutOption(Effect.interruptible(idle.await), grace)
             yield* Deferred.succeed(over, undefined)
             yield* endAll(() => true, new ShuttingDown())
-            yield* FiberSet.awaitEmpty(fibers)
+            yield* idle.await
           }),
 
           graceOver: Deferred.await(over),

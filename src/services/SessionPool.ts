@@ -89,7 +89,10 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
     readonly endOf: (owner: TokenId, origin: Origin) => Effect.Effect<void>
     /** Closes a session that is idle since then, and has no turn that is not finished; false when it is not. */
     readonly closeIdle: (session: Session, idleSince: number) => Effect.Effect<boolean, StorageFailed>
-    /** Deletes a closed session for ever: the agent's own record of it, then ours; false when it was gone. */
+    /**
+     * Deletes a closed session for ever: the agent's own record of it, then ours; false when it was gone, or is not let
+     * go of yet.
+     */
     readonly erase: (session: SessionId) => Effect.Effect<boolean, AgentRefusal | StorageFailed>
     /** How many sessions are open, of all apps. */
     readonly openSessions: Effect.Effect<number, StorageFailed>
@@ -107,7 +110,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         const lanes = yield* makeLanes(options.maxQueuedTurns ?? 32)
         const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
         const turn = yield* makeTurns(lanes)
-        const { close, closeIdle } = yield* makeClosing(lanes)
+        const { close, closeIdle, isLeaving } = yield* makeClosing(lanes)
 
         // A deaf agent must not hold up a service that stops.
         yield* live.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)
@@ -142,7 +145,9 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
               Effect.catchAll(({ cause }) =>
                 Effect.logWarning("the sessions of a revoked token are not closed yet", Cause.die(cause)),
               ),
-              Effect.zipRight(client.endOf(owner)),
+              Effect.ensuring(client.endOf(owner)),
+              // Who revokes a token cannot be interrupted; who closes its sessions can, or a stop would wait for that.
+              Effect.interruptible,
               Effect.forkIn(scope),
               Effect.asVoid,
             ),
@@ -156,7 +161,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
             ),
           erase: Effect.fn("SessionPool.erase")(function* (id) {
             const session = Option.getOrUndefined(yield* sessions.find(id))
-            if (session?.status !== "closed") return false
+            if (session?.status !== "closed" || isLeaving(id)) return false
             if (session.ref !== null) {
               yield* client.erase(agentSessionOf(session, dirs.of(id)), session.ref).pipe(
                 // An agent that is not there any more keeps nothing that we could ask it to delete.

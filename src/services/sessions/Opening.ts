@@ -1,4 +1,4 @@
-import { Cause, Clock, Effect, Exit, Option, Schedule } from "effect"
+import { Cause, Clock, Effect, Option, Schedule } from "effect"
 import { InvalidRequest } from "../../domain/Failure.ts"
 import type { SessionId, TokenId } from "../../domain/Ids.ts"
 import type { AgentName, AgentSessionRef, Session, SessionRequest } from "../../domain/Session.ts"
@@ -44,7 +44,11 @@ export const makeOpening = (options: {
       Effect.catchAll(sessions.abandon(id), (failure) =>
         Effect.zipRight(
           Effect.logWarning("a session that did not open is not removed yet", Cause.die(failure.cause)),
-          Effect.forkIn(Effect.retry(sessions.abandon(id), Schedule.spaced(ABANDON_INTERVAL)), scope),
+          Effect.retry(sessions.abandon(id), Schedule.spaced(ABANDON_INTERVAL)).pipe(
+            // Forked while an interruption is seen to: it would else hold up a service that stops.
+            Effect.interruptible,
+            Effect.forkIn(scope),
+          ),
         ),
       )
 
@@ -60,22 +64,21 @@ export const makeOpening = (options: {
       const opening = { ...request, id, tokenId: owner, origin, at }
       const agentSession = agentSessionOf(opening, dirs.of(id))
       let ref: AgentSessionRef | undefined
-      yield* Effect.acquireUseRelease(
-        sessions.reserve(opening, options.limit),
-        () =>
-          Effect.gen(function* () {
+      const undo = Effect.gen(function* () {
+        if (ref !== undefined) yield* client.close(agentSession, ref)
+        yield* removeDir(id)
+        yield* abandon(id)
+      })
+      // Only the agent keeps anybody waiting; between a step and our knowing of it, nothing can come.
+      yield* Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          yield* sessions.reserve(opening, options.limit)
+          yield* Effect.gen(function* () {
             yield* dirs.make(id)
-            ref = yield* client.open(agentSession, Option.none())
+            ref = yield* restore(client.open(agentSession, Option.none()))
             yield* sessions.activate(id, ref, at)
-          }),
-        (_, exit) =>
-          Exit.isSuccess(exit)
-            ? Effect.void
-            : Effect.gen(function* () {
-                if (ref !== undefined) yield* client.close(agentSession, ref)
-                yield* removeDir(id)
-                yield* abandon(id)
-              }),
+          }).pipe(Effect.onError(() => undo))
+        }),
       )
       const fresh = { status: "open", turnCount: 0, lastTurnAt: null, closedAt: null } as const
       return { ...request, ...fresh, id, tokenId: owner, createdAt: at } satisfies Session

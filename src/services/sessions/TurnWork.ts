@@ -1,4 +1,4 @@
-import { Chunk, Clock, Deferred, Duration, Effect, Fiber, Option, Stream } from "effect"
+import { Cause, Chunk, Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { AgentUnavailable, RunTimedOut, TurnFailed, type TurnFailure } from "../../domain/Failure.ts"
 import { type StoredFile, withAttachments } from "../../domain/File.ts"
 import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
@@ -77,20 +77,23 @@ export const makeTurnWork = Effect.gen(function* () {
     return { agentSession, ref }
   })
 
-  /** Collects what the agent sends until it stops, or until it is cancelled. */
+  /** Collects what the agent sends until it stops, or until it is cancelled; before the prompt, it is asked nothing. */
   const converse = (accepted: AcceptedTurn, events: Array<AcpMessage>) =>
     Effect.gen(function* () {
-      const prompt = yield* promptOf(accepted)
-      const { agentSession, ref } = yield* opened(accepted.session)
+      const cancelled = Deferred.await(accepted.turn.cancelled)
+      const ready = yield* Effect.raceFirst(
+        Effect.asSome(Effect.all([promptOf(accepted), opened(accepted.session)])),
+        Effect.as(cancelled, Option.none()),
+      )
+      if (Option.isNone(ready)) return
+      const [prompt, { agentSession, ref }] = ready.value
       const collecting = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
         Effect.sync(() => {
           for (const message of Chunk.toReadonlyArray(chunk)) events.push(message)
         }),
       )
-      const cancelling = Deferred.await(accepted.turn.cancelled).pipe(
-        Effect.zipRight(client.cancel(agentSession, ref)),
-        Effect.zipRight(Effect.sleep(CANCEL_PATIENCE)),
-      )
+      const asking = Effect.zipRight(client.cancel(agentSession, ref), Effect.never)
+      const cancelling = Effect.zipRight(cancelled, Effect.timeoutOption(asking, CANCEL_PATIENCE))
       yield* untilCancelled(collecting, cancelling)
     })
 
@@ -104,9 +107,9 @@ export const makeTurnWork = Effect.gen(function* () {
       duration: Duration.seconds(timeoutSecs),
       onTimeout: () => new RunTimedOut({ timeoutSecs }),
     }).pipe(
-      // An agent may end a cancelled turn in whatever way it likes.
-      Effect.catchTag("TurnFailed", (failure) =>
-        Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : failure)),
+      // However a cancelled turn ends, it was cancelled.
+      Effect.catchAll((failure) =>
+        Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : Effect.fail(failure))),
       ),
     )
     const last = events.at(-1)
@@ -125,13 +128,15 @@ export const makeTurnWork = Effect.gen(function* () {
   }) satisfies (accepted: AcceptedTurn, startedAt: number) => Effect.Effect<TurnReport, TurnFailure>
 })
 
-/** Runs the first to its end, unless the second is done before: then the first is interrupted, and has cleaned up. */
-const untilCancelled = <E>(running: Effect.Effect<void, E>, cancelling: Effect.Effect<void>) =>
+/**
+ * Runs the first to its end, unless the second is done before: then the first is interrupted. Both have cleaned up when
+ * it returns: what cancels one turn must not reach the next.
+ */
+const untilCancelled = <E>(running: Effect.Effect<void, E>, cancelling: Effect.Effect<unknown>) =>
   Effect.gen(function* () {
     const collecting = yield* Effect.forkScoped(running)
-    const gaveUp = yield* Effect.raceFirst(
-      Effect.as(Fiber.join(collecting), false),
-      Effect.as(cancelling, true),
-    )
-    if (gaveUp) yield* Fiber.interrupt(collecting)
+    yield* Effect.forkScoped(Effect.zipRight(cancelling, Fiber.interrupt(collecting)))
+    const exit = yield* Fiber.await(collecting)
+    if (Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)) return
+    yield* exit
   }).pipe(Effect.scoped)
