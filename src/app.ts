@@ -54,7 +54,7 @@ export const agent = (config: AppConfig): Layer.Layer<ClaudeRunner, never, Proce
   ClaudeRunner.layer({ executable: claudeExecutable(config.claudeBin), env: childEnvironment() })
 
 /** The agents of sessions, spoken to as the settings say. */
-export const sessionAgents = (config: AppConfig) => {
+export const sessionAgents = (config: AppConfig, deadlines: DirectAgents.Deadlines = {}) => {
   const claude = claudeExecutable(config.claudeBin).command
   return Layer.unwrapEffect(
     Effect.map(agentExecutables(config.agents), (agents) =>
@@ -64,6 +64,7 @@ export const sessionAgents = (config: AppConfig) => {
         // A bare name would be looked for in the session's directory.
         ...(isAbsolute(claude) ? { claude } : {}),
         agentIdleSecs: config.agentIdleSecs,
+        ...deadlines,
       }),
     ),
   )

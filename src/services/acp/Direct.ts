@@ -12,7 +12,13 @@ import { agentSessions, letGo } from "./AgentSessions.ts"
 import { converse } from "./Conversation.ts"
 import { makeKept } from "./Kept.ts"
 
-export interface DirectOptions {
+/** How long an agent may take to answer the handshake, and to open a session; 60 and 60 by default. */
+export interface Deadlines {
+  readonly handshakeSecs?: number
+  readonly openSecs?: number
+}
+
+export interface DirectOptions extends Deadlines {
   /** The agents that may be asked for, and how each is started; none: it is not installed. */
   readonly agents: ReadonlyMap<AgentName, Option.Option<Executable>>
   /** The allow-listed part of our environment. */
@@ -21,9 +27,6 @@ export interface DirectOptions {
   readonly claude?: string
   /** How long an agent's process is kept that nobody uses. */
   readonly agentIdleSecs: number
-  /** How long an agent may take to answer the handshake, and to open a session; 60 and 60 by default. */
-  readonly handshakeSecs?: number
-  readonly openSecs?: number
 }
 
 /**
