@@ -33,6 +33,7 @@ export const makeKept = ({
     const current = new Map<string, Key>()
     const up = new Map<Key, AgentProcess>()
     const lives = yield* RcMap.make({
+      // The start itself is not acquired: it could not be interrupted then, so its deadline would never come.
       lookup: (key: Key) =>
         Effect.tap(start(key.agent), (agent) =>
           Effect.acquireRelease(
@@ -61,10 +62,12 @@ export const makeKept = ({
       })
 
     const end = (matches: (key: Key) => boolean) =>
-      Effect.forEach(
-        [...up].filter(([key]) => matches(key)),
-        ([key, agent]) => Effect.zipRight(retire(key), agent.end),
-        { discard: true, concurrency: "unbounded" },
+      Effect.suspend(() =>
+        Effect.forEach(
+          [...up].filter(([key]) => matches(key)),
+          ([key, agent]) => Effect.zipRight(retire(key), agent.end),
+          { discard: true, concurrency: "unbounded" },
+        ),
       )
     // The map would end them one after the other.
     const endAll = end(() => true)
