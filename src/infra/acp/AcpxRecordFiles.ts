@@ -4,13 +4,13 @@ import { join } from "node:path"
 import { Effect, Layer, Option } from "effect"
 import { StorageFailed } from "../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../domain/Session.ts"
-import { AcpxRecords } from "../../services/acp/AcpxRecords.ts"
+import { AcpxRecords } from "../../services/acp/acpx/Records.ts"
 
 /** What a working directory can redefine agents, permissions and credentials with. */
 const SETTINGS_FILE = ".acpxrc.json"
 
 interface RecordFile {
-  readonly acp_session_id: string
+  readonly acp_session_id: AgentSessionRef
   readonly cwd: string
   readonly imported_from?: unknown
 }

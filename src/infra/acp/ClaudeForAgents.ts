@@ -6,5 +6,5 @@ import { join } from "node:path"
  */
 export const claudeForAgents = (claude: string): Readonly<Record<string, string>> => ({
   CLAUDE_CODE_EXECUTABLE: join(import.meta.dirname, "claude-for-agents.sh"),
-  CLAWDFORGE_CLAUDE: claude,
+  CLAUDE_REAL_EXECUTABLE: claude,
 })

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The `claude` that an ACP adapter starts (CLAUDE_CODE_EXECUTABLE): the real one, which CLAWDFORGE_CLAUDE names, with
+# The `claude` that an ACP adapter starts (CLAUDE_CODE_EXECUTABLE): the real one, which CLAUDE_REAL_EXECUTABLE names, with
 # the last word on what an adapter leaves open. Of an option that is given twice, the last counts.
 #
 # No settings, hooks, agents or CLAUDE.md of any directory; no MCP servers but the session's own; no skills or commands
 # in a prompt; permissions are asked for, and cannot be waived (the CLI refuses to offer that to root, too).
 case " $* " in
 *" --input-format "*) ;;
-*) exec "$CLAWDFORGE_CLAUDE" "$@" ;;
+*) exec "$CLAUDE_REAL_EXECUTABLE" "$@" ;;
 esac
 
 for argument do
@@ -17,5 +17,5 @@ for argument do
   esac
 done
 
-exec "$CLAWDFORGE_CLAUDE" "$@" --setting-sources "" --strict-mcp-config --disable-slash-commands \
+exec "$CLAUDE_REAL_EXECUTABLE" "$@" --setting-sources "" --strict-mcp-config --disable-slash-commands \
   --permission-mode default

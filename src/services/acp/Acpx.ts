@@ -10,27 +10,21 @@ import { AcpxClient, type AgentSession } from "../AcpxClient.ts"
 import { secretsIn } from "../claude/Command.ts"
 import type { Executable } from "../ClaudeRunner.ts"
 import { Processes } from "../Processes.ts"
-import { AcpxRecords, fromRecords } from "./AcpxRecords.ts"
-import { acpxArguments, programOf } from "./AcpxCommand.ts"
-import { AcpxError, openingFailure } from "./AcpxFailure.ts"
-import { acpxPrompt } from "./AcpxPrompt.ts"
-import { makeAttachments } from "./Attachments.ts"
-import { errand } from "./Errand.ts"
+import { AcpxRecords, fromRecords } from "./acpx/Records.ts"
+import { acpxArguments, programOf } from "./acpx/Command.ts"
+import { AcpxError, openingFailure } from "./acpx/Failure.ts"
+import { acpxPrompt } from "./acpx/Prompt.ts"
+import { makeAttachments } from "./acpx/Attachments.ts"
+import type { AgentOptions } from "./Options.ts"
+import { startAgent } from "./direct/AgentProcess.ts"
+import { agentSessions } from "./direct/AgentSessions.ts"
 
 /** acpx's queue owners outlive what we allow them by this much at most, should we not be there to end them. */
 const TTL_RESERVE_SECS = 60
 const OUTPUT_MAX_CHUNKS = 64
 
-export interface AcpxOptions {
+export interface AcpxOptions extends AgentOptions {
   readonly acpx: Executable
-  /** How each agent that may be asked for is started. */
-  readonly agents: ReadonlyMap<AgentName, Executable>
-  /** All of the environment that acpx and agents get. */
-  readonly env: Readonly<Record<string, string>>
-  /** A session's processes are ended when it had no turn for so long. */
-  readonly idleSecs: number
-  /** What an agent may take to start, and to make a session or take it up again. */
-  readonly openPatience: Duration.Duration
 }
 
 /**
@@ -47,6 +41,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
       const records = yield* AcpxRecords
       const attachments = yield* makeAttachments
       const secrets = secretsIn(options.env)
+      const sessions = agentSessions(options.openPatience)
 
       const agentOf = (name: AgentName) =>
         Effect.fromNullable(options.agents.get(name)).pipe(
@@ -111,25 +106,25 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         attachments.answered.delete(session.id)
       })
 
-      /** An agent of its own, for what needs no session. */
-      const visit = <A>(name: AgentName, act: Parameters<typeof errand<A>>[2]) =>
-        Effect.flatMap(agentOf(name), ({ command, args }) =>
-          errand({ command, args, cwd: "/", env: options.env }, { secrets, texts: [] }, act),
-        ).pipe(Effect.provideService(Processes, processes), withPatience(options.openPatience))
+      /** An agent of its own, for what needs no session; gone with the scope. */
+      const visit = (name: AgentName) =>
+        Effect.flatMap(agentOf(name), (agent) =>
+          startAgent(
+            { ...agent, cwd: "/", env: options.env },
+            { secrets, handshakeTimeout: options.openPatience },
+          ),
+        ).pipe(Effect.provideService(Processes, processes))
 
       const erase = Effect.fn("AcpxClient.erase")(function* (session: AgentSession, ref: AgentSessionRef) {
         yield* close(session)
         const known = yield* fromRecords(records.agentSession(ref))
         if (Option.isSome(known)) {
-          yield* visit(session.agent, ({ info, ask }) =>
-            info.erasable
-              ? // One that the agent has forgotten is no failure.
-                Effect.ignore(ask("session/delete", { sessionId: known.value }))
-              : Effect.void,
-          )
+          const agent = yield* visit(session.agent)
+          // One that the agent has forgotten is no failure.
+          yield* Effect.ignore(sessions.erase(agent, known.value))
         }
         yield* fromRecords(records.remove(ref))
-      })
+      }, Effect.scoped)
 
       return {
         open,
@@ -139,7 +134,11 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         erase,
         endAll: attachments.endAll(() => true),
         endOf: (owner) => attachments.endAll(({ session }) => session.owner === owner),
-        inspect: Effect.fn("AcpxClient.inspect")((name) => visit(name, ({ info }) => Effect.succeed(info))),
+        inspect: (name) =>
+          visit(name).pipe(
+            Effect.map(({ info }) => info),
+            Effect.scoped,
+          ),
       }
     }),
   )

@@ -3,26 +3,14 @@ import { type AgentRefusal, AgentUnavailable, ExecutableMissing } from "../../do
 import type { AgentName } from "../../domain/Session.ts"
 import { AcpxClient } from "../AcpxClient.ts"
 import { secretsIn } from "../claude/Command.ts"
-import type { Executable } from "../ClaudeRunner.ts"
 import { Ids } from "../Ids.ts"
 import { Processes } from "../Processes.ts"
 import { WorkDirs } from "../WorkDirs.ts"
-import { type AgentProcess, startAgent } from "./AgentProcess.ts"
-import { agentSessions, letGo } from "./AgentSessions.ts"
-import { converse } from "./Conversation.ts"
-import { makeKept } from "./Kept.ts"
-
-/** What the ways to agents have in common. */
-export interface AgentOptions {
-  /** How each agent that may be asked for is started; one that is not installed is not there. */
-  readonly agents: ReadonlyMap<AgentName, Executable>
-  /** All of the environment that agents get. */
-  readonly env: Readonly<Record<string, string>>
-  /** An agent's process is ended when nobody used it for so long. */
-  readonly idleSecs: number
-  /** What an agent may take to start, and then to open a session. */
-  readonly openPatience: Duration.Duration
-}
+import { type AgentProcess, startAgent } from "./direct/AgentProcess.ts"
+import type { AgentOptions } from "./Options.ts"
+import { agentSessions, letGo } from "./direct/AgentSessions.ts"
+import { converse } from "./direct/Conversation.ts"
+import { makeKept } from "./direct/Kept.ts"
 
 /**
  * Agents over their own stdio: one process for all sessions of an app with an agent, kept while it is used, and

@@ -6,7 +6,7 @@ const REASON_MAX_CHARS = 500
 const STDERR_MAX_CHARS = 2000
 
 /** The code that the protocol has for an agent without a login. */
-const AUTH_REQUIRED = -32_000
+export const AUTH_REQUIRED = -32_000
 
 /** An error as JSON-RPC has it. */
 export interface RpcError {
@@ -27,20 +27,21 @@ const said = ({ message, data }: RpcError): string => {
   return typeof details === "string" ? `${message}: ${details}` : message
 }
 
-const cleaned = (text: string, confidential: Confidential): string =>
-  tail(redact(text, confidential), REASON_MAX_CHARS)
+/** What an error says, in words that a client may read. */
+export const reasonOf = (error: RpcError, confidential: Confidential): string =>
+  tail(redact(said(error), confidential), REASON_MAX_CHARS)
 
 /** Why an agent did not open a session. */
 export const refusalOf = (what: string, error: RpcError, confidential: Confidential) =>
   error.code === AUTH_REQUIRED
     ? new NotLoggedIn({})
-    : new AgentUnavailable({ reason: `${what}: ${cleaned(said(error), confidential)}` })
+    : new AgentUnavailable({ reason: `${what}: ${reasonOf(error, confidential)}` })
 
 /** Why an agent ended a turn with an error. */
 export const turnFailureOf = (error: RpcError, confidential: Confidential) =>
   error.code === AUTH_REQUIRED
     ? new NotLoggedIn({})
-    : new TurnFailed({ reason: cleaned(said(error), confidential) })
+    : new TurnFailed({ reason: reasonOf(error, confidential) })
 
 /** Why an agent's process is gone. */
 export const endingOf = ({ exit, stderr, confidential }: LastWords): { reason: string } & Diagnosis => {

@@ -1,8 +1,8 @@
 import { type ClientContext, methods } from "@agentclientprotocol/sdk"
 import { Duration, Effect } from "effect"
-import { AgentUnavailable, InvalidRequest } from "../../domain/Failure.ts"
-import { AgentSessionRef } from "../../domain/Session.ts"
-import type { AgentSession, LeftOff } from "../AcpxClient.ts"
+import { AgentUnavailable, InvalidRequest } from "../../../domain/Failure.ts"
+import { AgentSessionRef } from "../../../domain/Session.ts"
+import type { AgentSession, LeftOff } from "../../AcpxClient.ts"
 import { type AgentProcess, canLoad, canResume } from "./AgentProcess.ts"
 import { modelOption, type SessionState, sessionMeta } from "./ClaudeOptions.ts"
 

@@ -1,6 +1,6 @@
 import { Deferred, type Duration, Effect, ExecutionStrategy, Exit, FiberHandle, FiberId, Scope } from "effect"
-import type { SessionId } from "../../domain/Ids.ts"
-import type { AgentSession } from "../AcpxClient.ts"
+import type { SessionId } from "../../../domain/Ids.ts"
+import type { AgentSession } from "../../AcpxClient.ts"
 
 /** A session whose agent may be running: what has to be ended when we let go of it. */
 export interface Attachment {

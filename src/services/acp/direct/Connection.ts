@@ -7,10 +7,10 @@ import {
   type Stream as AcpStream,
 } from "@agentclientprotocol/sdk"
 import { Effect, Stream } from "effect"
-import type { PermissionMode } from "../../domain/Session.ts"
-import type { AcpMessage } from "../AcpxClient.ts"
-import type { RunningProcess } from "../Processes.ts"
-import { sessionOf } from "./Messages.ts"
+import type { PermissionMode } from "../../../domain/Session.ts"
+import type { AcpMessage } from "../../AcpxClient.ts"
+import type { RunningProcess } from "../../Processes.ts"
+import { sessionOf } from "../Messages.ts"
 import { permission } from "./Permission.ts"
 
 /** One line of the protocol; a longer one ends the connection. */

@@ -1,5 +1,5 @@
 import type { RequestPermissionRequest, RequestPermissionResponse } from "@agentclientprotocol/sdk"
-import type { PermissionMode } from "../../domain/Session.ts"
+import type { PermissionMode } from "../../../domain/Session.ts"
 
 /** What only looks. */
 const READS = new Set(["read", "search"])

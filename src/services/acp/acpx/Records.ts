@@ -1,13 +1,15 @@
 import { Context, Effect, type Option } from "effect"
-import { AgentUnavailable, type StorageFailed } from "../../domain/Failure.ts"
-import type { AgentSessionRef } from "../../domain/Session.ts"
+import { AgentUnavailable, type StorageFailed } from "../../../domain/Failure.ts"
+import type { AgentSessionRef } from "../../../domain/Session.ts"
 
 /** Port: what acpx keeps on disk. */
 export class AcpxRecords extends Context.Tag("clawdforge/AcpxRecords")<
   AcpxRecords,
   {
     /** What the agent itself calls the session now; none when acpx has no record of it. */
-    readonly agentSession: (ref: AgentSessionRef) => Effect.Effect<Option.Option<string>, StorageFailed>
+    readonly agentSession: (
+      ref: AgentSessionRef,
+    ) => Effect.Effect<Option.Option<AgentSessionRef>, StorageFailed>
     /**
      * From now on acpx takes the session up again, or fails: it never puts an empty one in its place. False when there
      * is no record. Not while a turn is at work, whose own writing would undo it.

@@ -1,5 +1,5 @@
 import type { AgentCapabilities, SessionConfigOption, SessionModeState } from "@agentclientprotocol/sdk"
-import type { AgentSession } from "../AcpxClient.ts"
+import type { AgentSession } from "../../AcpxClient.ts"
 
 /** What an agent says of a session that it has just opened. */
 export interface SessionState {

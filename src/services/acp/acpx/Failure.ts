@@ -6,13 +6,9 @@ import {
   InvalidRequest,
   NotLoggedIn,
   TurnFailed,
-} from "../../domain/Failure.ts"
-import { type Confidential, redact, tail } from "../../domain/Redaction.ts"
-
-const REASON_MAX_CHARS = 1000
-
-/** The ACP's own code for an agent that has no login. */
-const AUTH_REQUIRED = -32000
+} from "../../../domain/Failure.ts"
+import type { Confidential } from "../../../domain/Redaction.ts"
+import { AUTH_REQUIRED, reasonOf } from "../Failures.ts"
 
 /** An error as acpx prints it, whether it is its own or the agent's. */
 export const AcpxError = Schema.Struct({
@@ -25,18 +21,10 @@ export type AcpxError = typeof AcpxError.Type
 const AcpxData = Schema.Struct({
   acpxCode: Schema.optional(Schema.String),
   detailCode: Schema.optional(Schema.String),
-  details: Schema.optional(Schema.String),
 })
 
 const dataOf = ({ data }: AcpxError): typeof AcpxData.Type =>
   Option.getOrElse(Schema.decodeUnknownOption(AcpxData)(data), () => ({}))
-
-/** What went wrong, in words that a client may read. */
-const reasonOf = (error: AcpxError, confidential: Confidential): string => {
-  const { details } = dataOf(error)
-  const words = details === undefined ? error.message : `${error.message}: ${details}`
-  return tail(redact(words, confidential), REASON_MAX_CHARS)
-}
 
 const refusalOf = (error: AcpxError, program: string): Option.Option<AgentRefusal> => {
   const { detailCode } = dataOf(error)

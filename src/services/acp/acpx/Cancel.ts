@@ -1,9 +1,9 @@
 import { Deferred, Duration, Effect, Exit, Option, Schedule, Schema, type Scope, Stream } from "effect"
-import type { AgentRefusal, ExecutableMissing } from "../../domain/Failure.ts"
-import type { AgentName } from "../../domain/Session.ts"
-import type { AgentSession } from "../AcpxClient.ts"
-import type { Executable } from "../ClaudeRunner.ts"
-import type { RunningProcess } from "../Processes.ts"
+import type { AgentRefusal, ExecutableMissing } from "../../../domain/Failure.ts"
+import type { AgentName } from "../../../domain/Session.ts"
+import type { AgentSession } from "../../AcpxClient.ts"
+import type { Executable } from "../../ClaudeRunner.ts"
+import type { RunningProcess } from "../../Processes.ts"
 import type { Attachment, makeAttachments } from "./Attachments.ts"
 
 /** How long an agent may take to obey a cancel, before its processes are ended. */

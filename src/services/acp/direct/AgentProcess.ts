@@ -6,12 +6,17 @@ import {
   RequestError,
 } from "@agentclientprotocol/sdk"
 import { Duration, Effect, Exit, Option, Scope } from "effect"
-import { type AgentRefusal, AgentUnavailable, ExecutableMissing, TurnFailed } from "../../domain/Failure.ts"
-import type { AgentSessionRef } from "../../domain/Session.ts"
-import type { AgentInfo, AgentSession } from "../AcpxClient.ts"
-import { Processes, type ProcessSpec } from "../Processes.ts"
-import { endingOf, refusalOf, turnFailureOf } from "./Failures.ts"
-import { promptText } from "./PromptText.ts"
+import {
+  type AgentRefusal,
+  AgentUnavailable,
+  ExecutableMissing,
+  TurnFailed,
+} from "../../../domain/Failure.ts"
+import type { AgentSessionRef } from "../../../domain/Session.ts"
+import type { AgentInfo, AgentSession } from "../../AcpxClient.ts"
+import { Processes, type ProcessSpec } from "../../Processes.ts"
+import { endingOf, refusalOf, turnFailureOf } from "../Failures.ts"
+import { promptText } from "../PromptText.ts"
 import type { Turn } from "./Turn.ts"
 import { connect, type Routes } from "./Connection.ts"
 

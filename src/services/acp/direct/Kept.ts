@@ -1,7 +1,7 @@
 import { type Duration, Effect, RcMap, type Scope } from "effect"
-import type { AgentRefusal } from "../../domain/Failure.ts"
-import type { TokenId } from "../../domain/Ids.ts"
-import type { AgentName } from "../../domain/Session.ts"
+import type { AgentRefusal } from "../../../domain/Failure.ts"
+import type { TokenId } from "../../../domain/Ids.ts"
+import type { AgentName } from "../../../domain/Session.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 
 /** Whose process it is: an app's, with an agent. */

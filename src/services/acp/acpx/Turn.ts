@@ -1,6 +1,6 @@
 import { Option, Schema } from "effect"
-import type { AcpMessage } from "../AcpxClient.ts"
-import { AcpxError } from "./AcpxFailure.ts"
+import type { AcpMessage } from "../../AcpxClient.ts"
+import { AcpxError } from "./Failure.ts"
 
 /**
  * What a line of `acpx prompt` means for the turn. acpx prints the whole traffic with the agent, both ways, without

@@ -1,7 +1,7 @@
-import type { PermissionMode } from "../../domain/Session.ts"
-import type { AgentSession } from "../AcpxClient.ts"
-import type { Executable } from "../ClaudeRunner.ts"
-import { promptText } from "./PromptText.ts"
+import type { PermissionMode } from "../../../domain/Session.ts"
+import type { AgentSession } from "../../AcpxClient.ts"
+import type { Executable } from "../../ClaudeRunner.ts"
+import { promptText } from "../PromptText.ts"
 
 /** acpx's own limit on a turn, so that no settings file can set one: beyond every limit of ours. */
 const TURN_MAX_SECS = 86_400

@@ -1,6 +1,6 @@
 import { Deferred, Effect, Exit, Mailbox, Stream } from "effect"
-import type { AgentRefusal, TurnFailed } from "../../domain/Failure.ts"
-import type { AcpMessage } from "../AcpxClient.ts"
+import type { AgentRefusal, TurnFailed } from "../../../domain/Failure.ts"
+import type { AcpMessage } from "../../AcpxClient.ts"
 
 type Failure = AgentRefusal | TurnFailed
 
