@@ -57,7 +57,7 @@ const fileContents = (root: string, arriving: Set<string>) =>
 
     copy: (id, dir, name) => {
       const path = join(dir, name)
-      return Effect.tryPromise({
+      const copying = Effect.tryPromise({
         // Shares the bytes where the file system can, and is a file of its own in any case.
         try: async () => {
           await copyFile(join(root, id), path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
@@ -69,6 +69,8 @@ const fileContents = (root: string, arriving: Set<string>) =>
             ? new FileNotFound()
             : new StorageFailed({ during: "attaching a file", cause }),
       })
+      // Node copies to the end in any case: whoever removes the directory next must not meet it.
+      return Effect.uninterruptible(copying)
     },
 
     remove: (id) => removed(join(root, id)),

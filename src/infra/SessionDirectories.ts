@@ -5,8 +5,11 @@ import { StorageFailed } from "../domain/Failure.ts"
 import { SessionId } from "../domain/Ids.ts"
 import { SessionDirs } from "../services/SessionDirs.ts"
 
+/** What Node has begun it does to its end: whoever removes a directory next must not meet it. */
 const storing = <A>(during: string, act: () => Promise<A>) =>
-  Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) })
+  Effect.uninterruptible(
+    Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) }),
+  )
 
 const hasCode = (error: unknown, ...codes: ReadonlyArray<string>): boolean =>
   codes.includes((error as NodeJS.ErrnoException).code ?? "")

@@ -14,7 +14,7 @@ import {
 import { join, relative } from "node:path"
 import { promisify } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import type { StorageFailed } from "../../src/domain/Failure.ts"
 import type { SessionId } from "../../src/domain/Ids.ts"
 import * as SessionDirectories from "../../src/infra/SessionDirectories.ts"
@@ -41,6 +41,9 @@ const withDirs = <A, E>(
   )
 
 const modeOf = (path: string) => statSync(path).mode & 0o777
+
+const begun = (what: Effect.Effect<void, StorageFailed>) =>
+  Effect.fork(what).pipe(Effect.zipLeft(Effect.yieldNow()), Effect.flatMap(Fiber.interrupt))
 
 describe("the directory of a session", () => {
   it.effect("is its own, private, and there until it is removed", () =>
@@ -167,5 +170,18 @@ describe("the directory of a session", () => {
         expect([modeOf(outside), readdirSync(outside)]).toEqual([0o500, ["kept"]])
       }),
     ),
+  )
+
+  it.live(
+    "is there, or is gone, once its making or its removal was interrupted: nothing comes after that",
+    () =>
+      withDirs((dirs) =>
+        Effect.gen(function* () {
+          yield* begun(dirs.make(session))
+          expect(existsSync(dirs.of(session))).toBe(true)
+          yield* begun(dirs.remove(session))
+          expect(existsSync(dirs.of(session))).toBe(false)
+        }),
+      ),
   )
 })
