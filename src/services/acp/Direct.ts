@@ -9,7 +9,7 @@ import { Processes } from "../Processes.ts"
 import { WorkDirs } from "../WorkDirs.ts"
 import { type AgentProcess, startAgent } from "./AgentProcess.ts"
 import { agentSessions, letGo } from "./AgentSessions.ts"
-import { converse } from "./Conversation.ts"
+import { askToEnd, converse } from "./Conversation.ts"
 import { makeKept } from "./Kept.ts"
 
 /** How long an agent may take to answer the handshake, and to open a session; 60 and 60 by default. */
@@ -82,7 +82,10 @@ export const layer = (options: DirectOptions): Layer.Layer<AcpxClient, never, Id
         cancel: (session, ref) =>
           Effect.suspend(() => {
             const agent = kept.peek(session)
-            return agent?.attached.get(ref)?.turn === undefined ? Effect.void : agent.cancel(ref)
+            const turn = agent?.attached.get(ref)?.turn
+            return agent === undefined || turn === undefined
+              ? Effect.void
+              : Effect.asVoid(askToEnd(agent, ref, turn))
           }),
         close: (session, ref) =>
           Effect.suspend(() => {
