@@ -9,6 +9,7 @@ import type { AddressInfo } from "node:net"
  *   HANG            never answers                SLOW <ms>    answers after that time
  *   READ <path>     a call of the Read tool      RUN <command> a call of the Bash tool
  *   READ ATTACHED   a call of the Read tool on the first file that the prompt lists
+ *   WRITE <path>    a call of the Write tool
  *   SYSTEM          the end of the system prompt it got
  *   EARLIER         what the user said before in this conversation
  *
@@ -157,6 +158,8 @@ const answer = async (body: Body, response: ServerResponse, script: Script): Pro
   }
   const path = after("READ")?.replace(/^ATTACHED$/, /^- (\S+)/m.exec(prompt)?.[1] ?? "")
   if (path !== undefined) return tool(response, body, "Read", { file_path: path })
+  const written = after("WRITE")
+  if (written !== undefined) return tool(response, body, "Write", { file_path: written, content: "written" })
   const command = after("RUN")
   if (command !== undefined) return tool(response, body, "Bash", { command, description: "as told" })
   if (tools.includes("StructuredOutput")) {
@@ -186,9 +189,11 @@ const tool = (response: ServerResponse, body: Body, name: string, input: object)
     response,
     body,
     "tool_use",
-    { type: "tool_use", id: `toolu_${Math.random().toString(36).slice(2)}`, name, input: {} },
+    { type: "tool_use", id: fresh("toolu"), name, input: {} },
     { type: "input_json_delta", partial_json: JSON.stringify(input) },
   )
+
+const fresh = (kind: string): string => `${kind}_${Math.random().toString(36).slice(2)}`
 
 const stream = (response: ServerResponse, body: Body, stop: string, block: object, delta: object): void => {
   response.writeHead(200, { "content-type": "text/event-stream" })
@@ -200,7 +205,9 @@ const stream = (response: ServerResponse, body: Body, stop: string, block: objec
     cache_creation_input_tokens: 0,
     cache_read_input_tokens: 0,
   }
-  const message = { id: "msg_1", type: "message", role: "assistant", model: body.model, content: [], usage }
+  // The CLI takes messages of the same id for parts of one.
+  const id = fresh("msg")
+  const message = { id, type: "message", role: "assistant", model: body.model, content: [], usage }
   send("message_start", { message: { ...message, stop_reason: null, stop_sequence: null } })
   send("content_block_start", { index: 0, content_block: block })
   send("content_block_delta", { index: 0, delta })

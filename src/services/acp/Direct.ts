@@ -9,7 +9,7 @@ import { WorkDirs } from "../WorkDirs.ts"
 import { type AgentProcess, startAgent } from "./direct/AgentProcess.ts"
 import type { AgentOptions } from "./Options.ts"
 import { agentSessions, letGo } from "./direct/AgentSessions.ts"
-import { converse } from "./direct/Conversation.ts"
+import { askToEnd, converse } from "./direct/Conversation.ts"
 import { makeKept } from "./direct/Kept.ts"
 
 /**
@@ -75,7 +75,10 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
         cancel: (session, ref) =>
           Effect.suspend(() => {
             const agent = kept.peek(session)
-            return agent?.attached.get(ref)?.turn === undefined ? Effect.void : agent.cancel(ref)
+            const turn = agent?.attached.get(ref)?.turn
+            return agent === undefined || turn === undefined
+              ? Effect.void
+              : Effect.asVoid(askToEnd(agent, ref, turn))
           }),
         close: (session, ref) =>
           Effect.suspend(() => {

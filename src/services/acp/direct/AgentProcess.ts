@@ -5,7 +5,7 @@ import {
   PROTOCOL_VERSION,
   RequestError,
 } from "@agentclientprotocol/sdk"
-import { Duration, Effect, Exit, Option, Scope } from "effect"
+import { Deferred, Duration, Effect, Exit, Option, Scope } from "effect"
 import {
   type AgentRefusal,
   AgentUnavailable,
@@ -66,7 +66,9 @@ export const startAgent = (
   Effect.gen(function* () {
     const processes = yield* Processes
     // Its own scope: what is sick is ended while others still hold it.
-    const own = yield* Effect.acquireRelease(Scope.make(), (own) => Scope.close(own, Exit.void))
+    const own = yield* Scope.make()
+    const end = yield* once(Scope.close(own, Exit.void))
+    yield* Effect.addFinalizer(() => end)
     const process = yield* processes.spawn(spec).pipe(
       Scope.extend(own),
       Effect.mapError((failure) =>
@@ -104,7 +106,7 @@ export const startAgent = (
           ),
         ),
       ),
-      Effect.zipRight(Scope.close(own, Exit.void)),
+      Effect.zipRight(end),
       Effect.forkDaemon,
     )
 
@@ -180,8 +182,19 @@ export const startAgent = (
           Effect.tryPromise(() => connection.agent.notify(methods.agent.session.cancel, { sessionId: ref })),
         ),
       isAlive,
-      end: Scope.close(own, Exit.void),
+      end,
     }
+  })
+
+/** Done once, by whoever comes first; all others wait until it is. Closing a scope again does not wait. */
+const once = (act: Effect.Effect<void>): Effect.Effect<Effect.Effect<void>> =>
+  Effect.map(Deferred.make<void>(), (done) => {
+    let begun = false
+    return Effect.suspend(() => {
+      if (begun) return Deferred.await(done)
+      begun = true
+      return Effect.uninterruptible(Effect.ensuring(act, Deferred.succeed(done, undefined)))
+    })
   })
 
 /** Brings each message to the turn that it belongs to. */

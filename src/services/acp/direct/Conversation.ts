@@ -1,4 +1,4 @@
-import { Duration, Effect, Option, type Scope, type Stream } from "effect"
+import { Clock, Duration, Effect, Option, type Scope, type Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, type TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage } from "../../AcpxClient.ts"
@@ -50,11 +50,20 @@ const stopped = (agent: AgentProcess, ref: AgentSessionRef, turn: Turn) =>
     ? Effect.void
     : Effect.flatMap(Effect.forkDaemon(Effect.interruptible(stop(agent, ref, turn))), (fiber) => fiber.await)
 
+/** Asks the agent to end a turn, and returns how long it may take: from the first time that it was asked. */
+export const askToEnd = (agent: AgentProcess, ref: AgentSessionRef, turn: Turn) =>
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    turn.askedToEndAt ??= now
+    yield* agent.cancel(ref)
+    return Duration.subtract(CANCEL_PATIENCE, Duration.millis(now - turn.askedToEndAt))
+  })
+
 /** Ends a turn that its reader has left: by asking, by taking its session away, by ending the process. */
 const stop = (agent: AgentProcess, ref: AgentSessionRef, turn: Turn) =>
   Effect.gen(function* () {
-    yield* agent.cancel(ref)
-    if (yield* isOverWithin(turn, CANCEL_PATIENCE)) return
+    const patience = yield* askToEnd(agent, ref, turn)
+    if (yield* isOverWithin(turn, patience)) return
     if ((yield* letGo(agent, ref)) && (yield* isOverWithin(turn, CLOSE_PATIENCE))) return
     yield* agent.end
   })

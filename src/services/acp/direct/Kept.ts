@@ -57,6 +57,8 @@ export const makeKept = ({
         current.set(nameOf(key), key)
         const agent = yield* Effect.tapErrorCause(RcMap.get(lives, key), () => retire(key))
         if (agent.isAlive()) return agent
+        // What it has started may still be at work on what the next one is to take up.
+        yield* agent.end
         yield* retire(key)
         return yield* get(wanted)
       })

@@ -9,6 +9,8 @@ export interface Turn {
   readonly prompt: string
   /** The id of our request, once it is sent: the result has the same. */
   id: unknown
+  /** When the agent was first asked to end it, if it was. */
+  askedToEndAt: number | undefined
   /** What the agent sent; after the end it is dropped. */
   readonly offer: (message: AcpMessage) => void
   /** The first end counts. */
@@ -28,6 +30,7 @@ export const makeTurn = (prompt: string): Effect.Effect<Turn> =>
     return {
       prompt,
       id: undefined,
+      askedToEndAt: undefined,
       offer: (message) => void mailbox.unsafeOffer(message),
       end: (exit) => {
         isOver = true
