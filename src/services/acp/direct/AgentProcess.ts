@@ -13,21 +13,16 @@ import {
   TurnFailed,
 } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
-import type { AgentInfo, AgentSession } from "../../AcpxClient.ts"
+import type { AgentInfo } from "../../AcpxClient.ts"
 import { Processes, type ProcessSpec } from "../../Processes.ts"
-import { endingOf, refusalOf, turnFailureOf } from "../Failures.ts"
+import { endingOf, refusalOf } from "../Failures.ts"
 import { promptText } from "../PromptText.ts"
 import type { Turn } from "./Turn.ts"
-import { connect, type Routes } from "./Connection.ts"
+import { connect } from "./Connection.ts"
+import { type Attached, routesTo } from "./Routing.ts"
 
 /** How long a process whose output has ended may take to exit, for its exit code. */
 const EXIT_PATIENCE = Duration.seconds(1)
-
-/** A session that the process has. */
-export interface Attached {
-  readonly session: AgentSession
-  turn: Turn | undefined
-}
 
 /** An agent's process, connected and past its handshake. */
 export interface AgentProcess {
@@ -169,7 +164,7 @@ export const startAgent = (
       request,
       send: (ref, turn) =>
         Effect.sync(() => {
-          // What comes of it is seen on the wire, in order with everything else; a connection that closes, where it is waited for above.
+          // What comes of it is seen on the wire, in order with everything else.
           void connection.agent
             .request(methods.agent.session.prompt, {
               sessionId: ref,
@@ -196,33 +191,6 @@ const once = (act: Effect.Effect<void>): Effect.Effect<Effect.Effect<void>> =>
       return Effect.uninterruptible(Effect.ensuring(act, Deferred.succeed(done, undefined)))
     })
   })
-
-/** Brings each message to the turn that it belongs to. */
-const routesTo = (
-  attached: ReadonlyMap<AgentSessionRef, Attached>,
-  secrets: ReadonlyArray<string>,
-): Routes => {
-  const turnOf = (session: unknown) => attached.get(session as AgentSessionRef)?.turn
-  return {
-    prompted: (session, id) => {
-      const turn = turnOf(session)
-      if (turn !== undefined) turn.id = id
-    },
-    sent: (session, message) => void turnOf(session)?.offer(message),
-    answered: (id, message) => {
-      const turn = [...attached.values()].find(({ turn }) => turn !== undefined && turn.id === id)?.turn
-      if (turn === undefined) return
-      if (message["error"] === undefined) {
-        turn.offer(message)
-        turn.end(Exit.void)
-      } else {
-        const confidential = { secrets, texts: [turn.prompt] }
-        turn.end(Exit.fail(turnFailureOf(message["error"] as never, confidential)))
-      }
-    },
-    permissionMode: (session) => attached.get(session as AgentSessionRef)?.session.permissionMode,
-  }
-}
 
 export const canResume = ({ sessionCapabilities }: AgentCapabilities): boolean =>
   sessionCapabilities?.resume != null

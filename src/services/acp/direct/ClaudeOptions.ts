@@ -11,27 +11,14 @@ export interface SessionState {
 const isClaude = ({ _meta }: AgentCapabilities): boolean => _meta?.["claudeCode"] != null
 
 /**
- * What Claude's adapter is told with a session, and no other agent: the model, and to leave out what is not the
- * session's own. Settings, hooks, agents and CLAUDE.md of any directory are not read, MCP servers of the login are not
- * started, slash commands are off.
+ * What Claude's adapter is told with a session, and no other agent: its model, and not to ask for what the user might
+ * say next. What else must not be is not left to the adapter: see `infra/acp/claude-for-agents.sh`.
  */
-export const sessionMeta = (capabilities: AgentCapabilities, { model }: AgentSession) =>
-  isClaude(capabilities)
-    ? {
-        _meta: {
-          claudeCode: {
-            options: {
-              settingSources: [],
-              strictMcpConfig: true,
-              promptSuggestions: false,
-              allowDangerouslySkipPermissions: false,
-              extraArgs: { "disable-slash-commands": null },
-              ...(model === null ? {} : { model }),
-            },
-          },
-        },
-      }
-    : {}
+export const sessionMeta = (capabilities: AgentCapabilities, { model }: AgentSession) => {
+  if (!isClaude(capabilities)) return {}
+  const options = { promptSuggestions: false, ...(model === null ? {} : { model }) }
+  return { _meta: { claudeCode: { options } } }
+}
 
 /** How another agent is told the session's model, by an option that it offers; undefined: it need not be told. */
 export const modelOption = (

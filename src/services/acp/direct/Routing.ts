@@ -1,0 +1,39 @@
+import { Exit } from "effect"
+import type { AgentSessionRef } from "../../../domain/Session.ts"
+import type { AgentSession } from "../../AcpxClient.ts"
+import { turnFailureOf } from "../Failures.ts"
+import type { Routes } from "./Connection.ts"
+import type { Turn } from "./Turn.ts"
+
+/** A session that the process has. */
+export interface Attached {
+  readonly session: AgentSession
+  turn: Turn | undefined
+}
+
+/** Brings each message to the turn that it belongs to. */
+export const routesTo = (
+  attached: ReadonlyMap<AgentSessionRef, Attached>,
+  secrets: ReadonlyArray<string>,
+): Routes => {
+  const turnOf = (session: unknown) => attached.get(session as AgentSessionRef)?.turn
+  return {
+    prompted: (session, id) => {
+      const turn = turnOf(session)
+      if (turn !== undefined) turn.id = id
+    },
+    sent: (session, message) => void turnOf(session)?.offer(message),
+    answered: (id, message) => {
+      const turn = [...attached.values()].find(({ turn }) => turn !== undefined && turn.id === id)?.turn
+      if (turn === undefined) return
+      if (message["error"] === undefined) {
+        turn.offer(message)
+        turn.end(Exit.void)
+      } else {
+        const confidential = { secrets, texts: [turn.prompt] }
+        turn.end(Exit.fail(turnFailureOf(message["error"] as never, confidential)))
+      }
+    },
+    permissionMode: (session) => attached.get(session as AgentSessionRef)?.session.permissionMode,
+  }
+}
