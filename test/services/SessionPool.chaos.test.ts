@@ -16,7 +16,7 @@ import {
   type Scene,
 } from "../support/MockedPool.ts"
 
-const seeds = process.env["CHAOS_SEED"]?.split(",") ?? ["1"]
+const seeds = process.env["CHAOS_SEED"]?.split(",") ?? ["2"]
 
 const PROMPTS = ["hello", "hello", "fail", "defect", "wait", "hang"]
 
