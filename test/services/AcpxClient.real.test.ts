@@ -6,7 +6,15 @@ import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
 import { claudeForAgents } from "../../src/infra/acp/ClaudeForAgents.ts"
 import { claudeExecutable } from "../../src/infra/Executables.ts"
 import { environment } from "../../src/services/claude/Command.ts"
-import { AGENT, type Agents, type Backend, BACKENDS, makeAgents, reopened } from "../support/AgentClient.ts"
+import {
+  AGENT,
+  type Agents,
+  type Backend,
+  BACKENDS,
+  killed,
+  makeAgents,
+  reopened,
+} from "../support/AgentClient.ts"
 import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
 
 const ADAPTER = join(
@@ -100,7 +108,7 @@ const real = (backend: Backend) => {
           api.reset()
           yield* open.hear("SAY what were they")
           expect(sent()).toMatch(/the first is blue[\s\S]*the second is red/)
-          for (const pid of adapters(agents)) process.kill(pid, "SIGKILL")
+          yield* killed(...adapters(agents))
           const again = yield* reopened(acp, open)
           api.reset()
           expect(yield* again.hear("SAY and now")).toBe("and now")

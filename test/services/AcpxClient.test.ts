@@ -1,13 +1,15 @@
-import { existsSync, rmSync, writeFileSync } from "node:fs"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import {
   AGENT,
+  alive,
   type Agents,
   type Backend,
   BACKENDS,
+  killed,
   makeAgents,
   openSession,
   OWNER,
@@ -15,16 +17,6 @@ import {
   saidIn,
 } from "../support/AgentClient.ts"
 import { eventually } from "../support/TestServer.ts"
-
-const alive = (pid: number): boolean => existsSync(`/proc/${pid}/exe`)
-
-/** Kills a process, and waits until it is dead and the event loop has heard of it. */
-const killed = (pid: number) =>
-  Effect.gen(function* () {
-    process.kill(pid, "SIGKILL")
-    yield* eventually(() => expect(alive(pid)).toBe(false))
-    yield* Effect.sleep("100 millis")
-  })
 
 /** How an effect that takes its time failed. */
 const failureOf = <A, R>(effect: Effect.Effect<A, unknown, R>) =>

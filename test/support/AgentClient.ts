@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
+import { expect } from "@effect/vitest"
 import { Chunk, Context, Duration, Effect, Layer, Logger, Option, type Scope, Stream } from "effect"
 import type { SessionId, TokenId } from "../../src/domain/Ids.ts"
 import { AgentName, type AgentSessionRef } from "../../src/domain/Session.ts"
@@ -15,7 +16,7 @@ import * as Acpx from "../../src/services/acp/Acpx.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../../src/services/AcpxClient.ts"
 import type { Executable } from "../../src/services/ClaudeRunner.ts"
 import { processesGiven } from "./ProcessTable.ts"
-import { temporaryDirectory } from "./TestServer.ts"
+import { eventually, temporaryDirectory } from "./TestServer.ts"
 
 /** What a backend is made of. */
 export interface BackendOptions {
@@ -150,3 +151,14 @@ export const saidIn = (events: ReadonlyArray<AcpMessage>): string =>
     .filter((update) => update?.sessionUpdate === "agent_message_chunk")
     .map((update) => update.content.text)
     .join("")
+
+/** Whether a process is there, and no zombie. */
+export const alive = (pid: number): boolean => existsSync(`/proc/${pid}/exe`)
+
+/** Kills processes, and waits until they are dead and the event loop has heard of it. */
+export const killed = (...pids: ReadonlyArray<number>) =>
+  Effect.gen(function* () {
+    for (const pid of pids) process.kill(pid, "SIGKILL")
+    yield* eventually(() => expect(pids.filter(alive)).toEqual([]))
+    yield* Effect.sleep("100 millis")
+  })
