@@ -1,5 +1,5 @@
 /**
- * How fast: `POST /run` against the bare CLI, and an authenticated request against a bare HTTP server. Pairs in turn,
+ * How fast: `POST /run` and a session's turn against the bare CLI, and an authenticated request against a bare HTTP server. Pairs in turn,
  * on one machine in one run, so that the ratios hold when the figures do not. Prints a Markdown table.
  */
 import { spawn } from "node:child_process"
@@ -40,7 +40,7 @@ const post = async (path: string, token: string, body: object) => {
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     body: JSON.stringify(body),
   })
-  return (await response.json()) as { readonly token: string }
+  return (await response.json()) as { readonly token: string; readonly session_id: string }
 }
 
 const millis = async (work: () => Promise<unknown>) => {
@@ -82,6 +82,10 @@ try {
   const cli = () => millis(bareCli)
   await inTurn(2, run, cli)
   const runs = await inTurn(PAIRS, run, cli)
+  const { session_id } = await post("/sessions", token, {})
+  const turn = () => millis(() => post(`/sessions/${session_id}/turn`, token, { prompt: "SAY hello" }))
+  await inTurn(2, turn, cli)
+  const turns = await inTurn(PAIRS, turn, cli)
   const authorization = `Bearer ${admin}`
   const requests = await inTurn(
     HTTP_ROUNDS,
@@ -91,6 +95,7 @@ try {
   console.log(`| what | ours | the bare one | ratio |
 |---|---|---|---|
 | \`POST /run\` against \`claude -p\`, one at a time | ${runs.left.toFixed(0)} ms | ${runs.right.toFixed(0)} ms | ${runs.ratio.toFixed(2)} of its time |
+| a session's next turn against \`claude -p\`, one at a time | ${turns.left.toFixed(0)} ms | ${turns.right.toFixed(0)} ms | ${turns.ratio.toFixed(2)} of its time |
 | \`GET /admin/tokens\` against \`node:http\`, ${CONNECTIONS} connections | ${requests.left.toFixed(0)} req/s | ${requests.right.toFixed(0)} req/s | ${requests.ratio.toFixed(3)} of its rate |`)
 } finally {
   bare.kill()
