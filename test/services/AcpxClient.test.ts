@@ -511,4 +511,6 @@ const contract = (backend: Backend) => {
   })
 }
 
-for (const [name, backend] of Object.entries(BACKENDS)) describe(name, () => contract(backend))
+// Each test has agents and a directory of its own; by way of acpx, most of a test's time is spent waiting.
+for (const [name, backend] of Object.entries(BACKENDS))
+  describe(name, { concurrent: true }, () => contract(backend))
