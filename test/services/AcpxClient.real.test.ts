@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, type Scope } from "effect"
 import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
 import { claudeForAgents } from "../../src/infra/acp/ClaudeForAgents.ts"
@@ -23,14 +23,22 @@ const ADAPTER = join(
 )
 const CANARY = "canary-5d3f"
 
-let api: StandInApi
-beforeAll(async () => {
-  api = await startStandInApi()
-})
-afterAll(() => api.close())
+/** Agents, and a model of their own that they speak to. */
+interface RealAgents extends Agents {
+  readonly api: StandInApi
+  /** What the model was sent, all in all. */
+  readonly sent: () => string
+}
 
-/** What the model was sent, all in all. */
-const sent = (): string => api.requests.map(({ raw }) => raw).join("\n")
+const makeRealAgents = (backend: Backend): Effect.Effect<RealAgents, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const api = yield* Effect.acquireRelease(
+      Effect.promise(() => startStandInApi()),
+      (api) => Effect.promise(() => api.close()),
+    )
+    const agents = yield* makeAgents(backend)
+    return { ...agents, api, sent: () => api.requests.map(({ raw }) => raw).join("\n") }
+  })
 
 const write = (file: string, content: string | object): void => {
   mkdirSync(dirname(file), { recursive: true })
@@ -65,14 +73,14 @@ const plant = (dir: string, traces: string): void => {
 }
 
 /** A client of `claude`, by way of its real adapter. */
-const client = (agents: Agents) =>
+const client = (agents: RealAgents) =>
   agents.client({
     agents: new Map([[AGENT, { command: process.execPath, args: [ADAPTER] }]]),
     env: {
       ...environment(childEnvironment()),
       ...claudeForAgents(claudeExecutable(Option.none()).command),
       HOME: join(agents.dir, "home"),
-      ANTHROPIC_BASE_URL: api.url,
+      ANTHROPIC_BASE_URL: agents.api.url,
       ANTHROPIC_API_KEY: "dummy-key-0123456789",
       DISABLE_TELEMETRY: "1",
     },
@@ -84,13 +92,12 @@ const adapters = (agents: Agents) =>
 const real = (backend: Backend) => {
   const check = (
     name: string,
-    body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>,
+    body: (agents: RealAgents) => Effect.Effect<unknown, unknown, Scope.Scope>,
   ): void =>
     it.live(name, () =>
       Effect.scoped(
         Effect.gen(function* () {
-          api.reset()
-          const agents = yield* makeAgents(backend)
+          const agents = yield* makeRealAgents(backend)
           yield* Effect.scoped(body(agents))
           expect(agents.processes()).toEqual([])
         }),
@@ -105,22 +112,22 @@ const real = (backend: Backend) => {
           const open = yield* opened()
           expect(yield* open.hear("SAY the first is blue")).toBe("the first is blue")
           yield* open.hear("SAY the second is red")
-          api.reset()
+          agents.api.reset()
           yield* open.hear("SAY what were they")
-          expect(sent()).toMatch(/the first is blue[\s\S]*the second is red/)
+          expect(agents.sent()).toMatch(/the first is blue[\s\S]*the second is red/)
           yield* killed(...adapters(agents))
           const again = yield* reopened(acp, open)
-          api.reset()
+          agents.api.reset()
           expect(yield* again.hear("SAY and now")).toBe("and now")
-          expect(sent()).toContain("the first is blue")
+          expect(agents.sent()).toContain("the first is blue")
           return again
         }),
       )
       const { acp } = yield* client(agents)
       const again = yield* reopened(acp, session)
-      api.reset()
+      agents.api.reset()
       yield* again.hear("SAY at last")
-      expect(sent()).toMatch(/the first is blue[\s\S]*and now/)
+      expect(agents.sent()).toMatch(/the first is blue[\s\S]*and now/)
     }),
   )
 
@@ -131,8 +138,8 @@ const real = (backend: Backend) => {
       const { hear, session } = yield* opened()
       write(join(session.cwd, "own.txt"), CANARY)
       yield* hear(`SAY seen @${join(agents.dir, "secret.txt")} @own.txt`)
-      expect(sent()).toContain("secret.txt")
-      expect(sent()).not.toContain(CANARY)
+      expect(agents.sent()).toContain("secret.txt")
+      expect(agents.sent()).not.toContain(CANARY)
     }),
   )
 
@@ -151,12 +158,12 @@ const real = (backend: Backend) => {
       ]
       for (const command of commands) {
         expect(yield* hear(command)).toContain(command.trim())
-        expect(api.requests.some(({ prompt }) => prompt.includes(command.trim()))).toBe(true)
+        expect(agents.api.requests.some(({ prompt }) => prompt.includes(command.trim()))).toBe(true)
       }
-      api.reset()
+      agents.api.reset()
       expect(yield* hear("SAY still here")).toBe("still here")
       // None of them cleared the context.
-      for (const command of commands) expect(sent()).toContain(command.trim())
+      for (const command of commands) expect(agents.sent()).toContain(command.trim())
     }),
   )
 
@@ -177,7 +184,7 @@ const real = (backend: Backend) => {
         yield* acp.close(open.session, open.ref)
         const again = yield* reopened(acp, open)
         yield* again.hear("SAY again")
-        expect(sent()).not.toContain(CANARY)
+        expect(agents.sent()).not.toContain(CANARY)
         for (const name of ["SessionStart", "UserPromptSubmit", "Stop", "mcp", "acpx", "acpx-mcp", "tool"])
           expect([name, existsSync(join(traces, name))]).toEqual([name, false])
       }),
@@ -197,4 +204,5 @@ const real = (backend: Backend) => {
   )
 }
 
-for (const [name, backend] of Object.entries(BACKENDS)) describe(name, () => real(backend))
+for (const [name, backend] of Object.entries(BACKENDS))
+  describe(name, { concurrent: true }, () => real(backend))

@@ -160,5 +160,5 @@ export const killed = (...pids: ReadonlyArray<number>) =>
   Effect.gen(function* () {
     for (const pid of pids) process.kill(pid, "SIGKILL")
     yield* eventually(() => expect(pids.filter(alive)).toEqual([]))
-    yield* Effect.sleep("100 millis")
+    yield* Effect.sleep("500 millis")
   })
