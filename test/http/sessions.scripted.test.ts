@@ -4,9 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { Effect, Fiber } from "effect"
+import { processesOf } from "../support/ProcessTable.ts"
 import {
   backends,
-  processesOf,
   reached,
   said,
   scriptedServer,

@@ -29,6 +29,9 @@ export interface DirectOptions extends Deadlines {
   readonly agentIdleSecs: number
 }
 
+/** Nobody holds the process between a session's opening and its prompt. */
+const IDLE_MIN = Duration.seconds(1)
+
 /**
  * Agents over their own stdio: one process for all sessions of an app with an agent, kept while it is used, and
  * started anew after it has ended, by itself or not.
@@ -65,7 +68,8 @@ export const layer = (options: DirectOptions): Layer.Layer<AcpxClient, never, Id
           })
         }).pipe(Effect.provideService(Processes, processes))
 
-      const kept = yield* makeKept({ start, idle: Duration.seconds(options.agentIdleSecs) })
+      const idle = Duration.max(Duration.seconds(options.agentIdleSecs), IDLE_MIN)
+      const kept = yield* makeKept({ start, idle })
 
       const sessions = agentSessions(Duration.seconds(options.openSecs ?? 60))
 
