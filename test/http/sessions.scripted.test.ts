@@ -646,6 +646,16 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
       ),
     )
 
+    it.live("that is not kept at all is kept from a session's opening to its prompt", () =>
+      withSession(
+        (app, session) =>
+          Effect.gen(function* () {
+            for (const n of [1, 2, 3]) expect(yield* app.say(session, `SAY ${n}`)).toBe(`${n}`)
+          }),
+        { agentIdleSecs: 0 },
+      ),
+    )
+
     it.live("is not ended in the middle of a turn that takes longer than that", () =>
       withSession(
         (app, session) =>
