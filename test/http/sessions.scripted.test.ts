@@ -4,9 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { Duration, Effect, Fiber } from "effect"
+import { processesOf } from "../support/ProcessTable.ts"
 import {
   backends,
-  processesOf,
   reached,
   said,
   scriptedServer,
@@ -643,6 +643,16 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
             expect(JSON.parse(yield* app.say(session, "RECALL"))).toEqual(["PID", "PID"])
           }),
         { agentIdleSecs: 1 },
+      ),
+    )
+
+    it.live("that is not kept at all is kept from a session's opening to its prompt", () =>
+      withSession(
+        (app, session) =>
+          Effect.gen(function* () {
+            for (const n of [1, 2, 3]) expect(yield* app.say(session, `SAY ${n}`)).toBe(`${n}`)
+          }),
+        { agentIdleSecs: 0 },
       ),
     )
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs"
 
 /** The processes whose working directory is below `dir` (or was, before it was removed). */
 export const claudeProcesses = (dir: string): ReadonlyArray<number> =>
@@ -15,6 +15,12 @@ export const processesNamed = (name: string): ReadonlyArray<number> =>
 /** The processes that were started with this text somewhere in their environment. */
 export const processesGiven = (text: string): ReadonlyArray<number> =>
   processesThat((proc) => readFileSync(`${proc}/environ`).includes(text))
+
+/** Every process that a service on that data directory started, or a descendant of one. */
+export const processesOf = (dataDir: string): ReadonlyArray<number> => {
+  const { dev, ino } = statSync(dataDir)
+  return processesGiven(`CLAWDFORGE_PROCESS=${dev}-${ino}.`)
+}
 
 const processesThat = (holds: (proc: string) => boolean): ReadonlyArray<number> =>
   readdirSync("/proc")

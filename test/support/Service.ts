@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, expect } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
+import { processesOf } from "./ProcessTable.ts"
 import { type ServerProcess, startServerProcess } from "./ServerProcess.ts"
 import { scriptedClaude } from "./TestServer.ts"
 
@@ -18,7 +19,8 @@ export const serviceUnderTest = () => {
   })
   afterEach(async () => {
     for (const server of started.splice(0)) await server.end("SIGKILL")
-    rmSync(dataDir, { recursive: true, force: true })
+    for (const pid of processesOf(dataDir)) process.kill(pid, "SIGKILL")
+    rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
   })
 
   return {
@@ -40,25 +42,33 @@ export const serviceUnderTest = () => {
     mint: async (url: string, dir = dataDir): Promise<string> =>
       (await post(url, "/admin/tokens", tokenIn(dir), { name: "recipes" })).json.token,
     /** Every run's row, oldest first. */
-    runs: () => {
-      const db = new Sqlite(join(dataDir, "clawdforge.db"), { readonly: true })
-      const rows = db.prepare("SELECT status, code FROM runs ORDER BY id").all()
-      db.close()
-      return rows
-    },
+    runs: () => rowsIn(dataDir, "SELECT status, code FROM runs ORDER BY id"),
+    rows: (query: string) => rowsIn(dataDir, query),
+  }
+}
+
+const rowsIn = (dir: string, query: string): ReadonlyArray<any> => {
+  const db = new Sqlite(join(dir, "clawdforge.db"), { readonly: true })
+  try {
+    return db.prepare(query).all()
+  } finally {
+    db.close()
   }
 }
 
 const tokenIn = (dir: string) => readFileSync(join(dir, "admin-token"), "utf8").trim()
 
-export const post = async (url: string, path: string, token: string, body: object) => {
+export const ask = async (url: string, method: string, path: string, token: string, body?: object) => {
   const response = await fetch(`${url}${path}`, {
-    method: "POST",
+    method,
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: JSON.stringify(body),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   return { status: response.status, json: (await response.json()) as any }
 }
+
+export const post = (url: string, path: string, token: string, body: object) =>
+  ask(url, "POST", path, token, body)
 
 export const until = async (holds: () => boolean) => {
   for (let n = 0; n < 200 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))

@@ -1,11 +1,11 @@
-import { readFileSync, statSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect } from "@effect/vitest"
 import { Effect, Exit, Option, Scope } from "effect"
 import { sessionAgents } from "../../src/app.ts"
 import { AgentName } from "../../src/domain/Session.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
-import { processesGiven } from "./ProcessTable.ts"
+import { processesOf } from "./ProcessTable.ts"
 import {
   type Answer,
   configFor,
@@ -126,12 +126,6 @@ const lines = (path: string): ReadonlyArray<string> => {
   } catch {
     return []
   }
-}
-
-/** Every process that a service on that data directory started, or a descendant of one. */
-export const processesOf = (dataDir: string): ReadonlyArray<number> => {
-  const { dev, ino } = statSync(dataDir)
-  return processesGiven(`CLAWDFORGE_PROCESS=${dev}-${ino}.`)
 }
 
 /** Waits until a prompt has reached the agent. */

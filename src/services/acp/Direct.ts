@@ -12,6 +12,9 @@ import { agentSessions, letGo } from "./direct/AgentSessions.ts"
 import { askToEnd, converse } from "./direct/Conversation.ts"
 import { makeKept } from "./direct/Kept.ts"
 
+/** Nobody holds the process between a session's opening and its prompt. */
+const IDLE_MIN = Duration.seconds(1)
+
 /**
  * Agents over their own stdio: one process for all sessions of an app with an agent, kept while it is used, and
  * started anew after it has ended, by itself or not.
@@ -46,7 +49,8 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
           })
         }).pipe(Effect.provideService(Processes, processes))
 
-      const kept = yield* makeKept({ start, idle: Duration.seconds(options.idleSecs) })
+      const idle = Duration.max(Duration.seconds(options.idleSecs), IDLE_MIN)
+      const kept = yield* makeKept({ start, idle })
 
       const sessions = agentSessions(options.openPatience)
 

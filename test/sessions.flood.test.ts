@@ -1,0 +1,86 @@
+import { readFileSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
+import { describe, expect, it } from "@effect/vitest"
+import { backends, said, scriptedAgent } from "./support/Sessions.ts"
+import { post, serviceUnderTest } from "./support/Service.ts"
+
+/** Turns of many megabytes arrive whole; they cost the service a multiple of their own size, and nobody else his time. */
+
+const UPDATES = 100_000
+
+const { dataDir, start, mint } = serviceUnderTest()
+
+const memoryOf = (pid: number | undefined, what: "VmRSS" | "VmHWM"): number =>
+  Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
+
+/** Asks for a sign of life all the time, and returns the longest that it took, in milliseconds. */
+const pulse = (url: string) => {
+  const stop = new AbortController()
+  const longest = (async () => {
+    let longest = 0
+    while (!stop.signal.aborted) {
+      const from = performance.now()
+      await (await fetch(`${url}/livez`)).text()
+      longest = Math.max(longest, performance.now() - from)
+      await sleep(20)
+    }
+    return longest
+  })()
+  return () => {
+    stop.abort()
+    return longest
+  }
+}
+
+describe.each(backends)("a flood by way of %s", (backend) => {
+  const flooded = async (prompts: ReadonlyArray<string>) => {
+    const server = await start({
+      CLAWDFORGE_AGENT_BACKEND: backend,
+      CLAWDFORGE_AGENTS: `scripted=${scriptedAgent(dataDir())}`,
+      HOME: dataDir(),
+    })
+    const token = await mint(server.url)
+    const opened = await post(server.url, "/sessions", token, { agent: "scripted" })
+    const path = `/sessions/${opened.json.session_id}/turn`
+    said(await post(server.url, path, token, { prompt: "SAY first" }))
+    const before = memoryOf(server.process.pid, "VmRSS")
+    const answers: Array<{ readonly text: string; readonly longest: number }> = []
+    for (const prompt of prompts) {
+      const stop = pulse(server.url)
+      const response = await fetch(`${server.url}${path}`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        body: JSON.stringify({ prompt, timeout_secs: 120 }),
+      })
+      const text = await response.text()
+      answers.push({ text, longest: await stop() })
+      expect(response.status).toBe(200)
+    }
+    return { answers, grown: memoryOf(server.process.pid, "VmHWM") - before }
+  }
+
+  it("of 100,000 updates arrives whole, three times", async () => {
+    const { answers, grown } = await flooded(Array<string>(3).fill(`BIG ${UPDATES}`))
+    const size = answers[0]?.text.length ?? 0
+    for (const { text, longest } of answers) {
+      const { events } = JSON.parse(text)
+      expect(events).toHaveLength(UPDATES + 1)
+      for (const [n, event] of events.slice(0, -1).entries()) {
+        if (event.params.update.content.text !== `chunk ${n}`) expect.fail(`chunk ${n} is not in its place`)
+      }
+      expect(longest).toBeLessThan(2000)
+    }
+    expect(grown).toBeLessThan(20 * size)
+  })
+
+  it("of 8 MB in one line arrives whole, three times", async () => {
+    const { answers, grown } = await flooded(Array<string>(3).fill("HUGE 8000000"))
+    for (const { text, longest } of answers) {
+      const { events } = JSON.parse(text)
+      expect(events).toHaveLength(2)
+      expect(JSON.stringify(events[0])).toHaveLength(8_000_000 - 1)
+      expect(longest).toBeLessThan(2000)
+    }
+    expect(grown).toBeLessThan(20 * 8_000_000)
+  })
+})

@@ -1,0 +1,83 @@
+import { readdirSync } from "node:fs"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Supervisor } from "effect"
+import { processesOf } from "./support/ProcessTable.ts"
+import { backends, type ScriptedServer, scriptedServer, type SessionApp } from "./support/Sessions.ts"
+import { eventually } from "./support/TestServer.ts"
+
+/** A thousand sessions leave nothing: no process, no directory, no descriptor, no handle, no memory. */
+
+const SESSIONS = 1000
+const FIRST = 300
+const AT_ONCE = 16
+const MEBIBYTE = 1024 * 1024
+
+setFlagsFromString("--expose-gc")
+const gc = runInNewContext("gc") as () => void
+
+const heap = (): number => {
+  gc()
+  gc()
+  return process.memoryUsage().heapUsed
+}
+
+/** What this process holds of the machine. */
+const held = () => ({
+  descriptors: readdirSync("/proc/self/fd").length,
+  children: process.getActiveResourcesInfo().filter((kind) => kind === "ProcessWrap").length,
+  timers: process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length,
+})
+
+const use = (app: SessionApp, n: number) =>
+  Effect.gen(function* () {
+    const session = yield* app.opened()
+    expect(yield* app.say(session, `SAY ${n}`)).toBe(`${n}`)
+    expect((yield* app.close(session)).json.already_closed).toBe(false)
+  })
+
+const useMany = (app: SessionApp, from: number, to: number) =>
+  Effect.forEach(
+    Array.from({ length: to - from }, (_, n) => from + n),
+    (n) => use(app, n),
+    { concurrency: AT_ONCE, discard: true },
+  )
+
+const quiet = (server: ScriptedServer) => eventually(() => expect(processesOf(server.dir)).toEqual([]))
+
+describe.each(backends)("a thousand sessions by way of %s", (agentBackend) => {
+  it.live("opened, used and closed leave nothing", () =>
+    Effect.gen(function* () {
+      const fibers = yield* Supervisor.track
+      const { before, after, growth } = yield* Effect.gen(function* () {
+        const server = yield* scriptedServer({ agentBackend, agentIdleSecs: 1 })
+        const app = yield* server.app("recipes")
+        yield* useMany(app, 0, AT_ONCE)
+        yield* quiet(server)
+        const before = { ...held(), fibers: (yield* fibers.value).length }
+        yield* useMany(app, AT_ONCE, FIRST)
+        yield* quiet(server)
+        const early = heap()
+        yield* useMany(app, FIRST, SESSIONS)
+        yield* quiet(server)
+        const late = heap()
+        const after = { ...held(), fibers: (yield* fibers.value).length }
+        expect(readdirSync(server.config.sessionsDir)).toEqual([])
+        expect(readdirSync(server.config.runsDir)).toEqual([])
+        expect((yield* server.request("GET", "/healthz")).json.open_sessions).toBe(0)
+        return { before, after, growth: late - early }
+      }).pipe(Effect.scoped, Effect.supervised(fibers))
+      // A connection that the client keeps, a timer that is about to end.
+      for (const [what, most] of [
+        ["descriptors", AT_ONCE],
+        ["timers", AT_ONCE],
+        ["children", 0],
+        ["fibers", AT_ONCE],
+      ] as const) {
+        expect(after[what] - before[what], what).toBeLessThanOrEqual(most)
+      }
+      expect(growth).toBeLessThan(4 * MEBIBYTE)
+    }),
+  )
+})
