@@ -5,13 +5,14 @@ import {
   PROTOCOL_VERSION,
   RequestError,
 } from "@agentclientprotocol/sdk"
-import { Deferred, Duration, Effect, Exit, Option, Scope } from "effect"
+import { Duration, Effect, Exit, Option, Scope } from "effect"
 import { type AgentRefusal, AgentUnavailable, ExecutableMissing, TurnFailed } from "../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../domain/Session.ts"
 import type { AgentInfo, AgentSession } from "../AcpxClient.ts"
 import { Processes, type ProcessSpec } from "../Processes.ts"
 import { endingOf, refusalOf, turnFailureOf } from "./Failures.ts"
 import { blocksOf } from "./Messages.ts"
+import { once } from "./Once.ts"
 import type { Turn } from "./Turn.ts"
 import { connect, type Routes } from "./Connection.ts"
 
@@ -164,17 +165,6 @@ export const startAgent = (
       isAlive,
       end,
     }
-  })
-
-/** Done once, by whoever comes first; all others wait until it is. Closing a scope again does not wait. */
-const once = (act: Effect.Effect<void>): Effect.Effect<Effect.Effect<void>> =>
-  Effect.map(Deferred.make<void>(), (done) => {
-    let begun = false
-    return Effect.suspend(() => {
-      if (begun) return Deferred.await(done)
-      begun = true
-      return Effect.uninterruptible(Effect.ensuring(act, Deferred.succeed(done, undefined)))
-    })
   })
 
 /** Brings each message to the turn that it belongs to. */
