@@ -77,7 +77,7 @@ export interface ScriptedServer extends TestServer {
 export interface ScriptedOptions extends Partial<AppConfig> {
   /** For the scripted agent's command line. */
   readonly flags?: string
-  readonly deadlines?: Parameters<typeof sessionAgents>[1]
+  readonly deadlines?: Parameters<typeof sessionAgents>[1] | undefined
 }
 
 /** A server whose agent does as it is told; once it has stopped, no process that it started is left. */
