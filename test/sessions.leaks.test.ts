@@ -44,7 +44,11 @@ const useMany = (app: SessionApp, from: number, to: number) =>
     { concurrency: AT_ONCE, discard: true },
   )
 
-const quiet = (server: ScriptedServer) => eventually(() => expect(processesOf(server.dir)).toEqual([]))
+const quiet = (server: ScriptedServer) =>
+  eventually(() => {
+    expect(processesOf(server.dir)).toEqual([])
+    expect(readdirSync(server.config.runsDir)).toEqual([])
+  })
 
 describe.each(backends)("a thousand sessions by way of %s", (agentBackend) => {
   it.live("opened, used and closed leave nothing", () =>
@@ -64,7 +68,6 @@ describe.each(backends)("a thousand sessions by way of %s", (agentBackend) => {
         const late = heap()
         const after = { ...held(), fibers: (yield* fibers.value).length }
         expect(readdirSync(server.config.sessionsDir)).toEqual([])
-        expect(readdirSync(server.config.runsDir)).toEqual([])
         expect((yield* server.request("GET", "/healthz")).json.open_sessions).toBe(0)
         return { before, after, growth: late - early }
       }).pipe(Effect.scoped, Effect.supervised(fibers))

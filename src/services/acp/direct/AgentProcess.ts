@@ -5,7 +5,7 @@ import {
   PROTOCOL_VERSION,
   RequestError,
 } from "@agentclientprotocol/sdk"
-import { Deferred, Duration, Effect, Exit, Option, Scope } from "effect"
+import { Duration, Effect, Exit, Option, Scope } from "effect"
 import {
   type AgentRefusal,
   AgentUnavailable,
@@ -17,6 +17,7 @@ import type { AgentInfo } from "../../AcpxClient.ts"
 import { Processes, type ProcessSpec } from "../../Processes.ts"
 import { endingOf, refusalOf } from "../Failures.ts"
 import { promptText } from "../PromptText.ts"
+import { once } from "./Once.ts"
 import type { Turn } from "./Turn.ts"
 import { connect } from "./Connection.ts"
 import { type Attached, routesTo } from "./Routing.ts"
@@ -179,17 +180,6 @@ export const startAgent = (
       isAlive,
       end,
     }
-  })
-
-/** Done once, by whoever comes first; all others wait until it is. Closing a scope again does not wait. */
-const once = (act: Effect.Effect<void>): Effect.Effect<Effect.Effect<void>> =>
-  Effect.map(Deferred.make<void>(), (done) => {
-    let begun = false
-    return Effect.suspend(() => {
-      if (begun) return Deferred.await(done)
-      begun = true
-      return Effect.uninterruptible(Effect.ensuring(act, Deferred.succeed(done, undefined)))
-    })
   })
 
 export const canResume = ({ sessionCapabilities }: AgentCapabilities): boolean =>
