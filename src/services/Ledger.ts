@@ -99,6 +99,8 @@ export interface SessionRecords {
   ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
   /** What the agent calls an open session from now on. */
   readonly refer: (session: SessionId, ref: AgentSessionRef) => Effect.Effect<void, StorageFailed>
+  /** The agent has begun to answer in an open session: from now on there is a context to lose. */
+  readonly answered: (session: SessionId) => Effect.Effect<void, StorageFailed>
   /** open → closed; false when it was closed already. */
   readonly close: (
     session: SessionId,

@@ -87,6 +87,8 @@ export const sessionRecords = (
           .sort((one, other) => other.createdAt - one.createdAt),
       ),
     refer: (id, ref) => Effect.sync(() => void change(id, ({ status }) => status === "open", { ref })),
+    answered: (id) =>
+      Effect.sync(() => void change(id, ({ status }) => status === "open", { answered: true })),
     close: (id, at) =>
       Effect.sync(() => change(id, ({ status }) => status === "open", { status: "closed", closedAt: at })),
     closeIdle: (id, idleSince, at) =>

@@ -101,6 +101,11 @@ export const sessionRecords = (sql: SqlClient.SqlClient): SessionRecords => {
         storing("noting what an agent calls a session"),
       ),
 
+    answered: (session) =>
+      Effect.asVoid(sql`UPDATE sessions SET answered = 1 WHERE id = ${session} AND status = 'open'`).pipe(
+        storing("noting that an agent has answered"),
+      ),
+
     close: (session, at, origin) =>
       sql<{ token_id: string }>`
         UPDATE sessions SET status = 'closed', closed_at = ${at}

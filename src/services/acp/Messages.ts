@@ -15,6 +15,12 @@ export const stopReasonOf = (message: AcpMessage): string | undefined => {
   return typeof reason === "string" ? reason : undefined
 }
 
+const ANSWERS = new Set(["agent_message_chunk", "agent_thought_chunk", "tool_call", "plan"])
+
+/** Whether the agent has begun to answer: what it tells of itself before that is no answer. */
+export const isAnswer = (message: AcpMessage): boolean =>
+  ANSWERS.has(String(recordOf(recordOf(message["params"])["update"])["sessionUpdate"]))
+
 /** How much text the agent answered in this message. */
 export const answerCharsOf = (message: AcpMessage): number => {
   if (message["method"] !== "session/update") return 0

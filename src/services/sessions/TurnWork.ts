@@ -2,7 +2,7 @@ import { Cause, Chunk, Clock, Deferred, Duration, Effect, Exit, Fiber, Option, S
 import { AgentUnavailable, RunTimedOut, TurnFailed, type TurnFailure } from "../../domain/Failure.ts"
 import { type StoredFile, withAttachments } from "../../domain/File.ts"
 import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
-import { answerCharsOf, stopReasonOf, usageOf } from "../acp/Messages.ts"
+import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../acp/Messages.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../AcpxClient.ts"
 import { Files } from "../Files.ts"
 import { Ledger } from "../Ledger.ts"
@@ -74,7 +74,7 @@ export const makeTurnWork = Effect.gen(function* () {
         ),
       )
     if (ref !== now.ref) yield* ledger.refer(session.id, ref)
-    return { agentSession, ref }
+    return { agentSession, ref, answered: now.answered }
   })
 
   /** Collects what the agent sends until it stops, or until it is cancelled; before the prompt, it is asked nothing. */
@@ -86,10 +86,16 @@ export const makeTurnWork = Effect.gen(function* () {
         Effect.as(cancelled, Option.none()),
       )
       if (Option.isNone(ready)) return
-      const [prompt, { agentSession, ref }] = ready.value
+      const [prompt, { agentSession, ref, ...left }] = ready.value
+      let { answered } = left
       const collecting = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
-        Effect.sync(() => {
-          for (const message of Chunk.toReadonlyArray(chunk)) events.push(message)
+        Effect.suspend(() => {
+          const messages = Chunk.toReadonlyArray(chunk)
+          for (const message of messages) events.push(message)
+          if (answered || !messages.some(isAnswer)) return Effect.void
+          // Before the turn has its end, which it may never have.
+          answered = true
+          return ledger.answered(accepted.session.id)
         }),
       )
       const asking = Effect.zipRight(client.cancel(agentSession, ref), Effect.never)
