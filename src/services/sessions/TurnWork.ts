@@ -1,6 +1,7 @@
 import { Cause, Chunk, Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { AgentUnavailable, RunTimedOut, TurnFailed, type TurnFailure } from "../../domain/Failure.ts"
 import { type StoredFile, withAttachments } from "../../domain/File.ts"
+import { isShallow } from "../../domain/Json.ts"
 import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
 import { answerCharsOf, stopReasonOf, usageOf } from "../acp/Messages.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../AcpxClient.ts"
@@ -12,6 +13,10 @@ import type { LaneTurn } from "./Lanes.ts"
 
 /** How long an agent may take to end a turn that is cancelled; then it is made to. */
 const CANCEL_PATIENCE = Duration.seconds(4)
+
+/** Far more than any agent needs, and far less than what overflows the stack of whoever writes it as JSON. */
+const MESSAGE_MAX_LEVELS = 512
+const TOO_DEEP = `it sent a message of more than ${MESSAGE_MAX_LEVELS} levels`
 
 /** What a turn was accepted with. */
 export interface AcceptedTurn {
@@ -88,8 +93,12 @@ export const makeTurnWork = Effect.gen(function* () {
       if (Option.isNone(ready)) return
       const [prompt, { agentSession, ref }] = ready.value
       const collecting = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
-        Effect.sync(() => {
-          for (const message of Chunk.toReadonlyArray(chunk)) events.push(message)
+        Effect.suspend(() => {
+          for (const message of Chunk.toReadonlyArray(chunk)) {
+            if (!isShallow(message, MESSAGE_MAX_LEVELS)) return new TurnFailed({ reason: TOO_DEEP })
+            events.push(message)
+          }
+          return Effect.void
         }),
       )
       const asking = Effect.zipRight(client.cancel(agentSession, ref), Effect.never)
