@@ -243,6 +243,10 @@ describe("opening a session", () => {
 const nested = (levels: number) =>
   JSON.parse(`{"params":${'{"a":'.repeat(levels)}1${"}".repeat(levels)}}`) as AcpMessage
 
+/** An agent that sends a message of as many levels as its prompt says. */
+const promptNested = (_: unknown, __: unknown, levels: string) =>
+  Stream.make(nested(Number(levels)), { result: { stopReason: "end_turn" } })
+
 describe("a session", () => {
   it.effect("is its app's alone: to another it does not exist", () => {
     const machine = new Machine()
@@ -473,14 +477,12 @@ describe("a session", () => {
 
   it.effect("fails a turn whose message nobody could write as JSON again", () => {
     const machine = new Machine()
-    const prompt = (_: unknown, __: unknown, levels: string) =>
-      Stream.make(nested(Number(levels)), { result: { stopReason: "end_turn" } })
     return Effect.gen(function* () {
       const id = yield* opened()
       const failure = yield* Effect.flip(taken(id, "6000"))
       expect(failure).toMatchObject({ _tag: "TurnFailed", reason: expect.stringContaining("levels") })
       expect((yield* taken(id, "500")).events).toHaveLength(2)
-    }).pipe(Effect.provide(poolOn(machine, { client: () => ({ prompt }) })))
+    }).pipe(Effect.provide(poolOn(machine, { client: () => ({ prompt: promptNested }) })))
   })
 })
 
