@@ -1,10 +1,11 @@
 import { type ClientContext, methods } from "@agentclientprotocol/sdk"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Schema } from "effect"
 import { AgentUnavailable, InvalidRequest } from "../../../domain/Failure.ts"
-import { AgentSessionRef } from "../../../domain/Session.ts"
+import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession, LeftOff } from "../../AcpxClient.ts"
 import { type AgentProcess, canLoad, canResume } from "./AgentProcess.ts"
-import { modelOption, type SessionState, sessionMeta } from "./ClaudeOptions.ts"
+import { NewSession, SessionState } from "./Answers.ts"
+import { modelOption, sessionMeta } from "./ClaudeOptions.ts"
 
 /** How long an agent may take to let go of a session. */
 const CLOSE_PATIENCE = Duration.seconds(2)
@@ -18,15 +19,24 @@ export const letGo = (agent: AgentProcess, ref: AgentSessionRef): Effect.Effect<
     agent.attached.delete(ref)
     if (agent.capabilities.sessionCapabilities?.close == null) return Effect.succeed(false)
     return agent
-      .request("it does not close", (to) => to.request(methods.agent.session.close, { sessionId: ref }))
+      .request(
+        "it does not close",
+        (to) => to.request(methods.agent.session.close, { sessionId: ref }),
+        Schema.Unknown,
+      )
       .pipe(Effect.timeout(CLOSE_PATIENCE), Effect.isSuccess)
   })
 
 /** Sessions of an agent's process: each step of opening one may take `patience`. */
 export const agentSessions = (patience: Duration.Duration) => {
   /** A step of opening a session, which may take only so long. */
-  const step = <A>(agent: AgentProcess, what: string, ask: (to: ClientContext) => Promise<A>) =>
-    Effect.timeoutFail(agent.request(what, ask), {
+  const step = <A, I>(
+    agent: AgentProcess,
+    what: string,
+    ask: (to: ClientContext) => Promise<unknown>,
+    answer: Schema.Schema<A, I>,
+  ) =>
+    Effect.timeoutFail(agent.request(what, ask, answer), {
       duration: patience,
       onTimeout: () =>
         new AgentUnavailable({
@@ -36,21 +46,26 @@ export const agentSessions = (patience: Duration.Duration) => {
 
   const create = Effect.fn("AcpxClient.create")(function* (agent: AgentProcess, session: AgentSession) {
     let isLeft = false
-    const created = yield* step(agent, "it does not open a session", async (to) => {
-      const { cwd } = session
-      const meta = sessionMeta(agent.capabilities, session)
-      const created = await to.request(methods.agent.session.new, { cwd, mcpServers: [], ...meta })
-      // Nobody waits for it any more, so nobody would close it.
-      if (isLeft) await to.request(methods.agent.session.close, { sessionId: created.sessionId })
-      return created
-    }).pipe(
+    const created = yield* step(
+      agent,
+      "it does not open a session",
+      async (to) => {
+        const { cwd } = session
+        const meta = sessionMeta(agent.capabilities, session)
+        const created = await to.request(methods.agent.session.new, { cwd, mcpServers: [], ...meta })
+        // Nobody waits for it any more, so nobody would close it.
+        if (isLeft) await to.request(methods.agent.session.close, { sessionId: created.sessionId })
+        return created
+      },
+      NewSession,
+    ).pipe(
       Effect.onError(() =>
         Effect.sync(() => {
           isLeft = true
         }),
       ),
     )
-    const ref = AgentSessionRef.make(created.sessionId)
+    const ref = created.sessionId
     agent.attached.set(ref, { session, turn: undefined })
     yield* settle(agent, session, ref, created).pipe(Effect.onError(() => letGo(agent, ref)))
     return ref
@@ -66,8 +81,11 @@ export const agentSessions = (patience: Duration.Duration) => {
         })
       }
       if (option !== undefined) {
-        yield* step(agent, "it does not take the model", (to) =>
-          to.request(methods.agent.session.setConfigOption, { sessionId: ref, ...option }),
+        yield* step(
+          agent,
+          "it does not take the model",
+          (to) => to.request(methods.agent.session.setConfigOption, { sessionId: ref, ...option }),
+          Schema.Unknown,
         )
       }
       const modes = state.modes
@@ -76,8 +94,11 @@ export const agentSessions = (patience: Duration.Duration) => {
         modes.currentModeId !== ASKING &&
         modes.availableModes.some(({ id }) => id === ASKING)
       ) {
-        yield* step(agent, "it does not take the mode", (to) =>
-          to.request(methods.agent.session.setMode, { sessionId: ref, modeId: ASKING }),
+        yield* step(
+          agent,
+          "it does not take the mode",
+          (to) => to.request(methods.agent.session.setMode, { sessionId: ref, modeId: ASKING }),
+          Schema.Unknown,
         )
       }
     })
@@ -99,13 +120,17 @@ export const agentSessions = (patience: Duration.Duration) => {
         reason: "its process has ended, and it cannot take up a session again: open a new one",
       })
     }
-    const resumed = step(agent, "it does not take up the session again", (to) =>
-      to.request(how, {
-        sessionId: ref,
-        cwd: session.cwd,
-        mcpServers: [],
-        ...sessionMeta(capabilities, session),
-      }),
+    const resumed = step(
+      agent,
+      "it does not take up the session again",
+      (to) =>
+        to.request(how, {
+          sessionId: ref,
+          cwd: session.cwd,
+          mcpServers: [],
+          ...sessionMeta(capabilities, session),
+        }),
+      Schema.NullishOr(SessionState),
     )
     return yield* resumed.pipe(
       Effect.tap(() => Effect.sync(() => agent.attached.set(ref, { session, turn: undefined }))),
@@ -124,8 +149,11 @@ export const agentSessions = (patience: Duration.Duration) => {
   const erase = (agent: AgentProcess, ref: AgentSessionRef) =>
     agent.info.erasable
       ? Effect.asVoid(
-          step(agent, "it does not delete the session", (to) =>
-            to.request(methods.agent.session.delete, { sessionId: ref }),
+          step(
+            agent,
+            "it does not delete the session",
+            (to) => to.request(methods.agent.session.delete, { sessionId: ref }),
+            Schema.Unknown,
           ),
         )
       : Effect.void
