@@ -11,6 +11,13 @@ const answering = (answers: object) =>
     [AGENT, { command: process.execPath, args: [LITERAL_AGENT, "--answers", JSON.stringify(answers)] }],
   ])
 
+/** A prompt to it: the messages that it is to write. */
+const writing = (...messages: ReadonlyArray<object>) =>
+  JSON.stringify(
+    messages.map((message) => JSON.stringify({ jsonrpc: "2.0", ...message }).replaceAll('"$ID"', "$ID")),
+  )
+const END = { id: "$ID", result: { stopReason: "end_turn" } }
+
 const check = (name: string, body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>): void =>
   it.live(name, () =>
     Effect.scoped(
@@ -48,4 +55,30 @@ describe("an agent that does not keep to the protocol", () => {
       }),
     )
   }
+})
+
+describe("an agent that gives out a name of a session again", () => {
+  check("in the same process: the second is refused, and the first goes on", (agents) =>
+    Effect.gen(function* () {
+      const { acp, opened, session } = yield* agents.client({ agents: answering({}) })
+      const first = yield* opened()
+      expect(yield* Effect.exit(acp.open(session(), Option.none()))).toEqual(unavailable)
+      expect(yield* first.ask(writing(END))).toMatchObject([{ result: { stopReason: "end_turn" } }])
+    }),
+  )
+
+  check("in another process: neither is taken for the other", (agents) =>
+    Effect.gen(function* () {
+      const first = yield* Effect.scoped(
+        Effect.flatMap(agents.client({ agents: answering({}) }), ({ opened }) => opened()),
+      )
+      const { acp, opened } = yield* agents.client({ agents: answering({}) })
+      const second = yield* opened()
+      expect(second.ref).toBe(first.ref)
+      const again = acp.open(first.session, Option.some({ ref: first.ref, answered: true }))
+      expect(yield* Effect.exit(again)).toEqual(unavailable)
+      yield* acp.close(first.session, first.ref)
+      expect(yield* second.ask(writing(END))).toHaveLength(1)
+    }),
+  )
 })

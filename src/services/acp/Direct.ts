@@ -11,6 +11,7 @@ import type { AgentOptions } from "./Options.ts"
 import { agentSessions, letGo } from "./direct/AgentSessions.ts"
 import { askToEnd, converse } from "./direct/Conversation.ts"
 import { makeKept } from "./direct/Kept.ts"
+import { attachedAs } from "./direct/Routing.ts"
 
 /**
  * Agents over their own stdio: one process for all sessions of an app with an agent, kept while it is used, and
@@ -55,7 +56,7 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
           Effect.gen(function* () {
             const agent = yield* kept.get(session)
             const known = Option.getOrUndefined(left)
-            if (known !== undefined && agent.attached.has(known.ref)) return known.ref
+            if (known !== undefined && attachedAs(agent.attached, session, known.ref)) return known.ref
             return yield* Effect.acquireUseRelease(
               Effect.sync(() => (agent.opening += 1)),
               () =>
@@ -71,11 +72,13 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
             )
           }).pipe(Effect.scoped, Effect.withSpan("AcpxClient.open")),
         prompt: (session, ref, prompt) =>
-          Stream.unwrapScoped(Effect.flatMap(kept.get(session), (agent) => converse(agent, ref, prompt))),
+          Stream.unwrapScoped(
+            Effect.flatMap(kept.get(session), (agent) => converse(agent, session, ref, prompt)),
+          ),
         cancel: (session, ref) =>
           Effect.suspend(() => {
             const agent = kept.peek(session)
-            const turn = agent?.attached.get(ref)?.turn
+            const turn = agent && attachedAs(agent.attached, session, ref)?.turn
             return agent === undefined || turn === undefined
               ? Effect.void
               : Effect.asVoid(askToEnd(agent, ref, turn))
@@ -83,7 +86,9 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
         close: (session, ref) =>
           Effect.suspend(() => {
             const agent = kept.peek(session)
-            return agent?.attached.has(ref) === true ? Effect.asVoid(letGo(agent, ref)) : Effect.void
+            return agent && attachedAs(agent.attached, session, ref)
+              ? Effect.asVoid(letGo(agent, ref))
+              : Effect.void
           }),
         erase: (session, ref) =>
           kept.get(session).pipe(

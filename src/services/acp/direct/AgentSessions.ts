@@ -13,6 +13,9 @@ const CLOSE_PATIENCE = Duration.seconds(2)
 /** The mode in which an agent asks before it changes anything, as Claude's adapter calls it. */
 const ASKING = "default"
 
+const GONE = "its process has ended, and it cannot take up a session again: open a new one"
+const ANOTHERS = "it gave the session's name to another session: open a new one"
+
 /** Makes the agent forget a session that it has; false when it does not say that it did. */
 export const letGo = (agent: AgentProcess, ref: AgentSessionRef): Effect.Effect<boolean> =>
   Effect.suspend(() => {
@@ -66,6 +69,9 @@ export const agentSessions = (patience: Duration.Duration) => {
       ),
     )
     const ref = created.sessionId
+    if (agent.attached.has(ref)) {
+      return yield* new AgentUnavailable({ reason: "it gave a new session the name of one that it has" })
+    }
     agent.attached.set(ref, { session, turn: undefined })
     yield* settle(agent, session, ref, created).pipe(Effect.onError(() => letGo(agent, ref)))
     return ref
@@ -109,16 +115,15 @@ export const agentSessions = (patience: Duration.Duration) => {
     { ref, answered }: LeftOff,
   ) {
     const { capabilities } = agent
+    const isAnothers = agent.attached.has(ref)
     const how = canResume(capabilities)
       ? methods.agent.session.resume
       : canLoad(capabilities)
         ? methods.agent.session.load
         : undefined
-    if (how === undefined) {
+    if (how === undefined || isAnothers) {
       if (!answered) return yield* create(agent, session)
-      return yield* new AgentUnavailable({
-        reason: "its process has ended, and it cannot take up a session again: open a new one",
-      })
+      return yield* new AgentUnavailable({ reason: isAnothers ? ANOTHERS : GONE })
     }
     const resumed = step(
       agent,
@@ -145,9 +150,9 @@ export const agentSessions = (patience: Duration.Duration) => {
     )
   })
 
-  /** Deletes the agent's record of a session, if the agent can do that. */
+  /** Deletes the agent's record of a session that it has not open, if the agent can do that. */
   const erase = (agent: AgentProcess, ref: AgentSessionRef) =>
-    agent.info.erasable
+    agent.info.erasable && !agent.attached.has(ref)
       ? Effect.asVoid(
           step(
             agent,
