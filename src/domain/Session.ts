@@ -1,6 +1,7 @@
 import { Schema } from "effect"
 import { expected } from "./Failure.ts"
 import type { SessionId, TokenId } from "./Ids.ts"
+import { isShallow } from "./Json.ts"
 import { fitsUtf8 } from "./Run.ts"
 import type { Origin } from "./Token.ts"
 
@@ -28,12 +29,6 @@ export type PermissionMode = typeof PermissionMode.Type
 
 /** An app's own notes on a session. */
 export type SessionMeta = Readonly<Record<string, unknown>>
-
-/** Whether it can be written as JSON whatever the stack has left. */
-const isShallow = (value: unknown, levels: number): boolean =>
-  typeof value !== "object" ||
-  value === null ||
-  (levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1)))
 
 const isMeta = (value: unknown): value is SessionMeta =>
   typeof value === "object" &&

@@ -54,7 +54,7 @@ export const sessionRecords = (
   const change = (
     id: SessionId,
     isSo: (session: KeptSession) => boolean,
-    to: Pick<Partial<KeptSession>, "status" | "ref" | "closedAt">,
+    to: Pick<Partial<KeptSession>, "status" | "ref" | "answered" | "closedAt">,
   ) => {
     const session = sessions.get(id)
     if (session === undefined || !isSo(session)) return false

@@ -4,7 +4,7 @@ import { AgentUnavailable, FileNotFound, InvalidRequest, StorageFailed } from ".
 import type { FileId, SessionId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef } from "../../src/domain/Session.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
-import type { LeftOff } from "../../src/services/AcpxClient.ts"
+import type { AcpMessage, LeftOff } from "../../src/services/AcpxClient.ts"
 import { Files } from "../../src/services/Files.ts"
 import { SessionPool } from "../../src/services/SessionPool.ts"
 import {
@@ -240,6 +240,13 @@ describe("opening a session", () => {
   })
 })
 
+const nested = (levels: number) =>
+  JSON.parse(`{"params":${'{"a":'.repeat(levels)}1${"}".repeat(levels)}}`) as AcpMessage
+
+/** An agent that sends a message of as many levels as its prompt says. */
+const promptNested = (_: unknown, __: unknown, levels: string) =>
+  Stream.make(nested(Number(levels)), { result: { stopReason: "end_turn" } })
+
 describe("a session", () => {
   it.effect("is its app's alone: to another it does not exist", () => {
     const machine = new Machine()
@@ -466,6 +473,16 @@ describe("a session", () => {
         ["completed", null],
       ])
     }).pipe(Effect.provide(poolOn(machine, { reply: obeying })))
+  })
+
+  it.effect("fails a turn whose message nobody could write as JSON again", () => {
+    const machine = new Machine()
+    return Effect.gen(function* () {
+      const id = yield* opened()
+      const failure = yield* Effect.flip(taken(id, "6000"))
+      expect(failure).toMatchObject({ _tag: "TurnFailed", reason: expect.stringContaining("levels") })
+      expect((yield* taken(id, "500")).events).toHaveLength(2)
+    }).pipe(Effect.provide(poolOn(machine, { client: () => ({ prompt: promptNested }) })))
   })
 })
 

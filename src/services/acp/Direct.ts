@@ -11,6 +11,7 @@ import type { AgentOptions } from "./Options.ts"
 import { agentSessions, letGo } from "./direct/AgentSessions.ts"
 import { askToEnd, converse } from "./direct/Conversation.ts"
 import { makeKept } from "./direct/Kept.ts"
+import { attachedAs } from "./direct/Routing.ts"
 
 /** Nobody holds the process between a session's opening and its prompt. */
 const IDLE_MIN = Duration.seconds(1)
@@ -59,7 +60,7 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
           Effect.gen(function* () {
             const agent = yield* kept.get(session)
             const known = Option.getOrUndefined(left)
-            if (known !== undefined && agent.attached.has(known.ref)) return known.ref
+            if (known !== undefined && attachedAs(agent.attached, session, known.ref)) return known.ref
             return yield* Effect.acquireUseRelease(
               Effect.sync(() => (agent.opening += 1)),
               () =>
@@ -75,11 +76,13 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
             )
           }).pipe(Effect.scoped, Effect.withSpan("AcpxClient.open")),
         prompt: (session, ref, prompt) =>
-          Stream.unwrapScoped(Effect.flatMap(kept.get(session), (agent) => converse(agent, ref, prompt))),
+          Stream.unwrapScoped(
+            Effect.flatMap(kept.get(session), (agent) => converse(agent, session, ref, prompt)),
+          ),
         cancel: (session, ref) =>
           Effect.suspend(() => {
             const agent = kept.peek(session)
-            const turn = agent?.attached.get(ref)?.turn
+            const turn = agent && attachedAs(agent.attached, session, ref)?.turn
             return agent === undefined || turn === undefined
               ? Effect.void
               : Effect.asVoid(askToEnd(agent, ref, turn))
@@ -87,7 +90,9 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
         close: (session, ref) =>
           Effect.suspend(() => {
             const agent = kept.peek(session)
-            return agent?.attached.has(ref) === true ? Effect.asVoid(letGo(agent, ref)) : Effect.void
+            return agent && attachedAs(agent.attached, session, ref)
+              ? Effect.asVoid(letGo(agent, ref))
+              : Effect.void
           }),
         erase: (session, ref) =>
           kept.get(session).pipe(

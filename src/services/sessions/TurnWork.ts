@@ -1,6 +1,13 @@
 import { Cause, Chunk, Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
-import { AgentUnavailable, RunTimedOut, TurnFailed, type TurnFailure } from "../../domain/Failure.ts"
+import {
+  AgentUnavailable,
+  RunTimedOut,
+  type StorageFailed,
+  TurnFailed,
+  type TurnFailure,
+} from "../../domain/Failure.ts"
 import { type StoredFile, withAttachments } from "../../domain/File.ts"
+import { isShallow } from "../../domain/Json.ts"
 import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
 import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../acp/Messages.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../AcpxClient.ts"
@@ -12,6 +19,10 @@ import type { LaneTurn } from "./Lanes.ts"
 
 /** How long an agent may take to end a turn that is cancelled; then it is made to. */
 const CANCEL_PATIENCE = Duration.seconds(4)
+
+/** Far more than any agent needs, and far less than what overflows the stack of whoever writes it as JSON. */
+const MESSAGE_MAX_LEVELS = 512
+const TOO_DEEP = `it sent a message of more than ${MESSAGE_MAX_LEVELS} levels`
 
 /** What a turn was accepted with. */
 export interface AcceptedTurn {
@@ -89,9 +100,13 @@ export const makeTurnWork = Effect.gen(function* () {
       const [prompt, { agentSession, ref, ...left }] = ready.value
       let { answered } = left
       const collecting = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
-        Effect.suspend(() => {
+        Effect.suspend((): Effect.Effect<void, TurnFailed | StorageFailed> => {
           const messages = Chunk.toReadonlyArray(chunk)
-          for (const message of messages) events.push(message)
+          for (const message of messages) {
+            if (!isShallow(message, MESSAGE_MAX_LEVELS))
+              return Effect.fail(new TurnFailed({ reason: TOO_DEEP }))
+            events.push(message)
+          }
           if (answered || !messages.some(isAnswer)) return Effect.void
           // Before the turn has its end, which it may never have.
           answered = true

@@ -1,11 +1,5 @@
-import {
-  type AgentCapabilities,
-  type ClientContext,
-  methods,
-  PROTOCOL_VERSION,
-  RequestError,
-} from "@agentclientprotocol/sdk"
-import { Duration, Effect, Exit, Option, Scope } from "effect"
+import { type ClientContext, methods, PROTOCOL_VERSION, RequestError } from "@agentclientprotocol/sdk"
+import { Duration, Effect, Exit, Option, Schema, Scope } from "effect"
 import {
   type AgentRefusal,
   AgentUnavailable,
@@ -17,6 +11,7 @@ import type { AgentInfo } from "../../AcpxClient.ts"
 import { Processes, type ProcessSpec } from "../../Processes.ts"
 import { endingOf, refusalOf } from "../Failures.ts"
 import { promptText } from "../PromptText.ts"
+import { type Capabilities, Hello } from "./Answers.ts"
 import { once } from "./Once.ts"
 import type { Turn } from "./Turn.ts"
 import { connect } from "./Connection.ts"
@@ -28,15 +23,16 @@ const EXIT_PATIENCE = Duration.seconds(1)
 /** An agent's process, connected and past its handshake. */
 export interface AgentProcess {
   readonly info: AgentInfo
-  readonly capabilities: AgentCapabilities
+  readonly capabilities: Capabilities
   /** The sessions that it has. */
   readonly attached: Map<AgentSessionRef, Attached>
   /** How many are being opened. */
   opening: number
-  /** A request to the agent; `what` says in a failure what it was for. */
-  readonly request: <A>(
+  /** A request to the agent, and its answer in that shape; `what` says in a failure what it was for. */
+  readonly request: <A, I>(
     what: string,
-    ask: (agent: ClientContext) => Promise<A>,
+    ask: (agent: ClientContext) => Promise<unknown>,
+    answer: Schema.Schema<A, I>,
   ) => Effect.Effect<A, AgentRefusal>
   /** Sends a turn's prompt, and does not wait: all that comes of it goes to the turn. */
   readonly send: (ref: AgentSessionRef, turn: Turn) => Effect.Effect<void>
@@ -117,7 +113,7 @@ export const startAgent = (
     )
     const isAlive = () => !exited && !connection.signal.aborted
 
-    const request: AgentProcess["request"] = (what, ask) =>
+    const request: AgentProcess["request"] = (what, ask, answer) =>
       Effect.tryPromise({ try: () => ask(connection.agent), catch: (error) => error }).pipe(
         Effect.catchAll(
           (error): Effect.Effect<never, AgentRefusal> =>
@@ -127,15 +123,24 @@ export const startAgent = (
                   Effect.fail(new AgentUnavailable({ ...how, reason: `${what}: ${how.reason}` })),
                 ),
         ),
+        Effect.map(Schema.decodeUnknownOption(answer)),
+        Effect.flatMap(
+          Effect.mapError(
+            () => new AgentUnavailable({ reason: `${what}: its answer is not of the protocol's shape` }),
+          ),
+        ),
       )
 
-    const hello = yield* request("it refused the handshake", (agent) =>
-      agent.request(methods.agent.initialize, {
-        protocolVersion: PROTOCOL_VERSION,
-        clientInfo: { name: "clawdforge", version: "0.3.0" },
-        // Files, terminals and forms are not served, so not offered.
-        clientCapabilities: {},
-      }),
+    const hello = yield* request(
+      "it refused the handshake",
+      (agent) =>
+        agent.request(methods.agent.initialize, {
+          protocolVersion: PROTOCOL_VERSION,
+          clientInfo: { name: "clawdforge", version: "0.3.0" },
+          // Files, terminals and forms are not served, so not offered.
+          clientCapabilities: {},
+        }),
+      Hello,
     ).pipe(
       Effect.timeoutFail({
         duration: handshakeTimeout,
@@ -182,6 +187,6 @@ export const startAgent = (
     }
   })
 
-export const canResume = ({ sessionCapabilities }: AgentCapabilities): boolean =>
+export const canResume = ({ sessionCapabilities }: Capabilities): boolean =>
   sessionCapabilities?.resume != null
-export const canLoad = ({ loadSession }: AgentCapabilities): boolean => loadSession === true
+export const canLoad = ({ loadSession }: Capabilities): boolean => loadSession === true

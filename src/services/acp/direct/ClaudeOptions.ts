@@ -1,20 +1,14 @@
-import type { AgentCapabilities, SessionConfigOption, SessionModeState } from "@agentclientprotocol/sdk"
 import type { AgentSession } from "../../AcpxClient.ts"
-
-/** What an agent says of a session that it has just opened. */
-export interface SessionState {
-  readonly modes?: SessionModeState | null | undefined
-  readonly configOptions?: ReadonlyArray<SessionConfigOption> | null | undefined
-}
+import type { Capabilities, SessionState } from "./Answers.ts"
 
 /** Claude's adapter takes options of its own. */
-const isClaude = ({ _meta }: AgentCapabilities): boolean => _meta?.["claudeCode"] != null
+const isClaude = ({ _meta }: Capabilities): boolean => _meta?.claudeCode != null
 
 /**
  * What Claude's adapter is told with a session, and no other agent: its model, and not to ask for what the user might
  * say next. What else must not be is not left to the adapter: see `infra/acp/claude-for-agents.sh`.
  */
-export const sessionMeta = (capabilities: AgentCapabilities, { model }: AgentSession) => {
+export const sessionMeta = (capabilities: Capabilities, { model }: AgentSession) => {
   if (!isClaude(capabilities)) return {}
   const options = { promptSuggestions: false, ...(model === null ? {} : { model }) }
   return { _meta: { claudeCode: { options } } }
@@ -22,14 +16,13 @@ export const sessionMeta = (capabilities: AgentCapabilities, { model }: AgentSes
 
 /** How another agent is told the session's model, by an option that it offers; undefined: it need not be told. */
 export const modelOption = (
-  capabilities: AgentCapabilities,
+  capabilities: Capabilities,
   { model }: AgentSession,
   { configOptions }: SessionState,
 ) => {
   if (model === null || isClaude(capabilities)) return undefined
   const option = configOptions?.find(({ category, type }) => category === "model" && type === "select")
-  if (option?.type !== "select") return "not_offered"
-  const values = option.options.flatMap((entry) => ("options" in entry ? entry.options : [entry]))
-  if (!values.some(({ value }) => value === model)) return "not_offered"
+  const values = option?.options?.flatMap((entry) => ("options" in entry ? entry.options : [entry]))
+  if (option === undefined || values?.some(({ value }) => value === model) !== true) return "not_offered"
   return option.currentValue === model ? undefined : { configId: option.id, value: model }
 }

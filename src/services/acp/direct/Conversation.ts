@@ -1,9 +1,10 @@
 import { Clock, Duration, Effect, Option, type Scope, type Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, type TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
-import type { AcpMessage } from "../../AcpxClient.ts"
+import type { AcpMessage, AgentSession } from "../../AcpxClient.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { letGo } from "./AgentSessions.ts"
+import { attachedAs } from "./Routing.ts"
 import { makeTurn, type Turn } from "./Turn.ts"
 
 /** How long an agent may take to end a turn that it is asked to end, and then that whose session it was to forget. */
@@ -16,11 +17,12 @@ const CLOSE_PATIENCE = Duration.seconds(2)
  */
 export const converse = (
   agent: AgentProcess,
+  session: AgentSession,
   ref: AgentSessionRef,
   prompt: string,
 ): Effect.Effect<Stream.Stream<AcpMessage, AgentRefusal | TurnFailed>, AgentUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
-    const attached = agent.attached.get(ref)
+    const attached = attachedAs(agent.attached, session, ref)
     if (attached === undefined) return yield* new AgentUnavailable({ reason: ENDED })
     const turn = yield* makeTurn(prompt)
     yield* Effect.acquireRelease(

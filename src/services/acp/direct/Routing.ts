@@ -11,6 +11,16 @@ export interface Attached {
   turn: Turn | undefined
 }
 
+/** What the process has of a session of ours; an agent that gives out a name again may have another by that name. */
+export const attachedAs = (
+  attached: ReadonlyMap<AgentSessionRef, Attached>,
+  session: AgentSession,
+  ref: AgentSessionRef,
+): Attached | undefined => {
+  const found = attached.get(ref)
+  return found?.session.id === session.id ? found : undefined
+}
+
 /** Brings each message to the turn that it belongs to. */
 export const routesTo = (
   attached: ReadonlyMap<AgentSessionRef, Attached>,
