@@ -11,7 +11,7 @@ import type { AgentInfo } from "../../AcpxClient.ts"
 import { Processes, type ProcessSpec } from "../../Processes.ts"
 import { endingOf, refusalOf } from "../Failures.ts"
 import { promptText } from "../PromptText.ts"
-import { type Capabilities, Hello } from "./Answers.ts"
+import { type Capabilities, canLoad, canResume, Hello } from "./Answers.ts"
 import type { Turn } from "./Turn.ts"
 import { connect } from "./Connection.ts"
 import { type Attached, routesTo } from "./Routing.ts"
@@ -196,7 +196,3 @@ const once = (act: Effect.Effect<void>): Effect.Effect<Effect.Effect<void>> =>
       return Effect.uninterruptible(Effect.ensuring(act, Deferred.succeed(done, undefined)))
     })
   })
-
-export const canResume = ({ sessionCapabilities }: Capabilities): boolean =>
-  sessionCapabilities?.resume != null
-export const canLoad = ({ loadSession }: Capabilities): boolean => loadSession === true
