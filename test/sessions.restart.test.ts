@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { backends, said, scriptedAgent } from "./support/Sessions.ts"
+import { said, scriptedAgent } from "./support/Sessions.ts"
 import { ask, post, serviceUnderTest, until } from "./support/Service.ts"
 import { processesOf } from "./support/ProcessTable.ts"
 import { type StandInApi, startStandInApi } from "./support/StandInApi.ts"
@@ -21,9 +21,10 @@ const open = async (url: string, token: string, body: object = { agent: "scripte
 const turn = (url: string, token: string, session: string, prompt: string) =>
   post(url, `/sessions/${session}/turn`, token, { prompt, timeout_secs: 60 })
 
-describe.each(backends)("sessions by way of %s", (backend) => {
+describe.each(["direct", "acpx"])("sessions by way of %s", (backend) => {
   const scripted = (flags = "") => ({
     CLAWDFORGE_AGENT_BACKEND: backend,
+    ACPX_BIN: "",
     CLAWDFORGE_AGENTS: `scripted=${scriptedAgent(dataDir(), flags)}`,
     HOME: dataDir(),
   })
@@ -60,6 +61,7 @@ describe.each(backends)("sessions by way of %s", (backend) => {
         const env = {
           CLAWDFORGE_AGENT_BACKEND: backend,
           CLAUDE_BIN: "",
+          ACPX_BIN: "",
           HOME: dataDir(),
           ANTHROPIC_BASE_URL: api.url,
           ANTHROPIC_API_KEY: "sk-test-key-0123456789",

@@ -1,5 +1,5 @@
 import { join } from "node:path"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Exit, Option, type Scope } from "effect"
 import { AGENT, type Agents, BACKENDS, makeAgents } from "../support/AgentClient.ts"
 
@@ -79,6 +79,42 @@ describe("an agent that gives out a name of a session again", () => {
       expect(yield* Effect.exit(again)).toEqual(unavailable)
       yield* acp.close(first.session, first.ref)
       expect(yield* second.ask(writing(END))).toHaveLength(1)
+    }),
+  )
+})
+
+describe("an agent's answer to a prompt", () => {
+  check("may have an error beside it that is none", (agents) =>
+    Effect.gen(function* () {
+      const { opened } = yield* agents.client({ agents: answering({}) })
+      const { ask } = yield* opened()
+      expect(yield* ask(writing({ ...END, error: null }))).toHaveLength(1)
+    }),
+  )
+
+  check("may be an error of any shape; it ends this turn only", (agents) =>
+    Effect.gen(function* () {
+      const { opened } = yield* agents.client({ agents: answering({}) })
+      const { ask } = yield* opened()
+      for (const error of ["no", 7, true, {}, { code: "x", message: { deep: 1 } }, [[]]]) {
+        const reason = "it does not say why"
+        expect(yield* Effect.flip(ask(writing({ id: "$ID", error })))).toMatchObject({ reason })
+      }
+      expect(yield* ask(writing(END))).toHaveLength(1)
+    }),
+  )
+
+  check("counts once; what answers nothing that was asked is dropped unsaid", (agents) =>
+    Effect.gen(function* () {
+      const printed = vi.spyOn(console, "error").mockReturnValue()
+      yield* Effect.addFinalizer(() => Effect.sync(() => printed.mockRestore()))
+      const { opened } = yield* agents.client({ agents: answering({}) })
+      const { ask } = yield* opened()
+      const stray = [{ result: {} }, { id: "a secret", result: {} }, { id: { a: 1 }, error: null }]
+      const first = yield* ask(writing(...stray, END, { ...END, result: { stopReason: "refusal" } }))
+      expect(first).toMatchObject([END.result].map((result) => ({ result })))
+      expect(yield* ask(writing(END))).toHaveLength(1)
+      expect(printed).not.toHaveBeenCalled()
     }),
   )
 })

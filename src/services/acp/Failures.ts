@@ -15,6 +15,16 @@ export interface RpcError {
   readonly data?: unknown
 }
 
+/** An error as an agent sends it, which may be anything. */
+export const errorOf = (sent: unknown): RpcError => {
+  const { code, message, data } = Object(sent) as Record<keyof RpcError, unknown>
+  return {
+    code: typeof code === "number" ? code : 0,
+    message: typeof message === "string" ? message : "it does not say why",
+    data,
+  }
+}
+
 /** What an agent left behind that says why. */
 export interface LastWords {
   readonly exit: ProcessExit | undefined

@@ -11,7 +11,7 @@ import type { AgentInfo } from "../../AcpxClient.ts"
 import { Processes, type ProcessSpec } from "../../Processes.ts"
 import { endingOf, refusalOf } from "../Failures.ts"
 import { promptText } from "../PromptText.ts"
-import { type Capabilities, Hello } from "./Answers.ts"
+import { type Capabilities, canLoad, canResume, Hello } from "./Answers.ts"
 import { once } from "./Once.ts"
 import type { Turn } from "./Turn.ts"
 import { connect } from "./Connection.ts"
@@ -186,7 +186,3 @@ export const startAgent = (
       end,
     }
   })
-
-export const canResume = ({ sessionCapabilities }: Capabilities): boolean =>
-  sessionCapabilities?.resume != null
-export const canLoad = ({ loadSession }: Capabilities): boolean => loadSession === true

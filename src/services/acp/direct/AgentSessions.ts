@@ -3,8 +3,8 @@ import { Duration, Effect, Schema } from "effect"
 import { AgentUnavailable, InvalidRequest } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession, LeftOff } from "../../AcpxClient.ts"
-import { type AgentProcess, canLoad, canResume } from "./AgentProcess.ts"
-import { NewSession, SessionState } from "./Answers.ts"
+import type { AgentProcess } from "./AgentProcess.ts"
+import { canLoad, canResume, NewSession, SessionState } from "./Answers.ts"
 import { modelOption, sessionMeta } from "./ClaudeOptions.ts"
 
 /** How long an agent may take to let go of a session. */

@@ -15,6 +15,10 @@ export const Capabilities = Schema.Struct({
 })
 export type Capabilities = typeof Capabilities.Type
 
+export const canResume = ({ sessionCapabilities }: Capabilities): boolean =>
+  sessionCapabilities?.resume != null
+export const canLoad = ({ loadSession }: Capabilities): boolean => loadSession === true
+
 export const Hello = Schema.Struct({
   protocolVersion: Schema.Number,
   agentInfo: maybe(Schema.Struct({ name: maybe(Schema.String), version: maybe(Schema.String) })),

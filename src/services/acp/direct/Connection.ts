@@ -49,12 +49,16 @@ const overStdio = (process: RunningProcess): AcpStream => {
 /** The same stream, with each message shown to the routes first. */
 const watched = ({ readable, writable }: AcpStream, routes: Routes): AcpStream => {
   const writer = writable.getWriter()
+  /** What we asked, and the agent has not answered. An answer to anything else the library would print. */
+  const asked = new Set<unknown>()
   return {
     readable: readable.pipeThrough(
       new TransformStream<AnyMessage, AnyMessage>({
         transform: (message, controller) => {
-          if (!("method" in message)) routes.answered(message.id, message as never)
-          else if (sessionOf(message as never) !== undefined)
+          if (!("method" in message)) {
+            if (!asked.delete(message.id)) return
+            routes.answered(message.id, message as never)
+          } else if (sessionOf(message as never) !== undefined)
             routes.sent(sessionOf(message as never), message as never)
           // Nobody listens to notifications beyond the routes; validating a hundred thousand of them would cost.
           if (!("method" in message) || "id" in message) controller.enqueue(message)
@@ -63,8 +67,10 @@ const watched = ({ readable, writable }: AcpStream, routes: Routes): AcpStream =
     ),
     writable: new WritableStream<AnyMessage>({
       write: (message) => {
-        if ("method" in message && message.method === methods.agent.session.prompt && "id" in message) {
-          routes.prompted(sessionOf(message as never), message.id)
+        if ("method" in message && "id" in message) {
+          asked.add(message.id)
+          if (message.method === methods.agent.session.prompt)
+            routes.prompted(sessionOf(message as never), message.id)
         }
         return writer.write(message)
       },

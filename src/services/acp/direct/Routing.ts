@@ -1,7 +1,7 @@
 import { Exit } from "effect"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession } from "../../AcpxClient.ts"
-import { turnFailureOf } from "../Failures.ts"
+import { errorOf, turnFailureOf } from "../Failures.ts"
 import type { Routes } from "./Connection.ts"
 import type { Turn } from "./Turn.ts"
 
@@ -36,12 +36,12 @@ export const routesTo = (
     answered: (id, message) => {
       const turn = [...attached.values()].find(({ turn }) => turn !== undefined && turn.id === id)?.turn
       if (turn === undefined) return
-      if (message["error"] === undefined) {
+      if (message["error"] == null) {
         turn.offer(message)
         turn.end(Exit.void)
       } else {
         const confidential = { secrets, texts: [turn.prompt] }
-        turn.end(Exit.fail(turnFailureOf(message["error"] as never, confidential)))
+        turn.end(Exit.fail(turnFailureOf(errorOf(message["error"]), confidential)))
       }
     },
     permissionMode: (session) => attached.get(session as AgentSessionRef)?.session.permissionMode,
