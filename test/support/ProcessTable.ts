@@ -16,10 +16,18 @@ export const processesNamed = (name: string): ReadonlyArray<number> =>
 export const processesGiven = (text: string): ReadonlyArray<number> =>
   processesThat((proc) => readFileSync(`${proc}/environ`).includes(text))
 
-/** Every process that a service on that data directory started, or a descendant of one. */
+/**
+ * Every process that a service on that data directory started, or a descendant of one, but for its own question whether
+ * there is a login, which it asks now and then.
+ */
 export const processesOf = (dataDir: string): ReadonlyArray<number> => {
   const { dev, ino } = statSync(dataDir)
-  return processesGiven(`CLAWDFORGE_PROCESS=${dev}-${ino}.`)
+  const marker = `CLAWDFORGE_PROCESS=${dev}-${ino}.`
+  return processesThat(
+    (proc) =>
+      readFileSync(`${proc}/environ`).includes(marker) &&
+      !readFileSync(`${proc}/cmdline`).includes("auth\0status\0"),
+  )
 }
 
 const processesThat = (holds: (proc: string) => boolean): ReadonlyArray<number> =>
