@@ -13,6 +13,9 @@ import { askToEnd, converse } from "./direct/Conversation.ts"
 import { makeKept } from "./direct/Kept.ts"
 import { attachedAs } from "./direct/Routing.ts"
 
+/** Between a session's opening and its prompt nobody holds the process. */
+const IDLE_LEAST = Duration.seconds(5)
+
 /**
  * Agents over their own stdio: one process for all sessions of an app with an agent, kept while it is used, and
  * started anew after it has ended, by itself or not.
@@ -47,7 +50,8 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
           })
         }).pipe(Effect.provideService(Processes, processes))
 
-      const kept = yield* makeKept({ start, idle: Duration.seconds(options.idleSecs) })
+      const idle = Duration.max(Duration.seconds(options.idleSecs), IDLE_LEAST)
+      const kept = yield* makeKept({ start, idle })
 
       const sessions = agentSessions(options.openPatience)
 
