@@ -15,8 +15,8 @@ it.scoped("does not quote a broken record, which has prompts in it", () =>
     mkdirSync(dir, { recursive: true })
     writeFileSync(join(dir, "r-1.json"), '{"prompt":"the secret plan')
     writeFileSync(join(dir, "r-2.json"), "the secret plan")
-    const failures = yield* Effect.forEach(["r-1", "r-2"] as ReadonlyArray<AgentSessionRef>, (ref) =>
-      Effect.flatMap(AcpxRecords, (records) => Effect.flip(records.agentSession(ref))),
+    const failures = yield* Effect.forEach(["r-1", "r-2"], (ref) =>
+      Effect.flatMap(AcpxRecords, (records) => Effect.flip(records.agentSession(ref as AgentSessionRef))),
     ).pipe(Effect.provide(AcpxRecordFiles.layer({ HOME: home })))
     expect(failures.map(({ _tag }) => _tag)).toEqual(["StorageFailed", "StorageFailed"])
     expect(inspect(failures, { depth: 9 })).not.toContain("secret")
