@@ -1,7 +1,7 @@
 import { Cause, Chunk, Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { AgentUnavailable, RunTimedOut, TurnFailed, type TurnFailure } from "../../domain/Failure.ts"
 import { type StoredFile, withAttachments } from "../../domain/File.ts"
-import { isShallow } from "../../domain/Json.ts"
+import { charsOf } from "../../domain/Json.ts"
 import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
 import { answerCharsOf, stopReasonOf, usageOf } from "../acp/Messages.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../AcpxClient.ts"
@@ -17,6 +17,10 @@ const CANCEL_PATIENCE = Duration.seconds(4)
 /** Far more than any agent needs, and far less than what overflows the stack of whoever writes it as JSON. */
 const MESSAGE_MAX_LEVELS = 512
 const TOO_DEEP = `it sent a message of more than ${MESSAGE_MAX_LEVELS} levels`
+
+/** What a turn may amount to: escaped six times over, it still fits one string of V8's (2^29 characters). */
+const TURN_MAX_CHARS = 80 * 1024 * 1024
+const TOO_LONG = `it sent more than ${TURN_MAX_CHARS} characters in one turn`
 
 /** What a turn was accepted with. */
 export interface AcceptedTurn {
@@ -92,10 +96,13 @@ export const makeTurnWork = Effect.gen(function* () {
       )
       if (Option.isNone(ready)) return
       const [prompt, { agentSession, ref }] = ready.value
+      let chars = 0
       const collecting = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
         Effect.suspend(() => {
           for (const message of Chunk.toReadonlyArray(chunk)) {
-            if (!isShallow(message, MESSAGE_MAX_LEVELS)) return new TurnFailed({ reason: TOO_DEEP })
+            chars += charsOf(message, MESSAGE_MAX_LEVELS)
+            if (chars > TURN_MAX_CHARS)
+              return new TurnFailed({ reason: Number.isFinite(chars) ? TOO_LONG : TOO_DEEP })
             events.push(message)
           }
           return Effect.void
