@@ -450,6 +450,16 @@ const contract = (backend: Backend) => {
       }),
     )
 
+    check("that is not to be kept at all still keeps its context from turn to turn", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client({ idleSecs: 0 })
+        const session = yield* opened()
+        expect(yield* session.hear("SAY one")).toBe("one")
+        const again = yield* reopened(acp, session)
+        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one"])
+      }),
+    )
+
     check("has nothing of our environment but what it is given", (agents) =>
       Effect.gen(function* () {
         process.env["CLAWDFORGE_CANARY"] = "1"

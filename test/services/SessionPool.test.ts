@@ -475,6 +475,18 @@ describe("a session", () => {
     }).pipe(Effect.provide(poolOn(machine, { reply: obeying })))
   })
 
+  it.effect("ends a turn in which the agent never stops sending", () => {
+    const machine = new Machine()
+    const message = { params: { text: "x".repeat(1_000_000) } }
+    const prompt = () => Stream.repeatEffect(Effect.succeed(message))
+    return Effect.gen(function* () {
+      const id = yield* opened()
+      const failure = yield* Effect.flip(taken(id, "on and on"))
+      expect(failure).toMatchObject({ _tag: "TurnFailed", reason: expect.stringContaining("characters") })
+      expect(machine.outcomes).toEqual([["failed", "turn_failed"]])
+    }).pipe(Effect.provide(poolOn(machine, { client: () => ({ prompt }) })))
+  })
+
   it.effect("fails a turn whose message nobody could write as JSON again", () => {
     const machine = new Machine()
     return Effect.gen(function* () {

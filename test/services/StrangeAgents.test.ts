@@ -1,6 +1,6 @@
 import { join } from "node:path"
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Effect, Exit, Option, type Scope } from "effect"
+import { Effect, Exit, Fiber, Option, type Scope } from "effect"
 import { AGENT, type Agents, BACKENDS, makeAgents } from "../support/AgentClient.ts"
 
 const LITERAL_AGENT = join(import.meta.dirname, "../support/literal-agent.mjs")
@@ -57,10 +57,12 @@ describe("an agent that does not keep to the protocol", () => {
   }
 })
 
+const forgetful = answering({ "session/new": { result: { sessionId: "s-1" } } })
+
 describe("an agent that gives out a name of a session again", () => {
   check("in the same process: the second is refused, and the first goes on", (agents) =>
     Effect.gen(function* () {
-      const { acp, opened, session } = yield* agents.client({ agents: answering({}) })
+      const { acp, opened, session } = yield* agents.client({ agents: forgetful })
       const first = yield* opened()
       expect(yield* Effect.exit(acp.open(session(), Option.none()))).toEqual(unavailable)
       expect(yield* first.ask(writing(END))).toMatchObject([{ result: { stopReason: "end_turn" } }])
@@ -70,9 +72,9 @@ describe("an agent that gives out a name of a session again", () => {
   check("in another process: neither is taken for the other", (agents) =>
     Effect.gen(function* () {
       const first = yield* Effect.scoped(
-        Effect.flatMap(agents.client({ agents: answering({}) }), ({ opened }) => opened()),
+        Effect.flatMap(agents.client({ agents: forgetful }), ({ opened }) => opened()),
       )
-      const { acp, opened } = yield* agents.client({ agents: answering({}) })
+      const { acp, opened } = yield* agents.client({ agents: forgetful })
       const second = yield* opened()
       expect(second.ref).toBe(first.ref)
       const again = acp.open(first.session, Option.some({ ref: first.ref, answered: true }))
@@ -115,6 +117,23 @@ describe("an agent's answer to a prompt", () => {
       expect(first).toMatchObject([END.result].map((result) => ({ result })))
       expect(yield* ask(writing(END))).toHaveLength(1)
       expect(printed).not.toHaveBeenCalled()
+    }),
+  )
+})
+
+describe("an agent that ends and says why", () => {
+  check("is not quoted when it quotes another session's prompt", (agents) =>
+    Effect.gen(function* () {
+      const { opened } = yield* agents.client({ agents: answering({}) })
+      const [left, right] = [yield* opened(), yield* opened()]
+      const waiting = yield* Effect.fork(
+        Effect.flip(left.ask(JSON.stringify(["stderr: the plan of the other"]))),
+      )
+      yield* Effect.sleep("300 millis")
+      const failures = [yield* Effect.flip(right.ask(JSON.stringify(["exit"]))), yield* Fiber.join(waiting)]
+      for (const failure of failures) {
+        expect(failure).toMatchObject({ _tag: "TurnFailed", stderr: expect.stringContaining("withheld") })
+      }
     }),
   )
 })

@@ -1,16 +1,19 @@
 #!/usr/bin/env node
 // An ACP agent that writes what it is told to, to the letter, and knows no protocol beyond that.
 //   --answers JSON   by method: what stands in the answer beside `jsonrpc` and the request's id
-// A prompt is a JSON array of lines, which are written as they stand, but with the prompt's id for $ID.
+// A prompt is a JSON array of lines, which are written as they stand, but with the prompt's id for $ID. After `stderr:` a
+// line goes there; `exit` is its end.
 import { createInterface } from "node:readline"
 
 const at = process.argv.indexOf("--answers")
 const answers = {
   initialize: { result: { protocolVersion: 1, agentCapabilities: { sessionCapabilities: { close: {} } } } },
-  "session/new": { result: { sessionId: "s-1" } },
   "session/close": { result: {} },
   ...(at < 0 ? {} : JSON.parse(process.argv[at + 1])),
 }
+
+let opened = 0
+const newSession = () => ({ result: { sessionId: `s-${(opened += 1)}` } })
 
 const linesOf = ({ prompt: [{ text }] }) => JSON.parse(text)
 
@@ -18,7 +21,13 @@ createInterface({ input: process.stdin })
   .on("line", (line) => {
     const { id, method, params } = JSON.parse(line)
     if (method === "session/prompt") {
-      for (const one of linesOf(params)) console.log(one.replaceAll("$ID", id))
+      for (const one of linesOf(params)) {
+        if (one === "exit") process.exit(3)
+        if (one.startsWith("stderr:")) console.error(one)
+        else console.log(one.replaceAll("$ID", id))
+      }
+    } else if (method === "session/new" && !(method in answers)) {
+      console.log(JSON.stringify({ jsonrpc: "2.0", id, ...newSession() }))
     } else if (method in answers) console.log(JSON.stringify({ jsonrpc: "2.0", id, ...answers[method] }))
   })
   .on("close", () => process.exit(0))

@@ -21,7 +21,7 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   const fileOf = (ref: AgentSessionRef) => join(dir, `${nameOf(ref)}.json`)
 
   const read = async (ref: AgentSessionRef): Promise<RecordFile | undefined> =>
-    JSON.parse(await readFile(fileOf(ref), "utf8").catch(orNothing)) ?? undefined
+    parsed(await readFile(fileOf(ref), "utf8").catch(orNothing)) ?? undefined
 
   const insist = async (ref: AgentSessionRef): Promise<boolean> => {
     const record = await read(ref)
@@ -62,6 +62,15 @@ export const layer = (env: Readonly<Record<string, string>>) => {
 }
 
 const nameOf = (ref: AgentSessionRef): string => encodeURIComponent(ref)
+
+/** A record has the prompts in it, and what the parser says of broken JSON quotes it: nobody is to log that. */
+const parsed = (record: string): RecordFile | null => {
+  try {
+    return JSON.parse(record)
+  } catch {
+    throw new Error("the record is no JSON")
+  }
+}
 
 const orNothing = (error: NodeJS.ErrnoException): string => {
   if (error.code === "ENOENT") return "null"

@@ -5,7 +5,7 @@
 # No settings, hooks, agents or CLAUDE.md of any directory; no MCP servers but the session's own; no skills or commands
 # in a prompt; permissions are asked for, and cannot be waived (the CLI refuses to offer that to root, too).
 case " $* " in
-*" --input-format "*) ;;
+*" --input-format "* | *" --input-format="* | *" -p "* | *" --print "*) ;;
 *) exec "$CLAUDE_REAL_EXECUTABLE" "$@" ;;
 esac
 

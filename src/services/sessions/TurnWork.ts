@@ -7,7 +7,7 @@ import {
   type TurnFailure,
 } from "../../domain/Failure.ts"
 import { type StoredFile, withAttachments } from "../../domain/File.ts"
-import { isShallow } from "../../domain/Json.ts"
+import { charsOf } from "../../domain/Json.ts"
 import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
 import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../acp/Messages.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../AcpxClient.ts"
@@ -23,6 +23,10 @@ const CANCEL_PATIENCE = Duration.seconds(4)
 /** Far more than any agent needs, and far less than what overflows the stack of whoever writes it as JSON. */
 const MESSAGE_MAX_LEVELS = 512
 const TOO_DEEP = `it sent a message of more than ${MESSAGE_MAX_LEVELS} levels`
+
+/** What a turn may amount to: escaped six times over, it still fits one string of V8's (2^29 characters). */
+const TURN_MAX_CHARS = 80 * 1024 * 1024
+const TOO_LONG = `it sent more than ${TURN_MAX_CHARS} characters in one turn`
 
 /** What a turn was accepted with. */
 export interface AcceptedTurn {
@@ -99,12 +103,14 @@ export const makeTurnWork = Effect.gen(function* () {
       if (Option.isNone(ready)) return
       const [prompt, { agentSession, ref, ...left }] = ready.value
       let { answered } = left
+      let chars = 0
       const collecting = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
         Effect.suspend((): Effect.Effect<void, TurnFailed | StorageFailed> => {
           const messages = Chunk.toReadonlyArray(chunk)
           for (const message of messages) {
-            if (!isShallow(message, MESSAGE_MAX_LEVELS))
-              return Effect.fail(new TurnFailed({ reason: TOO_DEEP }))
+            chars += charsOf(message, MESSAGE_MAX_LEVELS)
+            if (chars > TURN_MAX_CHARS)
+              return Effect.fail(new TurnFailed({ reason: Number.isFinite(chars) ? TOO_LONG : TOO_DEEP }))
             events.push(message)
           }
           if (answered || !messages.some(isAnswer)) return Effect.void

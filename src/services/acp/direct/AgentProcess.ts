@@ -76,24 +76,26 @@ export const startAgent = (
       Effect.sync(() => connection.close()),
     )
 
+    const turns = () => [...attached.values()].flatMap(({ turn }) => turn ?? [])
+
     /** Why the process is gone; waits a little for its exit code. */
-    const ending = (texts: ReadonlyArray<string>) =>
-      Effect.gen(function* () {
+    const ending = Effect.suspend(() => {
+      // What it wrote may be of any turn.
+      const texts = turns().map(({ prompt }) => prompt)
+      return Effect.gen(function* () {
         const exit = yield* Effect.timeoutOption(process.exit, EXIT_PATIENCE)
         const stderr = yield* process.errorTail
         return endingOf({ exit: Option.getOrUndefined(exit), stderr, confidential: { secrets, texts } })
       })
+    })
 
     // However it goes, its turns learn of it, and what it started goes with it.
     yield* Effect.promise(() => connection.closed).pipe(
       Effect.zipRight(
         Effect.suspend(() =>
           Effect.forEach(
-            [...attached.values()].flatMap(({ turn }) => turn ?? []),
-            (turn) =>
-              Effect.flatMap(ending([turn.prompt]), (how) =>
-                Effect.sync(() => turn.end(Exit.fail(new TurnFailed(how)))),
-              ),
+            turns(),
+            (turn) => Effect.map(ending, (how) => turn.end(Exit.fail(new TurnFailed(how)))),
             { discard: true, concurrency: "unbounded" },
           ),
         ),
@@ -119,7 +121,7 @@ export const startAgent = (
           (error): Effect.Effect<never, AgentRefusal> =>
             error instanceof RequestError
               ? Effect.fail(refusalOf(what, error, { secrets, texts: [] }))
-              : Effect.flatMap(ending([]), (how) =>
+              : Effect.flatMap(ending, (how) =>
                   Effect.fail(new AgentUnavailable({ ...how, reason: `${what}: ${how.reason}` })),
                 ),
         ),

@@ -1,5 +1,5 @@
 import { type Duration, Effect, RcMap, type Scope } from "effect"
-import type { AgentRefusal } from "../../../domain/Failure.ts"
+import { type AgentRefusal, AgentUnavailable } from "../../../domain/Failure.ts"
 import type { TokenId } from "../../../domain/Ids.ts"
 import type { AgentName } from "../../../domain/Session.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
@@ -55,11 +55,15 @@ export const makeKept = ({
       Effect.gen(function* () {
         const key = current.get(nameOf(wanted)) ?? { owner: wanted.owner, agent: wanted.agent }
         current.set(nameOf(key), key)
+        const wasUp = up.has(key)
         const agent = yield* Effect.tapErrorCause(RcMap.get(lives, key), () => retire(key))
         if (agent.isAlive()) return agent
         // What it has started may still be at work on what the next one is to take up.
         yield* agent.end
         yield* retire(key)
+        // One that never lasts would be started again and again.
+        if (!wasUp)
+          return yield* new AgentUnavailable({ reason: "its process ended as soon as it was there" })
         return yield* get(wanted)
       })
 
