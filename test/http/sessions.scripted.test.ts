@@ -554,6 +554,22 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
       ),
     )
 
+    it.live("because its app's token is revoked meanwhile leaves nothing, no process either", () =>
+      served(
+        (server) =>
+          Effect.gen(function* () {
+            const app = yield* server.app("recipes")
+            const opening = yield* Effect.fork(app.open())
+            yield* eventually(() => expect(server.log().join()).toContain("initialize"))
+            yield* server.request("DELETE", "/admin/tokens/recipes", { token: ADMIN_TOKEN })
+            expect((yield* Fiber.join(opening)).status).toBe(401)
+            nothingIsLeft(server)
+            yield* eventually(() => expect(processesOf(server.dir)).toEqual([]))
+          }),
+        { flags: "--slow-start 1000" },
+      ),
+    )
+
     it.live("because it is not there is 502, because nobody offers it 400", () =>
       served((server) =>
         Effect.gen(function* () {
