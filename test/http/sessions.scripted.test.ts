@@ -282,6 +282,26 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
       ),
     )
 
+    it.live("by losing a session in a turn is 502, and the next turn takes it up again", () =>
+      withSession((app, session, server) =>
+        Effect.gen(function* () {
+          const other = yield* app.opened()
+          const pid = yield* app.say(other, "PID")
+          yield* app.say(session, "SAY one")
+          const lost = yield* app.turn(session, "LOSE ERR")
+          expect([lost.status, lost.json.code]).toEqual([502, "turn_failed"])
+          expect(yield* app.say(session, "RECALL")).toBe('["SAY one","LOSE ERR"]')
+          yield* app.say(session, "LOSE SAY two")
+          const missed = yield* app.turn(session, "SAY three")
+          expect([missed.status, missed.json.code]).toEqual([502, "turn_failed"])
+          expect(yield* app.say(session, "RECALL")).toContain('"LOSE SAY two"')
+          expect(yield* app.say(other, "PID")).toBe(pid)
+          yield* app.close(session)
+          expect(server.log().filter((line) => line.includes("session/close"))).toHaveLength(1)
+        }),
+      ),
+    )
+
     it.live("to take a session up again is 502 agent_unavailable for ever, and never an empty context", () =>
       withSession(
         (app, session) =>

@@ -1,6 +1,12 @@
 import { Schema } from "effect"
 import { SessionId, TokenId } from "../../domain/Ids.ts"
-import { AgentName, AgentSessionRef, PermissionMode, type SessionMeta, type SessionRecord } from "../../domain/Session.ts"
+import {
+  AgentName,
+  AgentSessionRef,
+  PermissionMode,
+  type SessionMeta,
+  type SessionRecord,
+} from "../../domain/Session.ts"
 import { rowsTo } from "./Rows.ts"
 
 /** What is read of a session; its row also has where it came from, and since when it is quiet. */
