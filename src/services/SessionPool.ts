@@ -121,7 +121,11 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         })
 
         return {
-          open,
+          open: (request, owner, origin) =>
+            open(request, owner, origin).pipe(
+              // Its token was revoked meanwhile; what was started for it came too late to be ended with the rest.
+              Effect.tapErrorTag("Unauthorized", () => client.endOf(owner)),
+            ),
           turn: (id, request, owner, origin) =>
             live.accepting.pipe(
               Effect.zipRight(owned(id, owner)),

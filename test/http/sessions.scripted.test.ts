@@ -282,6 +282,26 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
       ),
     )
 
+    it.live("by losing a session in a turn is 502, and the next turn takes it up again", () =>
+      withSession((app, session, server) =>
+        Effect.gen(function* () {
+          const other = yield* app.opened()
+          const pid = yield* app.say(other, "PID")
+          yield* app.say(session, "SAY one")
+          const lost = yield* app.turn(session, "LOSE ERR")
+          expect([lost.status, lost.json.code]).toEqual([502, "turn_failed"])
+          expect(yield* app.say(session, "RECALL")).toBe('["SAY one","LOSE ERR"]')
+          yield* app.say(session, "LOSE SAY two")
+          const missed = yield* app.turn(session, "SAY three")
+          expect([missed.status, missed.json.code]).toEqual([502, "turn_failed"])
+          expect(yield* app.say(session, "RECALL")).toContain('"LOSE SAY two"')
+          expect(yield* app.say(other, "PID")).toBe(pid)
+          yield* app.close(session)
+          expect(server.log().filter((line) => line.includes("session/close"))).toHaveLength(1)
+        }),
+      ),
+    )
+
     it.live("to take a session up again is 502 agent_unavailable for ever, and never an empty context", () =>
       withSession(
         (app, session) =>
@@ -551,6 +571,22 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
             yield* eventually(() => nothingIsLeft(server))
           }),
         { flags: "--hang-new", openPatience: Duration.seconds(2) },
+      ),
+    )
+
+    it.live("because its app's token is revoked meanwhile leaves nothing, no process either", () =>
+      served(
+        (server) =>
+          Effect.gen(function* () {
+            const app = yield* server.app("recipes")
+            const opening = yield* Effect.fork(app.open())
+            yield* eventually(() => expect(server.log().join()).toContain("initialize"))
+            yield* server.request("DELETE", "/admin/tokens/recipes", { token: ADMIN_TOKEN })
+            expect((yield* Fiber.join(opening)).status).toBe(401)
+            nothingIsLeft(server)
+            yield* eventually(() => expect(processesOf(server.dir)).toEqual([]))
+          }),
+        { flags: "--slow-start 1000" },
       ),
     )
 

@@ -122,6 +122,20 @@ for (const [where, inLedger] of [
       ),
     )
 
+    it.effect("have the meta that they were given, whatever its keys are called", () =>
+      inLedger(
+        Effect.gen(function* () {
+          const { sessions } = yield* Ledger
+          yield* twoApps
+          const meta = '{"__proto__":{"a":1},"constructor":null}'
+          yield* sessions.reserve(opening(1, { meta: JSON.parse(meta) }), 1)
+          yield* sessions.activate(sessionId(1), ref("a"), 2001)
+          const found = Option.getOrThrow(yield* sessions.find(sessionId(1)))
+          expect(JSON.stringify(found.meta)).toBe(meta)
+        }),
+      ),
+    )
+
     it.effect("are closed once, and then removed once", () =>
       inLedger(
         Effect.gen(function* () {

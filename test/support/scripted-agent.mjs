@@ -5,6 +5,7 @@
 //   HANG           never answers, obeys nothing       CRASH      says something, then exits with 3
 //   KILL           says something, then SIGKILL       LATE       an update after the result
 //   ERR | AUTH     a JSON-RPC error, -32603 | -32000  QUOTE      -32603 that quotes the prompt and the environment
+//   LOSE           forgets that it has the session open, and goes on
 //   GARBAGE        a line that is no JSON first       STDERR     a line on stderr first
 //   PERM [READ]    asks for permission to edit [read], and says what it was told
 //   BIG <n>        n updates                          HUGE <n>   one update of n bytes
@@ -113,6 +114,7 @@ const perform = async (session, sessionId, text, client, cancelled) => {
   if (said("STDERR\\b")) console.error("scripted-agent: a line on stderr")
   if (said("GARBAGE\\b")) await write("\u0000}{ this is no JSON\n")
   if (said("HANG\\b")) await never()
+  if (said("LOSE\\b")) sessions.delete(sessionId)
   if (said("ERR\\b")) throw RequestError.internalError({ details: "scripted error" })
   if (said("AUTH\\b")) throw RequestError.authRequired()
   if (said("QUOTE\\b"))

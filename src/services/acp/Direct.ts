@@ -6,7 +6,7 @@ import { secretsIn } from "../claude/Command.ts"
 import { Ids } from "../Ids.ts"
 import { Processes } from "../Processes.ts"
 import { WorkDirs } from "../WorkDirs.ts"
-import { type AgentProcess, startAgent } from "./direct/AgentProcess.ts"
+import { type AgentProcess, canResume, startAgent } from "./direct/AgentProcess.ts"
 import type { AgentOptions } from "./Options.ts"
 import { agentSessions, letGo } from "./direct/AgentSessions.ts"
 import { askToEnd, converse } from "./direct/Conversation.ts"
@@ -60,7 +60,9 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
           Effect.gen(function* () {
             const agent = yield* kept.get(session)
             const known = Option.getOrUndefined(left)
-            if (known !== undefined && attachedAs(agent.attached, session, known.ref)) return known.ref
+            const has = known && attachedAs(agent.attached, session, known.ref)
+            // One that can, is asked to take up again what it may have lost; one that still has it, keeps it.
+            if (has && !(has.isInDoubt && canResume(agent.capabilities))) return known.ref
             return yield* Effect.acquireUseRelease(
               Effect.sync(() => (agent.opening += 1)),
               () =>

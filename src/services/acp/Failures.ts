@@ -8,6 +8,9 @@ const STDERR_MAX_CHARS = 2000
 /** The code that the protocol has for an agent without a login. */
 export const AUTH_REQUIRED = -32_000
 
+/** The code that the protocol has for what an agent does not have, such as a session. */
+const NOT_FOUND = -32_002
+
 /** An error as JSON-RPC has it. */
 export interface RpcError {
   readonly code: number
@@ -31,6 +34,8 @@ export interface LastWords {
   readonly stderr: string
   readonly confidential: Confidential
 }
+
+export const isNotFound = (error: RpcError | null): boolean => error?.code === NOT_FOUND
 
 const said = ({ message, data }: RpcError): string => {
   const details = (data as { readonly details?: unknown } | null | undefined)?.details

@@ -5,6 +5,7 @@ import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession, LeftOff } from "../../AcpxClient.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { canLoad, canResume, NewSession, SessionState } from "./Answers.ts"
+import { attachedAs } from "./Routing.ts"
 import { modelOption, sessionMeta } from "./ClaudeOptions.ts"
 
 /** How long an agent may take to let go of a session. */
@@ -72,7 +73,7 @@ export const agentSessions = (patience: Duration.Duration) => {
     if (agent.attached.has(ref)) {
       return yield* new AgentUnavailable({ reason: "it gave a new session the name of one that it has" })
     }
-    agent.attached.set(ref, { session, turn: undefined })
+    agent.attached.set(ref, { session, turn: undefined, isInDoubt: false })
     yield* settle(agent, session, ref, created).pipe(Effect.onError(() => letGo(agent, ref)))
     return ref
   })
@@ -115,7 +116,7 @@ export const agentSessions = (patience: Duration.Duration) => {
     { ref, answered }: LeftOff,
   ) {
     const { capabilities } = agent
-    const isAnothers = agent.attached.has(ref)
+    const isAnothers = agent.attached.has(ref) && attachedAs(agent.attached, session, ref) === undefined
     const how = canResume(capabilities)
       ? methods.agent.session.resume
       : canLoad(capabilities)
@@ -138,14 +139,21 @@ export const agentSessions = (patience: Duration.Duration) => {
       Schema.NullishOr(SessionState),
     )
     return yield* resumed.pipe(
-      Effect.tap(() => Effect.sync(() => agent.attached.set(ref, { session, turn: undefined }))),
+      Effect.tap(() =>
+        Effect.sync(() => agent.attached.set(ref, { session, turn: undefined, isInDoubt: false })),
+      ),
       Effect.flatMap((state) =>
         settle(agent, session, ref, state ?? {}).pipe(Effect.onError(() => letGo(agent, ref))),
       ),
       Effect.as(ref),
       // Where nobody was ever answered there is nothing to lose.
       Effect.catchTag("AgentUnavailable", (failure) =>
-        answered || !agent.isAlive() ? Effect.fail(failure) : create(agent, session),
+        answered || !agent.isAlive()
+          ? Effect.fail(failure)
+          : Effect.zipRight(
+              agent.attached.has(ref) ? letGo(agent, ref) : Effect.void,
+              create(agent, session),
+            ),
       ),
     )
   })

@@ -1,7 +1,7 @@
 import { Exit } from "effect"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession } from "../../AcpxClient.ts"
-import { errorOf, turnFailureOf } from "../Failures.ts"
+import { errorOf, isNotFound, turnFailureOf } from "../Failures.ts"
 import type { Routes } from "./Connection.ts"
 import type { Turn } from "./Turn.ts"
 
@@ -9,6 +9,8 @@ import type { Turn } from "./Turn.ts"
 export interface Attached {
   readonly session: AgentSession
   turn: Turn | undefined
+  /** A turn ended with an error, after which an agent may have the session no more. */
+  isInDoubt: boolean
 }
 
 /** What the process has of a session of ours; an agent that gives out a name again may have another by that name. */
@@ -23,7 +25,7 @@ export const attachedAs = (
 
 /** Brings each message to the turn that it belongs to. */
 export const routesTo = (
-  attached: ReadonlyMap<AgentSessionRef, Attached>,
+  attached: Map<AgentSessionRef, Attached>,
   secrets: ReadonlyArray<string>,
 ): Routes => {
   const turnOf = (session: unknown) => attached.get(session as AgentSessionRef)?.turn
@@ -34,14 +36,18 @@ export const routesTo = (
     },
     sent: (session, message) => void turnOf(session)?.offer(message),
     answered: (id, message) => {
-      const turn = [...attached.values()].find(({ turn }) => turn !== undefined && turn.id === id)?.turn
-      if (turn === undefined) return
+      const asked = [...attached.entries()].find(([, { turn }]) => turn !== undefined && turn.id === id)
+      const turn = asked?.[1].turn
+      if (asked === undefined || turn === undefined) return
       if (message["error"] == null) {
         turn.offer(message)
         turn.end(Exit.void)
       } else {
         const confidential = { secrets, texts: [turn.prompt] }
-        turn.end(Exit.fail(turnFailureOf(errorOf(message["error"]), confidential)))
+        const error = errorOf(message["error"])
+        if (isNotFound(error)) attached.delete(asked[0])
+        else asked[1].isInDoubt = true
+        turn.end(Exit.fail(turnFailureOf(error, confidential)))
       }
     },
     permissionMode: (session) => attached.get(session as AgentSessionRef)?.session.permissionMode,
