@@ -73,7 +73,7 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
                 Effect.suspend(() => {
                   agent.opening -= 1
                   // One that opened no session, and has none, is not worth keeping.
-                  return agent.attached.size + agent.opening === 0 ? agent.end : Effect.void
+                  return agent.attached.size + agent.opening === 0 ? kept.drop(agent) : Effect.void
                 }),
             )
           }).pipe(Effect.scoped, Effect.withSpan("AcpxClient.open")),

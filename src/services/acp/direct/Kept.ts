@@ -16,6 +16,8 @@ export interface Kept {
   readonly get: (key: Key) => Effect.Effect<AgentProcess, AgentRefusal, Scope.Scope>
   /** The process, if it is up. */
   readonly peek: (key: Key) => AgentProcess | undefined
+  /** Keeps it for nobody: it ends as soon as those who use it now do no more. */
+  readonly drop: (agent: AgentProcess) => Effect.Effect<void>
   /** Ends all processes of an app. */
   readonly endOf: (owner: TokenId) => Effect.Effect<void>
   readonly endAll: Effect.Effect<void>
@@ -86,6 +88,14 @@ export const makeKept = ({
         const agent = known === undefined ? undefined : up.get(known)
         return agent?.isAlive() === true ? agent : undefined
       },
+      drop: (agent) =>
+        Effect.suspend(() =>
+          Effect.forEach(
+            [...up].filter(([, known]) => known === agent),
+            ([key]) => retire(key),
+            { discard: true },
+          ),
+        ),
       endOf: (owner) => end((key) => key.owner === owner),
       endAll,
     }
