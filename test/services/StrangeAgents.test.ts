@@ -82,3 +82,33 @@ describe("an agent that gives out a name of a session again", () => {
     }),
   )
 })
+
+describe("an agent whose turn ends with an error of no shape", () => {
+  check("(null, beside its result) has ended it well", (agents) =>
+    Effect.gen(function* () {
+      const { opened } = yield* agents.client({ agents: answering({}) })
+      const { ask } = yield* opened()
+      expect(yield* ask(writing({ ...END, error: null }))).toHaveLength(1)
+    }),
+  )
+
+  const errors: ReadonlyArray<readonly [string, unknown]> = [
+    ["a text", "no"],
+    ["with a number for a message", { code: -32603, message: 7 }],
+    ["without a message", { code: -32603 }],
+    ["with an object for a code", { code: {}, message: null, data: { details: {} } }],
+  ]
+  for (const [how, error] of errors) {
+    check(`(${how}) fails that turn, and no other one`, (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client({ agents: answering({}) })
+        const { ask } = yield* opened()
+        const before = agents.processes()
+        const failed = yield* Effect.exit(ask(writing({ id: "$ID", error })))
+        expect(failed).toEqual(Exit.fail(expect.objectContaining({ _tag: "TurnFailed" })))
+        expect(agents.processes()).toEqual(before)
+        expect(yield* ask(writing(END))).toHaveLength(1)
+      }),
+    )
+  }
+})

@@ -25,7 +25,17 @@ export interface LastWords {
   readonly confidential: Confidential
 }
 
-export const isNotFound = (error: RpcError | null): boolean => error?.code === NOT_FOUND
+/** What an agent sends as an error, whatever shape it has. */
+export const rpcErrorOf = (sent: unknown): RpcError => {
+  const { code, message, data } = Object(sent) as { readonly [member in keyof RpcError]?: unknown }
+  return {
+    code: typeof code === "number" ? code : 0,
+    message: typeof message === "string" ? message : "it did not say why",
+    data,
+  }
+}
+
+export const isNotFound = ({ code }: RpcError): boolean => code === NOT_FOUND
 
 const said = ({ message, data }: RpcError): string => {
   const details = (data as { readonly details?: unknown } | null | undefined)?.details

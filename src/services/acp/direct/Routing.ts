@@ -1,7 +1,7 @@
 import { Exit } from "effect"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession } from "../../AcpxClient.ts"
-import { isNotFound, turnFailureOf } from "../Failures.ts"
+import { isNotFound, rpcErrorOf, turnFailureOf } from "../Failures.ts"
 import type { Routes } from "./Connection.ts"
 import type { Turn } from "./Turn.ts"
 
@@ -39,12 +39,13 @@ export const routesTo = (
       const asked = [...attached.entries()].find(([, { turn }]) => turn !== undefined && turn.id === id)
       const turn = asked?.[1].turn
       if (asked === undefined || turn === undefined) return
-      if (message["error"] === undefined) {
+      // Some say of what went well that its error is null.
+      if (message["error"] == null) {
         turn.offer(message)
         turn.end(Exit.void)
       } else {
         const confidential = { secrets, texts: [turn.prompt] }
-        const error = message["error"] as never
+        const error = rpcErrorOf(message["error"])
         if (isNotFound(error)) attached.delete(asked[0])
         else asked[1].isInDoubt = true
         turn.end(Exit.fail(turnFailureOf(error, confidential)))
