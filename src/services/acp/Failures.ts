@@ -35,7 +35,7 @@ export interface LastWords {
   readonly confidential: Confidential
 }
 
-export const isNotFound = (error: RpcError | null): boolean => error?.code === NOT_FOUND
+export const isNotFound = ({ code }: RpcError): boolean => code === NOT_FOUND
 
 const said = ({ message, data }: RpcError): string => {
   const details = (data as { readonly details?: unknown } | null | undefined)?.details
