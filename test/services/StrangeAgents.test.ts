@@ -121,6 +121,22 @@ describe("an agent's answer to a prompt", () => {
   )
 })
 
+describe("an agent that deletes no session", () => {
+  check("keeps nobody from deleting ours: asking again would change nothing", (agents) =>
+    Effect.gen(function* () {
+      const capabilities = { sessionCapabilities: { close: {}, delete: {} } }
+      const stubborn = answering({
+        initialize: { result: { protocolVersion: 1, agentCapabilities: capabilities } },
+        "session/delete": { error: { code: -32603, message: "never" } },
+      })
+      const { acp, opened } = yield* agents.client({ agents: stubborn })
+      const { session, ref } = yield* opened()
+      yield* acp.close(session, ref)
+      yield* acp.erase(session, ref)
+    }),
+  )
+})
+
 describe("an agent that ends and says why", () => {
   check("is not quoted when it quotes another session's prompt", (agents) =>
     Effect.gen(function* () {

@@ -120,8 +120,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         const known = yield* fromRecords(records.agentSession(ref))
         if (Option.isSome(known)) {
           const agent = yield* visit(session.agent)
-          // One that the agent has forgotten is no failure.
-          yield* Effect.ignore(sessions.erase(agent, known.value))
+          yield* sessions.erase(agent, known.value)
         }
         yield* fromRecords(records.remove(ref))
       }, Effect.scoped)

@@ -158,15 +158,19 @@ export const agentSessions = (patience: Duration.Duration) => {
     )
   })
 
-  /** Deletes the agent's record of a session that it has not open, if the agent can do that. */
+  /** Deletes the agent's record of a session that it has not open, if the agent can do that, and wants to. */
   const erase = (agent: AgentProcess, ref: AgentSessionRef) =>
     agent.info.erasable && !agent.attached.has(ref)
-      ? Effect.asVoid(
-          step(
-            agent,
-            "it does not delete the session",
-            (to) => to.request(methods.agent.session.delete, { sessionId: ref }),
-            Schema.Unknown,
+      ? step(
+          agent,
+          "it does not delete the session",
+          (to) => to.request(methods.agent.session.delete, { sessionId: ref }),
+          Schema.Unknown,
+        ).pipe(
+          Effect.asVoid,
+          // What an agent will not delete today, it will not delete tomorrow; one that is gone may.
+          Effect.catchTag("AgentUnavailable", (failure) =>
+            agent.isAlive() ? Effect.void : Effect.fail(failure),
           ),
         )
       : Effect.void
