@@ -12,6 +12,8 @@ export default defineConfig({
     ],
     // Most of the time is spent waiting for real processes.
     poolOptions: { forks: { minForks: 1, maxForks: 3 } },
+    // Of tests that say that they can run beside each other.
+    maxConcurrency: 2,
     testTimeout: 180_000,
     hookTimeout: 60_000,
   },

@@ -1,10 +1,10 @@
 import { Worker } from "node:worker_threads"
-import { Duration, Effect, Layer } from "effect"
+import { Deferred, Duration, Effect, Exit, Layer } from "effect"
 import { AnswerMismatch, InvalidRequest, type Issue } from "../domain/Failure.ts"
 import { OutputSchemas } from "../services/OutputSchemas.ts"
 import type { Verdict, Work } from "./OutputSchemaWorker.ts"
 
-/** What compiling a schema, or checking a value, may take once its thread is up. */
+/** What compiling a schema, or checking a value, may take once its thread has loaded what it needs. */
 const DEADLINE = Duration.seconds(2)
 /** Threads at once: more would only slow each other down past the deadline. */
 const THREADS = 2
@@ -44,25 +44,29 @@ const inThread = (work: Work): Effect.Effect<Verdict> =>
           resourceLimits: THREAD_LIMITS,
         }),
     ),
-    (worker) =>
-      Effect.zipRight(
-        Effect.async<void>((resume) => {
-          worker.once("online", () => resume(Effect.void)).once("error", () => resume(Effect.void))
-        }),
-        verdictOf(worker),
-      ),
+    verdictOf,
     (worker) => Effect.promise(() => worker.terminate()),
   )
 
 const verdictOf = (worker: Worker) =>
-  Effect.async<Verdict>((resume) => {
-    worker.once("message", (verdict: Verdict) => resume(Effect.succeed(verdict)))
-    worker.once("error", () => resume(Effect.succeed(refused("cannot be worked with"))))
-    worker.once("exit", () => resume(Effect.succeed(refused("cannot be worked with"))))
-  }).pipe(
-    Effect.timeoutTo({
-      duration: DEADLINE,
-      onSuccess: (verdict) => verdict,
-      onTimeout: () => refused("takes too long to check"),
-    }),
-  )
+  Effect.gen(function* () {
+    const ready = yield* Deferred.make<void>()
+    const verdict = yield* Deferred.make<Verdict>()
+    const give = (given: Verdict) => {
+      Deferred.unsafeDone(ready, Exit.void)
+      Deferred.unsafeDone(verdict, Exit.succeed(given))
+    }
+    worker.on("message", (said: "ready" | Verdict) =>
+      said === "ready" ? Deferred.unsafeDone(ready, Exit.void) : give(said),
+    )
+    worker.once("error", () => give(refused("cannot be worked with")))
+    worker.once("exit", () => give(refused("cannot be worked with")))
+    yield* Deferred.await(ready)
+    return yield* Deferred.await(verdict).pipe(
+      Effect.timeoutTo({
+        duration: DEADLINE,
+        onSuccess: (given) => given,
+        onTimeout: () => refused("takes too long to check"),
+      }),
+    )
+  })

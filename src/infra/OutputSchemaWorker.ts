@@ -91,4 +91,6 @@ const judge = ({ schema, value }: Work): Verdict => {
   }
 }
 
+// All is loaded: from here on, time is the schema's.
+parentPort?.postMessage("ready")
 parentPort?.postMessage(judge(workerData as Work))

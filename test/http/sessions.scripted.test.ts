@@ -481,7 +481,7 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
       withSession(
         (app, session, server) =>
           Effect.gen(function* () {
-            const first = yield* Effect.fork(app.turn(session, "SLOW 1000 SAY first"))
+            const first = yield* Effect.fork(app.turn(session, "SLOW 6000 SAY first"))
             yield* reached(server, 1)
             const answers = yield* many(5, (n) => app.turn(session, `SAY ${n}`))
             const codes = answers.map(({ status, json }) => (status === 200 ? 200 : `${status} ${json.code}`))
