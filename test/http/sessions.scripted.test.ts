@@ -590,6 +590,22 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
       ),
     )
 
+    it.live("because its client is gone, and its app's token revoked, leaves no process", () =>
+      served(
+        (server) =>
+          Effect.gen(function* () {
+            const app = yield* server.app("recipes")
+            const client = yield* Effect.fork(app.open())
+            yield* eventually(() => expect(server.log().join()).toContain("initialize"))
+            yield* server.request("DELETE", "/admin/tokens/recipes", { token: ADMIN_TOKEN })
+            yield* Fiber.interrupt(client)
+            yield* eventually(() => nothingIsLeft(server))
+            yield* eventually(() => expect(processesOf(server.dir)).toEqual([]))
+          }),
+        { flags: "--slow-start 1500" },
+      ),
+    )
+
     it.live("because it is not there is 502, because nobody offers it 400", () =>
       served((server) =>
         Effect.gen(function* () {

@@ -72,8 +72,9 @@ export const makeKept = ({
     const end = (matches: (key: Key) => boolean) =>
       Effect.suspend(() =>
         Effect.forEach(
-          [...up].filter(([key]) => matches(key)),
-          ([key, agent]) => Effect.zipRight(retire(key), agent.end),
+          // One that starts is not up yet: it ends when nobody waits for it any more.
+          [...new Set([...current.values(), ...up.keys()])].filter(matches),
+          (key) => Effect.zipRight(retire(key), up.get(key)?.end ?? Effect.void),
           { discard: true, concurrency: "unbounded" },
         ),
       )
