@@ -5,6 +5,7 @@ import type { AcpMessage, AgentSession } from "../../AcpxClient.ts"
 import type { RunningProcess } from "../../Processes.ts"
 import { acpxCancel, type CancelNeeds } from "./Cancel.ts"
 import { programOf, promptInput } from "./Command.ts"
+import { isNotFound } from "../Failures.ts"
 import { refusal, turnFailure } from "./Failure.ts"
 import { type AcpxRecords, fromRecords } from "./Records.ts"
 import { turnReader } from "./Turn.ts"
@@ -75,8 +76,11 @@ export const acpxPrompt = (needs: Needs) => {
         case "Result":
           attachments.answered.add(attachment.session.id)
           return Effect.zipRight(Queue.offer(turn.messages, Take.of(heard.message)), finish(turn, Take.end))
-        case "Refused":
-          return finish(turn, Take.fail(turnFailure(heard.error, program, confidential)))
+        case "Refused": {
+          const failure = turnFailure(heard.error, program, confidential)
+          // The agent's process has lost the session; in another it can be taken up again.
+          return isNotFound(heard.error) ? fail(failure) : finish(turn, Take.fail(failure))
+        }
         case "Broken":
           return Effect.flatMap(Deferred.isDone(turn.prompted), (prompted) =>
             fail((prompted ? turnFailure : refusal)(heard.error, program, confidential)),
