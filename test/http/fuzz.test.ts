@@ -125,6 +125,7 @@ const closeSessions = (server: TestServer, token: string) =>
 /** Everything that was taken on the way was given back, and every record is closed. */
 const expectTidy = (server: TestServer) => {
   expect(readdirSync(server.config.runsDir)).toEqual([])
+  expect(readdirSync(server.config.sessionsDir)).toEqual([])
   expect(readdirSync(server.config.filesDir).toSorted()).toEqual(
     query(server, "SELECT id FROM files ORDER BY id").map((row) => (row as { id: string }).id),
   )
@@ -132,7 +133,7 @@ const expectTidy = (server: TestServer) => {
   expect(
     query(
       server,
-      "SELECT run_id FROM events WHERE run_id IS NOT NULL AND type NOT IN ('run.queued', 'run.started') GROUP BY run_id HAVING count(*) <> 1",
+      "SELECT run_id FROM events WHERE type LIKE 'run.%' AND type NOT IN ('run.queued', 'run.started') GROUP BY run_id HAVING count(*) <> 1",
     ),
   ).toEqual([])
 }
