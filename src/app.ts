@@ -25,6 +25,7 @@ import { Admission } from "./services/Admission.ts"
 import { environment } from "./services/claude/Command.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
+import { EventLog } from "./services/EventLog.ts"
 import { Files } from "./services/Files.ts"
 import { LiveRuns } from "./services/LiveRuns.ts"
 import type { Processes } from "./services/Processes.ts"
@@ -42,7 +43,7 @@ import { TokenStore } from "./services/TokenStore.ts"
  */
 export const machine = (config: AppConfig) =>
   Layer.mergeAll(
-    SqliteLedger.layer.pipe(Layer.provide(Database.layer(config.dbPath))),
+    SqliteLedger.layer(config).pipe(Layer.provide(Database.layer(config.dbPath))),
     WorkDirectories.layer(config.runsDir).pipe(Layer.provideMerge(ProcessGroups.layer(config.dataDir))),
     SessionDirectories.layer(config.sessionsDir),
     FileDirectory.layer(config.filesDir),
@@ -91,6 +92,7 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
     Layer.provideMerge(runner),
     Layer.provideMerge(files),
     Layer.provideMerge(LiveRuns.layer(config)),
+    Layer.provideMerge(EventLog.layer),
   )
   const clis = Clis.layer({
     claude: claudeExecutable(config.claudeBin),

@@ -5,8 +5,10 @@ export * as Failure from "./domain/Failure.ts"
 export type { FileId, RequestId, RunId, SessionId, TokenId } from "./domain/Ids.ts"
 export type { Refusal, RefusalReason } from "./domain/Refusal.ts"
 export * as File from "./domain/File.ts"
+export * as Outcome from "./domain/Outcome.ts"
 export * as Run from "./domain/Run.ts"
 export * as Session from "./domain/Session.ts"
+export type { StreamEnd, StreamEvent, StreamGap, StreamKind } from "./domain/Stream.ts"
 export * as Token from "./domain/Token.ts"
 export {
   AcpxClient,
@@ -22,16 +24,20 @@ export type { ClaudeRequest } from "./services/claude/Request.ts"
 export { ClaudeRunner, type Executable } from "./services/ClaudeRunner.ts"
 export { Disks } from "./services/Disks.ts"
 export { FileContents, type FileWriter } from "./services/FileContents.ts"
+export { EventLog } from "./services/EventLog.ts"
 export { Files, type Upload } from "./services/Files.ts"
 export { type Check, Readiness } from "./services/Readiness.ts"
 export { type Cli, Clis, type CliVersions } from "./services/Clis.ts"
 export type { Client, Peer } from "./services/ClientAddress.ts"
 export { Ids } from "./services/Ids.ts"
 export {
+  type EventRecords,
   type FileRecords,
+  type KeyRecords,
   Ledger,
   type RefusalRecords,
   type RunRecords,
+  type StreamRecords,
   type TokenRecords,
 } from "./services/Ledger.ts"
 export { OutputSchemas } from "./services/OutputSchemas.ts"

@@ -15,7 +15,7 @@ import {
 import type { StoredFile } from "./domain/File.ts"
 import type { FileId, RequestId, RunId, SessionId, TokenId } from "./domain/Ids.ts"
 import type { Refusal } from "./domain/Refusal.ts"
-import type { EndStatus, RunEnded, RunOpened } from "./domain/Run.ts"
+import type { Claim, EndStatus, RunEnded, RunOpened, RunRecord } from "./domain/Run.ts"
 import type { AppToken, TokenName } from "./domain/Token.ts"
 import { Admission } from "./services/Admission.ts"
 import type { ClaudeAnswer } from "./services/claude/Outcome.ts"
@@ -26,7 +26,7 @@ import { Disks } from "./services/Disks.ts"
 import { FileContents } from "./services/FileContents.ts"
 import { Files } from "./services/Files.ts"
 import { Ids } from "./services/Ids.ts"
-import { Ledger } from "./services/Ledger.ts"
+import { type KeptAnswer, Ledger } from "./services/Ledger.ts"
 import { LiveRuns } from "./services/LiveRuns.ts"
 import { OutputSchemas } from "./services/OutputSchemas.ts"
 import { Processes, type ProcessExit, type ProcessSpec } from "./services/Processes.ts"
@@ -38,6 +38,8 @@ import { SessionDirs } from "./services/SessionDirs.ts"
 import { TokenStore } from "./services/TokenStore.ts"
 import { WorkDirs } from "./services/WorkDirs.ts"
 import { type KeptSession, sessionRecords } from "./testing/SessionMemory.ts"
+
+import { StreamMemory, streamRecords } from "./testing/StreamMemory.ts"
 
 export type { KeptSession } from "./testing/SessionMemory.ts"
 
@@ -123,8 +125,33 @@ export interface KeptRun extends Omit<RunOpened, "model"> {
   readonly session: SessionId | null
   readonly turnIndex: number | null
   readonly status: "queued" | "running" | EndStatus
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
   readonly end: RunEnded | undefined
 }
+
+const recordOf = (run: KeptRun): RunRecord => ({
+  id: run.id,
+  kind: run.session === null ? "run" : "turn",
+  tokenId: run.tokenId,
+  sessionId: run.session,
+  turnIndex: run.turnIndex,
+  status: run.status,
+  model: run.model,
+  createdAt: run.at,
+  startedAt: run.startedAt,
+  finishedAt: run.finishedAt,
+  durationMs: run.end?.durationMs ?? null,
+  stopReason: run.end?.stopReason ?? null,
+  code: run.end?.code ?? null,
+  usage: run.end?.usage ?? null,
+  costUsd: run.end?.costUsd ?? null,
+  promptChars: run.promptChars,
+  responseChars: run.end?.responseChars ?? null,
+  requestId: run.origin.requestId,
+})
+
+const FRESH = { status: "queued", startedAt: null, finishedAt: null, end: undefined } as const
 
 /** What an in-memory ledger holds; keep it to look into it. */
 export class LedgerMemory {
@@ -135,13 +162,31 @@ export class LedgerMemory {
   /** By the hash of their token. */
   readonly files = new Map<string, StoredFile>()
   readonly refusals: Array<Refusal> = []
+  /** What runs said. */
+  readonly streams = new StreamMemory()
+  /** By token, route and key. */
+  readonly keys = new Map<string, KeptAnswer & { readonly run: RunId | undefined }>()
   /** How often `last_used_at` was written. */
   touches = 0
 }
 
+const keyOf = (owner: TokenId, { route, key }: Pick<Claim, "route" | "key">) =>
+  JSON.stringify([owner, route, key])
+
 /** The ledger without a disk. */
 export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
-  const { tokens, runs, sessions, files } = memory
+  const { tokens, runs, sessions, files, streams, keys } = memory
+  /** The beginning of a run, with what its app may ask for again. */
+  const begin = (run: KeptRun) => {
+    runs.set(run.id, run)
+    const turn = run.session === null ? {} : { session_id: run.session, turn_index: run.turnIndex }
+    streams.add(run.id, "run", JSON.stringify({ run_id: run.id, ...turn }))
+    if (run.claim !== undefined) {
+      const answer = JSON.stringify({ run_id: run.id })
+      keys.set(keyOf(run.tokenId, run.claim), { fingerprint: run.claim.fingerprint, answer, run: run.id })
+    }
+  }
+  const newestFirst = () => [...runs.values()].map(recordOf).toReversed()
   const update = (where: (token: AppToken) => boolean, change: Partial<AppToken>) => {
     for (const [hash, token] of tokens) if (where(token)) tokens.set(hash, { ...token, ...change })
   }
@@ -185,7 +230,7 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
       open: (run) =>
         Effect.suspend(() => {
           if (isRevoked(run.tokenId)) return new Unauthorized()
-          runs.set(run.id, { ...run, session: null, turnIndex: null, status: "queued", end: undefined })
+          begin({ ...run, ...FRESH, session: null, turnIndex: null })
           return Effect.void
         }),
       openTurn: (run, id) =>
@@ -199,18 +244,39 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
           const turnIndex = session.turnCount + 1
           sessions.set(id, { ...session, turnCount: turnIndex, lastTurnAt: run.at })
           const { model } = session
-          runs.set(run.id, { ...run, model, session: id, turnIndex, status: "queued", end: undefined })
+          begin({ ...run, ...FRESH, model, session: id, turnIndex })
           return turnIndex
         }),
-      start: (id) => Effect.asVoid(move(id, { status: "running" })),
-      end: (id, end, at) =>
-        Effect.map(move(id, { status: end.status, end }), (run) => {
+      start: (id, at) => Effect.asVoid(move(id, { status: "running", startedAt: at })),
+      end: (id, end, at, last) =>
+        Effect.map(move(id, { status: end.status, finishedAt: at, end }), (run) => {
+          if (run === undefined) return
+          streams.add(id, last.kind, last.body)
+          if (run.startedAt === null) {
+            for (const [key, kept] of keys) if (kept.run === id) keys.delete(key)
+          }
           const session = run?.session && sessions.get(run.session)
           if (!session) return
           const answered = session.answered || (end.stopReason !== null && end.stopReason !== "cancelled")
           sessions.set(session.id, { ...session, lastTurnAt: at, answered })
         }),
       loseUnfinished: () => Effect.succeed(0),
+      find: (id) => Effect.sync(() => Option.map(Option.fromNullable(runs.get(id)), recordOf)),
+      findTurn: (session, index) =>
+        Effect.sync(() =>
+          Option.fromNullable(
+            newestFirst().find((run) => run.sessionId === session && run.turnIndex === index),
+          ),
+        ),
+      page: ({ owner, status, sessionId }, limit, before) =>
+        Effect.sync(() =>
+          newestFirst()
+            .filter((run) => before === undefined || run.id < before)
+            .filter((run) => owner === undefined || run.tokenId === owner)
+            .filter((run) => status === undefined || run.status === status)
+            .filter((run) => sessionId === undefined || run.sessionId === sessionId)
+            .slice(0, limit),
+        ),
     },
     sessions: sessionRecords(sessions, isRevoked, (id) =>
       [...runs.values()].some(({ session, end }) => session === id && end === undefined),
@@ -236,6 +302,17 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
     },
     refusals: {
       append: (refusals) => Effect.sync(() => void memory.refusals.push(...refusals)),
+    },
+    streams: streamRecords(streams),
+    events: {
+      appended: Effect.never,
+      newest: Effect.succeed(0),
+      trimmedTo: Effect.succeed(0),
+      latest: () => Effect.succeed([]),
+      after: () => Effect.succeed([]),
+    },
+    keys: {
+      find: (owner, claim) => Effect.sync(() => Option.fromNullable(keys.get(keyOf(owner, claim)))),
     },
   })
 }

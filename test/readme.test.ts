@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Option } from "effect"
-import { LiveRuns, Run, Runs, services, Session, SessionPool, Token, TokenStore } from "clawdforge"
+import { EventLog, LiveRuns, Run, Runs, services, Session, SessionPool, Token, TokenStore } from "clawdforge"
 import {
   acpxClient,
   claudeAnswer,
@@ -72,7 +72,7 @@ describe("a consumer's test", () => {
     const memory = new LedgerMemory()
     const agent = claudeRunner(({ prompt }) => Effect.succeed(claudeAnswer(`you said ${prompt}`)))
     const TestRuns = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
-      Layer.provide(LiveRuns.layer()),
+      Layer.provide(Layer.provideMerge(LiveRuns.layer(), EventLog.layer)),
       Layer.provide([agent, ids, ledger(memory), noFiles, outputSchemas, workDirs]),
     )
     return Effect.gen(function* () {
@@ -89,7 +89,7 @@ describe("a consumer's test", () => {
       const agents = acpxClient(({ prompt, earlier }) => Effect.succeed([...earlier, prompt].join(", ")))
       const claude = Session.AgentName.make("claude")
       const TestSessions = SessionPool.layer({ agents: new Set([claude]) }).pipe(
-        Layer.provide(LiveRuns.layer()),
+        Layer.provide(Layer.provideMerge(LiveRuns.layer(), EventLog.layer)),
         Layer.provide([agents, ids, ledger(memory), noFiles, sessionDirs()]),
       )
       return Effect.gen(function* () {

@@ -1,4 +1,6 @@
 import { Schema } from "effect"
+import type { RunId, SessionId, TokenId } from "./Ids.ts"
+import type { TokenName } from "./Token.ts"
 
 /** What can be in the event log. The log is append-only and has one sequence for all types. */
 export const EventType = Schema.Literal(
@@ -22,3 +24,26 @@ export const EventType = Schema.Literal(
   "login.changed",
 )
 export type EventType = typeof EventType.Type
+
+/** What happened, as the log has it. */
+export interface LogEvent {
+  /** Its place in the one sequence of everything that happens. */
+  readonly seq: number
+  readonly type: EventType
+  readonly at: number
+  readonly runId: RunId | null
+  readonly sessionId: SessionId | null
+  readonly tokenId: TokenId | null
+  /** The name of the app whose doing it was. */
+  readonly token: TokenName | null
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+/** Which events somebody wants, and may see. */
+export interface EventFilter {
+  /** One app's only; undefined: all there are. */
+  readonly owner?: TokenId | undefined
+  readonly type?: EventType | undefined
+  readonly runId?: RunId | undefined
+  readonly sessionId?: SessionId | undefined
+}

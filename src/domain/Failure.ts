@@ -202,6 +202,34 @@ export class ShuttingDown extends Schema.TaggedError<ShuttingDown>()("ShuttingDo
   readonly code = "shutting_down"
 }
 
+/** The service ended, by force or by a crash, before the run did. */
+export class RunLost extends Schema.TaggedError<RunLost>()("RunLost", {}) {
+  readonly code = "run_failed"
+}
+
+/** No such run, or it is another app's. */
+export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound", {}) {
+  readonly code = "not_found"
+}
+
+/** The run has ended, and its text is kept no more. */
+export class AnswerGone extends Schema.TaggedError<AnswerGone>()("AnswerGone", {}) {
+  readonly code = "gone"
+}
+
+/** The app has used that idempotency key for another request. */
+export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>()(
+  "IdempotencyConflict",
+  {},
+) {
+  readonly code = "idempotency_conflict"
+}
+
+/** A bug: what it was stands in the log. */
+export class RunDefect extends Schema.TaggedError<RunDefect>()("RunDefect", {}) {
+  readonly code = "internal"
+}
+
 /** A way for the agent's executable to fail. */
 export type AgentFailure =
   | ExecutableMissing
@@ -264,3 +292,8 @@ export type Failure =
   | PoolFull
   | RunFailure
   | TurnFailure
+  | RunLost
+  | RunNotFound
+  | RunDefect
+  | AnswerGone
+  | IdempotencyConflict

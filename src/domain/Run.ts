@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 import { expected } from "./Failure.ts"
-import type { RunId, TokenId } from "./Ids.ts"
+import type { RunId, SessionId, TokenId } from "./Ids.ts"
 import type { Origin } from "./Token.ts"
 
 const utf8 = new TextEncoder()
@@ -98,7 +98,16 @@ export const runRequest = (prompt: string, more: Partial<RunRequest> = {}): RunR
  * queued → running → completed | failed | cancelled | timed_out | lost; a queued run may also end without
  * ever running. An ended run never changes again.
  */
-export type RunStatus = "queued" | "running" | "completed" | "failed" | "cancelled" | "timed_out" | "lost"
+export const RunStatus = Schema.Literal(
+  "queued",
+  "running",
+  "completed",
+  "failed",
+  "cancelled",
+  "timed_out",
+  "lost",
+)
+export type RunStatus = typeof RunStatus.Type
 export type EndStatus = Exclude<RunStatus, "queued" | "running">
 
 /** Tokens the provider counted. */
@@ -115,6 +124,38 @@ export const Usage = Schema.Struct({
 })
 export type Usage = typeof Usage.Type
 
+/** A run as the ledger knows it. */
+export interface RunRecord {
+  readonly id: RunId
+  readonly kind: "run" | "turn"
+  readonly tokenId: TokenId
+  readonly sessionId: SessionId | null
+  readonly turnIndex: number | null
+  readonly status: RunStatus
+  /** None: left to the agent. */
+  readonly model: string | null
+  readonly createdAt: number
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  readonly durationMs: number | null
+  readonly stopReason: string | null
+  readonly code: string | null
+  readonly usage: Usage | null
+  readonly costUsd: number | null
+  readonly promptChars: number
+  readonly responseChars: number | null
+  /** The request that it was accepted for. */
+  readonly requestId: string
+}
+
+/** A request that its app may send again, and what it is answered then. */
+export interface Claim {
+  readonly route: string
+  readonly key: string
+  /** A hash of what was asked. */
+  readonly fingerprint: string
+}
+
 /** What the ledger learns when a run is accepted. */
 export interface RunOpened {
   readonly id: RunId
@@ -123,6 +164,8 @@ export interface RunOpened {
   readonly promptChars: number
   readonly origin: Origin
   readonly at: number
+  /** Kept with the run, or not at all. */
+  readonly claim?: Claim | undefined
 }
 
 /** What the ledger learns when a run ends: no text of the prompt or the answer, only their lengths. */

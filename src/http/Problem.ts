@@ -85,6 +85,7 @@ export const TABLE = {
   TokenNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such token" },
   FileNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such file" },
   SessionNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such session" },
+  RunNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such run" },
   RouteNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such route" },
   MethodNotAllowed: {
     status: 405,
@@ -117,6 +118,18 @@ export const TABLE = {
     code: "session_busy",
     retryable: true,
     sentence: ({ limit }) => `${limit} turns already wait on this session`,
+  },
+  IdempotencyConflict: {
+    status: 409,
+    code: "idempotency_conflict",
+    retryable: false,
+    sentence: () => "this Idempotency-Key was used for another request",
+  },
+  AnswerGone: {
+    status: 410,
+    code: "gone",
+    retryable: false,
+    sentence: () => "the run's answer is kept no more",
   },
   SessionClosed: {
     status: 410,
@@ -156,6 +169,12 @@ export const TABLE = {
     sentence: () => "the request's headers are too large",
   },
   Internal: {
+    status: 500,
+    code: "internal",
+    retryable: false,
+    sentence: () => "something went wrong on our side",
+  },
+  RunDefect: {
     status: 500,
     code: "internal",
     retryable: false,
@@ -216,6 +235,12 @@ export const TABLE = {
     code: "run_failed",
     retryable: true,
     sentence: ({ issues }) => `the answer does not fit output_schema: ${listed(issues)}`,
+  },
+  RunLost: {
+    status: 502,
+    code: "run_failed",
+    retryable: true,
+    sentence: () => "the service ended before the run did",
   },
   NotLoggedIn: {
     status: 503,

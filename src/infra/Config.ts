@@ -27,6 +27,10 @@ export interface AppConfig {
   readonly sessionTtlSecs: number
   readonly sessionHardTtlSecs: number
   readonly sweepIntervalSecs: number
+  readonly streamRetentionSecs: number
+  readonly eventRetentionDays: number
+  readonly eventMaxRows: number
+  readonly auditRetentionDays: number
   readonly shutdownGraceSecs: number
   readonly dataDir: string
   readonly runsDir: string
@@ -147,6 +151,10 @@ const variables = Config.all({
   sessionTtlSecs: integer("CLAWDFORGE_SESSION_TTL_SECS", 1, 31_536_000).pipe(or(3600)),
   sessionHardTtlSecs: integer("CLAWDFORGE_SESSION_HARD_TTL_SECS", 0, 31_536_000).pipe(or(86_400)),
   sweepIntervalSecs: integer("CLAWDFORGE_SWEEP_INTERVAL_SECS", 1, 86_400).pipe(or(60)),
+  streamRetentionSecs: integer("STREAM_RETENTION_SECS", 0, 31_536_000).pipe(or(3600)),
+  eventRetentionDays: integer("EVENT_RETENTION_DAYS", 1, 36_500).pipe(or(14)),
+  eventMaxRows: integer("EVENT_MAX_ROWS", 0, 1_000_000_000).pipe(or(200_000)),
+  auditRetentionDays: integer("AUDIT_RETENTION_DAYS", 1, 36_500).pipe(or(365)),
   shutdownGraceSecs: integer("SHUTDOWN_GRACE_SECS", 0, 3600).pipe(or(10)),
   dataDir: text("DATA_DIR").pipe(or("./data")),
   runsDir: text("RUNS_DIR"),

@@ -10,8 +10,10 @@ import type {
 import type { StoredFile } from "../domain/File.ts"
 import type { RunId, SessionId, TokenId } from "../domain/Ids.ts"
 import type { Refusal } from "../domain/Refusal.ts"
-import type { RunEnded, RunOpened } from "../domain/Run.ts"
+import type { EventFilter, LogEvent } from "../domain/Event.ts"
+import type { Claim, RunEnded, RunOpened, RunRecord, RunStatus } from "../domain/Run.ts"
 import type { AgentSessionRef, SessionOpening, SessionRecord } from "../domain/Session.ts"
+import type { StreamEnd, StreamEvent, StreamGap } from "../domain/Stream.ts"
 import type { AppToken, Origin, TokenName } from "../domain/Token.ts"
 
 /**
@@ -28,6 +30,9 @@ export class Ledger extends Context.Tag("clawdforge/Ledger")<
     readonly sessions: SessionRecords
     readonly files: FileRecords
     readonly refusals: RefusalRecords
+    readonly streams: StreamRecords
+    readonly events: EventRecords
+    readonly keys: KeyRecords
   }
 >() {}
 
@@ -65,12 +70,90 @@ export interface RunRecords {
   /** queued → running. */
   readonly start: (run: RunId, at: number) => Effect.Effect<void, StorageFailed>
   /**
-   * queued or running → an end state. A run that has ended stays as it is. Of a turn, its session learns when it was
-   * and, from any stop reason but `cancelled`, that the agent answered.
+   * queued or running → an end state, which is the last of its stream. A run that has ended stays as it is. Of a turn,
+   * its session learns when it was and, from any stop reason but `cancelled`, that the agent answered. An idempotency
+   * key is kept only if the run had started.
    */
-  readonly end: (run: RunId, end: RunEnded, at: number) => Effect.Effect<void, StorageFailed>
+  readonly end: (run: RunId, end: RunEnded, at: number, last: StreamEnd) => Effect.Effect<void, StorageFailed>
   /** Every run that is still queued or running, and so was left by a server that died, becomes `lost`. */
   readonly loseUnfinished: (at: number) => Effect.Effect<number, StorageFailed>
+  /** Whoever it belongs to. */
+  readonly find: (run: RunId) => Effect.Effect<Option.Option<RunRecord>, StorageFailed>
+  readonly findTurn: (
+    session: SessionId,
+    index: number,
+  ) => Effect.Effect<Option.Option<RunRecord>, StorageFailed>
+  /** Some of those that match, the newest first; to go on, name the last one of those before. */
+  readonly page: (
+    filter: RunFilter,
+    limit: number,
+    before?: RunId,
+  ) => Effect.Effect<ReadonlyArray<RunRecord>, StorageFailed>
+}
+
+/** Which runs somebody wants, and may see. */
+export interface RunFilter {
+  /** One app's only; undefined: all there are. */
+  readonly owner?: TokenId | undefined
+  readonly status?: RunStatus | undefined
+  readonly sessionId?: SessionId | undefined
+}
+
+/** What runs say, message by message. Their beginning and their end come with the run's record. */
+export interface StreamRecords {
+  /** Appends messages, in this order: all of them, or none. */
+  readonly append: (messages: ReadonlyArray<NewMessage>) => Effect.Effect<void, StorageFailed>
+  /** What comes after that place, as far as it is there: some of it, and at least the next, however large that is. */
+  readonly read: (run: RunId, after: number) => Effect.Effect<ReadonlyArray<StreamEvent>, StorageFailed>
+  /** What is gone after that place, if anything is. */
+  readonly gap: (run: RunId, after: number) => Effect.Effect<Option.Option<StreamGap>, StorageFailed>
+  /** How many bytes are there after that place. */
+  readonly bytesAfter: (run: RunId, after: number) => Effect.Effect<number, StorageFailed>
+  /** The end of a run's stream, unless it has none yet, or its text is gone. */
+  readonly end: (run: RunId) => Effect.Effect<Option.Option<StreamEnd>, StorageFailed>
+}
+
+/** A message of a run: JSON without a line break. */
+export interface NewMessage {
+  readonly run: RunId
+  readonly at: number
+  readonly body: string
+}
+
+/** The log of all that happened. */
+export interface EventRecords {
+  /** For one who waits: returns when something may have been appended since it last did. */
+  readonly appended: Effect.Effect<void>
+  /** The newest there ever was; 0 when there was none. */
+  readonly newest: Effect.Effect<number, StorageFailed>
+  /** How far retention has come: all up to there are gone. */
+  readonly trimmedTo: Effect.Effect<number, StorageFailed>
+  /** The newest that match, newest first. */
+  readonly latest: (
+    filter: EventFilter,
+    limit: number,
+  ) => Effect.Effect<ReadonlyArray<LogEvent>, StorageFailed>
+  /** The next that match after that place, in their order. */
+  readonly after: (
+    seq: number,
+    filter: EventFilter,
+    limit: number,
+  ) => Effect.Effect<ReadonlyArray<LogEvent>, StorageFailed>
+}
+
+/** Requests that their apps may send again. */
+export interface KeyRecords {
+  /** What an app asked with that key on that route, and what it was answered. */
+  readonly find: (
+    owner: TokenId,
+    claim: Pick<Claim, "route" | "key">,
+  ) => Effect.Effect<Option.Option<KeptAnswer>, StorageFailed>
+}
+
+export interface KeptAnswer {
+  readonly fingerprint: string
+  /** JSON; of a run, `{"run_id": …}`. */
+  readonly answer: string
 }
 
 /** Sessions. None shows one that is opening, unless it says so. */

@@ -19,7 +19,10 @@ import {
   Unauthorized,
 } from "../domain/Failure.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
+import { streamEndOf } from "../domain/Outcome.ts"
 import type { RunEnded } from "../domain/Run.ts"
+import type { StreamEnd } from "../domain/Stream.ts"
+import { EventLog } from "./EventLog.ts"
 import { Ledger } from "./Ledger.ts"
 import { endOf, type Measured, timed } from "./runs/Report.ts"
 
@@ -84,6 +87,7 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
       LiveRuns,
       Effect.gen(function* () {
         const ledger = (yield* Ledger).runs
+        const log = yield* EventLog
         const grace = Duration.seconds(options.shutdownGraceSecs ?? 10)
         const fibers = yield* FiberSet.make<unknown, unknown>()
         const scope = yield* Effect.scope
@@ -99,14 +103,16 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
           })
 
         /** An outcome is recorded now; by a ledger that fails, as soon as it does no more. The caller need not wait. */
-        const recordEnd = (id: RunId, end: RunEnded, at: number) =>
-          Effect.catchAll(ledger.end(id, end, at), (failure) =>
+        const recordEnd = (id: RunId, end: RunEnded, at: number, last: StreamEnd) => {
+          const record = Effect.zipRight(ledger.end(id, end, at, last), log.ended(id))
+          return Effect.catchAll(record, (failure) =>
             Effect.logError("a run's outcome is not recorded yet", Cause.die(failure.cause)).pipe(
-              Effect.zipRight(Effect.retry(ledger.end(id, end, at), Schedule.spaced(RECORD_INTERVAL))),
+              Effect.zipRight(Effect.retry(record, Schedule.spaced(RECORD_INTERVAL))),
               Effect.interruptible,
               Effect.forkIn(scope),
             ),
           )
+        }
 
         /** Works as soon as there is a slot. */
         const started = <Report, Failure extends RunFailure | TurnFailure, Recorded, RecordFailure>(
@@ -139,7 +145,7 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
               const now = yield* Clock.currentTimeMillis
               const durationMs = entry.startedAt === undefined ? null : now - entry.startedAt
               const outcome = Exit.mapError(exit, (failure) => timed(failure, durationMs))
-              yield* recordEnd(run.id, endOf(outcome, durationMs), now)
+              yield* recordEnd(run.id, endOf(outcome, durationMs), now, streamEndOf(outcome))
               return yield* outcome
             }).pipe(Effect.ensuring(forget(run.id))),
           )

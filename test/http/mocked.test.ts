@@ -7,6 +7,7 @@ import type { TokenName } from "../../src/domain/Token.ts"
 import { serve } from "../../src/http/Server.ts"
 import * as NodeServer from "../../src/infra/http/HttpServer.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
+import { EventLog } from "../../src/services/EventLog.ts"
 import { LiveRuns } from "../../src/services/LiveRuns.ts"
 import { Runs } from "../../src/services/Runs.ts"
 import * as Mock from "../../src/testing.ts"
@@ -25,6 +26,7 @@ const app = {
 const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
   const runs = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
     Layer.provideMerge(LiveRuns.layer()),
+    Layer.provideMerge(EventLog.layer),
     Layer.provide([runner, Mock.ledger(), Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
   )
   return serve({ model: "sonnet", timeoutSecs: 5 }).pipe(

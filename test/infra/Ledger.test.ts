@@ -9,11 +9,6 @@ import type { Refusal } from "../../src/domain/Refusal.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
-import { fileRecords } from "../../src/infra/sqlite/FileRecords.ts"
-import { refusalRecords } from "../../src/infra/sqlite/RefusalRecords.ts"
-import { runRecords } from "../../src/infra/sqlite/RunRecords.ts"
-import { sessionRecords } from "../../src/infra/sqlite/SessionRecords.ts"
-import { tokenRecords } from "../../src/infra/sqlite/TokenRecords.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
@@ -45,6 +40,8 @@ const done = {
   costUsd: 0.01,
 }
 
+const last = { kind: "result", body: "{}" } as const
+
 const file = {
   id: "01J00000000000000000000003" as FileId,
   tokenId: token.id,
@@ -68,7 +65,7 @@ const refusal = (more: Partial<Refusal>): Refusal => ({
 /** The ledger in a file; each use is a server's life. */
 const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
   use.pipe(
-    Effect.provide(SqliteLedger.layer.pipe(Layer.provideMerge(Database.layer(file)))),
+    Effect.provide(SqliteLedger.layer().pipe(Layer.provideMerge(Database.layer(file)))),
     Effect.provide(Logger.remove(Logger.defaultLogger)),
   )
 
@@ -110,7 +107,7 @@ describe("the ledger in SQLite", () => {
         yield* tokens.insert(token, "hash", origin)
         yield* runs.open(run)
         yield* runs.start(run.id, 2001)
-        yield* runs.end(run.id, done, 2006)
+        yield* runs.end(run.id, done, 2006, last)
         yield* tokens.revoke(token.name, 3000, origin)
         expect((yield* statusAndEvents).events).toEqual([
           "token.mint",
@@ -130,7 +127,7 @@ describe("the ledger in SQLite", () => {
         const sql = yield* SqlClient.SqlClient
         yield* tokens.insert(token, "hash", origin)
         yield* runs.open(run)
-        yield* runs.end(run.id, done, 2006)
+        yield* runs.end(run.id, done, 2006, last)
         const rows = yield* sql`
             SELECT at, type, token, request_id, address, status, prompt_chars, response_chars, duration_ms
             FROM audit ORDER BY seq`
@@ -159,8 +156,8 @@ describe("the ledger in SQLite", () => {
         const { tokens, runs } = yield* Ledger
         yield* tokens.insert(token, "hash", origin)
         yield* runs.open(run)
-        yield* runs.end(run.id, { ...done, status: "cancelled" }, 2006)
-        yield* runs.end(run.id, done, 2007)
+        yield* runs.end(run.id, { ...done, status: "cancelled" }, 2006, last)
+        yield* runs.end(run.id, done, 2007, last)
         yield* runs.start(run.id, 2008)
         const { runs: rows, events } = yield* statusAndEvents
         expect(rows).toEqual([{ status: "cancelled", code: null }])
@@ -272,26 +269,20 @@ describe("the ledger in SQLite", () => {
         const first = Migrator.make({})({ loader: Migrator.fromRecord({ "0001_ledger": firstVersion }) })
         yield* Effect.gen(function* () {
           yield* first
-          const { tokens, runs } = yield* Ledger
-          yield* tokens.insert(token, "hash", origin)
-          yield* runs.open(run)
-          yield* runs.end(run.id, { ...done, status: "failed", code: "run_failed" }, 2006)
-        }).pipe(
-          // The statements are those of today: what they write must fit the first version's tables all the same.
-          Effect.provide(
-            Layer.effect(
-              Ledger,
-              Effect.map(SqlClient.SqlClient, (sql) => ({
-                writable: Effect.void,
-                tokens: tokenRecords(sql),
-                runs: runRecords(sql),
-                sessions: sessionRecords(sql),
-                files: fileRecords(sql),
-                refusals: refusalRecords(sql),
-              })),
-            ).pipe(Layer.provideMerge(SqliteClient.layer({ filename: file }))),
-          ),
-        )
+          const sql = yield* SqlClient.SqlClient
+          yield* sql`
+            INSERT INTO tokens (id, name, hash, ip_cidrs, created_at)
+            VALUES (${token.id}, ${token.name}, 'hash', '[]', 1000)`
+          yield* sql`
+            INSERT INTO runs (id, kind, token_id, status, model, created_at, code, prompt_chars, request_id, address)
+            VALUES (${run.id}, 'run', ${token.id}, 'failed', 'sonnet', 2000, 'run_failed', 7, 'req-1', '::1')`
+          for (const type of ["token.mint", "run.queued", "run.failed"]) {
+            const about = type === "token.mint" ? null : run.id
+            yield* sql`
+              INSERT INTO events (type, at, run_id, token_id, data)
+              VALUES (${type}, 2000, ${about}, ${token.id}, '{}')`
+          }
+        }).pipe(Effect.provide(SqliteClient.layer({ filename: file })))
         yield* withLedger(
           file,
           Effect.gen(function* () {

@@ -127,7 +127,7 @@ describe("a sweep of a large ledger", () => {
                   Layer.provide([Mock.fileContents(), Mock.ids, Mock.secrets]),
                 ),
               ]),
-              Layer.provideMerge(SqliteLedger.layer),
+              Layer.provideMerge(SqliteLedger.layer()),
               Layer.provideMerge(Database.layer(file)),
             ),
           ),

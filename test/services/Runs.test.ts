@@ -4,6 +4,7 @@ import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Fa
 import type { TokenId } from "../../src/domain/Ids.ts"
 import { runRequest } from "../../src/domain/Run.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
+import { EventLog } from "../../src/services/EventLog.ts"
 import { LiveRuns } from "../../src/services/LiveRuns.ts"
 import { Runs, type RunsOptions } from "../../src/services/Runs.ts"
 import {
@@ -29,6 +30,7 @@ const runsWith = (
 ) =>
   Runs.layer({ maxConcurrentRuns, maxQueueWaitSecs: 300, ...more }).pipe(
     Layer.provideMerge(LiveRuns.layer({ shutdownGraceSecs })),
+    Layer.provideMerge(EventLog.layer),
     Layer.provide([runner, ledger(memory), ids, noFiles, outputSchemas, workDirs]),
   )
 
@@ -411,6 +413,7 @@ describe("Runs", () => {
       Effect.provide(
         Runs.layer({ maxConcurrentRuns: 1 }).pipe(
           Layer.provide(LiveRuns.layer()),
+          Layer.provide(EventLog.layer),
           Layer.provide([
             claudeRunner(() => Effect.succeed(claudeAnswer("done"))),
             failing,

@@ -89,7 +89,10 @@ const endTurn = Effect.fn(function* (n: number) {
   const { runs } = yield* Ledger
   const end = { status: "completed", code: null, stopReason: "end_turn", durationMs: 1 } as const
   const unknown = { responseChars: null, usage: null, costUsd: null }
-  yield* runs.end(runId(n), { ...end, ...unknown }, yield* Clock.currentTimeMillis)
+  yield* runs.end(runId(n), { ...end, ...unknown }, yield* Clock.currentTimeMillis, {
+    kind: "result",
+    body: "{}",
+  })
 })
 
 const sweep = Effect.flatMap(Sweeper, ({ sweep }) => sweep)

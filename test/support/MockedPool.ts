@@ -4,6 +4,7 @@ import type { SessionId, TokenId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef, SessionRequest, TurnRequest } from "../../src/domain/Session.ts"
 import { AcpxClient } from "../../src/services/AcpxClient.ts"
 import { Ledger, type RunRecords, type SessionRecords } from "../../src/services/Ledger.ts"
+import { EventLog } from "../../src/services/EventLog.ts"
 import { LiveRuns } from "../../src/services/LiveRuns.ts"
 import { SessionDirs } from "../../src/services/SessionDirs.ts"
 import { SessionPool, type SessionPoolOptions } from "../../src/services/SessionPool.ts"
@@ -133,6 +134,7 @@ export const poolOn = (machine: Machine, scene: Scene = {}) => {
   ).pipe(Layer.provide(sessionDirs(machine.dirs)))
   return SessionPool.layer({ agents: new Set([wanted.agent]), ...scene }).pipe(
     Layer.provideMerge(LiveRuns.layer({ shutdownGraceSecs })),
+    Layer.provideMerge(EventLog.layer),
     Layer.provide([client, records, dirs, ids, scene.files ?? noFiles]),
     Layer.provide(Logger.remove(Logger.defaultLogger)),
   )

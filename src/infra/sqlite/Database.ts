@@ -8,6 +8,7 @@ import ledger from "./migrations/0001_ledger.ts"
 import files from "./migrations/0002_files.ts"
 import refusals from "./migrations/0003_refusals.ts"
 import sessions from "./migrations/0004_sessions.ts"
+import streams from "./migrations/0005_streams.ts"
 
 /** Numbered; a migration that has landed is never edited. */
 const migrate = Migrator.make({})({
@@ -16,6 +17,7 @@ const migrate = Migrator.make({})({
     "0002_files": files,
     "0003_refusals": refusals,
     "0004_sessions": sessions,
+    "0005_streams": streams,
   }),
 })
 

@@ -4,7 +4,7 @@ import { Unauthorized } from "../../domain/Failure.ts"
 import type { StoredFile } from "../../domain/File.ts"
 import { FileId, TokenId } from "../../domain/Ids.ts"
 import type { FileRecords } from "../../services/Ledger.ts"
-import { appendEvent, rowsTo, storing } from "./Rows.ts"
+import { type EventWriter, rowsTo, storing } from "./Rows.ts"
 
 const COLUMNS = "id, token_id, name, size, created_at, expires_at"
 
@@ -33,7 +33,7 @@ const toFiles = rowsTo(
   }),
 )
 
-export const fileRecords = (sql: SqlClient.SqlClient): FileRecords => ({
+export const fileRecords = (sql: SqlClient.SqlClient, events: EventWriter): FileRecords => ({
   insert: (file, hash, origin) =>
     Effect.gen(function* () {
       // Asking first whether the token is in force would let it be revoked in between.
@@ -43,7 +43,7 @@ export const fileRecords = (sql: SqlClient.SqlClient): FileRecords => ({
         FROM tokens WHERE id = ${file.tokenId} AND revoked_at IS NULL
         RETURNING id`
       if (inserted.length === 0) return yield* new Unauthorized()
-      yield* appendEvent(sql, {
+      yield* events.append({
         type: "file.upload",
         at: file.createdAt,
         tokenId: file.tokenId,
@@ -86,7 +86,7 @@ export const fileRecords = (sql: SqlClient.SqlClient): FileRecords => ({
       Effect.gen(function* () {
         const removed = yield* sql`DELETE FROM files WHERE id = ${id} RETURNING id`
         if (removed.length === 0) return false
-        yield* appendEvent(sql, { type: "file.expire", at, tokenId, data: { file_id: id, size } })
+        yield* events.append({ type: "file.expire", at, tokenId, data: { file_id: id, size } })
         return true
       }),
     ).pipe(sql.withTransaction, storing("removing expired files")),

@@ -1,11 +1,12 @@
 import type { SqlClient } from "@effect/sql"
+import { Effect } from "effect"
 import type { EventType } from "../../domain/Event.ts"
 import type { RefusalRecords } from "../../services/Ledger.ts"
-import { storing } from "./Rows.ts"
+import { type EventWriter, storing } from "./Rows.ts"
 
 const TYPE: EventType = "admission.refused"
 
-export const refusalRecords = (sql: SqlClient.SqlClient): RefusalRecords => ({
+export const refusalRecords = (sql: SqlClient.SqlClient, events: EventWriter): RefusalRecords => ({
   // One statement for up to thousands of rows: it is a transaction by itself, and holds up nobody else's.
   append: (refusals) => {
     const rows = refusals.map(({ at, tokenId, address, code, reason, count, requestId }) => ({
@@ -16,6 +17,9 @@ export const refusalRecords = (sql: SqlClient.SqlClient): RefusalRecords => ({
     return sql`
       INSERT INTO events (type, at, token_id, data)
       SELECT ${TYPE}, value ->> 'at', value ->> 'tokenId', value -> 'data'
-      FROM json_each(${JSON.stringify(rows)}) ORDER BY key`.pipe(storing("recording who was refused"))
+      FROM json_each(${JSON.stringify(rows)}) ORDER BY key`.pipe(
+      Effect.zipRight(events.tell),
+      storing("recording who was refused"),
+    )
   },
 })

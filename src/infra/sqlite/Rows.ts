@@ -1,5 +1,5 @@
 import { SqlClient, type SqlError } from "@effect/sql"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Option, Queue, Schema } from "effect"
 import type { EventType } from "../../domain/Event.ts"
 import { StorageFailed } from "../../domain/Failure.ts"
 import { TokenId } from "../../domain/Ids.ts"
@@ -39,10 +39,32 @@ export interface NewEvent {
   readonly data?: Readonly<Record<string, unknown>>
 }
 
-export const appendEvent = (sql: SqlClient.SqlClient, event: NewEvent) => sql`
-  INSERT INTO events (type, at, run_id, session_id, token_id, data)
-  VALUES (${event.type}, ${event.at}, ${event.runId ?? null}, ${event.sessionId ?? null},
-    ${event.tokenId ?? null}, ${JSON.stringify(event.data ?? {})})`
+/** The one way into the event log. */
+export interface EventWriter {
+  readonly append: (event: NewEvent) => Effect.Effect<void, SqlError.SqlError>
+  /** To be called with whatever else is appended in the sequence. */
+  readonly tell: Effect.Effect<void>
+  /** For one who waits: returns when something may have been appended since it last did. */
+  readonly appended: Effect.Effect<void>
+}
+
+export const makeEventWriter = (sql: SqlClient.SqlClient): Effect.Effect<EventWriter> =>
+  Effect.map(Queue.sliding<void>(1), (news) => {
+    // Told before the commit: who reads then waits for the connection, and so for the end of the transaction.
+    const tell = Effect.asVoid(Queue.offer(news, undefined))
+    return {
+      append: (event) =>
+        Effect.zipRight(
+          sql`
+            INSERT INTO events (type, at, run_id, session_id, token_id, data)
+            VALUES (${event.type}, ${event.at}, ${event.runId ?? null}, ${event.sessionId ?? null},
+              ${event.tokenId ?? null}, ${JSON.stringify(event.data ?? {})})`,
+          tell,
+        ),
+      tell,
+      appended: Queue.take(news),
+    }
+  })
 
 /** Where a request came from, as an event's data has it. */
 export const originData = ({ requestId, address }: Origin) => ({ request_id: requestId, address })

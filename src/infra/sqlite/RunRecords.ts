@@ -1,9 +1,15 @@
 import type { SqlClient } from "@effect/sql"
-import { Effect } from "effect"
-import { SessionClosed, SessionNotFound, Unauthorized } from "../../domain/Failure.ts"
-import type { EndStatus, RunEnded } from "../../domain/Run.ts"
+import { Effect, Exit, Option } from "effect"
+import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../domain/Failure.ts"
+import type { RunId, SessionId } from "../../domain/Ids.ts"
+import { streamEndOf } from "../../domain/Outcome.ts"
+import type { EndStatus, RunEnded, RunOpened } from "../../domain/Run.ts"
+import type { StreamEnd } from "../../domain/Stream.ts"
 import type { RunRecords } from "../../services/Ledger.ts"
-import { appendEvent, isInForce, storing } from "./Rows.ts"
+import { type EventWriter, isInForce, storing } from "./Rows.ts"
+import { RUN_COLUMNS, toRuns } from "./RunRows.ts"
+import { appendToStream } from "./StreamRecords.ts"
+import { KEY_MILLIS, keepAnswer } from "./KeyRecords.ts"
 
 const EVENT_OF = {
   completed: "run.completed",
@@ -15,28 +21,55 @@ const EVENT_OF = {
 
 /** What is read of a run that changes; of one that is no turn, two are null. */
 interface Changed {
-  readonly id: string
+  readonly id: RunId
   readonly token_id: string
   readonly session_id: string | null
   readonly turn_index: number | null
 }
 
-export const runRecords = (sql: SqlClient.SqlClient): RunRecords => {
+export const runRecords = (
+  sql: SqlClient.SqlClient,
+  events: EventWriter,
+  options: { readonly streamRetentionSecs: number },
+): RunRecords => {
+  const columns = sql.literal(RUN_COLUMNS)
+
+  /** The beginning of a run, with what its app may ask for again. */
+  const begun = (run: Omit<RunOpened, "model">, turn: { sessionId: SessionId; index: number } | null) =>
+    Effect.gen(function* () {
+      const { id, at, tokenId, claim } = run
+      yield* events.append({ type: "run.queued", at, runId: id, sessionId: turn?.sessionId ?? null, tokenId })
+      const said = turn === null ? {} : { session_id: turn.sessionId, turn_index: turn.index }
+      yield* appendToStream(sql, { run: id, at, kind: "run", body: JSON.stringify({ run_id: id, ...said }) })
+      yield* keepAnswer(sql, { owner: tokenId, claim, answer: { run_id: id }, run: id, at })
+    })
+
   /** What a run's end means to others: its event, and of a turn what its session learns. */
   const ended = (
     { id, token_id, session_id, turn_index }: Changed,
     end: Pick<RunEnded, "status" | "stopReason" | "code">,
     at: number,
+    last: StreamEnd,
   ) =>
     Effect.gen(function* () {
       const subject = { at, runId: id, sessionId: session_id, tokenId: token_id }
       const data = end.code === null ? {} : { code: end.code }
-      yield* appendEvent(sql, { ...subject, type: EVENT_OF[end.status], data })
+      yield* events.append({ ...subject, type: EVENT_OF[end.status], data })
+      yield* appendToStream(sql, { run: id, at, ...last })
+      // What did not start may be asked for again, and is then begun.
+      yield* sql`
+        DELETE FROM idempotency_keys
+        WHERE run_id = ${id} AND (SELECT started_at FROM runs WHERE id = ${id}) IS NULL`
+      yield* sql`
+        UPDATE runs SET text_until = max(
+          ${at + options.streamRetentionSecs * 1000},
+          coalesce((SELECT created_at + ${KEY_MILLIS} FROM idempotency_keys WHERE run_id = ${id}), 0)
+        ) WHERE id = ${id}`
       if (session_id === null) return
       const answered = end.stopReason !== null && end.stopReason !== "cancelled" ? 1 : 0
       yield* sql`
         UPDATE sessions SET last_turn_at = ${at}, answered = max(answered, ${answered}) WHERE id = ${session_id}`
-      yield* appendEvent(sql, { ...subject, type: "session.turn", data: { turn_index } })
+      yield* events.append({ ...subject, type: "session.turn", data: { turn_index } })
     })
 
   return {
@@ -50,7 +83,7 @@ export const runRecords = (sql: SqlClient.SqlClient): RunRecords => {
           FROM tokens WHERE id = ${run.tokenId} AND revoked_at IS NULL
           RETURNING id`
         if (opened.length === 0) return yield* new Unauthorized()
-        yield* appendEvent(sql, { type: "run.queued", at: run.at, runId: run.id, tokenId: run.tokenId })
+        yield* begun(run, null)
       }).pipe(sql.withTransaction, storing("accepting a run")),
 
     openTurn: (run, session) =>
@@ -72,8 +105,7 @@ export const runRecords = (sql: SqlClient.SqlClient): RunRecords => {
             (id, kind, token_id, session_id, turn_index, status, model, created_at, prompt_chars, request_id, address)
           VALUES (${run.id}, 'turn', ${run.tokenId}, ${session}, ${index}, 'queued', ${model}, ${run.at},
             ${run.promptChars}, ${run.origin.requestId}, ${run.origin.address})`
-        const subject = { runId: run.id, sessionId: session, tokenId: run.tokenId }
-        yield* appendEvent(sql, { type: "run.queued", at: run.at, ...subject })
+        yield* begun(run, { sessionId: session, index })
         return index
       }).pipe(sql.withTransaction, storing("accepting a turn")),
 
@@ -84,16 +116,16 @@ export const runRecords = (sql: SqlClient.SqlClient): RunRecords => {
           WHERE id = ${run} AND status = 'queued' RETURNING token_id, session_id`
         if (started === undefined) return
         const subject = { runId: run, sessionId: started.session_id, tokenId: started.token_id }
-        yield* appendEvent(sql, { type: "run.started", at, ...subject })
+        yield* events.append({ type: "run.started", at, ...subject })
       }).pipe(sql.withTransaction, storing("starting a run")),
 
-    end: (run, end, at) =>
+    end: (run, end, at, last) =>
       Effect.gen(function* () {
         const [changed] = yield* sql<Changed>`
           UPDATE runs SET ${sql.update(columnsOf(end, at))}
           WHERE id = ${run} AND status IN ('queued', 'running')
           RETURNING id, token_id, session_id, turn_index`
-        if (changed !== undefined) yield* ended(changed, end, at)
+        if (changed !== undefined) yield* ended(changed, end, at, last)
       }).pipe(sql.withTransaction, storing("recording a run's end")),
 
     loseUnfinished: (at) =>
@@ -101,15 +133,39 @@ export const runRecords = (sql: SqlClient.SqlClient): RunRecords => {
         const lost = yield* sql<Changed>`
           UPDATE runs SET status = 'lost', finished_at = ${at}, code = 'run_failed'
           WHERE status IN ('queued', 'running') RETURNING id, token_id, session_id, turn_index`
-        yield* Effect.forEach(
-          lost,
-          (run) => ended(run, { status: "lost", stopReason: null, code: null }, at),
-          {
-            discard: true,
-          },
-        )
+        const end = { status: "lost", stopReason: null, code: null } as const
+        const last = streamEndOf(Exit.fail(new RunLost()))
+        yield* Effect.forEach(lost, (run) => ended(run, end, at, last), { discard: true })
         return lost.length
       }).pipe(sql.withTransaction, storing("closing the books of a server that died")),
+
+    find: (run) =>
+      sql`SELECT ${columns} FROM runs WHERE id = ${run}`.pipe(
+        storing("looking up a run"),
+        Effect.flatMap(toRuns),
+        Effect.map(([found]) => Option.fromNullable(found)),
+      ),
+
+    findTurn: (session, index) =>
+      sql`SELECT ${columns} FROM runs WHERE session_id = ${session} AND turn_index = ${index}`.pipe(
+        storing("looking up a turn"),
+        Effect.flatMap(toRuns),
+        Effect.map(([found]) => Option.fromNullable(found)),
+      ),
+
+    page: ({ owner, status, sessionId }, limit, before) => {
+      const wanted = sql.and([
+        ...(owner === undefined ? [] : [sql`token_id = ${owner}`]),
+        ...(status === undefined ? [] : [sql`status = ${status}`]),
+        ...(sessionId === undefined ? [] : [sql`session_id = ${sessionId}`]),
+        ...(before === undefined ? [] : [sql`id < ${before}`]),
+        sql`true`,
+      ])
+      return sql`SELECT ${columns} FROM runs WHERE ${wanted} ORDER BY id DESC LIMIT ${limit}`.pipe(
+        storing("listing runs"),
+        Effect.flatMap(toRuns),
+      )
+    },
   }
 }
 

@@ -4,7 +4,7 @@ import { PoolFull, Unauthorized } from "../../domain/Failure.ts"
 import type { SessionId } from "../../domain/Ids.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 import type { SessionRecords } from "../../services/Ledger.ts"
-import { appendEvent, isInForce, originData, storing } from "./Rows.ts"
+import { type EventWriter, isInForce, originData, storing } from "./Rows.ts"
 import { SESSION_COLUMNS, toSessions } from "./SessionRows.ts"
 
 /** Sessions that are read at a time. */
@@ -19,7 +19,7 @@ interface Opened {
   readonly address: string
 }
 
-export const sessionRecords = (sql: SqlClient.SqlClient): SessionRecords => {
+export const sessionRecords = (sql: SqlClient.SqlClient, events: EventWriter): SessionRecords => {
   const columns = sql.literal(SESSION_COLUMNS)
   // Left to itself, SQLite takes the index of all turns that the session ever had.
   const hasNoTurn = sql.literal(
@@ -41,7 +41,7 @@ export const sessionRecords = (sql: SqlClient.SqlClient): SessionRecords => {
   ) =>
     row === undefined
       ? Effect.succeed(false)
-      : Effect.as(appendEvent(sql, { type, at, sessionId: session, tokenId: row.token_id, data }), true)
+      : Effect.as(events.append({ type, at, sessionId: session, tokenId: row.token_id, data }), true)
 
   return {
     reserve: (session, limit) =>
@@ -70,7 +70,7 @@ export const sessionRecords = (sql: SqlClient.SqlClient): SessionRecords => {
           RETURNING token_id, agent, model, permission_mode, request_id, address`
         if (opened === undefined) return yield* new Unauthorized()
         const { token_id, ...data } = opened
-        yield* appendEvent(sql, { type: "session.create", at, sessionId: session, tokenId: token_id, data })
+        yield* events.append({ type: "session.create", at, sessionId: session, tokenId: token_id, data })
       }).pipe(sql.withTransaction, storing("opening a session")),
 
     abandon: (session) =>

@@ -3,11 +3,11 @@ import { Effect, Option } from "effect"
 import { TokenNameTaken } from "../../domain/Failure.ts"
 import type { TokenId } from "../../domain/Ids.ts"
 import type { TokenRecords } from "../../services/Ledger.ts"
-import { appendEvent, storing, toTokens } from "./Rows.ts"
+import { type EventWriter, storing, toTokens } from "./Rows.ts"
 
 const COLUMNS = "id, name, ip_cidrs, created_at, last_used_at, revoked_at"
 
-export const tokenRecords = (sql: SqlClient.SqlClient): TokenRecords => ({
+export const tokenRecords = (sql: SqlClient.SqlClient, events: EventWriter): TokenRecords => ({
   insert: (token, hash, origin) =>
     Effect.gen(function* () {
       // The unique index decides who gets the name; asking first would let two have it.
@@ -17,7 +17,7 @@ export const tokenRecords = (sql: SqlClient.SqlClient): TokenRecords => ({
         ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING
         RETURNING id`
       if (inserted.length === 0) return yield* new TokenNameTaken({ name: token.name })
-      yield* appendEvent(sql, {
+      yield* events.append({
         type: "token.mint",
         at: token.createdAt,
         tokenId: token.id,
@@ -45,7 +45,7 @@ export const tokenRecords = (sql: SqlClient.SqlClient): TokenRecords => ({
         const known = yield* sql`SELECT 1 FROM tokens WHERE name = ${name} LIMIT 1`
         return known.length > 0 ? ("already_revoked" as const) : ("unknown" as const)
       }
-      yield* appendEvent(sql, {
+      yield* events.append({
         type: "token.revoke",
         at,
         tokenId: revoked.id,

@@ -1,0 +1,37 @@
+import type { SqlClient } from "@effect/sql"
+import { Effect, Option } from "effect"
+import type { RunId, TokenId } from "../../domain/Ids.ts"
+import type { Claim } from "../../domain/Run.ts"
+import type { KeptAnswer, KeyRecords } from "../../services/Ledger.ts"
+import { storing } from "./Rows.ts"
+
+/** How long a key is kept. */
+export const KEY_MILLIS = 24 * 60 * 60 * 1000
+
+/** Keeps an answer under its key; to be called in the transaction of the change that the answer tells of. */
+export const keepAnswer = (
+  sql: SqlClient.SqlClient,
+  kept: {
+    readonly owner: TokenId
+    readonly claim: Claim | undefined
+    readonly answer: unknown
+    readonly run?: RunId
+    readonly at: number
+  },
+) =>
+  kept.claim === undefined
+    ? Effect.void
+    : sql`
+        INSERT INTO idempotency_keys (token_id, route, key, fingerprint, answer, run_id, created_at)
+        VALUES (${kept.owner}, ${kept.claim.route}, ${kept.claim.key}, ${kept.claim.fingerprint},
+          ${JSON.stringify(kept.answer)}, ${kept.run ?? null}, ${kept.at})`
+
+export const keyRecords = (sql: SqlClient.SqlClient): KeyRecords => ({
+  find: (owner, { route, key }) =>
+    sql<KeptAnswer>`
+      SELECT fingerprint, answer FROM idempotency_keys
+      WHERE token_id = ${owner} AND route = ${route} AND key = ${key}`.pipe(
+      Effect.map(([row]) => Option.fromNullable(row)),
+      storing("looking up an idempotency key"),
+    ),
+})

@@ -1,0 +1,51 @@
+import { SqlClient } from "@effect/sql"
+import { Effect } from "effect"
+
+/**
+ * What runs say (stream_events, in the same sequence as events), and the answers that a client may ask for again
+ * (idempotency_keys). Both hold text, for as long as it is kept: of a run until `text_until`.
+ */
+export default Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+
+  yield* sql`
+    CREATE TABLE stream_events (
+      seq INTEGER PRIMARY KEY,
+      run_id TEXT NOT NULL,
+      kind TEXT NOT NULL CHECK (kind IN ('run', 'message', 'result', 'error')),
+      at INTEGER NOT NULL,
+      bytes INTEGER NOT NULL,
+      body TEXT
+    ) STRICT`
+  // With the sizes in the index, nobody reads a text to learn how long it is.
+  yield* sql`CREATE INDEX stream_events_of_run ON stream_events (run_id, seq, bytes)`
+
+  // When the text of an ended run goes; and what of its stream is gone already, from its beginning on.
+  yield* sql`ALTER TABLE runs ADD COLUMN text_until INTEGER`
+  yield* sql`ALTER TABLE runs ADD COLUMN trimmed_to INTEGER NOT NULL DEFAULT 0`
+  yield* sql`CREATE INDEX runs_with_text ON runs (text_until) WHERE text_until IS NOT NULL`
+
+  yield* sql`
+    CREATE TABLE idempotency_keys (
+      token_id TEXT NOT NULL,
+      route TEXT NOT NULL,
+      key TEXT NOT NULL,
+      fingerprint TEXT NOT NULL,
+      answer TEXT NOT NULL,
+      run_id TEXT,
+      created_at INTEGER NOT NULL,
+      PRIMARY KEY (token_id, route, key)
+    ) STRICT, WITHOUT ROWID`
+  yield* sql`CREATE INDEX idempotency_keys_of_run ON idempotency_keys (run_id) WHERE run_id IS NOT NULL`
+  yield* sql`CREATE INDEX idempotency_keys_due ON idempotency_keys (created_at)`
+
+  yield* sql`CREATE INDEX events_of_token ON events (token_id, seq)`
+  yield* sql`CREATE INDEX events_of_session ON events (session_id, seq) WHERE session_id IS NOT NULL`
+  // How far retention has come: events up to there are gone.
+  yield* sql`CREATE TABLE retention (name TEXT PRIMARY KEY, trimmed_to INTEGER NOT NULL) STRICT`
+  yield* sql`INSERT INTO retention (name, trimmed_to) VALUES ('events', 0)`
+  // Both tables of events take their numbers from here.
+  yield* sql`
+    INSERT INTO sqlite_sequence (name, seq)
+    SELECT 'events', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'events')`
+})
