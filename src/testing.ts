@@ -377,6 +377,7 @@ export const admitEverybody = (token: AppToken) =>
     clientOf: ({ address }) => ({ address, local: true }),
     admitAddress: () => Effect.void,
     admitApp: () => Effect.succeed(token),
+    isAdmin: () => false,
     admitAdmin: () => Effect.void,
   })
 

@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import { LiveRuns } from "../services/LiveRuns.ts"
 import { Api } from "./Api.ts"
 import { AdminHandlers } from "./handlers/Admin.ts"
-import { AdminAuthLive, AppAuthLive } from "./handlers/Auth.ts"
+import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
 import { FilesHandlers } from "./handlers/Files.ts"
 import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
 import { SessionsHandlers } from "./handlers/Sessions.ts"
@@ -28,7 +28,7 @@ export const serve = (defaults: RunDefaults) => {
       AdminHandlers,
       SystemHandlers,
     ]),
-    Layer.provide([AppAuthLive, AdminAuthLive]),
+    Layer.provide([AppAuthLive, AdminAuthLive, ReaderAuthLive]),
   )
   return EndRuns.pipe(
     Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),

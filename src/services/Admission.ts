@@ -24,6 +24,8 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
       bearer: Option.Option<Redacted.Redacted>,
       origin: Origin,
     ) => Effect.Effect<AppToken, Unauthorized | AddressNotAllowed | StorageFailed>
+    /** Whether it is the operator's bearer; nobody is refused. */
+    readonly isAdmin: (bearer: Option.Option<Redacted.Redacted>) => boolean
     /** Passes the operator's bearer only; nobody when there is none. */
     readonly admitAdmin: (
       bearer: Option.Option<Redacted.Redacted>,
@@ -60,7 +62,13 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
         const refuseAddress = (by: AddressNotAllowed["by"], origin: Origin, token?: AppToken) =>
           refuse(new AddressNotAllowed({ by }), by, origin, token)
 
+        const isAdmin = (bearer: Option.Option<Redacted.Redacted>) =>
+          Option.exists(Option.all([bearer, options.adminToken]), ([given, wanted]) =>
+            secrets.equal(given, wanted),
+          )
+
         return {
+          isAdmin,
           clientOf: (peer) => clientOf(peer, trusted),
           admitAddress: ({ address, local, unknown }, requestId) =>
             unknown === undefined && (local || allowed.has(address))
@@ -77,11 +85,7 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
               ),
             ),
           admitAdmin: (bearer, origin) =>
-            Option.exists(Option.all([bearer, options.adminToken]), ([given, wanted]) =>
-              secrets.equal(given, wanted),
-            )
-              ? Effect.void
-              : refuse(new Unauthorized(), "admin_bearer", origin),
+            isAdmin(bearer) ? Effect.void : refuse(new Unauthorized(), "admin_bearer", origin),
         }
       }),
     )

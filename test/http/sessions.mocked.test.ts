@@ -42,6 +42,7 @@ const admission = Layer.succeed(Admission, {
       onNone: () => new Unauthorized(),
       onSome: (name) => Effect.succeed(appNamed(Redacted.value(name))),
     }),
+  isAdmin: () => false,
   admitAdmin: () => Effect.void,
 })
 

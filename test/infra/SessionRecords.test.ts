@@ -559,7 +559,10 @@ describe("a ledger from before there were sessions", () => {
             const { runs } = yield* Ledger
             const sql = yield* SqlClient.SqlClient
             const since = { text_until: null, trimmed_to: 0 }
-            expect(yield* everything).toEqual({ ...old, runs: old.runs.map((run) => ({ ...run, ...since })) })
+            expect(yield* everything).toEqual({
+              ...old,
+              runs: old.runs?.map((run) => Object.assign(run, since)),
+            })
             expect(yield* sql`PRAGMA foreign_key_check`).toEqual([])
             expect(yield* sql`PRAGMA integrity_check`).toEqual([{ integrity_check: "ok" }])
             const indexes = yield* sql<{ name: string }>`

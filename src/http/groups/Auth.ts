@@ -1,5 +1,6 @@
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "@effect/platform"
 import { Context } from "effect"
+import type { TokenId } from "../../domain/Ids.ts"
 import type { AppToken, Origin } from "../../domain/Token.ts"
 import { problems } from "./Problems.ts"
 
@@ -15,21 +16,39 @@ export class CurrentAdmin extends Context.Tag("clawdforge/http/CurrentAdmin")<
   { readonly origin: Origin }
 >() {}
 
+/** Whoever may look: an app sees its own, the operator what all apps have. */
+export class CurrentReader extends Context.Tag("clawdforge/http/CurrentReader")<
+  CurrentReader,
+  {
+    /** Whose things it sees; undefined: everybody's. */
+    readonly owner: TokenId | undefined
+    readonly origin: Origin
+  }
+>() {}
+
 const bearer = (description: string) =>
   HttpApiSecurity.bearer.pipe(HttpApiSecurity.annotate(OpenApi.Description, description))
 
+const APP = bearer("An app's own token, `cf_…`, minted by the operator.")
+const ADMIN = bearer("The operator's token: ADMIN_BOOTSTRAP_TOKEN, or the file DATA_DIR/admin-token.")
+
 /** Lets apps in, by `Authorization: Bearer cf_…`. */
 export class AppAuth extends HttpApiMiddleware.Tag<AppAuth>()("clawdforge/http/AppAuth", {
-  security: { app: bearer("An app's own token, `cf_…`, minted by the operator.") },
+  security: { app: APP },
   failure: problems("Unauthorized", "AddressNotAllowed", "StorageFailed"),
   provides: CurrentApp,
 }) {}
 
 /** Lets the operator in, by `Authorization: Bearer <ADMIN_BOOTSTRAP_TOKEN>`. */
 export class AdminAuth extends HttpApiMiddleware.Tag<AdminAuth>()("clawdforge/http/AdminAuth", {
-  security: {
-    admin: bearer("The operator's token: ADMIN_BOOTSTRAP_TOKEN, or the file DATA_DIR/admin-token."),
-  },
+  security: { admin: ADMIN },
   failure: problems("Unauthorized"),
   provides: CurrentAdmin,
+}) {}
+
+/** Lets apps and the operator in. The operator is looked for first: then the refusal is an app's. */
+export class ReaderAuth extends HttpApiMiddleware.Tag<ReaderAuth>()("clawdforge/http/ReaderAuth", {
+  security: { admin: ADMIN, app: APP },
+  failure: problems("Unauthorized", "AddressNotAllowed", "StorageFailed"),
+  provides: CurrentReader,
 }) {}

@@ -1,8 +1,10 @@
 import { HttpServerRequest } from "@effect/platform"
 import { Effect, Layer, Option, Redacted } from "effect"
+import { Unauthorized } from "../../domain/Failure.ts"
 import { Admission } from "../../services/Admission.ts"
-import { AdminAuth, AppAuth } from "../groups/Auth.ts"
-import { note, originOf, orProblem } from "../RequestContext.ts"
+import { AdminAuth, AppAuth, ReaderAuth } from "../groups/Auth.ts"
+import { problemOf } from "../Problem.ts"
+import { note, originOf, orProblem, requestIdOf } from "../RequestContext.ts"
 
 /** The bearer token of a request. Read here and not by the framework, which does not look at the scheme. */
 const bearerOf = (request: HttpServerRequest.HttpServerRequest): Option.Option<Redacted.Redacted> =>
@@ -10,17 +12,33 @@ const bearerOf = (request: HttpServerRequest.HttpServerRequest): Option.Option<R
     Option.map(Redacted.make),
   )
 
+const admitApp = (admission: typeof Admission.Service) =>
+  Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const origin = originOf(request)
+    const token = yield* orProblem(admission.admitApp(bearerOf(request), origin))
+    yield* note("token", token.name)
+    return { token, origin }
+  })
+
 export const AppAuthLive = Layer.effect(
   AppAuth,
+  Effect.map(Admission, (admission) => ({ app: () => admitApp(admission) })),
+)
+
+export const ReaderAuthLive = Layer.effect(
+  ReaderAuth,
   Effect.map(Admission, (admission) => ({
-    app: () =>
+    admin: () =>
       Effect.gen(function* () {
         const request = yield* HttpServerRequest.HttpServerRequest
-        const origin = originOf(request)
-        const token = yield* orProblem(admission.admitApp(bearerOf(request), origin))
-        yield* note("token", token.name)
-        return { token, origin }
+        if (!admission.isAdmin(bearerOf(request))) {
+          return yield* Effect.fail(problemOf(new Unauthorized(), requestIdOf(request)))
+        }
+        yield* note("token", "(admin)")
+        return { owner: undefined, origin: originOf(request) }
       }),
+    app: () => Effect.map(admitApp(admission), ({ token, origin }) => ({ owner: token.id, origin })),
   })),
 )
 
