@@ -12,6 +12,7 @@ import {
   type Unauthorized,
 } from "../domain/Failure.ts"
 import type { SessionId, TokenId } from "../domain/Ids.ts"
+import type { Claim } from "../domain/Run.ts"
 import type { AgentName, Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
 import type { Origin } from "../domain/Token.ts"
 import { AcpxClient } from "./AcpxClient.ts"
@@ -39,11 +40,12 @@ export interface SessionPoolOptions {
 export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
   SessionPool,
   {
-    /** Opens a session, or leaves no trace of it. `InvalidRequest` for an agent or a model that is not offered. */
+    /** Opens a session, and keeps the claim with it, or leaves no trace of either. `InvalidRequest` for an agent or a model that is not offered. */
     readonly open: (
       request: SessionRequest,
       owner: TokenId,
       origin: Origin,
+      claim?: Claim,
     ) => Effect.Effect<
       Session,
       InvalidRequest | PoolFull | AgentRefusal | ShuttingDown | Unauthorized | StorageFailed
@@ -121,8 +123,8 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         })
 
         return {
-          open: (request, owner, origin) =>
-            open(request, owner, origin).pipe(
+          open: (request, owner, origin, claim) =>
+            open(request, owner, origin, claim).pipe(
               // Its token was revoked meanwhile; what was started for it came too late to be ended with the rest.
               Effect.tapErrorTag("Unauthorized", () => client.endOf(owner)),
             ),

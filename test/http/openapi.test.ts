@@ -94,6 +94,7 @@ describe("GET /openapi.json", () => {
     })
     expect(problemsOf("POST /sessions")).toEqual({
       ...OF_BODIES,
+      "409": ["idempotency_conflict"],
       "502": ["agent_unavailable"],
       "503": ["not_logged_in", "overloaded", "pool_full", "shutting_down"],
     })
@@ -110,6 +111,21 @@ describe("GET /openapi.json", () => {
       expect([name, problemsOf(name)]).toEqual([name, { ...OF_ALL, "404": ["not_found"] }])
     for (const { operation } of operations)
       expect(JSON.stringify(operation.responses)).not.toContain("HttpApiDecodeError")
+  })
+
+  it("says which requests may be sent again, and how", () => {
+    const named = operations.filter(({ operation }) =>
+      operation.parameters.some(({ name }: any) => name === "idempotency-key"),
+    )
+    expect(named.map(({ name }) => name).toSorted()).toEqual(["POST /files", "POST /sessions"])
+    for (const { operation } of named) {
+      expect(operation.parameters.at(-1)).toMatchObject({
+        in: "header",
+        required: false,
+        schema: { type: "string", minLength: 1, maxLength: 255 },
+      })
+      expect(codesOf(operation.responses["409"])).toContain("idempotency_conflict")
+    }
   })
 
   it("describes the messages of a turn, which are not looked at on their way through", () => {

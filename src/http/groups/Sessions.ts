@@ -5,6 +5,7 @@ import { Model, Prompt, TimeoutSecs } from "../../domain/Run.ts"
 import { AgentName, PermissionMode, SessionMeta } from "../../domain/Session.ts"
 import type { AcpMessage } from "../../services/AcpxClient.ts"
 import { AppAuth } from "./Auth.ts"
+import { IdempotencyHeaders } from "./Idempotency.ts"
 import { problems } from "./Problems.ts"
 import { body, FileTokens, optional, query, UnixSeconds } from "./Wire.ts"
 
@@ -182,8 +183,9 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
   .add(
     HttpApiEndpoint.post("openSession", "/sessions")
       .setPayload(OpenPayload)
+      .setHeaders(IdempotencyHeaders)
       .addSuccess(Opened)
-      .addError(problems("PoolFull", ...always))
+      .addError(problems("PoolFull", "IdempotencyConflict", ...always))
       .annotate(OpenApi.Summary, "Open a session"),
   )
   .add(

@@ -2,11 +2,12 @@ import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Schema } from "effect"
 import { SessionNotFound } from "../../domain/Failure.ts"
 import { SessionId } from "../../domain/Ids.ts"
-import { AgentName, type Session } from "../../domain/Session.ts"
+import { AgentName, OpenedSession, type Session } from "../../domain/Session.ts"
 import { SessionPool } from "../../services/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
+import { makeOnce } from "../Idempotency.ts"
 import { note, orProblem, setHeaders } from "../RequestContext.ts"
 import type { RunDefaults } from "./Run.ts"
 
@@ -16,8 +17,9 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
   HttpApiBuilder.group(Api, "sessions", (handlers) =>
     Effect.gen(function* () {
       const pool = yield* SessionPool
+      const once = yield* makeOnce
       return handlers
-        .handle("openSession", ({ payload }) =>
+        .handle("openSession", ({ payload, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
             const request = {
@@ -26,7 +28,10 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
               meta: payload.meta ?? null,
               permissionMode: payload.permission_mode ?? "approve-all",
             }
-            const session = yield* pool.open(request, token.id, origin)
+            const asked = { headers, owner: token.id, route: "POST /sessions", asked: payload } as const
+            const session = yield* once(asked, OpenedSession, (claim) =>
+              pool.open(request, token.id, origin, claim),
+            )
             yield* note("session_id", session.id)
             return { ok: true as const, ...identityOf(session), created_at: toSeconds(session.createdAt) }
           }).pipe(orProblem),
@@ -84,7 +89,7 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
 /** What no session could be called is no session's name. */
 const known = (id: string) => (Schema.is(SessionId)(id) ? Effect.succeed(id) : new SessionNotFound())
 
-const identityOf = ({ id, agent, model, meta }: Session) => ({ session_id: id, agent, model, meta })
+const identityOf = ({ id, agent, model, meta }: OpenedSession) => ({ session_id: id, agent, model, meta })
 
 const stateOf = (session: Session) => ({
   ...identityOf(session),
