@@ -40,7 +40,10 @@ export interface SessionPoolOptions {
 export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
   SessionPool,
   {
-    /** Opens a session, and keeps the claim with it, or leaves no trace of either. `InvalidRequest` for an agent or a model that is not offered. */
+    /**
+     * Opens a session, or leaves no trace of it. `InvalidRequest` for an agent or a model that is not offered. A claim
+     * is recorded with the session.
+     */
     readonly open: (
       request: SessionRequest,
       owner: TokenId,

@@ -21,5 +21,7 @@ const IdempotencyKey = Schema.Trim.pipe(
 )
 
 /** Of routes whose requests may be sent again. */
-export const IdempotencyHeaders = Schema.Struct({ "idempotency-key": Schema.optional(IdempotencyKey) })
+export const IdempotencyHeaders = Schema.Struct({
+  "idempotency-key": Schema.optionalWith(IdempotencyKey, { exact: true }),
+})
 export type IdempotencyHeaders = typeof IdempotencyHeaders.Type
