@@ -7,6 +7,7 @@ import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
 import { FilesHandlers } from "./handlers/Files.ts"
 import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
 import { SessionsHandlers } from "./handlers/Sessions.ts"
+import { StreamsHandlers } from "./handlers/Streams.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
 import { OpenStreams, type OpenStreamsOptions } from "./OpenStreams.ts"
@@ -29,6 +30,7 @@ export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) =
       RunHandlers(defaults),
       FilesHandlers,
       SessionsHandlers(defaults),
+      StreamsHandlers,
       AdminHandlers,
       SystemHandlers,
     ]),
