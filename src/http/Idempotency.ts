@@ -1,7 +1,9 @@
-import { Effect, type Schema } from "effect"
-import type { TokenId } from "../domain/Ids.ts"
+import { Effect, Schema } from "effect"
+import { AnswerGone } from "../domain/Failure.ts"
+import { RunId, type TokenId } from "../domain/Ids.ts"
 import type { Claim } from "../domain/Run.ts"
 import { type Answered, type Asked, Idempotency, type Keyed } from "../services/Idempotency.ts"
+import { Ledger } from "../services/Ledger.ts"
 import type { IdempotencyHeaders } from "./groups/Idempotency.ts"
 import { note, setHeaders } from "./RequestContext.ts"
 
@@ -44,3 +46,30 @@ export const makeOnce = Effect.map(
       )
     },
 )
+
+/** What is kept of a run: the rest of its answer is in its stream. */
+const KeptRun = Schema.Struct({ run_id: RunId })
+
+/** Begins a run once, or finds the one that was begun when the same was asked before: one of the two. */
+export const makeBeginOnce = Effect.gen(function* () {
+  const once = yield* makeOnce
+  const { runs } = yield* Ledger
+  return <R extends { readonly id: RunId }, E>(
+    request: Parameters<typeof once>[0],
+    begin: (claim: Claim | undefined) => Effect.Effect<R, E>,
+  ) =>
+    Effect.gen(function* () {
+      let begun: R | undefined
+      const { run_id } = yield* once(request, KeptRun, (claim) =>
+        Effect.map(begin(claim), (run) => {
+          begun = run
+          return { run_id: run.id }
+        }),
+      )
+      yield* note("run_id", run_id)
+      yield* setHeaders({ "x-run-id": run_id })
+      if (begun !== undefined) return { begun, again: undefined }
+      const found = yield* runs.find(run_id)
+      return { begun, again: yield* Effect.mapError(found, () => new AnswerGone()) }
+    })
+})

@@ -106,6 +106,8 @@ describe("GET /openapi.json", () => {
     expect(problemsOf("POST /run")).toEqual({
       ...OF_BODIES,
       "404": ["not_found"],
+      "409": ["idempotency_conflict"],
+      "410": ["gone"],
       "502": ["agent_unavailable", "run_failed"],
       "503": ["not_logged_in", "overloaded", "shutting_down"],
       "504": ["timeout"],
@@ -119,9 +121,9 @@ describe("GET /openapi.json", () => {
     expect(problemsOf("POST /sessions/{id}/turn")).toEqual({
       ...OF_BODIES,
       "404": ["not_found"],
-      "409": ["session_busy"],
-      "410": ["session_closed"],
-      "502": ["agent_unavailable", "turn_failed"],
+      "409": ["idempotency_conflict", "session_busy"],
+      "410": ["gone", "session_closed"],
+      "502": ["agent_unavailable", "run_failed", "turn_failed"],
       "503": ["not_logged_in", "overloaded", "shutting_down"],
       "504": ["timeout"],
     })
@@ -135,12 +137,19 @@ describe("GET /openapi.json", () => {
     const named = operations.filter(({ operation }) =>
       operation.parameters.some(({ name }: any) => name === "idempotency-key"),
     )
-    expect(named.map(({ name }) => name).toSorted()).toEqual(["POST /files", "POST /sessions"])
+    expect(named.map(({ name }) => name).toSorted()).toEqual([
+      "POST /files",
+      "POST /run",
+      "POST /sessions",
+      "POST /sessions/{id}/turn",
+    ])
     for (const { operation } of named) {
-      expect(operation.parameters.at(-1)).toMatchObject({
+      expect(operation.parameters).toContainEqual({
+        name: "idempotency-key",
         in: "header",
         required: false,
-        schema: { type: "string", minLength: 1, maxLength: 255 },
+        description: expect.stringContaining("Idempotent-Replayed"),
+        schema: expect.objectContaining({ type: "string", minLength: 1, maxLength: 255 }),
       })
       expect(codesOf(operation.responses["409"])).toContain("idempotency_conflict")
     }

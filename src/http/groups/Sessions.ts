@@ -209,6 +209,7 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
     HttpApiEndpoint.post("takeTurn", "/sessions/:id/turn")
       .setPath(Id)
       .setPayload(TurnPayload)
+      .setHeaders(IdempotencyHeaders)
       .addSuccess(Turned)
       .addError(
         problems(
@@ -216,7 +217,11 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
           "FileNotFound",
           "SessionBusy",
           "SessionClosed",
+          "IdempotencyConflict",
+          "AnswerGone",
           "TurnFailed",
+          "RunLost",
+          "RunDefect",
           "RunTimedOut",
           ...always,
         ),
