@@ -12,6 +12,7 @@ import * as FileDirectory from "./infra/FileDirectory.ts"
 import * as DiskSpace from "./infra/DiskSpace.ts"
 import * as HttpServer from "./infra/http/HttpServer.ts"
 import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
+import * as NodeConnections from "./infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "./infra/http/NodeRequestBody.ts"
 import * as OutputSchemaValidator from "./infra/OutputSchemaValidator.ts"
 import * as ProcessGroups from "./infra/processes/ProcessGroups.ts"
@@ -27,6 +28,7 @@ import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
 import { EventLog } from "./services/EventLog.ts"
 import { Files } from "./services/Files.ts"
+import { Idempotency } from "./services/Idempotency.ts"
 import { LiveRuns } from "./services/LiveRuns.ts"
 import type { Processes } from "./services/Processes.ts"
 import { Readiness } from "./services/Readiness.ts"
@@ -103,7 +105,7 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
   })
   return Layer.merge(admission, Readiness.layer).pipe(
     Layer.provideMerge(Layer.merge(runs, clis)),
-    Layer.provideMerge(Layer.merge(TokenStore.layer, Refusals.layer)),
+    Layer.provideMerge(Layer.mergeAll(TokenStore.layer, Refusals.layer, Idempotency.layer)),
     Layer.provideMerge(AdminTokenFile.layer(config)),
     Layer.provideMerge(machine(config)),
   )
@@ -118,6 +120,7 @@ export const api = (config: AppConfig) =>
     Layer.provide(
       NodeRequestBody.layer({ json: config.maxBodyBytes, form: config.maxUploadBytes + MEBIBYTE }),
     ),
+    Layer.provide(NodeConnections.layer),
   )
 
 /** The whole service, listening. */

@@ -3,6 +3,7 @@ import { AdminGroup } from "./groups/Admin.ts"
 import { FilesGroup } from "./groups/Files.ts"
 import { RunGroup } from "./groups/Run.ts"
 import { SessionsGroup } from "./groups/Sessions.ts"
+import { StreamsGroup } from "./groups/Streams.ts"
 import { SystemGroup } from "./groups/System.ts"
 import { problems } from "./groups/Problems.ts"
 
@@ -19,6 +20,7 @@ export class Api extends base
   .add(RunGroup)
   .add(FilesGroup)
   .add(SessionsGroup)
+  .add(StreamsGroup)
   .add(AdminGroup)
   .add(SystemGroup)
   .annotate(OpenApi.Title, "clawdforge")

@@ -6,6 +6,7 @@ import type { TokenId } from "../../src/domain/Ids.ts"
 import type { TokenName } from "../../src/domain/Token.ts"
 import { serve } from "../../src/http/Server.ts"
 import * as NodeServer from "../../src/infra/http/HttpServer.ts"
+import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { EventLog } from "../../src/services/EventLog.ts"
 import { LiveRuns } from "../../src/services/LiveRuns.ts"
@@ -27,7 +28,8 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
   const runs = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
     Layer.provideMerge(LiveRuns.layer()),
     Layer.provideMerge(EventLog.layer),
-    Layer.provide([runner, Mock.ledger(), Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
+    Layer.provideMerge(Mock.ledger()),
+    Layer.provide([runner, Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
   )
   return serve({ model: "sonnet", timeoutSecs: 5 }).pipe(
     Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: 0 })),
@@ -39,6 +41,8 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.tokenStore(new Map([["cf_any", app]])),
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
       Mock.readiness(),
+      Mock.idempotency,
+      NodeConnections.layer,
       NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),
     Layer.provide(Mock.ids),

@@ -4,8 +4,10 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, Option } from "effect"
 import { serve } from "../../src/http/Server.ts"
 import * as NodeServer from "../../src/infra/http/HttpServer.ts"
+import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/Admission.ts"
+import { EventLog } from "../../src/services/EventLog.ts"
 import type { Refused } from "../../src/services/Refusals.ts"
 import * as Mock from "../../src/testing.ts"
 import { overSocket } from "../support/TestServer.ts"
@@ -40,6 +42,9 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.sessionPool(() => Effect.die("no session is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
+          Mock.idempotency,
+          Layer.provideMerge(EventLog.layer, Mock.ledger()),
+          NodeConnections.layer,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
         ]),
         Layer.provide(Mock.ids),
