@@ -54,12 +54,12 @@ const KeptRun = Schema.Struct({ run_id: RunId })
 export const makeBeginOnce = Effect.gen(function* () {
   const once = yield* makeOnce
   const { runs } = yield* Ledger
-  return <R extends { readonly id: RunId }, E>(
+  return <A extends { readonly id: RunId }, E, R>(
     request: Parameters<typeof once>[0],
-    begin: (claim: Claim | undefined) => Effect.Effect<R, E>,
+    begin: (claim: Claim | undefined) => Effect.Effect<A, E, R>,
   ) =>
     Effect.gen(function* () {
-      let begun: R | undefined
+      let begun: A | undefined
       const { run_id } = yield* once(request, KeptRun, (claim) =>
         Effect.map(begin(claim), (run) => {
           begun = run

@@ -80,6 +80,18 @@ export const prefersEvents = ({ headers }: HttpServerRequest.HttpServerRequest):
   new Negotiator({ headers: { accept: headers["accept"] } }).mediaType(["application/json", EVENT_STREAM]) ===
   EVENT_STREAM
 
+/** Accepts a run, which is cancelled when its client goes away, if that is what he wants. */
+export const unlessGone = <A extends { readonly cancel: Effect.Effect<void> }, E, R>(
+  silent: "continue" | "cancel",
+  accept: Effect.Effect<A, E, R>,
+) =>
+  silent === "continue"
+    ? accept
+    : Effect.uninterruptible(
+        // The request's scope: it closes when all is sent, or when nobody is there any more.
+        Effect.tap(accept, ({ cancel }) => Effect.addFinalizer(() => cancel)),
+      )
+
 export const makeRunAnswers = Effect.gen(function* () {
   const log = yield* EventLog
   const streams = yield* OpenStreams

@@ -1,4 +1,4 @@
-import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Scope } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Layer } from "effect"
 import type {
   FileNotFound,
   InvalidRequest,
@@ -16,6 +16,7 @@ import { Ids } from "./Ids.ts"
 import { Ledger } from "./Ledger.ts"
 import { LiveRuns } from "./LiveRuns.ts"
 import { OutputSchemas } from "./OutputSchemas.ts"
+import { accepting } from "./runs/Accepting.ts"
 import { makeFairQueue } from "./runs/FairQueue.ts"
 import { cancelledReport, type RunReport } from "./runs/Report.ts"
 import { makeWork } from "./runs/Work.ts"
@@ -92,51 +93,48 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
                 (place) => place.leave,
               ).pipe(Effect.map(({ native }) => native))
 
+        /** What a run needs before it can be accepted. */
+        const prepared = Effect.fn("Runs.prepare")(function* (request: RunRequest, owner: TokenId) {
+          yield* live.accepting
+          const held = yield* files.hold(request.files, owner)
+          const native = yield* checked(request, owner)
+          const place = yield* Effect.acquireRelease(
+            queue.enter(owner, placesOf(request)),
+            ({ leave }) => leave,
+          )
+          return { files: held, native, place }
+        })
+
         const open = Effect.fn("Runs.open")(function* (
           request: RunRequest,
           owner: TokenId,
           origin: Origin,
           claim?: Claim,
         ) {
-          yield* live.accepting
-          // What the run holds, it holds until its own end, which is not its caller's.
-          const held = yield* Scope.make()
-          let accepted = false
-          return yield* Effect.gen(function* () {
-            const attached = yield* files.hold(request.files, owner)
-            const native = yield* checked(request, owner)
-            const place = yield* Effect.acquireRelease(
-              queue.enter(owner, placesOf(request)),
-              ({ leave }) => leave,
-            )
-            const id = yield* ids.run
-            const { model, prompt } = request
-            const at = yield* Clock.currentTimeMillis
-            const opened = { id, tokenId: owner, model, promptChars: prompt.length, origin, at, claim }
-            const cancelled = yield* Deferred.make<void>()
-            const { answer, cancel } = yield* live
-              .begin<RunReport, RunFailure, void, Unauthorized | StorageFailed>({
+          const id = yield* ids.run
+          const cancelled = yield* Deferred.make<void>()
+          const { model, prompt } = request
+          return yield* accepting(prepared(request, owner), ({ files, native, place }, leave) =>
+            Effect.gen(function* () {
+              const at = yield* Clock.currentTimeMillis
+              const promptChars = prompt.length
+              const { answer, cancel } = yield* live.begin<
+                RunReport,
+                RunFailure,
+                void,
+                Unauthorized | StorageFailed
+              >({
                 id,
                 owner,
-                record: ledger.open(opened),
+                record: ledger.open({ id, tokenId: owner, model, promptChars, origin, at, claim }),
                 slot: place.slot,
                 cancelled,
-                work: (startedAt) => work(id, { request, native, files: attached, cancelled }, startedAt),
+                work: (startedAt) => work(id, { request, native, files, cancelled }, startedAt),
                 unstarted: cancelledReport("", 0),
-                leave: Scope.close(held, Exit.void),
+                leave,
               })
-              .pipe(
-                Effect.tap(() =>
-                  Effect.sync(() => {
-                    accepted = true
-                  }),
-                ),
-                Effect.uninterruptible,
-              )
-            return { id, answer, cancel }
-          }).pipe(
-            Scope.extend(held),
-            Effect.onExit((exit) => (accepted ? Effect.void : Scope.close(held, exit))),
+              return { id, answer, cancel }
+            }),
           )
         })
 

@@ -9,7 +9,7 @@ import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { makeBeginOnce } from "../Idempotency.ts"
 import { note, orProblem } from "../RequestContext.ts"
-import { makeRunAnswers, prefersEvents, runAnswer } from "../RunAnswers.ts"
+import { makeRunAnswers, prefersEvents, runAnswer, unlessGone } from "../RunAnswers.ts"
 
 /** What a prompt that does not say gets. */
 export interface RunDefaults {
@@ -45,19 +45,16 @@ export const RunHandlers = (defaults: RunDefaults) =>
               outputSchema: payload.output_schema ?? undefined,
               files: payload.files ?? [],
             }
+            const silent = payload.on_disconnect ?? whenSilent(asked)
             const { begun, again } = yield* beginOnce(
               { headers, owner: token.id, route: "POST /run", asked: payload },
-              (claim) => runs.open(request, token.id, origin, claim),
+              (claim) => unlessGone(silent, runs.open(request, token.id, origin, claim)),
             )
             const wanted = { usage: urlParams.include === "usage" }
             if (begun === undefined) {
               return prefersEvents(asked)
                 ? answers.stream(asked, token.id, again, wanted)
                 : yield* answers.runAgain(again, wanted)
-            }
-            if ((payload.on_disconnect ?? whenSilent(asked)) === "cancel") {
-              // The request's scope: it closes when all is sent, or when nobody is there any more.
-              yield* Effect.addFinalizer(() => begun.cancel)
             }
             if (prefersEvents(asked)) {
               const accepted = { id: begun.id, sessionId: null, turnIndex: null, requestId: origin.requestId }

@@ -8,7 +8,7 @@ import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { makeBeginOnce, makeOnce } from "../Idempotency.ts"
 import { note, orProblem } from "../RequestContext.ts"
-import { makeRunAnswers, prefersEvents, turnAnswer } from "../RunAnswers.ts"
+import { makeRunAnswers, prefersEvents, turnAnswer, unlessGone } from "../RunAnswers.ts"
 import { openedOf, stateOf } from "../SessionAnswers.ts"
 import type { RunDefaults } from "./Run.ts"
 
@@ -56,17 +56,16 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
               timeoutSecs: payload.timeout_secs ?? defaults.timeoutSecs,
               files: payload.files ?? [],
             }
+            const silent = payload.on_disconnect ?? "continue"
             const { begun, again } = yield* beginOnce(
               { headers, owner: token.id, route: `POST /sessions/${id}/turn`, asked: payload },
-              (claim) => pool.turn(id, request, token.id, origin, claim),
+              (claim) => unlessGone(silent, pool.turn(id, request, token.id, origin, claim)),
             )
             if (begun === undefined) {
               return prefersEvents(asked)
                 ? answers.stream(asked, token.id, again)
                 : yield* answers.turnAgain(again)
             }
-            // The request's scope: it closes when all is sent, or when nobody is there any more.
-            if (payload.on_disconnect === "cancel") yield* Effect.addFinalizer(() => begun.cancel)
             const accepted = { ...begun, sessionId: id, turnIndex: begun.index, requestId: origin.requestId }
             if (prefersEvents(asked)) return answers.stream(asked, token.id, accepted)
             const report = yield* begun.answer

@@ -1,4 +1,4 @@
-import { Clock, Effect, Exit, Scope } from "effect"
+import { Clock, Effect } from "effect"
 import {
   SessionClosed,
   type SessionNotFound,
@@ -14,6 +14,7 @@ import type { Origin } from "../../domain/Token.ts"
 import { EventLog } from "../EventLog.ts"
 import { Files } from "../Files.ts"
 import { Ids } from "../Ids.ts"
+import { accepting } from "../runs/Accepting.ts"
 import { Ledger } from "../Ledger.ts"
 import { LiveRuns } from "../LiveRuns.ts"
 import type { Lanes } from "./Lanes.ts"
@@ -61,53 +62,46 @@ export const makeTurns = (lanes: Lanes) =>
       origin: Origin,
       claim?: Claim,
     ) {
-      yield* live.accepting
-      if (session.status === "closed") return yield* new SessionClosed()
-      // What the turn holds, it holds until its own end, which is not its caller's.
-      const held = yield* Scope.make()
-      let accepted = false
-      return yield* Effect.gen(function* () {
+      const prepared = Effect.gen(function* () {
+        yield* live.accepting
+        if (session.status === "closed") return yield* new SessionClosed()
         const attached = yield* files.hold(request.files, owner)
-        const lane = yield* lanes.of(session.id)
-        return yield* lane.alone(
+        return { attached, lane: yield* lanes.of(session.id) }
+      })
+      return yield* accepting(prepared, ({ attached, lane }, leave) =>
+        lane.alone(
           Effect.gen(function* () {
             const { turn, place } = yield* lane.enter
             const runId = yield* ids.run
+            const at = yield* Clock.currentTimeMillis
             const opened = {
               id: runId,
               tokenId: owner,
               promptChars: request.prompt.length,
               origin,
-              at: yield* Clock.currentTimeMillis,
+              at,
               claim,
             }
-            const { recorded, answer, cancel } = yield* live
-              .begin<KeptReport, TurnFailure, number, TurnRefusal>({
-                id: runId,
-                owner,
-                record: runs.openTurn(opened, session.id),
-                session: session.id,
-                slot: place.slot,
-                cancelled: turn.cancelled,
-                work: (startedAt, index) =>
-                  work({ id: runId, session, index, request, files: attached, turn }, startedAt),
-                unstarted: UNSTARTED,
-                leave: Scope.close(held, Exit.void),
-              })
-              .pipe(
-                Effect.tap(() =>
-                  Effect.sync(() => {
-                    accepted = true
-                  }),
-                ),
-                Effect.uninterruptible,
-              )
+            const { recorded, answer, cancel } = yield* live.begin<
+              KeptReport,
+              TurnFailure,
+              number,
+              TurnRefusal
+            >({
+              id: runId,
+              owner,
+              record: runs.openTurn(opened, session.id),
+              session: session.id,
+              slot: place.slot,
+              cancelled: turn.cancelled,
+              work: (startedAt, index) =>
+                work({ id: runId, session, index, request, files: attached, turn }, startedAt),
+              unstarted: UNSTARTED,
+              leave,
+            })
             return { id: runId, index: recorded, answer: withEvents(runId, answer), cancel }
           }),
-        )
-      }).pipe(
-        Scope.extend(held),
-        Effect.onExit((exit) => (accepted ? Effect.void : Scope.close(held, exit))),
+        ),
       )
     })
   })
