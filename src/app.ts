@@ -29,6 +29,7 @@ import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
 import { EventLog } from "./services/EventLog.ts"
 import { Files } from "./services/Files.ts"
+import { Idempotency } from "./services/Idempotency.ts"
 import { LiveRuns } from "./services/LiveRuns.ts"
 import type { Processes } from "./services/Processes.ts"
 import { Readiness } from "./services/Readiness.ts"
@@ -105,7 +106,7 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
   })
   return Layer.merge(admission, Readiness.layer).pipe(
     Layer.provideMerge(Layer.merge(runs, clis)),
-    Layer.provideMerge(Layer.merge(TokenStore.layer, Refusals.layer)),
+    Layer.provideMerge(Layer.mergeAll(TokenStore.layer, Refusals.layer, Idempotency.layer)),
     Layer.provideMerge(AdminTokenFile.layer(config)),
     Layer.provideMerge(machine(config)),
   )

@@ -143,10 +143,11 @@ export interface EventRecords {
 
 /** Requests that their apps may send again. */
 export interface KeyRecords {
-  /** What an app asked with that key on that route, and what it was answered. */
+  /** What an app asked with that key on that route, and what it was answered, unless that is too long ago by then. */
   readonly find: (
     owner: TokenId,
     claim: Pick<Claim, "route" | "key">,
+    at: number,
   ) => Effect.Effect<Option.Option<KeptAnswer>, StorageFailed>
 }
 
@@ -154,6 +155,13 @@ export interface KeptAnswer {
   readonly fingerprint: string
   /** JSON; of a run, `{"run_id": …}`. */
   readonly answer: string
+}
+
+/** What an app is told when it asks the same again: kept with the change that it tells of, or not at all. */
+export interface NewAnswer {
+  readonly claim: Claim
+  /** To be written as JSON. */
+  readonly answer: unknown
 }
 
 /** Sessions. None shows one that is opening, unless it says so. */
@@ -168,6 +176,7 @@ export interface SessionRecords {
     session: SessionId,
     ref: AgentSessionRef,
     at: number,
+    kept?: NewAnswer,
   ) => Effect.Effect<void, Unauthorized | StorageFailed>
   /** Removes one that is opening, and gives back its place. */
   readonly abandon: (session: SessionId) => Effect.Effect<void, StorageFailed>
@@ -225,6 +234,7 @@ export interface FileRecords {
     file: StoredFile,
     hash: string,
     origin: Origin,
+    kept?: NewAnswer,
   ) => Effect.Effect<void, Unauthorized | StorageFailed>
   /** Whoever it belongs to, and also when its time is over. */
   readonly findByHash: (hash: string) => Effect.Effect<Option.Option<StoredFile>, StorageFailed>

@@ -41,6 +41,7 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.tokenStore(new Map([["cf_any", app]])),
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
       Mock.readiness(),
+      Mock.idempotency,
       NodeConnections.layer,
       NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),

@@ -42,6 +42,7 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.sessionPool(() => Effect.die("no session is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
+          Mock.idempotency,
           Layer.provideMerge(EventLog.layer, Mock.ledger()),
           NodeConnections.layer,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
