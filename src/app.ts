@@ -1,4 +1,5 @@
 import { Duration, Effect, Layer } from "effect"
+import type { OpenStreamsOptions } from "./http/OpenStreams.ts"
 import { serve } from "./http/Server.ts"
 import { agentExecutables } from "./infra/Agents.ts"
 import * as AdminTokenFile from "./infra/AdminToken.ts"
@@ -115,8 +116,8 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
 const MEBIBYTE = 1024 * 1024
 
 /** The HTTP API on every service; still needs an HttpServer to be served on. */
-export const api = (config: AppConfig) =>
-  serve({ model: config.defaultModel, timeoutSecs: config.defaultTimeoutSecs }).pipe(
+export const api = (config: AppConfig, streams: OpenStreamsOptions = {}) =>
+  serve({ model: config.defaultModel, timeoutSecs: config.defaultTimeoutSecs }, streams).pipe(
     Layer.provide(
       NodeRequestBody.layer({ json: config.maxBodyBytes, form: config.maxUploadBytes + MEBIBYTE }),
     ),
