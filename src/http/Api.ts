@@ -2,6 +2,7 @@ import { HttpApi, OpenApi } from "@effect/platform"
 import { AdminGroup } from "./groups/Admin.ts"
 import { FilesGroup } from "./groups/Files.ts"
 import { RunGroup } from "./groups/Run.ts"
+import { RunsGroup } from "./groups/Runs.ts"
 import { SessionsGroup } from "./groups/Sessions.ts"
 import { SystemGroup } from "./groups/System.ts"
 import { problems } from "./groups/Problems.ts"
@@ -17,6 +18,7 @@ const base = Object.assign(HttpApi.make("clawdforge"), {
 /** The whole API, declared. Clients and the OpenAPI document derive from it; `handlers/` implement it. */
 export class Api extends base
   .add(RunGroup)
+  .add(RunsGroup)
   .add(FilesGroup)
   .add(SessionsGroup)
   .add(AdminGroup)

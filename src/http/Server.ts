@@ -6,6 +6,7 @@ import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
 import { FilesHandlers } from "./handlers/Files.ts"
 import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
+import { RunsHandlers } from "./handlers/Runs.ts"
 import { SessionsHandlers } from "./handlers/Sessions.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
@@ -23,6 +24,7 @@ export const serve = (defaults: RunDefaults) => {
   const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge).pipe(
     Layer.provide([
       RunHandlers(defaults),
+      RunsHandlers,
       FilesHandlers,
       SessionsHandlers(defaults),
       AdminHandlers,

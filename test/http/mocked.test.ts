@@ -39,6 +39,7 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.tokenStore(new Map([["cf_any", app]])),
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
       Mock.readiness(),
+      Mock.ledger(),
       NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),
     Layer.provide(Mock.ids),

@@ -63,6 +63,8 @@ describe("GET /openapi.json", () => {
       "GET /livez",
       "GET /openapi.json",
       "GET /readyz",
+      "GET /runs",
+      "GET /runs/{id}",
       "GET /sessions",
       "GET /sessions/{id}",
       "POST /admin/tokens",
@@ -77,6 +79,7 @@ describe("GET /openapi.json", () => {
     const security = Object.fromEntries(operations.map(({ name, operation }) => [name, operation.security]))
     expect(security["POST /run"]).toEqual([{ app: [] }])
     expect(security["POST /admin/tokens"]).toEqual([{ admin: [] }])
+    expect(security["GET /runs"]).toEqual([{ admin: [] }, { app: [] }])
     expect(security["GET /healthz"]).toEqual([])
     expect(spec.components.securitySchemes).toMatchObject({
       app: { type: "http", scheme: "bearer" },

@@ -40,6 +40,7 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.sessionPool(() => Effect.die("no session is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
+          Mock.ledger(),
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
         ]),
         Layer.provide(Mock.ids),

@@ -39,6 +39,10 @@ export default Effect.gen(function* () {
   yield* sql`CREATE INDEX idempotency_keys_of_run ON idempotency_keys (run_id) WHERE run_id IS NOT NULL`
   yield* sql`CREATE INDEX idempotency_keys_due ON idempotency_keys (created_at)`
 
+  // A state that few runs are in is found without a look at the others.
+  yield* sql`CREATE INDEX runs_of_status ON runs (status, id)`
+  yield* sql`CREATE INDEX runs_of_token_by_status ON runs (token_id, status, id)`
+
   yield* sql`CREATE INDEX events_of_token ON events (token_id, seq)`
   yield* sql`CREATE INDEX events_of_session ON events (session_id, seq) WHERE session_id IS NOT NULL`
   // How far retention has come: events up to there are gone.
