@@ -1,5 +1,6 @@
 import { HttpApi, OpenApi } from "@effect/platform"
 import { AdminGroup } from "./groups/Admin.ts"
+import { EventsGroup, MaintenanceGroup } from "./groups/Events.ts"
 import { FilesGroup } from "./groups/Files.ts"
 import { RunGroup } from "./groups/Run.ts"
 import { RunsGroup } from "./groups/Runs.ts"
@@ -21,6 +22,8 @@ export class Api extends base
   .add(RunsGroup)
   .add(FilesGroup)
   .add(SessionsGroup)
+  .add(EventsGroup)
+  .add(MaintenanceGroup)
   .add(AdminGroup)
   .add(SystemGroup)
   .annotate(OpenApi.Title, "clawdforge")

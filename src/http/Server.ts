@@ -4,6 +4,7 @@ import { LiveRuns } from "../services/LiveRuns.ts"
 import { Api } from "./Api.ts"
 import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
+import { EventsHandlers, MaintenanceHandlers } from "./handlers/Events.ts"
 import { FilesHandlers } from "./handlers/Files.ts"
 import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
 import { RunsHandlers } from "./handlers/Runs.ts"
@@ -27,6 +28,8 @@ export const serve = (defaults: RunDefaults) => {
       RunsHandlers,
       FilesHandlers,
       SessionsHandlers(defaults),
+      EventsHandlers,
+      MaintenanceHandlers,
       AdminHandlers,
       SystemHandlers,
     ]),

@@ -4,6 +4,7 @@ import type { EventRecords } from "./ledger/Events.ts"
 import type { FileRecords } from "./ledger/Files.ts"
 import type { KeyRecords } from "./ledger/Keys.ts"
 import type { RefusalRecords } from "./ledger/Refusals.ts"
+import type { RetentionRecords } from "./ledger/Retention.ts"
 import type { RunRecords } from "./ledger/Runs.ts"
 import type { SessionRecords } from "./ledger/Sessions.ts"
 import type { StreamRecords } from "./ledger/Streams.ts"
@@ -13,6 +14,13 @@ export type { EventRecords } from "./ledger/Events.ts"
 export type { FileRecords } from "./ledger/Files.ts"
 export type { KeptAnswer, KeyRecords } from "./ledger/Keys.ts"
 export type { RefusalRecords } from "./ledger/Refusals.ts"
+export type {
+  Dropped,
+  DroppedRows,
+  RetentionRecords,
+  Sizes,
+  StreamPass,
+} from "./ledger/Retention.ts"
 export type { RunFilter, RunRecords } from "./ledger/Runs.ts"
 export type { SessionRecords } from "./ledger/Sessions.ts"
 export type { NewMessage, StreamRecords } from "./ledger/Streams.ts"
@@ -35,5 +43,6 @@ export class Ledger extends Context.Tag("clawdforge/Ledger")<
     readonly streams: StreamRecords
     readonly events: EventRecords
     readonly keys: KeyRecords
+    readonly retention: RetentionRecords
   }
 >() {}

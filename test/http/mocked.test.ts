@@ -40,6 +40,7 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
       Mock.readiness(),
       Mock.ledger(),
+      Mock.retention,
       NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),
     Layer.provide(Mock.ids),

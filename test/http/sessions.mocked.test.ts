@@ -74,6 +74,7 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
         Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
         Mock.readiness(),
         Mock.ledger(),
+        Mock.retention,
         NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
       ]),
       Layer.provide(pool),

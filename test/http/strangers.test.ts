@@ -41,6 +41,7 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
           Mock.ledger(),
+          Mock.retention,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
         ]),
         Layer.provide(Mock.ids),

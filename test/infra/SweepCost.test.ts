@@ -7,6 +7,7 @@ import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Files } from "../../src/services/Files.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
+import { Retention } from "../../src/services/Retention.ts"
 import { SessionPool } from "../../src/services/SessionPool.ts"
 import { Sweeper } from "../../src/services/Sweeper.ts"
 import * as Mock from "../../src/testing.ts"
@@ -122,6 +123,12 @@ describe("a sweep of a large ledger", () => {
             Sweeper.layer({ sweepIntervalSecs: 60, sessionTtlSecs: 3600, sessionHardTtlSecs: 86_400 }).pipe(
               Layer.provide([
                 bookkeeper,
+                Retention.layer({
+                  streamRetentionSecs: 3600,
+                  eventRetentionDays: 14,
+                  eventMaxRows: 1000,
+                  auditRetentionDays: 50,
+                }),
                 Mock.sessionDirs(new Set(["00000000-0000-4000-8000-999999999999" as SessionId])),
                 Files.layer({ maxUploadBytes: 1, maxBytesPerToken: 1 }).pipe(
                   Layer.provide([Mock.fileContents(), Mock.ids, Mock.secrets]),

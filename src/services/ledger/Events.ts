@@ -1,6 +1,7 @@
 import type { Effect } from "effect"
-import type { EventFilter, LogEvent } from "../../domain/Event.ts"
+import type { EventFilter, LogEvent, LogSummary } from "../../domain/Event.ts"
 import type { StorageFailed } from "../../domain/Failure.ts"
+import type { TokenId } from "../../domain/Ids.ts"
 
 /** The log of all that happened. */
 export interface EventRecords {
@@ -21,4 +22,6 @@ export interface EventRecords {
     filter: EventFilter,
     limit: number,
   ) => Effect.Effect<ReadonlyArray<LogEvent>, StorageFailed>
+  /** What there is of one app's, or of everybody's. */
+  readonly summary: (owner: TokenId | undefined) => Effect.Effect<LogSummary, StorageFailed>
 }

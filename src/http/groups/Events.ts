@@ -1,0 +1,194 @@
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { EventType } from "../../domain/Event.ts"
+import { expected } from "../../domain/Failure.ts"
+import { RunId } from "../../domain/Ids.ts"
+import { AdminAuth, ReaderAuth } from "./Auth.ts"
+import { problems } from "./Problems.ts"
+import { body, ListLimit, maybe, optional, query, SessionFilter, UnixSeconds, wholeNumber } from "./Wire.ts"
+
+/** Which events. */
+const filter = {
+  type: maybe(
+    EventType.annotations({
+      message: expected("must be an event's type, such as run.completed"),
+      description: "Those of that type only.",
+    }),
+  ),
+  run_id: maybe(
+    RunId.annotations({ message: expected("must be a run's id"), description: "Those of that run only." }),
+  ),
+  session_id: maybe(SessionFilter),
+}
+
+/** A place in the sequence of all that happens. */
+const Seq = wholeNumber(0, Number.MAX_SAFE_INTEGER)
+
+const Listing = query({
+  limit: maybe(ListLimit),
+  ...filter,
+  after: maybe(Seq.annotations({ description: "A `seq`: those that came after it, in their order." })),
+})
+
+const SeqOut = Schema.Int.annotations({
+  description: "Its place in the one sequence of everything that happens. It has gaps.",
+  examples: [4711],
+})
+
+const Event = Schema.Struct({
+  seq: SeqOut,
+  type: EventType,
+  at: UnixSeconds,
+  run_id: Schema.NullOr(Schema.String),
+  session_id: Schema.NullOr(Schema.String),
+  token: Schema.NullOr(Schema.String).annotations({ description: "The name of the app whose doing it was." }),
+  data: Schema.Record({ key: Schema.String, value: Schema.Unknown }).annotations({
+    description: "What else there is to say; never a prompt or an answer.",
+  }),
+})
+
+const EVENT = {
+  seq: 4711,
+  type: "run.completed",
+  at: 1_790_000_000,
+  run_id: "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC",
+  session_id: null,
+  token: "recipes",
+  data: {},
+} as const
+
+const Listed = Schema.Struct({ ok: Schema.Literal(true), events: Schema.Array(Event) }).annotations({
+  identifier: "EventList",
+  examples: [{ ok: true, events: [EVENT] }],
+})
+
+const Place = Schema.Struct({ seq: SeqOut, at: UnixSeconds })
+
+const Stats = Schema.Struct({
+  ok: Schema.Literal(true),
+  events: Schema.Struct({
+    count: Schema.Int,
+    by_type: Schema.Record({ key: Schema.String, value: Schema.Int }).annotations({
+      description: "How many there are of each type that there are any of.",
+    }),
+    oldest: Schema.NullOr(Place),
+    newest: Schema.NullOr(Place),
+  }).annotations({ description: "The app's own events; to the operator, everybody's." }),
+  stream_events: Schema.NullOr(Schema.Struct({ rows: Schema.Int, bytes: Schema.Int })).annotations({
+    description: "What is kept of what runs said, and how long these texts are. To the operator only.",
+  }),
+  database: Schema.NullOr(Schema.Struct({ bytes: Schema.Int, free_bytes: Schema.Int })).annotations({
+    description: "The database's size, and how much of that is unused. To the operator only.",
+  }),
+  retention: Schema.Struct({
+    stream_retention_secs: Schema.Int,
+    event_retention_days: Schema.Int,
+    event_max_rows: Schema.Int,
+    audit_retention_days: Schema.Int,
+  }).annotations({ description: "How long things are kept." }),
+}).annotations({
+  identifier: "EventStats",
+  examples: [
+    {
+      ok: true,
+      events: {
+        count: 3,
+        by_type: { "run.queued": 1, "run.started": 1, "run.completed": 1 },
+        oldest: { seq: 4707, at: 1_790_000_000 },
+        newest: { seq: 4711, at: 1_790_000_004 },
+      },
+      stream_events: { rows: 12, bytes: 34_567 },
+      database: { bytes: 212_992, free_bytes: 8192 },
+      retention: {
+        stream_retention_secs: 3600,
+        event_retention_days: 14,
+        event_max_rows: 200_000,
+        audit_retention_days: 365,
+      },
+    },
+  ],
+})
+
+const MaintenancePayload = body({
+  vacuum: optional(
+    Schema.Boolean.annotations({
+      message: expected("must be true or false"),
+      description: "Whether the database's file gives the space back; by default it keeps it.",
+    }),
+  ),
+}).annotations({ identifier: "MaintenanceRequest", examples: [{ vacuum: true }] })
+
+const Sizes = Schema.Struct({
+  events: Schema.Int,
+  stream_rows: Schema.Int,
+  stream_bytes: Schema.Int,
+  database_bytes: Schema.Int,
+  free_bytes: Schema.Int,
+})
+
+const Maintained = Schema.Struct({
+  ok: Schema.Literal(true),
+  removed: Schema.Struct({
+    texts: Schema.Int.annotations({ description: "Rows of streams that lost their text." }),
+    stream_events: Schema.Int,
+    events: Schema.Int,
+    idempotency_keys: Schema.Int,
+  }),
+  before: Sizes,
+  after: Sizes,
+  duration_ms: Schema.Int,
+}).annotations({
+  identifier: "MaintenanceReport",
+  examples: [
+    {
+      ok: true,
+      removed: { texts: 120, stream_events: 0, events: 0, idempotency_keys: 2 },
+      before: {
+        events: 300,
+        stream_rows: 900,
+        stream_bytes: 1_048_576,
+        database_bytes: 2_097_152,
+        free_bytes: 0,
+      },
+      after: { events: 300, stream_rows: 900, stream_bytes: 4096, database_bytes: 1_052_672, free_bytes: 0 },
+      duration_ms: 25,
+    },
+  ],
+})
+
+export class EventsGroup extends HttpApiGroup.make("events")
+  .add(
+    HttpApiEndpoint.get("listEvents", "/events")
+      .setUrlParams(Listing)
+      .addSuccess(Listed)
+      .addError(problems("StorageFailed"))
+      .annotate(OpenApi.Summary, "List events, the newest first; with `after`, from there on"),
+  )
+  .add(
+    HttpApiEndpoint.get("readEventStats", "/events/stats")
+      .addSuccess(Stats)
+      .addError(problems("StorageFailed"))
+      .annotate(OpenApi.Summary, "Count events; and what they take"),
+  )
+  .middleware(ReaderAuth)
+  .annotate(
+    OpenApi.Description,
+    "All that happens, in one sequence. An app sees its own, the operator everybody's.",
+  ) {}
+
+export class MaintenanceGroup extends HttpApiGroup.make("maintenance")
+  .add(
+    HttpApiEndpoint.post("maintainEvents", "/events/maintenance")
+      .setPayload(MaintenancePayload)
+      .addSuccess(Maintained)
+      .addError(
+        problems("StorageFailed", "BodyTooLarge", "RequestTooSlow", "Overloaded", "UnsupportedMediaType"),
+      )
+      .annotate(OpenApi.Summary, "Remove now what is kept no longer")
+      .annotate(
+        OpenApi.Description,
+        "Nobody is held up: it works in small steps. Hanging up ends it; what is removed is removed.",
+      ),
+  )
+  .middleware(AdminAuth)
+  .annotate(OpenApi.Description, "The operator's upkeep of the log.") {}
