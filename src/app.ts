@@ -12,6 +12,7 @@ import * as FileDirectory from "./infra/FileDirectory.ts"
 import * as DiskSpace from "./infra/DiskSpace.ts"
 import * as HttpServer from "./infra/http/HttpServer.ts"
 import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
+import * as NodeConnections from "./infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "./infra/http/NodeRequestBody.ts"
 import * as OutputSchemaValidator from "./infra/OutputSchemaValidator.ts"
 import * as ProcessGroups from "./infra/processes/ProcessGroups.ts"
@@ -122,6 +123,7 @@ export const api = (config: AppConfig) =>
     Layer.provide(
       NodeRequestBody.layer({ json: config.maxBodyBytes, form: config.maxUploadBytes + MEBIBYTE }),
     ),
+    Layer.provide(NodeConnections.layer),
   )
 
 /** The whole service, listening. */

@@ -436,13 +436,16 @@ export const eventFeed = Layer.succeed(EventFeed, {
 /** Takes work, and has none. */
 export const liveRuns = Layer.mock(LiveRuns, {
   accepting: Effect.void,
+  cancel: () => Effect.succeed(false),
   endOf: () => Effect.void,
   shutdown: Effect.void,
 })
 
 /** Runs that all have the same answer, without a queue or a record. */
 export const runs = (answer: OpenRun["answer"]) =>
-  Layer.succeed(Runs, { open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer }) })
+  Layer.succeed(Runs, {
+    open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer, cancel: Effect.void }),
+  })
 
 export { acpxClient, type MockPrompt } from "./testing/AcpxClient.ts"
 export { type MockTurn, sessionPool, turnReport } from "./testing/SessionPool.ts"

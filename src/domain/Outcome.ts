@@ -28,6 +28,7 @@ const maybe = <A, I>(schema: Schema.Schema<A, I>) => Schema.NullOr(schema)
 /** Of a turn, `result`, `model` and `sessionId` are absent: its answer is in its messages. */
 export const KeptReport = Schema.Struct({
   result: Schema.optional(Schema.Unknown),
+  /** From its start to its answer; the time in the queue is not counted. */
   durationMs: Schema.Number,
   stopReason: Schema.String,
   responseChars: Schema.Number,

@@ -11,17 +11,21 @@ import { RunsHandlers } from "./handlers/Runs.ts"
 import { SessionsHandlers } from "./handlers/Sessions.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
+import { OpenStreams, type OpenStreamsOptions } from "./OpenStreams.ts"
 
 /**
  * Ends the work while requests are still taken: who waits for a run gets its answer, and who comes now gets a 503.
+ * Then nothing more will happen, and the streams end.
  * Layers close in the reverse of the order in which they are built, so this one is built after the server.
  */
 const EndRuns = Layer.scopedDiscard(
-  Effect.flatMap(LiveRuns, (runs) => Effect.addFinalizer(() => runs.shutdown)),
+  Effect.flatMap(Effect.all([LiveRuns, OpenStreams]), ([runs, streams]) =>
+    Effect.addFinalizer(() => Effect.zipRight(runs.shutdown, streams.shutdown)),
+  ),
 )
 
 /** The API, served on whatever HttpServer is provided. */
-export const serve = (defaults: RunDefaults) => {
+export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) => {
   const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge).pipe(
     Layer.provide([
       RunHandlers(defaults),
@@ -37,5 +41,6 @@ export const serve = (defaults: RunDefaults) => {
   )
   return EndRuns.pipe(
     Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
+    Layer.provide(OpenStreams.layer(streams)),
   )
 }

@@ -1,9 +1,16 @@
-import { Context, Duration, Effect, Layer, Option, Ref, type Scope, Stream } from "effect"
-import { type AgentFailure, OutputGarbled, ProcessFailed, ProviderRefused } from "../domain/Failure.ts"
+import { Chunk, Context, Duration, Effect, Layer, Option, Ref, type Scope, Stream } from "effect"
+import {
+  type AgentFailure,
+  OutputGarbled,
+  ProcessFailed,
+  ProviderRefused,
+  type StorageFailed,
+} from "../domain/Failure.ts"
 import { redact } from "../domain/Redaction.ts"
 import { ARGUMENTS, environment, secretsIn } from "./claude/Command.ts"
 import { type ClaudeAnswer, modelRefusal, outcomeOf } from "./claude/Outcome.ts"
 import {
+  type ClaudeLine,
   type ClaudeMessage,
   decodeLine,
   INITIALIZE_REQUEST,
@@ -29,6 +36,9 @@ export interface Executable {
   readonly args: ReadonlyArray<string>
 }
 
+/** Who hears what the CLI prints. */
+export type Say = (lines: ReadonlyArray<ClaudeLine>) => Effect.Effect<void, StorageFailed>
+
 /**
  * One-shot prompts on the real `claude` CLI.
  *
@@ -41,12 +51,14 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
   {
     /**
      * Asks once, in a directory that is the only one the model can read. Takes as long as the model does; its
-     * processes are gone when the scope closes.
+     * processes are gone when the scope closes. Each line that the CLI prints goes to `say`, in order, up to the result;
+     * the CLI waits while that takes.
      */
     readonly run: (
       request: ClaudeRequest,
       dir: WorkDir,
-    ) => Effect.Effect<ClaudeAnswer, AgentFailure, Scope.Scope>
+      say: Say,
+    ) => Effect.Effect<ClaudeAnswer, AgentFailure | StorageFailed, Scope.Scope>
   }
 >() {
   static readonly layer = (options: {
@@ -70,11 +82,11 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
             env: { ...environment(options.env), CLAUDE_CODE_TMPDIR: tmp },
           })
 
-        const run = Effect.fn("ClaudeRunner.run")(function* (request: ClaudeRequest, dir: WorkDir) {
+        const run = Effect.fn("ClaudeRunner.run")(function* (request: ClaudeRequest, dir: WorkDir, say: Say) {
           const confidential = { secrets, texts: [request.prompt, request.system ?? ""] }
           const process = yield* open(dir)
           const strayLines = yield* Ref.make(0)
-          const result = yield* ask(process, request, strayLines).pipe(
+          const result = yield* ask(process, request, strayLines, say).pipe(
             Stream.filter(isResult),
             Stream.runHead,
             Effect.mapError((failure) =>
@@ -104,7 +116,8 @@ const ask = (
   process: RunningProcess,
   request: ClaudeRequest,
   strayLines: Ref.Ref<number>,
-): Stream.Stream<ClaudeMessage, AgentFailure> =>
+  say: Say,
+): Stream.Stream<ClaudeMessage, AgentFailure | StorageFailed> =>
   Stream.unwrap(
     Effect.as(
       process.write(preamble(request)),
@@ -113,18 +126,29 @@ const ask = (
         Stream.decodeText("utf-8"),
         Stream.splitLines,
         Stream.filter((line) => line.trim() !== ""),
-        Stream.map(decodeLine),
-        Stream.tap((message) =>
-          Option.isNone(message) ? Ref.update(strayLines, (n) => n + 1) : Effect.void,
-        ),
-        Stream.filterMap((message) => message),
-        Stream.tap((message) =>
-          isControlResponse(message) ? react(process, request, message) : Effect.void,
+        Stream.mapChunksEffect((lines) =>
+          Effect.gen(function* () {
+            const heard = upToResult(Chunk.toReadonlyArray(Chunk.filterMap(lines, decodeLine)))
+            if (heard.length < lines.length) {
+              yield* Ref.update(strayLines, (n) => n + lines.length - heard.length)
+            }
+            yield* say(heard)
+            for (const { message } of heard) {
+              if (isControlResponse(message)) yield* react(process, request, message)
+            }
+            return Chunk.unsafeFromArray(heard.map(({ message }) => message))
+          }),
         ),
         Stream.takeUntil(isResult),
       ),
     ),
   )
+
+/** What comes after the result, if anything does, is not of this prompt. */
+const upToResult = (lines: ReadonlyArray<ClaudeLine>): ReadonlyArray<ClaudeLine> => {
+  const end = lines.findIndex(({ message }) => isResult(message))
+  return end < 0 ? lines : lines.slice(0, end + 1)
+}
 
 /**
  * Sends the prompt once the model is set. Not before: after a refused `set_model` the CLI would answer a prompt

@@ -12,10 +12,10 @@ export class EventLog extends Context.Tag("clawdforge/EventLog")<
   EventLog,
   {
     /**
-     * Appends what a run says, in this order; it is stored when this returns. What many runs say meanwhile is stored
-     * in one transaction.
+     * Appends what a run says, in this order, each JSON without a line break; it is stored when this returns. What many
+     * runs say meanwhile is stored in one transaction.
      */
-    readonly append: (run: RunId, messages: ReadonlyArray<unknown>) => Effect.Effect<void, StorageFailed>
+    readonly append: (run: RunId, messages: ReadonlyArray<string>) => Effect.Effect<void, StorageFailed>
     /** To be called when the ledger has a run's end. */
     readonly ended: (run: RunId) => Effect.Effect<void>
     /**
@@ -112,7 +112,7 @@ export class EventLog extends Context.Tag("clawdforge/EventLog")<
           Effect.gen(function* () {
             const done = yield* Deferred.make<void, StorageFailed>()
             const at = yield* Clock.currentTimeMillis
-            const rows = messages.map((message) => ({ run, at, body: JSON.stringify(message) }))
+            const rows = messages.map((body) => ({ run, at, body }))
             yield* Queue.offer(waiting, { run, messages: rows, done })
             yield* Deferred.await(done)
           }).pipe(

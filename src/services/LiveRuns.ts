@@ -18,13 +18,13 @@ import {
   type TurnFailure,
   Unauthorized,
 } from "../domain/Failure.ts"
-import type { RunId, TokenId } from "../domain/Ids.ts"
-import { streamEndOf } from "../domain/Outcome.ts"
+import type { RunId, SessionId, TokenId } from "../domain/Ids.ts"
+import { type KeptReport, streamEndOf } from "../domain/Outcome.ts"
 import type { RunEnded } from "../domain/Run.ts"
 import type { StreamEnd } from "../domain/Stream.ts"
 import { EventLog } from "./EventLog.ts"
 import { Ledger } from "./Ledger.ts"
-import { endOf, type Measured, timed } from "./runs/Report.ts"
+import { endOf, timed } from "./runs/Report.ts"
 
 /** How soon a ledger that failed is asked again. */
 const RECORD_INTERVAL = Duration.seconds(5)
@@ -38,10 +38,19 @@ export interface NewRun<Report, Failure, Recorded, RecordFailure> {
   readonly owner: TokenId
   /** Enters it into the ledger. */
   readonly record: Effect.Effect<Recorded, RecordFailure>
+  /** The session that it is a turn of. */
+  readonly session?: SessionId
   /** Waits for its slot. */
   readonly slot: Effect.Effect<void, Failure>
-  /** Does the work, in the slot. When it ends, on whatever way, nothing of it may be left but what is to stay. */
+  /** Done when it is to end, as cancelled. */
+  readonly cancelled: Deferred.Deferred<void>
+  /**
+   * Does the work, in the slot, and ends it when it is cancelled, with a report that says so. When it ends, on whatever
+   * way, nothing of it may be left but what is to stay.
+   */
   readonly work: (startedAt: number, recorded: Recorded) => Effect.Effect<Report, Failure>
+  /** What it reports that is cancelled before it has a slot. */
+  readonly unstarted: Report
   /** Gives the slot, or the place before it, back; comes before the outcome is known to anybody. */
   readonly leave: Effect.Effect<void>
 }
@@ -51,8 +60,8 @@ export interface LiveRun<Report, Failure, Recorded> {
   readonly recorded: Recorded
   /** Waits for the outcome, which is recorded by then. */
   readonly answer: Effect.Effect<Report, Failure>
-  /** Cancels it, and waits until nothing of it is left. */
-  readonly interrupt: Effect.Effect<void>
+  /** Cancels it, and waits for its outcome. */
+  readonly cancel: Effect.Effect<void>
 }
 
 /** Every accepted prompt execution, one-shots and turns alike, from its acceptance to its recorded outcome. */
@@ -63,13 +72,18 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
     readonly accepting: Effect.Effect<void, ShuttingDown>
     /** Accepts: the row in the ledger and the life that ends in an outcome come together, or neither does. */
     readonly begin: <
-      Report extends Measured,
+      Report extends KeptReport,
       Failure extends RunFailure | TurnFailure,
       Recorded,
       RecordFailure,
     >(
       run: NewRun<Report, Failure, Recorded, RecordFailure>,
     ) => Effect.Effect<LiveRun<Report, Failure | CommonFailure, Recorded>, RecordFailure>
+    /**
+     * Cancels a run, or all turns of a session, queued or at work, and waits for their outcomes. False when there was
+     * none.
+     */
+    readonly cancel: (which: RunId | SessionId) => Effect.Effect<boolean>
     /** Ends all runs of an app whose token was revoked, queued or at work; does not wait for them. */
     readonly endOf: (owner: TokenId) => Effect.Effect<void>
     /**
@@ -96,10 +110,22 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
         const over = yield* Deferred.make<void>()
         let closing = false
 
-        const forget = (id: RunId) =>
-          Effect.sync(() => {
+        const forget = (id: RunId, entry: Entry) =>
+          Effect.suspend(() => {
             live.delete(id)
             if (live.size === 0) idle.unsafeOpen()
+            return Deferred.succeed(entry.over, undefined)
+          })
+
+        const cancel = (which: RunId | SessionId) =>
+          Effect.suspend(() => {
+            const found = [...live].filter(([id, { session }]) => id === which || session === which)
+            const end = ([, { cancelled }]: (typeof found)[number]) => Deferred.succeed(cancelled, undefined)
+            const wait = ([, { over }]: (typeof found)[number]) => Deferred.await(over)
+            return Effect.forEach(found, end, { discard: true }).pipe(
+              Effect.zipRight(Effect.forEach(found, wait, { discard: true })),
+              Effect.as(found.length > 0),
+            )
           })
 
         /** An outcome is recorded now; by a ledger that fails, as soon as it does no more. The caller need not wait. */
@@ -121,7 +147,11 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
           recorded: Recorded,
         ) =>
           Effect.gen(function* () {
-            yield* run.slot
+            const admitted = yield* Effect.raceFirst(
+              Effect.as(run.slot, true),
+              Effect.as(Deferred.await(run.cancelled), false),
+            )
+            if (!admitted) return run.unstarted
             const at = yield* Clock.currentTimeMillis
             entry.startedAt = at
             yield* ledger.start(run.id, at)
@@ -129,7 +159,7 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
           })
 
         /** The whole life of an accepted run: only its work can be interrupted, so its end is always recorded. */
-        const life = <Report extends Measured, Failure extends RunFailure | TurnFailure, Recorded, X>(
+        const life = <Report extends KeptReport, Failure extends RunFailure | TurnFailure, Recorded, X>(
           run: NewRun<Report, Failure, Recorded, X>,
           entry: Entry,
           recorded: Recorded,
@@ -147,7 +177,7 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
               const outcome = Exit.mapError(exit, (failure) => timed(failure, durationMs))
               yield* recordEnd(run.id, endOf(outcome, durationMs), now, streamEndOf(outcome))
               return yield* outcome
-            }).pipe(Effect.ensuring(forget(run.id))),
+            }).pipe(Effect.ensuring(forget(run.id, entry))),
           )
 
         /** Ends the runs that match, with that failure; does not wait for them. */
@@ -162,24 +192,21 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
           begin: (run) =>
             Effect.gen(function* () {
               const ended = yield* Deferred.make<never, ShuttingDown | Unauthorized>()
-              const entry: Entry = { owner: run.owner, ended, startedAt: undefined }
+              const { owner, session, cancelled } = run
+              const over = yield* Deferred.make<void>()
+              const entry: Entry = { owner, session, cancelled, over, ended, startedAt: undefined }
               // Who ends runs meets this one here, or in the ledger before it lets the run in.
               live.set(run.id, entry)
               idle.unsafeClose()
-              const recorded = yield* run.record
+              const recorded = yield* Effect.onError(run.record, () => forget(run.id, entry))
               if (closing) yield* Deferred.fail(ended, new ShuttingDown())
               // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
               const fiber = yield* Effect.forkDaemon(life(run, entry, recorded))
               yield* FiberSet.add(fibers, fiber)
-              return {
-                recorded,
-                answer: Fiber.join(fiber),
-                interrupt: Effect.asVoid(Fiber.interrupt(fiber)),
-              }
-            }).pipe(
-              Effect.onError(() => forget(run.id)),
-              Effect.uninterruptible,
-            ),
+              return { recorded, answer: Fiber.join(fiber), cancel: Effect.asVoid(cancel(run.id)) }
+            }).pipe(Effect.uninterruptible),
+
+          cancel,
 
           endOf: (owner) => endAll((run) => run.owner === owner, new Unauthorized()),
 
@@ -201,6 +228,10 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
 /** A run between its acceptance and its recorded end. */
 interface Entry {
   readonly owner: TokenId
+  readonly session: SessionId | undefined
+  readonly cancelled: Deferred.Deferred<void>
+  /** Done when its outcome is recorded. */
+  readonly over: Deferred.Deferred<void>
   /** Failing this ends the run, with that failure, wherever it is. */
   readonly ended: Deferred.Deferred<never, ShuttingDown | Unauthorized>
   startedAt: number | undefined

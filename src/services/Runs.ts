@@ -1,4 +1,4 @@
-import { Clock, Context, Duration, Effect, Layer, type Scope } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Exit, Layer, Scope } from "effect"
 import type {
   FileNotFound,
   InvalidRequest,
@@ -9,7 +9,7 @@ import type {
   Unauthorized,
 } from "../domain/Failure.ts"
 import type { RunId, TokenId } from "../domain/Ids.ts"
-import type { RunRequest } from "../domain/Run.ts"
+import type { Claim, RunRequest } from "../domain/Run.ts"
 import type { Origin } from "../domain/Token.ts"
 import { Files } from "./Files.ts"
 import { Ids } from "./Ids.ts"
@@ -17,17 +17,19 @@ import { Ledger } from "./Ledger.ts"
 import { LiveRuns } from "./LiveRuns.ts"
 import { OutputSchemas } from "./OutputSchemas.ts"
 import { makeFairQueue } from "./runs/FairQueue.ts"
-import type { RunReport } from "./runs/Report.ts"
+import { cancelledReport, type RunReport } from "./runs/Report.ts"
 import { makeWork } from "./runs/Work.ts"
 
 /**
- * An accepted run. It goes on by itself: waits for a slot, works, records its outcome, once, on every way out.
- * Closing the scope that it was opened in cancels it; then its processes and its directory are gone.
+ * An accepted run. It goes on by itself, whoever waits for it: waits for a slot, works, records its outcome, once, on
+ * every way out.
  */
 export interface OpenRun {
   readonly id: RunId
-  /** Waits for the outcome, which is recorded by then. */
+  /** Waits for the outcome, which is recorded by then. A cancelled run is a report, not a failure. */
   readonly answer: Effect.Effect<RunReport, RunFailure>
+  /** Cancels it, and waits for its outcome; then its processes and its directory are gone. */
+  readonly cancel: Effect.Effect<void>
 }
 
 const PLACE_CHARS = 512 * 1024
@@ -48,15 +50,18 @@ export interface RunsOptions {
 export class Runs extends Context.Tag("clawdforge/Runs")<
   Runs,
   {
-    /** Accepts a prompt: from here on it has an id, a row, and an outcome, whatever happens to the caller. */
+    /**
+     * Accepts a prompt: from here on it has an id, a row, and an outcome, whatever happens to the caller. A claim is
+     * recorded with it.
+     */
     readonly open: (
       request: RunRequest,
       owner: TokenId,
       origin: Origin,
+      claim?: Claim,
     ) => Effect.Effect<
       OpenRun,
-      InvalidRequest | FileNotFound | Overloaded | ShuttingDown | Unauthorized | StorageFailed,
-      Scope.Scope
+      InvalidRequest | FileNotFound | Overloaded | ShuttingDown | Unauthorized | StorageFailed
     >
   }
 >() {
@@ -87,35 +92,52 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
                 (place) => place.leave,
               ).pipe(Effect.map(({ native }) => native))
 
-        const open = Effect.fn("Runs.open")(function* (request: RunRequest, owner: TokenId, origin: Origin) {
+        const open = Effect.fn("Runs.open")(function* (
+          request: RunRequest,
+          owner: TokenId,
+          origin: Origin,
+          claim?: Claim,
+        ) {
           yield* live.accepting
-          const held = yield* files.hold(request.files, owner)
-          const native = yield* checked(request, owner)
-          const place = yield* Effect.acquireRelease(
-            queue.enter(owner, placesOf(request)),
-            ({ leave }) => leave,
+          // What the run holds, it holds until its own end, which is not its caller's.
+          const held = yield* Scope.make()
+          let accepted = false
+          return yield* Effect.gen(function* () {
+            const attached = yield* files.hold(request.files, owner)
+            const native = yield* checked(request, owner)
+            const place = yield* Effect.acquireRelease(
+              queue.enter(owner, placesOf(request)),
+              ({ leave }) => leave,
+            )
+            const id = yield* ids.run
+            const { model, prompt } = request
+            const at = yield* Clock.currentTimeMillis
+            const opened = { id, tokenId: owner, model, promptChars: prompt.length, origin, at, claim }
+            const cancelled = yield* Deferred.make<void>()
+            const { answer, cancel } = yield* live
+              .begin<RunReport, RunFailure, void, Unauthorized | StorageFailed>({
+                id,
+                owner,
+                record: ledger.open(opened),
+                slot: place.slot,
+                cancelled,
+                work: (startedAt) => work(id, { request, native, files: attached, cancelled }, startedAt),
+                unstarted: cancelledReport("", 0),
+                leave: Scope.close(held, Exit.void),
+              })
+              .pipe(
+                Effect.tap(() =>
+                  Effect.sync(() => {
+                    accepted = true
+                  }),
+                ),
+                Effect.uninterruptible,
+              )
+            return { id, answer, cancel }
+          }).pipe(
+            Scope.extend(held),
+            Effect.onExit((exit) => (accepted ? Effect.void : Scope.close(held, exit))),
           )
-          const id = yield* ids.run
-          const opened = {
-            id,
-            tokenId: owner,
-            model: request.model,
-            promptChars: request.prompt.length,
-            origin,
-            at: yield* Clock.currentTimeMillis,
-          }
-          const { answer } = yield* Effect.acquireRelease(
-            live.begin<RunReport, RunFailure, void, Unauthorized | StorageFailed>({
-              id,
-              owner,
-              record: ledger.open(opened),
-              slot: place.slot,
-              work: (startedAt) => work(id, { request, native, files: held }, startedAt),
-              leave: place.leave,
-            }),
-            ({ interrupt }) => interrupt,
-          )
-          return { id, answer }
         })
 
         return { open }

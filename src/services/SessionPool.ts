@@ -12,6 +12,7 @@ import {
   type Unauthorized,
 } from "../domain/Failure.ts"
 import type { SessionId, TokenId } from "../domain/Ids.ts"
+import type { Claim } from "../domain/Run.ts"
 import type { AgentName, Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
 import type { Origin } from "../domain/Token.ts"
 import { AcpxClient } from "./AcpxClient.ts"
@@ -50,13 +51,14 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
     >
     /**
      * Accepts a turn: from here on it has an id, a row and an outcome, whatever happens to the caller. The turns of a
-     * session run one at a time, in the order in which they were accepted.
+     * session run one at a time, in the order in which they were accepted. A claim is recorded with the turn.
      */
     readonly turn: (
       session: SessionId,
       request: TurnRequest,
       owner: TokenId,
       origin: Origin,
+      claim?: Claim,
     ) => Effect.Effect<
       OpenTurn,
       | SessionNotFound
@@ -67,6 +69,11 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       | Unauthorized
       | StorageFailed
     >
+    /** Cancels the session's turns, at work or waiting, and waits for their outcomes. False when there were none. */
+    readonly cancel: (
+      session: SessionId,
+      owner: TokenId,
+    ) => Effect.Effect<boolean, SessionNotFound | StorageFailed>
     readonly get: (
       session: SessionId,
       owner: TokenId,
@@ -126,11 +133,12 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
               // Its token was revoked meanwhile; what was started for it came too late to be ended with the rest.
               Effect.tapErrorTag("Unauthorized", () => client.endOf(owner)),
             ),
-          turn: (id, request, owner, origin) =>
+          turn: (id, request, owner, origin, claim) =>
             live.accepting.pipe(
               Effect.zipRight(owned(id, owner)),
-              Effect.flatMap((session) => turn(session, request, owner, origin)),
+              Effect.flatMap((session) => turn(session, request, owner, origin, claim)),
             ),
+          cancel: (id, owner) => Effect.zipRight(owned(id, owner), live.cancel(id)),
           get: owned,
           list: sessions.list,
           close: (id, owner, origin) =>

@@ -75,8 +75,9 @@ export const sessionPool = (
             if (session.unfinished > maxQueuedTurns) return yield* new SessionBusy({ limit: maxQueuedTurns })
             const index = session.accept(now)
             const turn = { ...request, session: session.state, index }
-            return { id: run, index, answer: yield* session.answer(turn, reply, scope) }
+            return { id: run, index, ...(yield* session.answer(turn, reply, scope)) }
           }),
+        cancel: (id, owner) => Effect.flatMap(own(id, owner), (session) => session.cancel),
         get: (id, owner) => Effect.map(own(id, owner), ({ state }) => state),
         list: (owner, { includeClosed }) =>
           Effect.sync(() =>
@@ -106,14 +107,25 @@ export const sessionPool = (
 
 class MockSession {
   state: Session
-  /** Turns that wait or are at work. */
-  unfinished = 0
+  /** What cancels each turn that waits or is at work. */
+  readonly #turns = new Set<Effect.Effect<void>>()
   readonly #oneAtATime = Effect.unsafeMakeSemaphore(1)
   readonly #closed = Effect.runSync(Deferred.make<void>())
 
   constructor(id: SessionId, tokenId: TokenId, request: SessionRequest, createdAt: number) {
     const fresh = { status: "open", turnCount: 0, createdAt, lastTurnAt: null, closedAt: null } as const
     this.state = { ...request, id, tokenId, ...fresh }
+  }
+
+  get unfinished(): number {
+    return this.#turns.size
+  }
+
+  get cancel(): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const turns = [...this.#turns]
+      return Effect.as(Effect.all(turns, { discard: true }), turns.length > 0)
+    })
   }
 
   get isOpen(): boolean {
@@ -125,7 +137,6 @@ class MockSession {
   }
 
   accept(now: number): number {
-    this.unfinished += 1
     this.state = { ...this.state, turnCount: this.state.turnCount + 1, lastTurnAt: now }
     return this.state.turnCount
   }
@@ -142,17 +153,22 @@ class MockSession {
     const cancelled = turnReport("", { events: [], stopReason: "cancelled" })
     return Effect.gen(this, function* () {
       const outcome = yield* Deferred.make<TurnReport, TurnFailure>()
-      yield* Effect.raceFirst(report, Effect.as(Deferred.await(this.#closed), cancelled)).pipe(
+      const cancelling = yield* Deferred.make<void>()
+      const answer = Deferred.await(outcome)
+      const cancel = Effect.zipRight(Deferred.succeed(cancelling, undefined), Effect.ignore(answer))
+      this.#turns.add(cancel)
+      const ended = Effect.raceFirst(Deferred.await(this.#closed), Deferred.await(cancelling))
+      yield* Effect.raceFirst(report, Effect.as(ended, cancelled)).pipe(
         Effect.onExit(() =>
           Effect.map(Clock.currentTimeMillis, (lastTurnAt) => {
-            this.unfinished -= 1
+            this.#turns.delete(cancel)
             this.state = { ...this.state, lastTurnAt }
           }),
         ),
         Effect.intoDeferred(outcome),
         Effect.forkIn(scope),
       )
-      return Deferred.await(outcome)
+      return { answer, cancel }
     })
   }
 

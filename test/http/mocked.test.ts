@@ -6,6 +6,7 @@ import type { TokenId } from "../../src/domain/Ids.ts"
 import type { TokenName } from "../../src/domain/Token.ts"
 import { serve } from "../../src/http/Server.ts"
 import * as NodeServer from "../../src/infra/http/HttpServer.ts"
+import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { EventLog } from "../../src/services/EventLog.ts"
 import { LiveRuns } from "../../src/services/LiveRuns.ts"
@@ -41,6 +42,7 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.readiness(),
       Mock.ledger(),
       Mock.retention,
+      NodeConnections.layer,
       NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),
     Layer.provide(Mock.ids),

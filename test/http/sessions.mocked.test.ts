@@ -17,6 +17,7 @@ import type { TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import { serve } from "../../src/http/Server.ts"
 import * as NodeServer from "../../src/infra/http/HttpServer.ts"
+import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/Admission.ts"
 import { SessionPool } from "../../src/services/SessionPool.ts"
@@ -75,6 +76,7 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
         Mock.readiness(),
         Mock.ledger(),
         Mock.retention,
+        NodeConnections.layer,
         NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
       ]),
       Layer.provide(pool),

@@ -4,6 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, Option } from "effect"
 import { serve } from "../../src/http/Server.ts"
 import * as NodeServer from "../../src/infra/http/HttpServer.ts"
+import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/Admission.ts"
 import type { Refused } from "../../src/services/Refusals.ts"
@@ -42,6 +43,7 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.readiness(),
           Mock.ledger(),
           Mock.retention,
+          NodeConnections.layer,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
         ]),
         Layer.provide(Mock.ids),

@@ -70,8 +70,8 @@ const RunAnswer = Schema.Struct({
     examples: [4321],
   }),
   stop_reason: Schema.String.annotations({ examples: ["end_turn"] }),
-  usage: Schema.optional(Usage),
-  cost_usd: Schema.optional(Schema.Number),
+  usage: Schema.optional(Schema.NullOr(Usage)),
+  cost_usd: Schema.optional(Schema.NullOr(Schema.Number)),
   model: Schema.optional(Schema.NullOr(Schema.String)),
   session_id: Schema.optional(Schema.NullOr(Schema.String)),
 }).annotations({

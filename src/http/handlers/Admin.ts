@@ -8,6 +8,7 @@ import { TokenStore } from "../../services/TokenStore.ts"
 import { Api } from "../Api.ts"
 import { CurrentAdmin } from "../groups/Auth.ts"
 import { toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
+import { OpenStreams } from "../OpenStreams.ts"
 import { orProblem } from "../RequestContext.ts"
 
 export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
@@ -15,6 +16,7 @@ export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
     const tokens = yield* TokenStore
     const runs = yield* LiveRuns
     const pool = yield* SessionPool
+    const streams = yield* OpenStreams
     return handlers
       .handle("mintToken", ({ payload }) =>
         Effect.gen(function* () {
@@ -53,6 +55,7 @@ export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
           if (Option.isSome(revoked)) {
             yield* runs.endOf(revoked.value)
             yield* pool.endOf(revoked.value, origin)
+            yield* streams.endOf(revoked.value)
           }
           return { ok: true as const, name: path.name, already_revoked: Option.isNone(revoked) }
         }).pipe(

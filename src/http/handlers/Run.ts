@@ -31,7 +31,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
           const run = yield* runs.open(request, token.id, origin)
           yield* note("run_id", run.id)
           yield* setHeaders({ "x-run-id": run.id })
-          const done = yield* run.answer
+          const done = yield* Effect.onInterrupt(run.answer, () => run.cancel)
           const usage = {
             usage: done.usage,
             cost_usd: done.costUsd,
@@ -45,7 +45,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
             stop_reason: done.stopReason,
             ...(urlParams.include === "usage" ? usage : {}),
           }
-        }).pipe(Effect.scoped, orProblem),
+        }).pipe(orProblem),
       )
     }),
   )

@@ -3,7 +3,8 @@
 /**
  * `--setting-sources ""` keeps out hooks, settings, agents and CLAUDE.md of any directory; `--restricted` and
  * `--tools` leave the model one tool, which reads files of the working directory, and no shell;
- * `--strict-mcp-config` keeps out the MCP servers of whoever is logged in.
+ * `--strict-mcp-config` keeps out the MCP servers of whoever is logged in. `--include-partial-messages` is for those who
+ * watch the answer come.
  */
 export const ARGUMENTS: ReadonlyArray<string> = [
   "-p",
@@ -12,6 +13,7 @@ export const ARGUMENTS: ReadonlyArray<string> = [
   "--output-format",
   "stream-json",
   "--verbose",
+  "--include-partial-messages",
   "--setting-sources",
   "",
   "--no-session-persistence",

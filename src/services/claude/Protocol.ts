@@ -82,10 +82,31 @@ const OtherMessage = Schema.Struct({ type: Schema.String })
 export const ClaudeMessage = Schema.Union(ControlResponse, ResultMessage, OtherMessage)
 export type ClaudeMessage = typeof ClaudeMessage.Type
 
+/** A line of stdout that is of the protocol. */
+export interface ClaudeLine {
+  readonly message: ClaudeMessage
+  /** All of it. */
+  readonly json: unknown
+  /** As it came: JSON without a line break. */
+  readonly text: string
+}
+
+const parse = Option.liftThrowable(JSON.parse as (text: string) => unknown)
+const decode = Schema.decodeUnknownOption(ClaudeMessage)
+
 /** One line of stdout; none if it is not of the protocol. */
-export const decodeLine: (line: string) => Option.Option<ClaudeMessage> = Schema.decodeOption(
-  Schema.parseJson(ClaudeMessage),
-)
+export const decodeLine = (line: string): Option.Option<ClaudeLine> =>
+  Option.flatMap(parse(line), (json) =>
+    Option.map(decode(json), (message) => ({
+      message,
+      json,
+      // A carriage return between two values is white space to JSON, and a line break to others.
+      text: line.includes("\r") ? JSON.stringify(json) : line,
+    })),
+  )
+
+/** What it says of the prompt. The rest is between us and it, and tells of the login. */
+export const isShown = ({ message }: ClaudeLine): boolean => !message.type.startsWith("control_")
 
 export const isResult = (message: ClaudeMessage): message is ResultMessage => message.type === "result"
 export const isControlResponse = (message: ClaudeMessage): message is typeof ControlResponse.Type =>

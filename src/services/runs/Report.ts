@@ -1,23 +1,12 @@
 import { Cause, Exit, Option } from "effect"
 import { type Diagnosis, diagnosed, type RunFailure, type TurnFailure } from "../../domain/Failure.ts"
-import type { EndStatus, RunEnded, Usage } from "../../domain/Run.ts"
+import type { KeptReport } from "../../domain/Outcome.ts"
+import type { EndStatus, RunEnded } from "../../domain/Run.ts"
 import type { ClaudeAnswer } from "../claude/Outcome.ts"
 
-/** What the ledger is told of whatever came to an answer. */
-export interface Measured {
-  /** From its start to its answer; the time in the queue is not counted. */
-  readonly durationMs: number
-  readonly stopReason: string
-  readonly responseChars: number
-  readonly usage: Usage | null
-  readonly costUsd: number | null
-}
-
 /** What a run gave. */
-export interface RunReport extends Measured {
+export interface RunReport extends KeptReport {
   readonly result: unknown
-  readonly usage: Usage
-  readonly costUsd: number
   readonly model: string | null
   readonly sessionId: string | null
 }
@@ -31,6 +20,18 @@ export const reportOf = (answer: ClaudeAnswer, result: unknown, durationMs: numb
   costUsd: answer.costUsd,
   model: answer.model,
   sessionId: answer.sessionId,
+})
+
+/** What a run gave that was cancelled: the text so far. */
+export const cancelledReport = (text: string, durationMs: number): RunReport => ({
+  result: text,
+  durationMs,
+  stopReason: "cancelled",
+  responseChars: text.length,
+  usage: null,
+  costUsd: null,
+  model: null,
+  sessionId: null,
 })
 
 /** The failure, knowing how long the run had been at work. */
@@ -49,7 +50,7 @@ export const timed = <F extends RunFailure | TurnFailure>(failure: F, durationMs
 
 /** How a run ended, for the ledger. A cause that is no failure is a cancelled run, or a bug. */
 export const endOf = (
-  exit: Exit.Exit<Measured, RunFailure | TurnFailure>,
+  exit: Exit.Exit<KeptReport, RunFailure | TurnFailure>,
   durationMs: number | null,
 ): RunEnded => {
   const unanswered = { durationMs, stopReason: null, responseChars: null, usage: null, costUsd: null }

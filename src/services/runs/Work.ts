@@ -1,16 +1,19 @@
-import { Clock, Duration, Effect, Option } from "effect"
+import { Clock, Deferred, Duration, Effect, Option } from "effect"
 import { resultOf } from "../../domain/Answer.ts"
 import { diagnosed, type RunFailure, RunTimedOut } from "../../domain/Failure.ts"
 import type { StoredFile } from "../../domain/File.ts"
 import type { RunId } from "../../domain/Ids.ts"
 import type { RunRequest } from "../../domain/Run.ts"
 import type { ClaudeAnswer } from "../claude/Outcome.ts"
+import { type ClaudeLine, isShown } from "../claude/Protocol.ts"
 import { claudeRequest } from "../claude/Request.ts"
+import { SpokenText } from "../claude/SpokenText.ts"
 import { ClaudeRunner } from "../ClaudeRunner.ts"
+import { EventLog } from "../EventLog.ts"
 import { Files } from "../Files.ts"
 import { OutputSchemas } from "../OutputSchemas.ts"
 import { WorkDirs } from "../WorkDirs.ts"
-import { type RunReport, reportOf } from "./Report.ts"
+import { cancelledReport, type RunReport, reportOf } from "./Report.ts"
 
 /** What a run was accepted with. */
 export interface Accepted {
@@ -18,6 +21,8 @@ export interface Accepted {
   /** Whether the CLI itself can enforce the request's `output_schema`. */
   readonly native: boolean
   readonly files: ReadonlyArray<StoredFile>
+  /** Done when the run is to end, as cancelled. */
+  readonly cancelled: Deferred.Deferred<void>
 }
 
 /**
@@ -26,19 +31,36 @@ export interface Accepted {
  */
 export const makeWork = Effect.gen(function* () {
   const files = yield* Files
+  const log = yield* EventLog
   const runner = yield* ClaudeRunner
   const schemas = yield* OutputSchemas
   const workDirs = yield* WorkDirs
 
-  /** The agent's answer, and when it came; ending its processes takes no time of the run's. */
-  const ask = Effect.fn("Runs.ask")(function* (id: RunId, { request, native, files: held }: Accepted) {
+  /** The agent's answer, if the run was not cancelled before, and when it came; ending processes takes no time of the run's. */
+  const ask = Effect.fn("Runs.ask")(function* (id: RunId, accepted: Accepted, spoken: SpokenText) {
+    const { request, native, files: held, cancelled } = accepted
     const { timeoutSecs } = request
+    const say = (lines: ReadonlyArray<ClaudeLine>) =>
+      Effect.suspend(() => {
+        const shown = lines.filter(isShown)
+        for (const line of shown) spoken.hear(line)
+        return shown.length === 0
+          ? Effect.void
+          : log.append(
+              id,
+              shown.map(({ text }) => text),
+            )
+      })
     const answering = Effect.gen(function* () {
       const dir = yield* workDirs.make(id)
       const attached = yield* files.attach(held, dir.cwd)
-      return yield* runner.run(claudeRequest(request, { native, files: attached }), dir)
+      return yield* runner.run(claudeRequest(request, { native, files: attached }), dir, say)
     })
-    const answer = yield* Effect.timeoutFail(answering, {
+    const unlessCancelled = Effect.raceFirst(
+      Effect.asSome(answering),
+      Effect.as(Deferred.await(cancelled), Option.none()),
+    )
+    const answer = yield* Effect.timeoutFail(unlessCancelled, {
       duration: Duration.seconds(timeoutSecs),
       onTimeout: () => new RunTimedOut({ timeoutSecs }),
     })
@@ -55,7 +77,10 @@ export const makeWork = Effect.gen(function* () {
   }
 
   return Effect.fn("Runs.work")(function* (id: RunId, accepted: Accepted, startedAt: number) {
-    const { answer, answeredAt } = yield* ask(id, accepted)
+    const spoken = new SpokenText()
+    const { answer: answered, answeredAt } = yield* ask(id, accepted, spoken)
+    if (Option.isNone(answered)) return cancelledReport(spoken.text, answeredAt - startedAt)
+    const answer = answered.value
     const result = yield* resultFor(answer, accepted.request)
     return reportOf(answer, result, answeredAt - startedAt)
   }) satisfies (...run: [RunId, Accepted, number]) => Effect.Effect<RunReport, RunFailure>

@@ -7,14 +7,16 @@ import {
   type TurnFailure,
 } from "../../domain/Failure.ts"
 import { type StoredFile, withAttachments } from "../../domain/File.ts"
+import type { RunId } from "../../domain/Ids.ts"
 import { charsOf } from "../../domain/Json.ts"
+import type { KeptReport } from "../../domain/Outcome.ts"
 import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
 import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../acp/Messages.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../AcpxClient.ts"
+import { EventLog } from "../EventLog.ts"
 import { Files } from "../Files.ts"
 import { Ledger } from "../Ledger.ts"
 import { SessionDirs } from "../SessionDirs.ts"
-import type { TurnReport } from "./Report.ts"
 import type { LaneTurn } from "./Lanes.ts"
 
 /** How long an agent may take to end a turn that is cancelled; then it is made to. */
@@ -30,6 +32,7 @@ const TOO_LONG = `it sent more than ${TURN_MAX_CHARS} characters in one turn`
 
 /** What a turn was accepted with. */
 export interface AcceptedTurn {
+  readonly id: RunId
   readonly session: SessionRecord
   readonly index: number
   readonly request: TurnRequest
@@ -57,6 +60,7 @@ export const agentSessionOf = (
  */
 export const makeTurnWork = Effect.gen(function* () {
   const client = yield* AcpxClient
+  const log = yield* EventLog
   const dirs = yield* SessionDirs
   const files = yield* Files
   const ledger = (yield* Ledger).sessions
@@ -92,8 +96,8 @@ export const makeTurnWork = Effect.gen(function* () {
     return { agentSession, ref, answered: now.answered }
   })
 
-  /** Collects what the agent sends until it stops, or until it is cancelled; before the prompt, it is asked nothing. */
-  const converse = (accepted: AcceptedTurn, events: Array<AcpMessage>) =>
+  /** Keeps what the agent sends until it stops, or until it is cancelled; before the prompt, it is asked nothing. */
+  const converse = (accepted: AcceptedTurn, said: Said) =>
     Effect.gen(function* () {
       const cancelled = Deferred.await(accepted.turn.cancelled)
       const ready = yield* Effect.raceFirst(
@@ -103,33 +107,34 @@ export const makeTurnWork = Effect.gen(function* () {
       if (Option.isNone(ready)) return
       const [prompt, { agentSession, ref, ...left }] = ready.value
       let { answered } = left
-      let chars = 0
-      const collecting = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
+      const keeping = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
         Effect.suspend((): Effect.Effect<void, TurnFailed | StorageFailed> => {
           const messages = Chunk.toReadonlyArray(chunk)
-          for (const message of messages) {
-            chars += charsOf(message, MESSAGE_MAX_LEVELS)
-            if (chars > TURN_MAX_CHARS)
-              return Effect.fail(new TurnFailed({ reason: Number.isFinite(chars) ? TOO_LONG : TOO_DEEP }))
-            events.push(message)
-          }
-          if (answered || !messages.some(isAnswer)) return Effect.void
-          // Before the turn has its end, which it may never have.
-          answered = true
-          return ledger.answered(accepted.session.id)
+          const tooMuch = said.hear(messages)
+          if (tooMuch !== undefined) return new TurnFailed({ reason: tooMuch })
+          const isFirstAnswer = !answered && messages.some(isAnswer)
+          answered ||= isFirstAnswer
+          return Effect.zipRight(
+            // Before the turn has its end, which it may never have.
+            isFirstAnswer ? ledger.answered(accepted.session.id) : Effect.void,
+            log.append(
+              accepted.id,
+              messages.map((message) => JSON.stringify(message)),
+            ),
+          )
         }),
       )
       const asking = Effect.zipRight(client.cancel(agentSession, ref), Effect.never)
       const cancelling = Effect.zipRight(cancelled, Effect.timeoutOption(asking, CANCEL_PATIENCE))
-      yield* untilCancelled(collecting, cancelling)
+      yield* untilCancelled(keeping, cancelling)
     })
 
   return Effect.fn("SessionPool.work")(function* (accepted: AcceptedTurn, startedAt: number) {
     const { turn, request } = accepted
-    const events: Array<AcpMessage> = []
+    const said = new Said()
     const isCancelled = Deferred.isDone(turn.cancelled)
     const { timeoutSecs } = request
-    const conversing = (yield* isCancelled) ? Effect.void : converse(accepted, events)
+    const conversing = (yield* isCancelled) ? Effect.void : converse(accepted, said)
     yield* Effect.timeoutFail(conversing, {
       duration: Duration.seconds(timeoutSecs),
       onTimeout: () => new RunTimedOut({ timeoutSecs }),
@@ -139,21 +144,37 @@ export const makeTurnWork = Effect.gen(function* () {
         Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : Effect.fail(failure))),
       ),
     )
-    const last = events.at(-1)
-    const stopReason = last === undefined ? undefined : stopReasonOf(last)
+    const stopReason = said.last === undefined ? undefined : stopReasonOf(said.last)
     if (stopReason === undefined && !(yield* isCancelled)) {
       return yield* new TurnFailed({ reason: "it ended without a stop reason" })
     }
     return {
-      events,
       durationMs: (yield* Clock.currentTimeMillis) - startedAt,
       stopReason: stopReason ?? "cancelled",
-      responseChars: events.reduce((chars, message) => chars + answerCharsOf(message), 0),
-      usage: last === undefined ? null : usageOf(last),
+      responseChars: said.answerChars,
+      usage: said.last === undefined ? null : usageOf(said.last),
       costUsd: null,
-    } satisfies TurnReport
-  }) satisfies (accepted: AcceptedTurn, startedAt: number) => Effect.Effect<TurnReport, TurnFailure>
+    } satisfies KeptReport
+  }) satisfies (accepted: AcceptedTurn, startedAt: number) => Effect.Effect<KeptReport, TurnFailure>
 })
+
+/** What is remembered of what an agent sends in a turn: it is in the log, and may be too much to be held here. */
+class Said {
+  #chars = 0
+  answerChars = 0
+  last: AcpMessage | undefined
+
+  /** Takes in the next messages; tells why, when they are more than a turn may amount to. */
+  readonly hear = (messages: ReadonlyArray<AcpMessage>): string | undefined => {
+    for (const message of messages) {
+      this.#chars += charsOf(message, MESSAGE_MAX_LEVELS)
+      if (this.#chars > TURN_MAX_CHARS) return Number.isFinite(this.#chars) ? TOO_LONG : TOO_DEEP
+      this.answerChars += answerCharsOf(message)
+      this.last = message
+    }
+    return undefined
+  }
+}
 
 /**
  * Runs the first to its end, unless the second is done before: then the first is interrupted. Both have cleaned up when

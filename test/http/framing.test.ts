@@ -1,0 +1,92 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { bytesOf, type Frame, Progress, render } from "../../src/http/EventStream.ts"
+import { EventParser } from "../support/EventSource.ts"
+
+const parse = (bytes: Uint8Array) => new EventParser().push(bytes)
+const message = (data: string, seq = 7): Frame => ({ seq, event: "message", data })
+
+describe("an event on the wire", () => {
+  it("has its id, its name and its data, a line each", () => {
+    expect(new TextDecoder().decode(render([message('{"a":1}')]))).toBe(
+      'id: 7\nevent: message\ndata: {"a":1}\n\n',
+    )
+  })
+
+  it.each([
+    ["LF", "\n"],
+    ["CR", "\r"],
+    ["CRLF", "\r\n"],
+    ["LF LF", "\n\n"],
+    ["CR CR", "\r\r"],
+  ])("cannot be forged by a raw %s in what should be JSON on one line", (_, br) => {
+    const forged = `{"a":${br}${br}id: 9${br}event: result${br}data: {}${br}${br}1}`
+    const events = parse(render([message(forged), message("{}", 8)]))
+    expect(events.map(({ id, event }) => ({ id, event }))).toEqual([
+      { id: "7", event: "message" },
+      { id: "8", event: "message" },
+    ])
+  })
+
+  it("is the same JSON when that came on several lines", () => {
+    const value = { a: ["x\ny", 1], b: { c: "\r\n\r\ndata: no" } }
+    const [event] = parse(render([message(JSON.stringify(value, null, 2).replaceAll("\n", "\r\n"))]))
+    expect(JSON.parse(event?.data ?? "")).toEqual(value)
+  })
+
+  it.each([
+    ["emoji", "😀 👩‍👩‍👧 漢字"],
+    ["line and paragraph separators", "a\u2028data: b\u2029c\u0085d\u000be\u000cf"],
+    ["a byte order mark", "\uFEFF"],
+    ["NUL", "\0"],
+    ["half a surrogate pair", "\ud83d"],
+    ["escaped line breaks", "\n\nevent: result\ndata: {}\n\n"],
+  ])("holds %s as they were", (_, text) => {
+    const events = parse(render([message(JSON.stringify({ text }))]))
+    expect(events.map(({ data }) => JSON.parse(data))).toEqual([{ text }])
+  })
+})
+
+const sent = (frames: ReadonlyArray<Frame>, progress = new Progress(0)) =>
+  Stream.runCollect(bytesOf(Stream.fromIterable(frames), progress)).pipe(
+    Effect.map((pieces) => [...pieces]),
+    Effect.runPromise,
+  )
+
+describe("a stream", () => {
+  it("begins with a comment, whatever comes or does not come", async () => {
+    const parser = new EventParser()
+    for (const piece of await sent([])) expect(parser.push(piece)).toEqual([])
+    expect(parser.comments).toEqual([""])
+  })
+
+  it("brings a line of 8 MB in small pieces, with every emoji whole", async () => {
+    const text = "😀x".repeat((8 * 1024 * 1024) / 5)
+    const pieces = await sent([message(JSON.stringify({ text }))])
+    expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(64 * 1024)
+    const [event, ...more] = parse(Buffer.concat(pieces))
+    expect(JSON.parse(event?.data ?? "").text === text).toBe(true)
+    expect(more).toEqual([])
+  })
+
+  it("ends with its result, though more were to come", async () => {
+    const frames = [message("{}", 1), { seq: 2, event: "result", data: "{}" }]
+    const endless = Stream.concat(Stream.fromIterable(frames).pipe(Stream.rechunk(2)), Stream.never)
+    const pieces = await Effect.runPromise(Stream.runCollect(bytesOf(endless, new Progress(0))))
+    expect(parse(Buffer.concat([...pieces])).map(({ id }) => id)).toEqual(["1", "2"])
+  })
+
+  it("that is to end with a last event brings what it was given before, and one end only", async () => {
+    const last = { seq: 1, event: "error", data: "{}" }
+    const progress = new Progress(0)
+    progress.give([message("{}", 1)])
+    progress.giveLast(last)
+    const events = parse(Buffer.concat(await sent([message("{}", 2)], progress)))
+    expect(events.map(({ event }) => event)).toEqual(["message", "error"])
+
+    const ended = new Progress(0)
+    ended.give([{ seq: 3, event: "result", data: "{}" }])
+    ended.giveLast(last)
+    expect(parse(Buffer.concat(await sent([], ended))).map(({ event }) => event)).toEqual(["result"])
+  })
+})
