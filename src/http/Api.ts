@@ -5,6 +5,7 @@ import { FilesGroup } from "./groups/Files.ts"
 import { RunGroup } from "./groups/Run.ts"
 import { RunsGroup } from "./groups/Runs.ts"
 import { SessionsGroup } from "./groups/Sessions.ts"
+import { StreamsGroup } from "./groups/Streams.ts"
 import { SystemGroup } from "./groups/System.ts"
 import { problems } from "./groups/Problems.ts"
 
@@ -24,6 +25,7 @@ export class Api extends base
   .add(SessionsGroup)
   .add(EventsGroup)
   .add(MaintenanceGroup)
+  .add(StreamsGroup)
   .add(AdminGroup)
   .add(SystemGroup)
   .annotate(OpenApi.Title, "clawdforge")

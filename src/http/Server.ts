@@ -4,11 +4,13 @@ import { LiveRuns } from "../services/LiveRuns.ts"
 import { Api } from "./Api.ts"
 import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
-import { EventsHandlers, MaintenanceHandlers } from "./handlers/Events.ts"
+import { EventsHandlers } from "./handlers/Events.ts"
 import { FilesHandlers } from "./handlers/Files.ts"
+import { MaintenanceHandlers } from "./handlers/Maintenance.ts"
 import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
 import { RunsHandlers } from "./handlers/Runs.ts"
 import { SessionsHandlers } from "./handlers/Sessions.ts"
+import { StreamsHandlers } from "./handlers/Streams.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
 import { OpenStreams, type OpenStreamsOptions } from "./OpenStreams.ts"
@@ -34,6 +36,7 @@ export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) =
       SessionsHandlers(defaults),
       EventsHandlers,
       MaintenanceHandlers,
+      StreamsHandlers,
       AdminHandlers,
       SystemHandlers,
     ]),

@@ -28,7 +28,8 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
   const runs = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
     Layer.provideMerge(LiveRuns.layer()),
     Layer.provideMerge(EventLog.layer),
-    Layer.provide([runner, Mock.ledger(), Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
+    Layer.provideMerge(Mock.ledger()),
+    Layer.provide([runner, Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
   )
   return serve({ model: "sonnet", timeoutSecs: 5 }).pipe(
     Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: 0 })),
@@ -42,6 +43,7 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.readiness(),
       Mock.ledger(),
       Mock.retention,
+      Mock.eventFeed,
       NodeConnections.layer,
       NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),

@@ -61,19 +61,24 @@ describe("GET /openapi.json", () => {
       "GET /docs",
       "GET /events",
       "GET /events/stats",
+      "GET /events/stream",
       "GET /healthz",
       "GET /livez",
       "GET /openapi.json",
       "GET /readyz",
       "GET /runs",
       "GET /runs/{id}",
+      "GET /runs/{id}/events",
       "GET /sessions",
       "GET /sessions/{id}",
+      "GET /sessions/{id}/turns/{n}/events",
       "POST /admin/tokens",
       "POST /events/maintenance",
       "POST /files",
       "POST /run",
+      "POST /runs/{id}/cancel",
       "POST /sessions",
+      "POST /sessions/{id}/cancel",
       "POST /sessions/{id}/turn",
     ])
   })
@@ -87,6 +92,20 @@ describe("GET /openapi.json", () => {
     expect(spec.components.securitySchemes).toMatchObject({
       app: { type: "http", scheme: "bearer" },
       admin: { type: "http", scheme: "bearer" },
+    })
+  })
+
+  it("says which routes stream", () => {
+    const forms = operations.map(({ name, operation }) => [
+      name,
+      Object.keys(operation.responses["200"].content).toSorted(),
+    ])
+    const streams = forms.filter(([, types]) => types?.includes("text/event-stream"))
+    expect(Object.fromEntries(streams)).toEqual({
+      "GET /runs/{id}/events": ["text/event-stream"],
+      "GET /sessions/{id}/turns/{n}/events": ["text/event-stream"],
+      "POST /run": ["application/json", "text/event-stream"],
+      "POST /sessions/{id}/turn": ["application/json", "text/event-stream"],
     })
   })
 

@@ -20,6 +20,7 @@ import * as NodeServer from "../../src/infra/http/HttpServer.ts"
 import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/Admission.ts"
+import { EventLog } from "../../src/services/EventLog.ts"
 import { SessionPool } from "../../src/services/SessionPool.ts"
 import { TokenStore } from "../../src/services/TokenStore.ts"
 import * as Mock from "../../src/testing.ts"
@@ -74,8 +75,9 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
         }),
         Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
         Mock.readiness(),
-        Mock.ledger(),
         Mock.retention,
+        Mock.eventFeed,
+        Layer.provideMerge(EventLog.layer, Mock.ledger()),
         NodeConnections.layer,
         NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
       ]),

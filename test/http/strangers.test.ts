@@ -7,6 +7,7 @@ import * as NodeServer from "../../src/infra/http/HttpServer.ts"
 import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/Admission.ts"
+import { EventLog } from "../../src/services/EventLog.ts"
 import type { Refused } from "../../src/services/Refusals.ts"
 import * as Mock from "../../src/testing.ts"
 import { overSocket } from "../support/TestServer.ts"
@@ -41,8 +42,9 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.sessionPool(() => Effect.die("no session is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
-          Mock.ledger(),
           Mock.retention,
+          Mock.eventFeed,
+          Layer.provideMerge(EventLog.layer, Mock.ledger()),
           NodeConnections.layer,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
         ]),

@@ -5,7 +5,19 @@ import { expected } from "../../domain/Failure.ts"
 import { RunId } from "../../domain/Ids.ts"
 import { AdminAuth, ReaderAuth } from "./Auth.ts"
 import { problems } from "./Problems.ts"
-import { body, ListLimit, maybe, optional, query, SessionFilter, UnixSeconds, wholeNumber } from "./Wire.ts"
+import { Resumed } from "./Streams.ts"
+import {
+  Answers,
+  body,
+  EventId,
+  EventStreamBody,
+  ListLimit,
+  maybe,
+  optional,
+  query,
+  SessionFilter,
+  UnixSeconds,
+} from "./Wire.ts"
 
 /** Which events. */
 const filter = {
@@ -21,22 +33,26 @@ const filter = {
   session_id: maybe(SessionFilter),
 }
 
-/** A place in the sequence of all that happens. */
-const Seq = wholeNumber(0, Number.MAX_SAFE_INTEGER)
-
 const Listing = query({
   limit: maybe(ListLimit),
   ...filter,
-  after: maybe(Seq.annotations({ description: "A `seq`: those that came after it, in their order." })),
+  after: maybe(EventId.annotations({ description: "A `seq`: those that came after it, in their order." })),
 })
 
-const SeqOut = Schema.Int.annotations({
+const Following = query({
+  ...filter,
+  after: maybe(
+    EventId.annotations({ description: "Sends what came after that event; `Last-Event-ID` goes before it." }),
+  ),
+})
+
+const Seq = Schema.Int.annotations({
   description: "Its place in the one sequence of everything that happens. It has gaps.",
   examples: [4711],
 })
 
 const Event = Schema.Struct({
-  seq: SeqOut,
+  seq: Seq,
   type: EventType,
   at: UnixSeconds,
   run_id: Schema.NullOr(Schema.String),
@@ -62,7 +78,7 @@ const Listed = Schema.Struct({ ok: Schema.Literal(true), events: Schema.Array(Ev
   examples: [{ ok: true, events: [EVENT] }],
 })
 
-const Place = Schema.Struct({ seq: SeqOut, at: UnixSeconds })
+const Place = Schema.Struct({ seq: Seq, at: UnixSeconds })
 
 const Stats = Schema.Struct({
   ok: Schema.Literal(true),
@@ -169,6 +185,23 @@ export class EventsGroup extends HttpApiGroup.make("events")
       .addSuccess(Stats)
       .addError(problems("StorageFailed"))
       .annotate(OpenApi.Summary, "Count events; and what they take"),
+  )
+  .add(
+    HttpApiEndpoint.get("followEvents", "/events/stream")
+      .setUrlParams(Following)
+      .setHeaders(Resumed)
+      .addSuccess(
+        EventStreamBody.annotations({
+          description: "Events, as they come: named by their type, with the same object as in a list.",
+        }),
+      )
+      .addError(problems("StorageFailed"))
+      .annotate(OpenApi.Summary, "Follow events, from any place in the log")
+      .annotate(
+        OpenApi.Description,
+        "What came after the given place, then what comes, once and in order; without a place, what comes from now on. When some of it is kept no more, one `resync` event says so: its id is where that ends, `oldest_id` is what comes next.",
+      )
+      .annotate(Answers, "events"),
   )
   .middleware(ReaderAuth)
   .annotate(

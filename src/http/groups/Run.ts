@@ -13,7 +13,17 @@ import {
 } from "../../domain/Run.ts"
 import { problems } from "./Problems.ts"
 import { AppAuth } from "./Auth.ts"
-import { body, FileTokens, optional, query } from "./Wire.ts"
+import {
+  ALSO_STREAMS,
+  body,
+  Cancelled,
+  FileTokens,
+  Include,
+  OnDisconnect,
+  optional,
+  query,
+  RunPath,
+} from "./Wire.ts"
 
 const OUTPUT_SCHEMA_MAX_BYTES = 64 * 1024
 
@@ -44,18 +54,10 @@ const RunPayload = body({
   files: optional(FileTokens),
   timeout_secs: optional(TimeoutSecs),
   output_schema: optional(OutputSchema),
+  on_disconnect: optional(OnDisconnect),
 }).annotations({
   identifier: "RunRequest",
   examples: [{ prompt: "Parse '2 cups of flour' into JSON with qty and unit.", timeout_secs: 60 }],
-})
-
-const Include = query({
-  include: Schema.optional(
-    Schema.Literal("usage").annotations({
-      message: expected("must be usage"),
-      description: "`usage` adds tokens, cost, model and session id to the answer.",
-    }),
-  ),
 })
 
 const RunAnswer = Schema.Struct({
@@ -84,7 +86,7 @@ export class RunGroup extends HttpApiGroup.make("run")
   .add(
     HttpApiEndpoint.post("run", "/run")
       .setPayload(RunPayload)
-      .setUrlParams(Include)
+      .setUrlParams(query(Include))
       .addSuccess(RunAnswer)
       .addError(
         problems(
@@ -109,7 +111,19 @@ export class RunGroup extends HttpApiGroup.make("run")
       .annotate(OpenApi.Summary, "Ask once")
       .annotate(
         OpenApi.Description,
-        "Puts one prompt to the agent and waits for the answer. Hanging up cancels the run.",
+        "Puts one prompt to the agent and waits for the answer; streams it, event by event, to a client that prefers `text/event-stream`. Hanging up cancels the run, unless `on_disconnect` is `continue`; without that field, a run with an `Idempotency-Key` goes on.",
+      )
+      .annotateContext(ALSO_STREAMS),
+  )
+  .add(
+    HttpApiEndpoint.post("cancelRun", "/runs/:id/cancel")
+      .setPath(RunPath)
+      .addSuccess(Cancelled)
+      .addError(problems("RunNotFound", "StorageFailed"))
+      .annotate(OpenApi.Summary, "Cancel a run or a turn; again is fine")
+      .annotate(
+        OpenApi.Description,
+        "It ends with what it has, and `stop_reason` is `cancelled`. Answers when nothing of it is left.",
       ),
   )
   .middleware(AppAuth)

@@ -5,14 +5,7 @@ import { RunId } from "../../domain/Ids.ts"
 import { RunStatus, Usage } from "../../domain/Run.ts"
 import { ReaderAuth } from "./Auth.ts"
 import { problems } from "./Problems.ts"
-import { ListLimit, maybe, query, SessionFilter, UnixSeconds } from "./Wire.ts"
-
-const RUN_ID = "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC"
-
-/** Anything: what is no run's id is no run, as an unknown one is none. */
-const Id = Schema.Struct({
-  id: Schema.String.annotations({ description: "The run's id, as `X-Run-Id` has it.", examples: [RUN_ID] }),
-})
+import { ListLimit, maybe, query, RUN_ID, RunPath, SessionFilter, UnixSeconds } from "./Wire.ts"
 
 /** Where a list goes on. */
 export const cursorAfter = (run: RunId): string => Encoding.encodeBase64Url(run)
@@ -108,7 +101,7 @@ export class RunsGroup extends HttpApiGroup.make("runs")
   )
   .add(
     HttpApiEndpoint.get("readRun", "/runs/:id")
-      .setPath(Id)
+      .setPath(RunPath)
       .addSuccess(RunState)
       .addError(problems("RunNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a run's state"),

@@ -6,7 +6,16 @@ import { AgentName, PermissionMode, SessionMeta } from "../../domain/Session.ts"
 import type { AcpMessage } from "../../services/AcpxClient.ts"
 import { AppAuth } from "./Auth.ts"
 import { problems } from "./Problems.ts"
-import { body, FileTokens, optional, query, UnixSeconds } from "./Wire.ts"
+import {
+  ALSO_STREAMS,
+  body,
+  Cancelled,
+  FileTokens,
+  OnDisconnect,
+  optional,
+  query,
+  UnixSeconds,
+} from "./Wire.ts"
 
 const SESSION_ID = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
 
@@ -33,6 +42,7 @@ const TurnPayload = body({
   prompt: Prompt,
   files: optional(FileTokens),
   timeout_secs: optional(TimeoutSecs),
+  on_disconnect: optional(OnDisconnect),
 }).annotations({
   identifier: "TurnRequest",
   examples: [{ prompt: "And for four people?", timeout_secs: 60 }],
@@ -212,7 +222,19 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
       .annotate(OpenApi.Summary, "Say the next thing in a session")
       .annotate(
         OpenApi.Description,
-        "Waits for the agent's answer. Turns of a session are taken one at a time, in the order in which they came. Hanging up does not end a turn.",
+        "Waits for the agent's answer; streams it, event by event, to a client that prefers `text/event-stream`. Turns of a session are taken one at a time, in the order in which they came. Hanging up does not end a turn, unless `on_disconnect` is `cancel`.",
+      )
+      .annotateContext(ALSO_STREAMS),
+  )
+  .add(
+    HttpApiEndpoint.post("cancelTurns", "/sessions/:id/cancel")
+      .setPath(Id)
+      .addSuccess(Cancelled)
+      .addError(problems("SessionNotFound", "StorageFailed"))
+      .annotate(OpenApi.Summary, "Cancel the turn at work and those that wait; again is fine")
+      .annotate(
+        OpenApi.Description,
+        "They end with what they have, and `stop_reason` is `cancelled`; the session stays open. Answers when they have ended.",
       ),
   )
   .add(

@@ -1,4 +1,5 @@
-import { Option, Schema, SchemaAST } from "effect"
+import { HttpApiSchema, OpenApi } from "@effect/platform"
+import { Context, Option, Schema, SchemaAST } from "effect"
 import { expected } from "../../domain/Failure.ts"
 import { SessionId } from "../../domain/Ids.ts"
 
@@ -77,3 +78,63 @@ export const SessionFilter = SessionId.annotations({
   message: expected("must be a session's id"),
   description: "Those of that session only.",
 })
+
+/** In which form a route answers, when all goes well; annotates those that stream. */
+export class Answers extends Context.Reference<Answers>()("clawdforge/http/Answers", {
+  defaultValue: (): "json" | "events" | "either" => "json",
+}) {}
+
+const EVENTS = {
+  description:
+    "Events, as they come: `run`, a `message` for each message of the agent, and at last one `result` or `error`.",
+}
+
+/** The answer of a route that streams. */
+export const EventStreamBody = HttpApiSchema.Text({ contentType: "text/event-stream" }).annotations(EVENTS)
+
+/** Of a route that also streams: two forms of one answer, which the framework's document has no way to say. */
+export const ALSO_STREAMS = Context.make(Answers, "either" as const).pipe(
+  Context.add(OpenApi.Transform, (operation) => {
+    const { "200": answer, ...others } = operation["responses"]
+    const events = { "text/event-stream": { schema: { type: "string", ...EVENTS } } }
+    return {
+      ...operation,
+      responses: { "200": { ...answer, content: { ...answer.content, ...events } }, ...others },
+    }
+  }),
+)
+
+export const OnDisconnect = Schema.Literal("continue", "cancel").annotations({
+  message: expected("must be continue or cancel"),
+  description: "What becomes of the work when the client hangs up.",
+})
+
+export const Include = {
+  include: Schema.optional(
+    Schema.Literal("usage").annotations({
+      message: expected("must be usage"),
+      description: "`usage` adds tokens, cost, model and session id to the answer.",
+    }),
+  ),
+}
+
+/** The number of an event, after which to go on. */
+export const EventId = Schema.String.pipe(
+  Schema.pattern(/^\d{1,15}$/),
+  Schema.annotations({
+    message: expected("must be the id of an event, a whole number from 0"),
+    examples: ["4711"],
+  }),
+)
+
+export const RUN_ID = "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC"
+
+/** Anything: what is no run's id is no run, as an unknown one is none. */
+export const RunPath = Schema.Struct({
+  id: Schema.String.annotations({ description: "The run's id, as `X-Run-Id` has it.", examples: [RUN_ID] }),
+})
+
+export const Cancelled = Schema.Struct({
+  ok: Schema.Literal(true),
+  cancelled: Schema.Boolean.annotations({ description: "False when there was nothing to cancel." }),
+}).annotations({ identifier: "Cancelled", examples: [{ ok: true, cancelled: true }] })

@@ -1,17 +1,22 @@
 import { HttpApiBuilder } from "@effect/platform"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import type { LogEvent } from "../../domain/Event.ts"
-import { Ledger, type Sizes } from "../../services/Ledger.ts"
+import { EventFeed } from "../../services/EventFeed.ts"
+import { Ledger } from "../../services/Ledger.ts"
 import { Retention } from "../../services/Retention.ts"
 import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { LIST_LIMIT, toSeconds } from "../groups/Wire.ts"
+import { frameOf, toWire } from "../LogEvents.ts"
+import { OpenStreams } from "../OpenStreams.ts"
 import { orProblem } from "../RequestContext.ts"
 
 export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
   Effect.gen(function* () {
     const { events, retention } = yield* Ledger
     const { settings } = yield* Retention
+    const feed = yield* EventFeed
+    const streams = yield* OpenStreams
     return handlers
       .handle("listEvents", ({ urlParams: { limit = LIST_LIMIT, after, type, run_id, session_id } }) =>
         Effect.gen(function* () {
@@ -19,7 +24,7 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
           const filter = { owner, type, runId: run_id, sessionId: session_id }
           const found = yield* after === undefined
             ? events.latest(filter, limit)
-            : events.after(after, filter, limit)
+            : events.after(Number(after), filter, limit)
           return { ok: true as const, events: found.map(toWire) }
         }).pipe(orProblem),
       )
@@ -48,49 +53,23 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
           }
         }).pipe(orProblem),
       )
+      .handle("followEvents", ({ request, urlParams: { after, type, run_id, session_id }, headers }) =>
+        Effect.gen(function* () {
+          const { owner } = yield* CurrentReader
+          const filter = { owner, type, runId: run_id, sessionId: session_id }
+          const given = headers["last-event-id"] ?? after
+          // Now, and not when the first bytes are sent: who has an answer misses nothing.
+          const from = given === undefined ? yield* feed.newest : Number(given)
+          return streams.answer(request, owner, {
+            after: from,
+            frames: Stream.map(feed.follow(filter, from), frameOf),
+            // Events are small, and read as they are taken.
+            bytesAfter: () => Effect.succeed(0),
+          })
+        }).pipe(orProblem),
+      )
   }),
 )
 
-export const MaintenanceHandlers = HttpApiBuilder.group(Api, "maintenance", (handlers) =>
-  Effect.map(Retention, (retention) =>
-    handlers.handle("maintainEvents", ({ payload }) =>
-      retention.maintain({ vacuum: payload.vacuum ?? false }).pipe(
-        Effect.map(({ removed, before, after, durationMs }) => ({
-          ok: true as const,
-          removed: {
-            texts: removed.texts,
-            stream_events: removed.streamEvents,
-            events: removed.events,
-            idempotency_keys: removed.idempotencyKeys,
-          },
-          before: sizesOf(before),
-          after: sizesOf(after),
-          duration_ms: durationMs,
-        })),
-        orProblem,
-      ),
-    ),
-  ),
-)
-
-/** An event as it is shown. */
-export const toWire = (event: LogEvent) => ({
-  seq: event.seq,
-  type: event.type,
-  at: toSeconds(event.at),
-  run_id: event.runId,
-  session_id: event.sessionId,
-  token: event.token,
-  data: event.data,
-})
-
 const placeOf = (place: Pick<LogEvent, "seq" | "at"> | null) =>
   place === null ? null : { seq: place.seq, at: toSeconds(place.at) }
-
-const sizesOf = (sizes: Sizes) => ({
-  events: sizes.events,
-  stream_rows: sizes.streamRows,
-  stream_bytes: sizes.streamBytes,
-  database_bytes: sizes.databaseBytes,
-  free_bytes: sizes.freeBytes,
-})

@@ -1,9 +1,14 @@
-import { HttpApiBuilder } from "@effect/platform"
-import { Effect } from "effect"
+import { HttpApiBuilder, type HttpServerRequest } from "@effect/platform"
+import { Effect, Option, Schema } from "effect"
+import { RunNotFound } from "../../domain/Failure.ts"
+import { RunId } from "../../domain/Ids.ts"
+import { Ledger } from "../../services/Ledger.ts"
+import { LiveRuns } from "../../services/LiveRuns.ts"
 import { Runs } from "../../services/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { note, orProblem, setHeaders } from "../RequestContext.ts"
+import { makeRunAnswers, prefersEvents, runAnswer } from "../RunAnswers.ts"
 
 /** What a prompt that does not say gets. */
 export interface RunDefaults {
@@ -11,41 +16,58 @@ export interface RunDefaults {
   readonly timeoutSecs: number
 }
 
+type Request = HttpServerRequest.HttpServerRequest
+
+/** What has a key is asked for again, by whoever has lost the answer. */
+const whenSilent = ({ headers }: Request) =>
+  headers["idempotency-key"] === undefined ? "cancel" : "continue"
+
 export const RunHandlers = (defaults: RunDefaults) =>
   HttpApiBuilder.group(Api, "run", (handlers) =>
     Effect.gen(function* () {
       const runs = yield* Runs
-      return handlers.handle("run", ({ payload, urlParams }) =>
-        Effect.gen(function* () {
-          const { token, origin } = yield* CurrentApp
-          const request = {
-            prompt: payload.prompt,
-            model: payload.model ?? defaults.model,
-            system: payload.system ?? undefined,
-            systemMode: payload.system_mode ?? "append",
-            effort: payload.effort ?? undefined,
-            timeoutSecs: payload.timeout_secs ?? defaults.timeoutSecs,
-            outputSchema: payload.output_schema ?? undefined,
-            files: payload.files ?? [],
-          }
-          const run = yield* runs.open(request, token.id, origin)
-          yield* note("run_id", run.id)
-          yield* setHeaders({ "x-run-id": run.id })
-          const done = yield* Effect.onInterrupt(run.answer, () => run.cancel)
-          const usage = {
-            usage: done.usage,
-            cost_usd: done.costUsd,
-            model: done.model,
-            session_id: done.sessionId,
-          }
-          return {
-            ok: true as const,
-            result: done.result,
-            duration_ms: done.durationMs,
-            stop_reason: done.stopReason,
-            ...(urlParams.include === "usage" ? usage : {}),
-          }
-        }).pipe(orProblem),
-      )
+      const live = yield* LiveRuns
+      const ledger = yield* Ledger
+      const answers = yield* makeRunAnswers
+      return handlers
+        .handle("run", ({ request: asked, payload, urlParams }) =>
+          Effect.gen(function* () {
+            const { token, origin } = yield* CurrentApp
+            const request = {
+              prompt: payload.prompt,
+              model: payload.model ?? defaults.model,
+              system: payload.system ?? undefined,
+              systemMode: payload.system_mode ?? "append",
+              effort: payload.effort ?? undefined,
+              timeoutSecs: payload.timeout_secs ?? defaults.timeoutSecs,
+              outputSchema: payload.output_schema ?? undefined,
+              files: payload.files ?? [],
+            }
+            const run = yield* runs.open(request, token.id, origin)
+            yield* note("run_id", run.id)
+            yield* setHeaders({ "x-run-id": run.id })
+            if ((payload.on_disconnect ?? whenSilent(asked)) === "cancel") {
+              // The request's scope: it closes when all is sent, or when nobody is there any more.
+              yield* Effect.addFinalizer(() => run.cancel)
+            }
+            const wanted = { usage: urlParams.include === "usage" }
+            if (prefersEvents(asked)) {
+              const accepted = { id: run.id, sessionId: null, turnIndex: null, requestId: origin.requestId }
+              return answers.stream(asked, token.id, accepted, wanted)
+            }
+            return runAnswer(yield* run.answer, wanted)
+          }).pipe(orProblem),
+        )
+        .handle("cancelRun", ({ path: { id } }) =>
+          Effect.gen(function* () {
+            const { token } = yield* CurrentApp
+            const found = Schema.is(RunId)(id) ? yield* ledger.runs.find(id) : Option.none()
+            const run = yield* Option.filter(found, ({ tokenId }) => tokenId === token.id).pipe(
+              Effect.mapError(() => new RunNotFound()),
+            )
+            yield* note("run_id", run.id)
+            return { ok: true as const, cancelled: yield* live.cancel(run.id) }
+          }).pipe(orProblem),
+        )
     }),
   )

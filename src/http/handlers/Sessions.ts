@@ -8,6 +8,7 @@ import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
 import { note, orProblem, setHeaders } from "../RequestContext.ts"
+import { makeRunAnswers, prefersEvents, turnAnswer } from "../RunAnswers.ts"
 import type { RunDefaults } from "./Run.ts"
 
 const CLAUDE = AgentName.make("claude")
@@ -16,6 +17,7 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
   HttpApiBuilder.group(Api, "sessions", (handlers) =>
     Effect.gen(function* () {
       const pool = yield* SessionPool
+      const answers = yield* makeRunAnswers
       return handlers
         .handle("openSession", ({ payload }) =>
           Effect.gen(function* () {
@@ -40,7 +42,7 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
             return { ok: true as const, sessions: sessions.map(stateOf) }
           }).pipe(orProblem),
         )
-        .handle("takeTurn", ({ path, payload }) =>
+        .handle("takeTurn", ({ request: asked, path, payload }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
             const id = yield* known(path.id)
@@ -52,15 +54,18 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
             const turn = yield* pool.turn(id, request, token.id, origin)
             yield* note("run_id", turn.id)
             yield* setHeaders({ "x-run-id": turn.id })
+            // The request's scope: it closes when all is sent, or when nobody is there any more.
+            if (payload.on_disconnect === "cancel") yield* Effect.addFinalizer(() => turn.cancel)
+            const accepted = { ...turn, sessionId: id, turnIndex: turn.index, requestId: origin.requestId }
+            if (prefersEvents(asked)) return answers.stream(asked, token.id, accepted)
             const report = yield* turn.answer
-            return {
-              ok: true as const,
-              session_id: id,
-              turn_index: turn.index,
-              events: report.events,
-              stop_reason: report.stopReason,
-              duration_ms: report.durationMs,
-            }
+            return turnAnswer(accepted, report, report.events)
+          }).pipe(orProblem),
+        )
+        .handle("cancelTurns", ({ path }) =>
+          Effect.gen(function* () {
+            const { token } = yield* CurrentApp
+            return { ok: true as const, cancelled: yield* pool.cancel(yield* known(path.id), token.id) }
           }).pipe(orProblem),
         )
         .handle("readSession", ({ path }) =>
