@@ -102,6 +102,7 @@ describe("GET /openapi.json", () => {
     ])
     const streams = forms.filter(([, types]) => types?.includes("text/event-stream"))
     expect(Object.fromEntries(streams)).toEqual({
+      "GET /events/stream": ["text/event-stream"],
       "GET /runs/{id}/events": ["text/event-stream"],
       "GET /sessions/{id}/turns/{n}/events": ["text/event-stream"],
       "POST /run": ["application/json", "text/event-stream"],
