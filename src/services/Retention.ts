@@ -36,7 +36,7 @@ const DAY_MILLIS = 24 * 60 * 60 * 1000
 const PAGES_FIRST = 64
 const PAGES_MAX = 512
 /** What such a step should take. */
-const STEP_MILLIS = 20
+const STEP_MILLIS = 10
 
 /** Takes steps until there is nothing left, or time is over. */
 const all = (step: Effect.Effect<Dropped, StorageFailed>, until: number) =>

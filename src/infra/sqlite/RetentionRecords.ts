@@ -1,4 +1,4 @@
-import type { SqlClient } from "@effect/sql"
+import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import type { RetentionRecords, StreamPass } from "../../services/Ledger.ts"
@@ -19,6 +19,12 @@ const turn = Effect.async<void>((resume) => {
   const next = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(next))
 })
+
+/** The connection of the transaction that this is in; outside of one there is none, which is a bug. */
+const ofTransaction = Effect.serviceOptional(SqlClient.TransactionConnection).pipe(
+  Effect.map(([connection]) => connection),
+  Effect.orDie,
+)
 
 /** As many from the beginning as together are small enough, and at least one. */
 const fitting = <A extends { readonly bytes: number }>(rows: ReadonlyArray<A>, max: number) => {
@@ -159,8 +165,12 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
 
     vacuum: (pages) =>
       Effect.gen(function* () {
-        // The driver takes a pragma's first step only, and a step of this one is a page.
-        yield* Effect.replicateEffect(sql`PRAGMA incremental_vacuum(1)`, pages, { discard: true })
+        // The driver takes a pragma's first step only, and a step of this one is a page: thousands of statements, which
+        // are not worth a span each.
+        const connection = yield* ofTransaction
+        yield* Effect.replicateEffect(connection.executeRaw("PRAGMA incremental_vacuum(1)", []), pages, {
+          discard: true,
+        })
         const [row] = yield* sql<{ freelist_count: number }>`PRAGMA freelist_count`
         return row?.freelist_count ?? 0
       }).pipe(step("giving space back to the disk")),
