@@ -27,6 +27,7 @@ import { Admission } from "./services/Admission.ts"
 import { environment } from "./services/claude/Command.ts"
 import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { Clis } from "./services/Clis.ts"
+import { EventFeed } from "./services/EventFeed.ts"
 import { EventLog } from "./services/EventLog.ts"
 import { Files } from "./services/Files.ts"
 import { Idempotency } from "./services/Idempotency.ts"
@@ -34,6 +35,7 @@ import { LiveRuns } from "./services/LiveRuns.ts"
 import type { Processes } from "./services/Processes.ts"
 import { Readiness } from "./services/Readiness.ts"
 import { Refusals } from "./services/Refusals.ts"
+import { Retention } from "./services/Retention.ts"
 import { Runs } from "./services/Runs.ts"
 import { SessionPool } from "./services/SessionPool.ts"
 import { Sweeper } from "./services/Sweeper.ts"
@@ -96,6 +98,8 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
     Layer.provideMerge(files),
     Layer.provideMerge(LiveRuns.layer(config)),
     Layer.provideMerge(EventLog.layer),
+    Layer.provideMerge(EventFeed.layer),
+    Layer.provideMerge(Retention.layer(config)),
   )
   const clis = Clis.layer({
     claude: claudeExecutable(config.claudeBin),

@@ -24,6 +24,7 @@ export type { ClaudeRequest } from "./services/claude/Request.ts"
 export { ClaudeRunner, type Executable } from "./services/ClaudeRunner.ts"
 export { Disks } from "./services/Disks.ts"
 export { FileContents, type FileWriter } from "./services/FileContents.ts"
+export { EventFeed } from "./services/EventFeed.ts"
 export { EventLog } from "./services/EventLog.ts"
 export { Files } from "./services/Files.ts"
 export type { Arriving, Upload } from "./services/files/Receiving.ts"
@@ -38,6 +39,7 @@ export {
   type KeyRecords,
   Ledger,
   type RefusalRecords,
+  type RetentionRecords,
   type RunRecords,
   type StreamRecords,
   type TokenRecords,
@@ -45,6 +47,7 @@ export {
 export { OutputSchemas } from "./services/OutputSchemas.ts"
 export { Processes, type ProcessExit, type ProcessSpec, type RunningProcess } from "./services/Processes.ts"
 export { type Refused, Refusals } from "./services/Refusals.ts"
+export { type Maintained, Retention, type RetentionSettings } from "./services/Retention.ts"
 export { LiveRuns, type LiveRun, type NewRun } from "./services/LiveRuns.ts"
 export { type OpenRun, Runs, type RunsOptions } from "./services/Runs.ts"
 export type { RunReport } from "./services/runs/Report.ts"

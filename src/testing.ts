@@ -32,15 +32,17 @@ import { ClaudeRunner } from "./services/ClaudeRunner.ts"
 import { type Cli, type CliVersions, Clis } from "./services/Clis.ts"
 import { Disks } from "./services/Disks.ts"
 import { FileContents } from "./services/FileContents.ts"
+import { EventFeed } from "./services/EventFeed.ts"
 import { Files } from "./services/Files.ts"
 import { Idempotency } from "./services/Idempotency.ts"
 import { Ids } from "./services/Ids.ts"
-import { type KeptAnswer, Ledger, type NewAnswer } from "./services/Ledger.ts"
+import { type KeptAnswer, Ledger, type NewAnswer, type RetentionRecords } from "./services/Ledger.ts"
 import { LiveRuns } from "./services/LiveRuns.ts"
 import { OutputSchemas } from "./services/OutputSchemas.ts"
 import { Processes, type ProcessExit, type ProcessSpec } from "./services/Processes.ts"
 import { type Refused, Refusals } from "./services/Refusals.ts"
 import { type Check, Readiness } from "./services/Readiness.ts"
+import { Retention } from "./services/Retention.ts"
 import { type OpenRun, Runs } from "./services/Runs.ts"
 import { Secrets } from "./services/Secrets.ts"
 import { SessionDirs } from "./services/SessionDirs.ts"
@@ -196,6 +198,21 @@ export class LedgerMemory {
 const keyOf = (owner: TokenId, { route, key }: Pick<Claim, "route" | "key">) =>
   JSON.stringify([owner, route, key])
 
+/** What retention removes when nothing is due. */
+const NOTHING_REMOVED = { texts: 0, streamEvents: 0, events: 0, idempotencyKeys: 0 }
+const EMPTY = { events: 0, streamRows: 0, streamBytes: 0, databaseBytes: 0, freeBytes: 0 }
+
+/** Memory is gone soon enough. */
+const nothingGoes: RetentionRecords = {
+  dropTexts: () => Effect.succeed({ removed: 0, done: true }),
+  dropStreams: (pass) => Effect.succeed({ removed: 0, done: true, pass }),
+  dropEvents: () => Effect.succeed({ removed: 0, done: true }),
+  dropKeys: () => Effect.succeed({ removed: 0, done: true }),
+  sizes: Effect.succeed(EMPTY),
+  vacuum: () => Effect.succeed(0),
+  checkpoint: Effect.void,
+}
+
 /** The ledger without a disk. */
 export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
   const { tokens, runs, sessions, files, streams, keys } = memory
@@ -343,6 +360,7 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
       trimmedTo: Effect.succeed(0),
       latest: () => Effect.succeed([]),
       after: () => Effect.succeed([]),
+      summary: () => Effect.succeed({ counts: new Map(), oldest: null, newest: null }),
     },
     keys: {
       find: (owner, claim, asked) =>
@@ -352,6 +370,7 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
           ),
         ),
     },
+    retention: nothingGoes,
   })
 }
 
@@ -433,6 +452,24 @@ export const clis = (versions: CliVersions, needed: ReadonlyArray<Cli> = ["claud
 /** Whether the service says that it can do its work. */
 export const readiness = (checks: ReadonlyArray<Check> = []) =>
   Layer.succeed(Readiness, { checks: Effect.succeed(checks) })
+
+/** Keeps everything. */
+export const retention = Layer.succeed(Retention, {
+  settings: {
+    streamRetentionSecs: 3600,
+    eventRetentionDays: 14,
+    eventMaxRows: 200_000,
+    auditRetentionDays: 365,
+  },
+  trim: () => Effect.succeed(NOTHING_REMOVED),
+  maintain: () => Effect.succeed({ removed: NOTHING_REMOVED, before: EMPTY, after: EMPTY, durationMs: 0 }),
+})
+
+/** A log in which nothing happens. */
+export const eventFeed = Layer.succeed(EventFeed, {
+  newest: Effect.succeed(0),
+  follow: () => Stream.never,
+})
 
 /** Takes work, and has none. */
 export const liveRuns = Layer.mock(LiveRuns, {

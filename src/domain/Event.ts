@@ -47,3 +47,20 @@ export interface EventFilter {
   readonly runId?: RunId | undefined
   readonly sessionId?: SessionId | undefined
 }
+
+/** Some of the log was there and is no more; `oldest` is what is next of what somebody wants, if anything is left. */
+export interface LogGap {
+  readonly kind: "resync"
+  /** The last of those that are gone. */
+  readonly seq: number
+  readonly oldest: number | null
+}
+
+export const isGap = (item: LogEvent | LogGap): item is LogGap => "kind" in item
+
+/** What there is of the log. */
+export interface LogSummary {
+  readonly counts: ReadonlyMap<EventType, number>
+  readonly oldest: Pick<LogEvent, "seq" | "at"> | null
+  readonly newest: Pick<LogEvent, "seq" | "at"> | null
+}

@@ -1,7 +1,10 @@
 import { HttpApi, OpenApi } from "@effect/platform"
 import { AdminGroup } from "./groups/Admin.ts"
+import { EventsGroup } from "./groups/Events.ts"
 import { FilesGroup } from "./groups/Files.ts"
+import { MaintenanceGroup } from "./groups/Maintenance.ts"
 import { RunGroup } from "./groups/Run.ts"
+import { RunsGroup } from "./groups/Runs.ts"
 import { SessionsGroup } from "./groups/Sessions.ts"
 import { StreamsGroup } from "./groups/Streams.ts"
 import { SystemGroup } from "./groups/System.ts"
@@ -18,8 +21,11 @@ const base = Object.assign(HttpApi.make("clawdforge"), {
 /** The whole API, declared. Clients and the OpenAPI document derive from it; `handlers/` implement it. */
 export class Api extends base
   .add(RunGroup)
+  .add(RunsGroup)
   .add(FilesGroup)
   .add(SessionsGroup)
+  .add(EventsGroup)
+  .add(MaintenanceGroup)
   .add(StreamsGroup)
   .add(AdminGroup)
   .add(SystemGroup)

@@ -4,8 +4,11 @@ import { LiveRuns } from "../services/LiveRuns.ts"
 import { Api } from "./Api.ts"
 import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
+import { EventsHandlers } from "./handlers/Events.ts"
 import { FilesHandlers } from "./handlers/Files.ts"
+import { MaintenanceHandlers } from "./handlers/Maintenance.ts"
 import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
+import { RunsHandlers } from "./handlers/Runs.ts"
 import { SessionsHandlers } from "./handlers/Sessions.ts"
 import { StreamsHandlers } from "./handlers/Streams.ts"
 import { SystemHandlers } from "./handlers/System.ts"
@@ -28,8 +31,11 @@ export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) =
   const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge).pipe(
     Layer.provide([
       RunHandlers(defaults),
+      RunsHandlers,
       FilesHandlers,
       SessionsHandlers(defaults),
+      EventsHandlers,
+      MaintenanceHandlers,
       StreamsHandlers,
       AdminHandlers,
       SystemHandlers,

@@ -2,11 +2,15 @@ import { Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { SessionRecord } from "../domain/Session.ts"
 import { Files } from "./Files.ts"
 import { Ledger } from "./Ledger.ts"
+import { Retention } from "./Retention.ts"
 import { SessionDirs } from "./SessionDirs.ts"
 import { SessionPool } from "./SessionPool.ts"
 import { AT_ONCE, eachDue } from "./sweeper/Due.ts"
 import { Steps } from "./sweeper/Steps.ts"
 import { type SweepCounts, Tally } from "./sweeper/Tally.ts"
+
+/** How long a sweep removes what is kept no longer; it leaves the rest to the next. */
+const TRIM_MILLIS = 30_000
 
 export interface SweepReport extends SweepCounts {
   readonly durationMs: number
@@ -20,7 +24,7 @@ export interface SweeperOptions {
   readonly sessionHardTtlSecs: number
 }
 
-/** Ends and removes what nobody needs any more: idle and closed sessions, expired uploads, orphaned directories. */
+/** Ends and removes what nobody needs any more: idle and closed sessions, expired uploads, orphaned directories, old events. */
 export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
   Sweeper,
   {
@@ -34,7 +38,7 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
   /** Sweeps again and again, with the interval in between, as long as the layer lives. */
   static readonly layer = (
     options: SweeperOptions,
-  ): Layer.Layer<Sweeper, never, Files | Ledger | SessionDirs | SessionPool> =>
+  ): Layer.Layer<Sweeper, never, Files | Ledger | Retention | SessionDirs | SessionPool> =>
     Layer.scoped(
       Sweeper,
       Effect.gen(function* () {
@@ -42,6 +46,7 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
         const { sessions } = yield* Ledger
         const dirs = yield* SessionDirs
         const pool = yield* SessionPool
+        const retention = yield* Retention
         const steps = new Steps()
         const oneAtATime = yield* Effect.makeSemaphore(1)
         /** Where the sweep before ran out of time, if it did. */
@@ -80,6 +85,10 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
           )
         })
 
+        const trim = Effect.map(retention.trim({ forMillis: TRIM_MILLIS }), (removed) =>
+          Object.values(removed).reduce((sum, count) => sum + count, 0),
+        )
+
         const sweep = Effect.gen(function* () {
           const start = yield* Clock.currentTimeMillis
           const tally = new Tally()
@@ -87,6 +96,7 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
           yield* tally.attempt("files", files.expire)
           yield* tally.attempt("directories", removeOrphans(tally))
           yield* tally.attempt("deleted", erase(tally, start - options.sessionHardTtlSecs * 1000))
+          yield* tally.attempt("trimmed", trim)
 
           const { counts } = tally
           const durationMs = (yield* Clock.currentTimeMillis) - start

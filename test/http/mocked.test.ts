@@ -42,6 +42,9 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
       Mock.readiness(),
       Mock.idempotency,
+      Mock.ledger(),
+      Mock.retention,
+      Mock.eventFeed,
       NodeConnections.layer,
       NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),
@@ -105,7 +108,7 @@ describe("the HTTP API", () => {
       const db = new Sqlite(server.config.dbPath)
       expect(db.serialize().includes("canary-77e1")).toBe(false)
       expect(db.serialize().includes("canary-4f5a")).toBe(true)
-      db.exec("DELETE FROM stream_events; VACUUM")
+      db.exec("PRAGMA secure_delete = ON; DELETE FROM stream_events")
       expect(db.serialize().includes("canary-4f5a")).toBe(false)
       expect(db.prepare("SELECT status FROM runs ORDER BY id").all()).toEqual([
         { status: "completed" },

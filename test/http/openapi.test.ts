@@ -59,15 +59,21 @@ describe("GET /openapi.json", () => {
       "DELETE /sessions/{id}",
       "GET /admin/tokens",
       "GET /docs",
+      "GET /events",
+      "GET /events/stats",
+      "GET /events/stream",
       "GET /healthz",
       "GET /livez",
       "GET /openapi.json",
       "GET /readyz",
+      "GET /runs",
+      "GET /runs/{id}",
       "GET /runs/{id}/events",
       "GET /sessions",
       "GET /sessions/{id}",
       "GET /sessions/{id}/turns/{n}/events",
       "POST /admin/tokens",
+      "POST /events/maintenance",
       "POST /files",
       "POST /run",
       "POST /runs/{id}/cancel",
@@ -81,6 +87,7 @@ describe("GET /openapi.json", () => {
     const security = Object.fromEntries(operations.map(({ name, operation }) => [name, operation.security]))
     expect(security["POST /run"]).toEqual([{ app: [] }])
     expect(security["POST /admin/tokens"]).toEqual([{ admin: [] }])
+    expect(security["GET /runs"]).toEqual([{ admin: [] }, { app: [] }])
     expect(security["GET /healthz"]).toEqual([])
     expect(spec.components.securitySchemes).toMatchObject({
       app: { type: "http", scheme: "bearer" },
@@ -95,6 +102,7 @@ describe("GET /openapi.json", () => {
     ])
     const streams = forms.filter(([, types]) => types?.includes("text/event-stream"))
     expect(Object.fromEntries(streams)).toEqual({
+      "GET /events/stream": ["text/event-stream"],
       "GET /runs/{id}/events": ["text/event-stream"],
       "GET /sessions/{id}/turns/{n}/events": ["text/event-stream"],
       "POST /run": ["application/json", "text/event-stream"],

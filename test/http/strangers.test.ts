@@ -43,6 +43,8 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
           Mock.idempotency,
+          Mock.retention,
+          Mock.eventFeed,
           Layer.provideMerge(EventLog.layer, Mock.ledger()),
           NodeConnections.layer,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),

@@ -5,6 +5,7 @@ import type { FileId, RunId, SessionId, TokenId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef } from "../../src/domain/Session.ts"
 import { Files } from "../../src/services/Files.ts"
 import { Ledger, type SessionRecords } from "../../src/services/Ledger.ts"
+import { Retention } from "../../src/services/Retention.ts"
 import { SessionDirs } from "../../src/services/SessionDirs.ts"
 import { SessionPool } from "../../src/services/SessionPool.ts"
 import { Sweeper } from "../../src/services/Sweeper.ts"
@@ -36,6 +37,7 @@ class World {
   pool: (usual: Pool) => Partial<Pool> = () => ({})
   files: Partial<Files["Type"]> = { expire: Effect.succeed(0) }
   sessionDirs: Partial<SessionDirs["Type"]> = {}
+  retention: Partial<Retention["Type"]> = {}
 
   readonly run = <A, E>(test: Effect.Effect<A, E, Ledger | Sweeper>) => {
     const logger = Logger.make(({ logLevel, message, annotations }) => {
@@ -55,10 +57,14 @@ class World {
       SessionDirs,
       Effect.map(SessionDirs, (usual) => ({ ...usual, ...this.sessionDirs })),
     ).pipe(Layer.provide(Mock.sessionDirs(this.dirs)))
+    const retention = Layer.effect(
+      Retention,
+      Effect.map(Retention, (usual) => ({ ...usual, ...this.retention })),
+    ).pipe(Layer.provide(Mock.retention))
     return test.pipe(
       Effect.provide(
         Sweeper.layer(this.options).pipe(
-          Layer.provide([pool, dirs, Layer.mock(Files, this.files)]),
+          Layer.provide([pool, dirs, retention, Layer.mock(Files, this.files)]),
           Layer.provideMerge(Mock.ledger(this.memory)),
         ),
       ),
@@ -96,7 +102,7 @@ const endTurn = Effect.fn(function* (n: number) {
 })
 
 const sweep = Effect.flatMap(Sweeper, ({ sweep }) => sweep)
-const nothing = { closed: 0, deleted: 0, files: 0, directories: 0, failed: 0, durationMs: 0 }
+const nothing = { closed: 0, deleted: 0, files: 0, directories: 0, trimmed: 0, failed: 0, durationMs: 0 }
 
 describe("a sweep", () => {
   it.effect("comes at every interval; closes what is idle, and deletes what has been closed for long", () => {
@@ -237,7 +243,7 @@ describe("a sweep", () => {
     }).pipe(
       Effect.provide(
         Sweeper.layer(new World().options).pipe(
-          Layer.provide([Layer.mock(SessionPool, {}), Mock.sessionDirs()]),
+          Layer.provide([Layer.mock(SessionPool, {}), Mock.retention, Mock.sessionDirs()]),
           Layer.provideMerge(files),
           Layer.provide(Mock.ledger(memory)),
         ),
@@ -286,19 +292,33 @@ describe("a sweep", () => {
     const broken = new StorageFailed({ during: "listing", cause: { code: "EIO" } })
     world.files = { expire: Effect.die("a bug") }
     world.sessionDirs = { list: broken }
+    world.retention = { trim: () => broken }
     return world.run(
       Effect.gen(function* () {
         yield* Effect.forEach([1, 2], open)
         yield* (yield* Ledger).sessions.close(sessionId(2), 0, null)
         yield* TestClock.setTime(48 * 3600_000)
-        expect(yield* sweep).toEqual({ ...nothing, closed: 1, deleted: 1, failed: 2 })
+        expect(yield* sweep).toEqual({ ...nothing, closed: 1, deleted: 1, failed: 3 })
         expect(world.logs).toEqual([
           ["ERROR", "expired files are not removed yet", {}],
           ["WARN", "orphaned directories are not removed yet", { why: "listing: EIO" }],
-          ["INFO", "sweep", { closed: 1, deleted: 1, files: 0, directories: 0, failed: 2, duration_ms: 0 }],
+          ["WARN", "what is kept no longer is not removed yet", { why: "listing: EIO" }],
+          [
+            "INFO",
+            "sweep",
+            { closed: 1, deleted: 1, files: 0, directories: 0, trimmed: 0, failed: 3, duration_ms: 0 },
+          ],
         ])
       }),
     )
+  })
+
+  it.effect("removes what is kept no longer, and counts it", () => {
+    const world = new World()
+    world.options.sweepIntervalSecs = YEAR_SECS
+    const removed = { texts: 1, streamEvents: 20, events: 300, idempotencyKeys: 4000 }
+    world.retention = { trim: () => Effect.succeed(removed) }
+    return world.run(Effect.map(sweep, (report) => expect(report).toEqual({ ...nothing, trimmed: 4321 })))
   })
 
   it.effect("says what it did, in one line, which hardly anybody sees when it was nothing", () => {
@@ -310,7 +330,15 @@ describe("a sweep", () => {
         yield* TestClock.adjust("65 seconds")
         expired = 7
         yield* TestClock.adjust("65 seconds")
-        const counts = { closed: 0, deleted: 0, files: 0, directories: 0, failed: 0, duration_ms: 5000 }
+        const counts = {
+          closed: 0,
+          deleted: 0,
+          files: 0,
+          directories: 0,
+          trimmed: 0,
+          failed: 0,
+          duration_ms: 5000,
+        }
         expect(world.logs).toEqual([
           ["DEBUG", "sweep", counts],
           ["INFO", "sweep", { ...counts, files: 7 }],

@@ -12,7 +12,7 @@ const From = query({
   ),
 })
 
-const Resumed = Schema.Struct({
+export const Resumed = Schema.Struct({
   "last-event-id": Schema.optionalWith(
     EventId.annotations({ description: "The last event that the client has: sends what came after it." }),
     { exact: true },

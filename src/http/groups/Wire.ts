@@ -1,6 +1,7 @@
 import { HttpApiSchema, OpenApi } from "@effect/platform"
 import { Context, Option, Schema, SchemaAST } from "effect"
 import { expected } from "../../domain/Failure.ts"
+import { SessionId } from "../../domain/Ids.ts"
 
 /** How the wire writes things, whatever the route. */
 
@@ -51,6 +52,32 @@ export const FileTokens = Schema.Array(Schema.String)
       description: "Tokens of uploaded files that the model may read.",
     }),
   )
+
+/** A whole number behind the `?`. */
+export const wholeNumber = (min: number, max: number) =>
+  Schema.transform(
+    Schema.String.pipe(Schema.pattern(/^\d{1,16}$/)),
+    Schema.Int.pipe(Schema.between(min, max)),
+    { strict: true, decode: Number, encode: String },
+  ).annotations({
+    message: expected(`must be a whole number from ${min} to ${max}`),
+    jsonSchema: { type: "integer", minimum: min, maximum: max },
+  })
+
+/** A parameter that may be left out. */
+export const maybe = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
+
+/** How many there may be in one answer. */
+export const ListLimit = wholeNumber(1, 500).annotations({
+  description: "How many to answer with, 1 to 500; by default 50.",
+})
+export const LIST_LIMIT = 50
+
+/** A session, as a filter. */
+export const SessionFilter = SessionId.annotations({
+  message: expected("must be a session's id"),
+  description: "Those of that session only.",
+})
 
 /** In which form a route answers, when all goes well; annotates those that stream. */
 export class Answers extends Context.Reference<Answers>()("clawdforge/http/Answers", {

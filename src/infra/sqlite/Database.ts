@@ -21,6 +21,27 @@ const migrate = Migrator.make({})({
   }),
 })
 
+/** What a burst of writes leaves of the -wal file. */
+const JOURNAL_MAX = 16 * 1024 * 1024
+
+/**
+ * Has the file give space back in small steps, when it is asked to. It is written anew for that, once: in no time when
+ * it is new. Where there is no room for that, it stays as it is.
+ */
+const shrinkable = (sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    const [row] = yield* sql<{ auto_vacuum: number }>`PRAGMA auto_vacuum`
+    if (row?.auto_vacuum === INCREMENTAL) return
+    yield* sql`PRAGMA auto_vacuum = ${sql.literal(String(INCREMENTAL))}`
+    yield* sql`VACUUM`
+  }).pipe(
+    Effect.catchAll((error) =>
+      Effect.logWarning("the database's file cannot be made to give space back", error.message),
+    ),
+  )
+
+const INCREMENTAL = 2
+
 const failed = (cause: unknown) => new StorageFailed({ during: "opening the database", cause })
 
 /**
@@ -46,6 +67,10 @@ export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFai
       yield* sql`PRAGMA synchronous = FULL`
       yield* sql`PRAGMA foreign_keys = ON`
       yield* sql`PRAGMA busy_timeout = 5000`
+      // What was deleted is overwritten: a text that is kept no more is not in the file either.
+      yield* sql`PRAGMA secure_delete = ON`
+      yield* sql`PRAGMA journal_size_limit = ${sql.literal(String(JOURNAL_MAX))}`
+      yield* shrinkable(sql)
       yield* migrate
     }),
   )

@@ -36,14 +36,19 @@ export const eventRecords = (sql: SqlClient.SqlClient, events: EventWriter): Eve
   const found = sql.literal(`
     SELECT e.seq, e.type, e.at, e.run_id, e.session_id, e.token_id, t.name AS token, e.data
     FROM events e LEFT JOIN tokens t ON t.id = e.token_id`)
-  const matches = ({ owner, type, runId, sessionId }: EventFilter) =>
-    sql.and([
-      ...(owner === undefined ? [] : [sql`e.token_id = ${owner}`]),
-      ...(type === undefined ? [] : [sql`e.type = ${type}`]),
+  // The more a condition leaves out, the earlier it is here. Only the first may choose the index (with a type, an app
+  // has one): left to itself, SQLite might take the one with thousands of rows for a run that has four.
+  const matches = ({ owner, type, runId, sessionId }: EventFilter) => {
+    const subject = runId !== undefined || sessionId !== undefined
+    const [ownerIs, typeIs] = subject ? [sql`+e.token_id`, sql`+e.type`] : [sql`e.token_id`, sql`e.type`]
+    return sql.and([
       ...(runId === undefined ? [] : [sql`e.run_id = ${runId}`]),
-      ...(sessionId === undefined ? [] : [sql`e.session_id = ${sessionId}`]),
+      ...(sessionId === undefined ? [] : [sql`${sql.literal(runId ? "+" : "")}e.session_id = ${sessionId}`]),
+      ...(owner === undefined ? [] : [sql`${ownerIs} = ${owner}`]),
+      ...(type === undefined ? [] : [sql`${typeIs} = ${type}`]),
       sql`true`,
     ])
+  }
   return {
     appended: events.appended,
 
@@ -68,5 +73,24 @@ export const eventRecords = (sql: SqlClient.SqlClient, events: EventWriter): Eve
         storing("reading events"),
         Effect.flatMap(toEvents),
       ),
+
+    summary: (owner) =>
+      Effect.gen(function* () {
+        const counted = yield* owner === undefined
+          ? sql<Counted>`SELECT type, sum(count) AS count FROM event_counts GROUP BY type HAVING sum(count) > 0`
+          : sql<Counted>`SELECT type, count FROM event_counts WHERE owner = ${owner} AND count > 0`
+        const own = owner === undefined ? sql`true` : sql`token_id = ${owner}`
+        const [oldest] = yield* sql<Place>`SELECT seq, at FROM events WHERE ${own} ORDER BY seq LIMIT 1`
+        const [newest] = yield* sql<Place>`SELECT seq, at FROM events WHERE ${own} ORDER BY seq DESC LIMIT 1`
+        const counts = new Map(counted.map(({ type, count }) => [type, count]))
+        return { counts, oldest: oldest ?? null, newest: newest ?? null }
+      }).pipe(sql.withTransaction, storing("counting events")),
   }
+}
+
+type Place = Pick<LogEvent, "seq" | "at">
+
+interface Counted {
+  readonly type: EventType
+  readonly count: number
 }

@@ -7,6 +7,7 @@ import { eventRecords } from "./EventRecords.ts"
 import { keyRecords } from "./KeyRecords.ts"
 import { makeEventWriter, storing } from "./Rows.ts"
 import { streamRecords } from "./StreamRecords.ts"
+import { retentionRecords } from "./RetentionRecords.ts"
 import { runRecords } from "./RunRecords.ts"
 import { sessionRecords } from "./SessionRecords.ts"
 import { tokenRecords } from "./TokenRecords.ts"
@@ -40,6 +41,7 @@ export const layer = (
         streams: streamRecords(sql),
         events: eventRecords(sql, events),
         keys: keyRecords(sql),
+        retention: retentionRecords(sql),
       }
     }),
   )

@@ -12,6 +12,8 @@ export interface SweepCounts {
   readonly files: number
   /** Directories of sessions that are not open. */
   readonly directories: number
+  /** Rows that are kept no longer: of texts, streams, events, idempotency keys. */
+  readonly trimmed: number
   /** What could not be done, and is tried again. */
   readonly failed: number
 }
@@ -24,11 +26,12 @@ const NOT_DONE = {
   deleted: "closed sessions are not deleted yet",
   files: "expired files are not removed yet",
   directories: "orphaned directories are not removed yet",
+  trimmed: "what is kept no longer is not removed yet",
 }
 
 /** Counts what comes of a sweep. */
 export class Tally {
-  readonly #counts = { closed: 0, deleted: 0, files: 0, directories: 0, failed: 0 }
+  readonly #counts = { closed: 0, deleted: 0, files: 0, directories: 0, trimmed: 0, failed: 0 }
 
   get counts(): SweepCounts {
     return { ...this.#counts }

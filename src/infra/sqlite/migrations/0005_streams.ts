@@ -39,11 +39,49 @@ export default Effect.gen(function* () {
   yield* sql`CREATE INDEX idempotency_keys_of_run ON idempotency_keys (run_id) WHERE run_id IS NOT NULL`
   yield* sql`CREATE INDEX idempotency_keys_due ON idempotency_keys (created_at)`
 
+  // A state that few runs are in is found without a look at the others.
+  yield* sql`CREATE INDEX runs_of_status ON runs (status, id)`
+  yield* sql`CREATE INDEX runs_of_token_by_status ON runs (token_id, status, id)`
+
   yield* sql`CREATE INDEX events_of_token ON events (token_id, seq)`
+  yield* sql`CREATE INDEX events_of_token_by_type ON events (token_id, type, seq)`
   yield* sql`CREATE INDEX events_of_session ON events (session_id, seq) WHERE session_id IS NOT NULL`
   // How far retention has come: events up to there are gone.
   yield* sql`CREATE TABLE retention (name TEXT PRIMARY KEY, trimmed_to INTEGER NOT NULL) STRICT`
   yield* sql`INSERT INTO retention (name, trimmed_to) VALUES ('events', 0)`
+  // How many there are of each: counted as they come and go, as nobody has the time to count them when asked.
+  yield* sql`
+    CREATE TABLE event_counts (
+      owner TEXT NOT NULL,
+      type TEXT NOT NULL,
+      count INTEGER NOT NULL,
+      PRIMARY KEY (owner, type)
+    ) STRICT, WITHOUT ROWID`
+  yield* sql`INSERT INTO event_counts SELECT coalesce(token_id, ''), type, count(*) FROM events GROUP BY 1, 2`
+  yield* sql`
+    CREATE TRIGGER events_come AFTER INSERT ON events BEGIN
+      INSERT INTO event_counts VALUES (coalesce(NEW.token_id, ''), NEW.type, 1)
+      ON CONFLICT DO UPDATE SET count = count + 1;
+    END`
+  yield* sql`
+    CREATE TRIGGER events_go AFTER DELETE ON events BEGIN
+      UPDATE event_counts SET count = count - 1 WHERE owner = coalesce(OLD.token_id, '') AND type = OLD.type;
+    END`
+  yield* sql`CREATE TABLE stream_totals (id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT`
+  yield* sql`INSERT INTO stream_totals VALUES (1, 0, 0)`
+  yield* sql`
+    CREATE TRIGGER stream_events_come AFTER INSERT ON stream_events BEGIN
+      UPDATE stream_totals SET rows = rows + 1, bytes = bytes + NEW.bytes WHERE id = 1;
+    END`
+  yield* sql`
+    CREATE TRIGGER stream_events_lose_text AFTER UPDATE OF bytes ON stream_events BEGIN
+      UPDATE stream_totals SET bytes = bytes + NEW.bytes - OLD.bytes WHERE id = 1;
+    END`
+  yield* sql`
+    CREATE TRIGGER stream_events_go AFTER DELETE ON stream_events BEGIN
+      UPDATE stream_totals SET rows = rows - 1, bytes = bytes - OLD.bytes WHERE id = 1;
+    END`
+
   // Both tables of events take their numbers from here.
   yield* sql`
     INSERT INTO sqlite_sequence (name, seq)

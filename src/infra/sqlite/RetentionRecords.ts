@@ -1,0 +1,184 @@
+import { SqlClient } from "@effect/sql"
+import { Effect } from "effect"
+import type { RunId } from "../../domain/Ids.ts"
+import type { RetentionRecords, StreamPass } from "../../services/Ledger.ts"
+import { KEY_MILLIS } from "./KeyRecords.ts"
+import { storing } from "./Rows.ts"
+
+/** Rows of one step. */
+const ROWS_MAX = 300
+/** Texts of one step; a single one may be larger. */
+const BYTES_MAX = 1024 * 1024
+/** Runs whose texts go in one step. */
+const RUNS_MAX = 30
+/** So long after its end a run's rows stay, whatever there is too much of: somebody may still be reading. */
+const QUIET_MILLIS = 60_000
+
+/** Lets the event loop turn: whoever waits for the connection, or is on the network, comes first. */
+const turn = Effect.async<void>((resume) => {
+  const next = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(next))
+})
+
+/** The connection of the transaction that this is in; outside of one there is none, which is a bug. */
+const ofTransaction = Effect.serviceOptional(SqlClient.TransactionConnection).pipe(
+  Effect.map(([connection]) => connection),
+  Effect.orDie,
+)
+
+/** As many from the beginning as together are small enough, and at least one. */
+const fitting = <A extends { readonly bytes: number }>(rows: ReadonlyArray<A>, max: number) => {
+  let bytes = 0
+  const tooMuch = rows.findIndex((row, n) => (bytes += row.bytes) > max && n > 0)
+  return tooMuch < 0 ? rows : rows.slice(0, tooMuch)
+}
+
+interface StreamRow {
+  readonly seq: number
+  readonly run_id: RunId
+  readonly at: number
+  readonly bytes: number
+}
+
+export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => {
+  const step =
+    (during: string) =>
+    <A, E>(effect: Effect.Effect<A, E>) =>
+      effect.pipe(sql.withTransaction, storing(during), Effect.zipLeft(turn))
+
+  /** Takes some of a run's text, its oldest; true when none is left. */
+  const dropText = (run: RunId, trimmedTo: number, most: { rows: number; bytes: number }) =>
+    Effect.gen(function* () {
+      const there = yield* sql<{ seq: number; bytes: number }>`
+        SELECT seq, bytes FROM stream_events WHERE run_id = ${run} AND seq > ${trimmedTo}
+        ORDER BY seq LIMIT ${most.rows}`
+      const rows = fitting(there, most.bytes)
+      const last = rows.at(-1)
+      if (last !== undefined) {
+        yield* sql`
+          UPDATE stream_events SET body = NULL, bytes = 0
+          WHERE run_id = ${run} AND seq > ${trimmedTo} AND seq <= ${last.seq}`
+      }
+      const done = there.length < most.rows && rows.length === there.length
+      yield* done
+        ? sql`UPDATE runs SET trimmed_to = ${last?.seq ?? trimmedTo}, text_until = NULL WHERE id = ${run}`
+        : sql`UPDATE runs SET trimmed_to = ${last?.seq ?? trimmedTo} WHERE id = ${run}`
+      return { done, rows: rows.length, bytes: rows.reduce((sum, row) => sum + row.bytes, 0) }
+    })
+
+  /** Which of these runs keep their rows. */
+  const sparedOf = (runs: ReadonlyArray<RunId>, { at }: StreamPass) =>
+    Effect.map(
+      sql<{ id: RunId }>`
+        SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(${JSON.stringify(runs)})) AND (
+          finished_at IS NULL OR finished_at > ${at - QUIET_MILLIS} OR EXISTS (
+            SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at > ${at - KEY_MILLIS}
+          )
+        )`,
+      (rows) => new Set(rows.map(({ id }) => id)),
+    )
+
+  return {
+    dropTexts: (at) =>
+      Effect.gen(function* () {
+        const due = yield* sql<{ id: RunId; trimmed_to: number }>`
+          SELECT id, trimmed_to FROM runs WHERE text_until <= ${at} ORDER BY text_until LIMIT ${RUNS_MAX}`
+        const left = { rows: ROWS_MAX, bytes: BYTES_MAX }
+        let removed = 0
+        for (const { id, trimmed_to } of due) {
+          const { done, rows, bytes } = yield* dropText(id, trimmed_to, left)
+          removed += rows
+          left.rows -= rows
+          left.bytes -= bytes
+          if (!done || left.rows <= 0 || left.bytes <= 0) return { removed, done: false }
+        }
+        return { removed, done: due.length < RUNS_MAX }
+      }).pipe(step("dropping texts whose time is over")),
+
+    dropStreams: (pass) =>
+      Effect.gen(function* () {
+        const [total] = yield* sql<{ rows: number }>`SELECT rows FROM stream_totals WHERE id = 1`
+        let excess = (total?.rows ?? 0) - pass.maxRows
+        const there = yield* sql<StreamRow>`
+          SELECT seq, run_id, at, bytes FROM stream_events WHERE seq > ${pass.seq} ORDER BY seq LIMIT ${ROWS_MAX}`
+        const rows = fitting(there, BYTES_MAX)
+        const spared = yield* sparedOf([...new Set(rows.map(({ run_id }) => run_id))], pass)
+
+        const gone: Array<number> = []
+        const trimmedTo = new Map<RunId, number>()
+        let seq = pass.seq
+        let done = there.length < ROWS_MAX && rows.length === there.length
+        for (const row of rows) {
+          if (row.at >= pass.before && excess <= 0) {
+            done = true
+            break
+          }
+          seq = row.seq
+          if (spared.has(row.run_id)) continue
+          gone.push(seq)
+          trimmedTo.set(row.run_id, seq)
+          excess -= 1
+        }
+        yield* sql`DELETE FROM stream_events WHERE seq IN (SELECT value FROM json_each(${JSON.stringify(gone)}))`
+        for (const [run, last] of trimmedTo) {
+          yield* sql`UPDATE runs SET trimmed_to = max(trimmed_to, ${last}) WHERE id = ${run}`
+        }
+        return { removed: gone.length, done, pass: { ...pass, seq } }
+      }).pipe(step("removing rows of streams")),
+
+    dropEvents: (before) =>
+      Effect.gen(function* () {
+        const rows = yield* sql<{ seq: number; at: number }>`
+          SELECT seq, at FROM events WHERE seq > 0 ORDER BY seq LIMIT ${ROWS_MAX}`
+        const young = rows.findIndex(({ at }) => at >= before)
+        const removed = young < 0 ? rows.length : young
+        const last = rows[removed - 1]
+        if (last === undefined) return { removed, done: true }
+        yield* sql`DELETE FROM events WHERE seq <= ${last.seq}`
+        yield* sql`UPDATE retention SET trimmed_to = ${last.seq} WHERE name = 'events'`
+        return { removed, done: removed < ROWS_MAX }
+      }).pipe(step("removing events whose time is over")),
+
+    dropKeys: (at) =>
+      Effect.gen(function* () {
+        const rows = yield* sql`
+          DELETE FROM idempotency_keys WHERE (token_id, route, key) IN (
+            SELECT token_id, route, key FROM idempotency_keys
+            WHERE created_at <= ${at - KEY_MILLIS} ORDER BY created_at LIMIT ${ROWS_MAX}
+          ) RETURNING 1`
+        return { removed: rows.length, done: rows.length < ROWS_MAX }
+      }).pipe(step("removing idempotency keys whose time is over")),
+
+    sizes: Effect.gen(function* () {
+      const [row] = yield* sql<{ events: number; rows: number; bytes: number; size: number; free: number }>`
+        SELECT rows, bytes, (SELECT coalesce(sum(count), 0) FROM event_counts) AS events,
+          page_count * page_size AS size, freelist_count * page_size AS free
+        FROM stream_totals, pragma_page_count, pragma_page_size, pragma_freelist_count`
+      return {
+        events: row?.events ?? 0,
+        streamRows: row?.rows ?? 0,
+        streamBytes: row?.bytes ?? 0,
+        databaseBytes: row?.size ?? 0,
+        freeBytes: row?.free ?? 0,
+      }
+    }).pipe(storing("measuring the database")),
+
+    vacuum: (pages) =>
+      Effect.gen(function* () {
+        // The driver takes a pragma's first step only, and a step of this one is a page: thousands of statements, which
+        // are not worth a span each.
+        const connection = yield* ofTransaction
+        yield* Effect.replicateEffect(connection.executeRaw("PRAGMA incremental_vacuum(1)", []), pages, {
+          discard: true,
+        })
+        const [row] = yield* sql<{ freelist_count: number }>`PRAGMA freelist_count`
+        return row?.freelist_count ?? 0
+      }).pipe(step("giving space back to the disk")),
+
+    // Does not wait for whoever else reads the file: it would be waiting for everybody here.
+    checkpoint: sql`PRAGMA wal_checkpoint(PASSIVE)`.pipe(
+      storing("giving space back to the disk"),
+      Effect.asVoid,
+    ),
+  }
+}

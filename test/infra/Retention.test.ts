@@ -1,0 +1,351 @@
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { SqlClient } from "@effect/sql"
+import { Clock, Effect, Layer, Logger, Option, TestClock } from "effect"
+import { StorageFailed } from "../../src/domain/Failure.ts"
+import type { RunId, TokenId } from "../../src/domain/Ids.ts"
+import type { AppToken, TokenName } from "../../src/domain/Token.ts"
+import * as Database from "../../src/infra/sqlite/Database.ts"
+import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
+import { Ledger } from "../../src/services/Ledger.ts"
+import { Retention } from "../../src/services/Retention.ts"
+import { temporaryDirectory } from "../support/TestServer.ts"
+
+/** What is kept, and for how long, in a real database. */
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+/** Long after 1970, so that there is a time long ago. */
+const NOW = 1000 * DAY
+const MINUTE = 60_000
+
+const origin = { requestId: "r", address: "127.0.0.1" }
+const app: AppToken = {
+  id: "0".repeat(26) as TokenId,
+  name: "recipes" as TokenName,
+  ipCidrs: [],
+  createdAt: NOW - 900 * DAY,
+  lastUsedAt: null,
+  revokedAt: null,
+}
+const runId = (n: number) => String(n).padStart(26, "0") as RunId
+const done = {
+  status: "completed" as const,
+  code: null,
+  stopReason: "end_turn",
+  durationMs: 5,
+  responseChars: 9,
+  usage: null,
+  costUsd: null,
+}
+
+const KEPT = {
+  streamRetentionSecs: 3600,
+  eventRetentionDays: 14,
+  eventMaxRows: 1000,
+  auditRetentionDays: 1000,
+}
+
+const withRetention = <A, E>(
+  test: Effect.Effect<A, E, Ledger | Retention | SqlClient.SqlClient>,
+  settings: Partial<typeof KEPT> = {},
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const file = join(yield* temporaryDirectory, "ledger.db")
+      yield* TestClock.setTime(NOW)
+      const kept = { ...KEPT, ...settings }
+      return yield* Effect.gen(function* () {
+        const { tokens } = yield* Ledger
+        yield* tokens.insert(app, "hash", origin)
+        return yield* test
+      }).pipe(
+        Effect.provide(
+          Retention.layer(kept).pipe(
+            Layer.provideMerge(SqliteLedger.layer(kept)),
+            Layer.provideMerge(Database.layer(file)),
+          ),
+        ),
+      )
+    }),
+  ).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)))
+
+interface Story {
+  readonly at: number
+  readonly messages?: number
+  /** Unset: at once. */
+  readonly endsAt?: number | "never"
+  readonly key?: string
+}
+
+/** A run, from its beginning to its end. */
+const run = Effect.fn(function* (n: number, { at, messages = 3, endsAt = at, key }: Story) {
+  const { runs, streams } = yield* Ledger
+  const id = runId(n)
+  const claim = key === undefined ? undefined : { route: "POST /run", key, fingerprint: "f" }
+  yield* runs.open({ id, tokenId: app.id, model: "sonnet", promptChars: 1, origin, at, claim })
+  yield* runs.start(id, at)
+  yield* streams.append(Array.from({ length: messages }, (_, m) => ({ run: id, at, body: `"${n}.${m}"` })))
+  if (endsAt !== "never") yield* runs.end(id, done, endsAt, { kind: "result", body: '"the end"' })
+  return id
+})
+
+const trim = Effect.flatMap(Retention, (retention) => retention.trim())
+const nothing = { texts: 0, streamEvents: 0, events: 0, idempotencyKeys: 0 }
+
+/** What is left of a run's stream: how many rows, how many of them with their text, and the gap before them. */
+const leftOf = Effect.fn(function* (id: RunId) {
+  const sql = yield* SqlClient.SqlClient
+  const { streams } = yield* Ledger
+  const [left] = yield* sql<{ rows: number; texts: number; first: number | null }>`
+    SELECT count(*) AS rows, count(body) AS texts, min(seq) AS first FROM stream_events WHERE run_id = ${id}`
+  const gap = yield* streams.gap(id, 0)
+  return {
+    rows: left?.rows,
+    texts: left?.texts,
+    gap: Option.isSome(gap),
+    oldest: Option.getOrNull(gap)?.oldest,
+  }
+})
+
+/** That counters kept by triggers are what counting gives. */
+const expectTotals = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const { retention } = yield* Ledger
+  const sizes = yield* retention.sizes
+  const [counted] = yield* sql`
+    SELECT count(*) AS streamRows, coalesce(sum(length(CAST(body AS BLOB))), 0) AS streamBytes,
+      (SELECT count(*) FROM events) AS events FROM stream_events`
+  expect(sizes).toMatchObject(counted ?? {})
+})
+
+describe("the text of a run", () => {
+  it.effect("goes when its time is over: all of it at once to who reads, and its rows stay", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const { streams, runs } = yield* Ledger
+        const old = yield* run(1, { at: NOW - HOUR })
+        const young = yield* run(2, { at: NOW - HOUR + 1000 })
+        const open = yield* run(3, { at: NOW - 5 * HOUR, endsAt: "never" })
+        expect(yield* trim).toEqual({ ...nothing, texts: 5 })
+        expect(yield* leftOf(old)).toEqual({ rows: 5, texts: 0, gap: true, oldest: null })
+        expect(yield* leftOf(young)).toEqual({ rows: 5, texts: 5, gap: false, oldest: undefined })
+        expect(yield* leftOf(open)).toEqual({ rows: 4, texts: 4, gap: false, oldest: undefined })
+        expect(yield* streams.read(old, 0)).toEqual([])
+        expect(yield* streams.bytesAfter(old, 0)).toBe(0)
+        expect(yield* streams.end(old)).toEqual(Option.none())
+        expect(Option.isSome(yield* runs.find(old))).toBe(true)
+        yield* expectTotals
+        // Nothing of it is looked at again.
+        expect(yield* trim).toEqual(nothing)
+        yield* TestClock.adjust("1 seconds")
+        expect(yield* trim).toEqual({ ...nothing, texts: 5 })
+      }),
+    ),
+  )
+
+  it.effect("of a run that an idempotency key names stays as long as the key: a day", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const { keys } = yield* Ledger
+        const named = yield* run(1, { at: NOW - DAY + 1000, key: "k" })
+        expect(yield* trim).toEqual(nothing)
+        const claim = { route: "POST /run", key: "k" }
+        expect(Option.isSome(yield* keys.find(app.id, claim, yield* Clock.currentTimeMillis))).toBe(true)
+        yield* TestClock.adjust("1 seconds")
+        expect(yield* trim).toEqual({ ...nothing, texts: 5, idempotencyKeys: 1 })
+        expect(yield* keys.find(app.id, claim, yield* Clock.currentTimeMillis)).toEqual(Option.none())
+        expect((yield* leftOf(named)).texts).toBe(0)
+      }),
+    ),
+  )
+
+  it.effect("goes from its beginning on, however much it is, and in whatever small steps", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const { retention, streams } = yield* Ledger
+        const long = yield* run(1, { at: NOW - HOUR, messages: 1000 })
+        const all = yield* streams.bytesAfter(long, 0)
+        const one = yield* retention.dropTexts(NOW)
+        expect(one.done).toBe(false)
+        expect(one.removed).toBeLessThan(1002)
+        const left = yield* leftOf(long)
+        expect([left.rows, left.texts, left.gap]).toEqual([1002, 1002 - one.removed, true])
+        // What is left begins where the gap ends.
+        const gap = Option.getOrThrow(yield* streams.gap(long, 0))
+        const [next] = yield* streams.read(long, gap.seq)
+        expect([next?.seq, next?.body]).toEqual([gap.oldest, `"1.${one.removed - 1}"`])
+        expect(yield* streams.bytesAfter(long, 0)).toBeLessThan(all)
+        expect((yield* trim).texts).toBe(1002 - one.removed)
+        yield* expectTotals
+      }),
+    ),
+  )
+
+  it.effect("of many runs goes some runs at a time, the one whose time is over first comes first", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const { retention } = yield* Ledger
+        for (let n = 1; n <= 100; n++) yield* run(n, { at: NOW - HOUR - n * 1000 })
+        const { removed, done: isDone } = yield* retention.dropTexts(NOW)
+        expect([removed < 500, isDone]).toEqual([true, false])
+        expect((yield* leftOf(runId(100))).texts).toBe(0)
+        expect((yield* leftOf(runId(1))).texts).toBe(5)
+        expect(yield* trim).toEqual({ ...nothing, texts: 500 - removed })
+        expect(yield* retention.dropTexts(NOW)).toEqual({ removed: 0, done: true })
+      }),
+    ),
+  )
+})
+
+describe("rows of streams", () => {
+  it.effect("go when they are too old, however few there are; not while their run is unfinished", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const old = yield* run(1, { at: NOW - 14 * DAY - 1 })
+        const open = yield* run(2, { at: NOW - 20 * DAY, endsAt: "never" })
+        const young = yield* run(3, { at: NOW - 14 * DAY })
+        const justOver = yield* run(4, { at: NOW - 20 * DAY, endsAt: NOW - MINUTE + 1 })
+        expect((yield* trim).streamEvents).toBe(5)
+        expect(yield* leftOf(old)).toEqual({ rows: 0, texts: 0, gap: true, oldest: null })
+        expect((yield* leftOf(open)).rows).toBe(4)
+        expect((yield* leftOf(justOver)).rows).toBe(5)
+        expect((yield* leftOf(young)).rows).toBe(5)
+        yield* expectTotals
+        yield* TestClock.adjust("1 seconds")
+        expect((yield* trim).streamEvents).toBe(5 + 4)
+        // Its end is not as old as the rest.
+        expect((yield* leftOf(justOver)).rows).toBe(1)
+      }),
+    ),
+  )
+
+  it.effect("go when there are too many, the oldest first, and what is left begins where the gap ends", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const { streams } = yield* Ledger
+        const ids = yield* Effect.forEach([1, 2, 3, 4], (n) =>
+          run(n, { at: NOW - 2 * MINUTE, messages: 398 }),
+        )
+        expect((yield* trim).streamEvents).toBe(600)
+        const left = yield* Effect.forEach(ids, leftOf)
+        expect(left.map(({ rows, gap }) => [rows, gap])).toEqual([
+          [0, true],
+          [200, true],
+          [400, false],
+          [400, false],
+        ])
+        const [next] = yield* streams.read(runId(2), Option.getOrThrow(yield* streams.gap(runId(2), 0)).seq)
+        expect([next?.seq, next?.body]).toEqual([left[1]?.oldest, '"2.199"'])
+        expect(yield* trim).toEqual(nothing)
+        yield* expectTotals
+      }),
+    ),
+  )
+
+  it.effect("stay, though they are too many, of runs that are unfinished, just over or named by a key", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const spared = [
+          yield* run(1, { at: NOW - 2 * MINUTE, endsAt: "never", messages: 700 }),
+          yield* run(2, { at: NOW - 2 * MINUTE, endsAt: NOW - MINUTE + 1, messages: 700 }),
+          yield* run(3, { at: NOW - 2 * MINUTE, key: "k", messages: 700 }),
+        ]
+        const other = yield* run(4, { at: NOW - 2 * MINUTE, messages: 700 })
+        expect((yield* trim).streamEvents).toBe(702)
+        expect((yield* Effect.forEach(spared, leftOf)).map(({ rows, gap }) => [rows, gap])).toEqual([
+          [701, false],
+          [702, false],
+          [702, false],
+        ])
+        expect((yield* leftOf(other)).rows).toBe(0)
+      }),
+    ),
+  )
+
+  it.effect("take no event's place, nor events theirs", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const { events } = yield* Ledger
+        for (let n = 1; n <= 20; n++) yield* run(n, { at: NOW - 2 * MINUTE, messages: 200 })
+        const before = yield* events.summary(undefined)
+        expect((yield* trim).streamEvents).toBe(20 * 202 - 1000)
+        expect(yield* events.summary(undefined)).toEqual(before)
+      }),
+    ),
+  )
+})
+
+describe("events", () => {
+  it.effect("go when they are too old, and the log says how far", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const { events } = yield* Ledger
+        // The token's own is the oldest.
+        for (let n = 1; n <= 300; n++) yield* run(n, { at: NOW - 366 * DAY, messages: 0 })
+        yield* run(301, { at: NOW - 364 * DAY, messages: 0 })
+        const all = yield* events.after(0, {}, 2000)
+        expect(all.length).toBe(1 + 301 * 3)
+        const removed = yield* trim
+        expect([removed.events, removed.streamEvents]).toEqual([1 + 900, 602])
+        const left = yield* events.after(0, {}, 2000)
+        expect(left.map(({ runId: id }) => id)).toEqual([runId(301), runId(301), runId(301)])
+        expect(yield* events.trimmedTo).toBe(all[900]?.seq)
+        expect((yield* events.summary(app.id)).counts).toEqual(
+          new Map([
+            ["run.completed", 1],
+            ["run.queued", 1],
+            ["run.started", 1],
+          ]),
+        )
+        yield* expectTotals
+        // Numbers are not given twice.
+        yield* TestClock.adjust("400 days")
+        expect((yield* trim).events).toBe(3)
+        yield* run(302, { at: NOW + 400 * DAY, messages: 0 })
+        const [first] = yield* events.after(0, {}, 1)
+        expect(first?.seq).toBeGreaterThan(all.at(-1)?.seq ?? 0)
+      }),
+      { auditRetentionDays: 365 },
+    ),
+  )
+})
+
+describe("trimming", () => {
+  it.effect("leaves the rest to the next time when its time is over", () =>
+    withRetention(
+      Effect.gen(function* () {
+        for (let n = 1; n <= 100; n++) yield* run(n, { at: NOW - HOUR })
+        const { trim: trimFor } = yield* Retention
+        const some = yield* trimFor({ forMillis: 0 })
+        expect(some.texts).toBeGreaterThan(0)
+        expect(some.texts).toBeLessThan(500)
+        expect((yield* trim).texts).toBe(500 - some.texts)
+      }),
+    ),
+  )
+
+  it.effect("says what it could not do", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`DROP TABLE idempotency_keys`
+        expect(yield* Effect.flip(trim)).toBeInstanceOf(StorageFailed)
+      }),
+    ),
+  )
+
+  it.effect("tells what there was before, and what there is after", () =>
+    withRetention(
+      Effect.gen(function* () {
+        const { maintain } = yield* Retention
+        yield* run(1, { at: NOW - 20 * DAY, messages: 100 })
+        yield* run(2, { at: NOW - HOUR, messages: 100 })
+        const { removed, before, after } = yield* maintain({ vacuum: true })
+        expect(removed).toEqual({ ...nothing, texts: 204, streamEvents: 102 })
+        expect([before.streamRows, after.streamRows, after.streamBytes]).toEqual([204, 102, 0])
+        expect([before.events, after.events, after.freeBytes]).toEqual([7, 7, 0])
+      }),
+    ),
+  )
+})

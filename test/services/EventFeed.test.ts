@@ -1,0 +1,278 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Chunk, Deferred, Effect, Fiber, Layer, Logger, Queue, Stream } from "effect"
+import {
+  type EventFilter,
+  type EventType,
+  isGap,
+  type LogEvent,
+  type LogGap,
+} from "../../src/domain/Event.ts"
+import { StorageFailed } from "../../src/domain/Failure.ts"
+import type { RunId, TokenId } from "../../src/domain/Ids.ts"
+import { EventFeed } from "../../src/services/EventFeed.ts"
+import { matching } from "../../src/services/events/EventRing.ts"
+import { type EventRecords, Ledger } from "../../src/services/Ledger.ts"
+import * as Mock from "../../src/testing.ts"
+
+const APP = "0".repeat(26) as TokenId
+const OTHER = "1".padStart(26, "0") as TokenId
+
+const event = (seq: number, more: Partial<LogEvent> = {}): LogEvent => ({
+  seq,
+  type: "run.queued",
+  at: seq,
+  runId: null,
+  sessionId: null,
+  tokenId: APP,
+  token: null,
+  data: {},
+  ...more,
+})
+
+/** A log that a test writes, and what it is asked. */
+class Log {
+  readonly events: Array<LogEvent> = []
+  readonly news = Effect.runSync(Queue.sliding<void>(1))
+  trimmedTo = 0
+  /** How often somebody read it. */
+  reads = 0
+  /** To be done before each read, and after it. */
+  beforeRead: Effect.Effect<void, StorageFailed> = Effect.void
+  afterRead: () => void = () => {}
+
+  readonly records: EventRecords = {
+    appended: Queue.take(this.news),
+    newest: Effect.sync(() => this.events.at(-1)?.seq ?? 0),
+    trimmedTo: Effect.sync(() => this.trimmedTo),
+    latest: () => Effect.succeed([]),
+    after: (seq, filter, limit) =>
+      Effect.gen(this, function* () {
+        this.reads += 1
+        yield* this.beforeRead
+        const found = this.events.filter((one) => one.seq > seq && matching(filter)(one)).slice(0, limit)
+        this.afterRead()
+        return found
+      }),
+    summary: () => Effect.succeed({ counts: new Map<EventType, number>(), oldest: null, newest: null }),
+  }
+
+  /** Appends events whose numbers have gaps, as streams take some. */
+  readonly write = (count: number, more: Partial<LogEvent> = {}) =>
+    Effect.suspend(() => {
+      for (let n = 0; n < count; n++) {
+        const { seq } = this.events.at(-1) ?? { seq: this.trimmedTo }
+        this.events.push(event(seq + 1 + (seq % 3), more))
+      }
+      return Queue.offer(this.news, undefined)
+    })
+
+  readonly trim = (to: number) => {
+    this.trimmedTo = to
+    this.events.splice(0, this.events.filter(({ seq }) => seq <= to).length)
+  }
+
+  get seqs() {
+    return this.events.map(({ seq }) => seq)
+  }
+
+  readonly run = <A, E>(test: Effect.Effect<A, E, EventFeed>) => {
+    const ledger = Layer.effect(
+      Ledger,
+      Effect.map(Ledger, (usual) => ({ ...usual, events: this.records })),
+    ).pipe(Layer.provide(Mock.ledger()))
+    return test.pipe(
+      Effect.provide(EventFeed.layer.pipe(Layer.provide(ledger))),
+      Effect.provide(Logger.remove(Logger.defaultLogger)),
+    )
+  }
+}
+
+const follow = (filter: EventFilter, after?: number) =>
+  Stream.unwrap(Effect.map(EventFeed, (feed) => feed.follow(filter, after)))
+
+/** The first of what one who follows is told. */
+const first = (count: number, filter: EventFilter = {}, after?: number) =>
+  Effect.map(Stream.runCollect(Stream.take(follow(filter, after), count)), Chunk.toReadonlyArray)
+
+const seqsOf = (items: ReadonlyArray<LogEvent | LogGap>) => items.map(({ seq }) => seq)
+
+/** Waits until whoever was just forked waits for more: nothing but timers comes later. */
+const settled = Effect.sleep("20 millis")
+
+describe("who follows the log", () => {
+  it.live("from now on is told what comes, and nothing of what was", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        yield* log.write(3)
+        const told = yield* Effect.fork(first(2))
+        yield* settled
+        yield* log.write(2)
+        expect(seqsOf(yield* Fiber.join(told))).toEqual(log.seqs.slice(3))
+      }),
+    )
+  })
+
+  it.live("from a place is told what there is, then what comes, each once, across memory and ledger", () => {
+    const log = new Log()
+    return Effect.gen(function* () {
+      // More than one page before the feed begins, more than memory holds after it.
+      yield* log.write(1000)
+      yield* log.run(
+        Effect.gen(function* () {
+          const told = yield* Effect.fork(first(6500, {}, log.seqs[9]))
+          const late = yield* Effect.fork(first(6500, {}, log.seqs[9]).pipe(Effect.delay("300 millis")))
+          for (let n = 0; n < 11; n++) {
+            yield* log.write(500)
+            yield* Effect.sleep("40 millis")
+          }
+          yield* log.write(10)
+          const all = log.seqs.slice(10)
+          expect(seqsOf(yield* Fiber.join(told))).toEqual(all)
+          expect(seqsOf(yield* Fiber.join(late))).toEqual(all)
+        }),
+      )
+    })
+  })
+
+  it.live("is told only what it may see and wants", () => {
+    const log = new Log()
+    const run = "2".padStart(26, "0") as RunId
+    return log.run(
+      Effect.gen(function* () {
+        const mine = yield* Effect.fork(first(3, { owner: APP }, 0))
+        const runs = yield* Effect.fork(first(2, { runId: run, type: "run.failed" }, 0))
+        yield* settled
+        yield* log.write(2)
+        yield* log.write(5, { tokenId: OTHER })
+        yield* settled
+        yield* log.write(1, { runId: run })
+        yield* log.write(2, { runId: run, tokenId: OTHER, type: "run.failed" })
+        expect((yield* Fiber.join(mine)).every((item) => !isGap(item) && item.tokenId === APP)).toBe(true)
+        expect(seqsOf(yield* Fiber.join(mine))).toEqual([...log.seqs.slice(0, 2), log.seqs[7]])
+        expect(seqsOf(yield* Fiber.join(runs))).toEqual(log.seqs.slice(-2))
+      }),
+    )
+  })
+
+  it.live("is told once what is gone, and what is next of what it wants", () => {
+    const log = new Log()
+    return Effect.gen(function* () {
+      yield* log.write(10)
+      yield* log.write(1, { tokenId: OTHER })
+      yield* log.write(4)
+      const all = log.seqs
+      log.trim(all[9] ?? 0)
+      yield* log.run(
+        Effect.gen(function* () {
+          const told = yield* first(5, { owner: APP }, 2)
+          expect(told[0]).toEqual({ kind: "resync", seq: all[9], oldest: all[11] })
+          expect(seqsOf(told.slice(1))).toEqual(all.slice(11))
+          // Who had come as far as that misses nothing.
+          expect(seqsOf(yield* first(5, {}, all[9]))).toEqual(all.slice(10))
+          const none = yield* first(1, { type: "login.changed" }, 2)
+          expect(none).toEqual([{ kind: "resync", seq: all[9], oldest: null }])
+        }),
+      )
+    })
+  })
+
+  it.live("is told what goes while it is being read", () => {
+    const log = new Log()
+    return Effect.gen(function* () {
+      yield* log.write(20)
+      const all = log.seqs
+      log.afterRead = () => {
+        log.afterRead = () => {}
+        log.trim(all[4] ?? 0)
+      }
+      yield* log.run(
+        Effect.gen(function* () {
+          const told = yield* first(16, { owner: APP }, 0)
+          expect(told[0]).toEqual({ kind: "resync", seq: all[4], oldest: all[5] })
+          expect(seqsOf(told.slice(1))).toEqual(all.slice(5))
+        }),
+      )
+    })
+  })
+
+  it.live("waits for what comes after a place that is not there yet", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const told = yield* Effect.fork(first(1, {}, 20))
+        yield* settled
+        yield* log.write(20)
+        expect(seqsOf(yield* Fiber.join(told))).toEqual([log.seqs.find((seq) => seq > 20)])
+      }),
+    )
+  })
+
+  it.live("knows where the log is, though all of it is gone", () => {
+    const log = new Log()
+    log.trimmedTo = 77
+    return log.run(
+      Effect.gen(function* () {
+        const { newest } = yield* EventFeed
+        expect(yield* newest).toBe(77)
+        const told = yield* Effect.fork(first(1))
+        yield* settled
+        yield* log.write(1)
+        expect(seqsOf(yield* Fiber.join(told))).toEqual(log.seqs)
+      }),
+    )
+  })
+
+  it.live("costs the ledger nothing while it keeps up, however many there are", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const told = yield* Effect.fork(
+          Effect.all(
+            Array.from({ length: 500 }, () => first(200, {}, 0)),
+            { concurrency: "unbounded" },
+          ),
+        )
+        yield* settled
+        for (let n = 0; n < 100; n++) {
+          yield* log.write(2)
+          yield* Effect.sleep("5 millis")
+        }
+        const all = yield* Fiber.join(told)
+        expect(all.length).toBe(500)
+        for (const one of all) expect(seqsOf(one)).toEqual(log.seqs)
+        // One looks for everybody, and not for each event.
+        expect(log.reads).toBeLessThan(100)
+      }),
+    )
+  })
+
+  it.live("goes on when the ledger, which could not be read for a while, can be again", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const told = yield* Effect.fork(first(3, {}, 0))
+        yield* settled
+        const tried = yield* Deferred.make<void>()
+        log.beforeRead = Effect.zipRight(
+          Deferred.succeed(tried, undefined),
+          new StorageFailed({ during: "reading events", cause: "EIO" }),
+        )
+        yield* log.write(3)
+        yield* Deferred.await(tried)
+        log.beforeRead = Effect.void
+        expect(seqsOf(yield* Fiber.join(told))).toEqual(log.seqs)
+      }),
+    )
+  })
+
+  it.live("fails when its own place cannot be read", () => {
+    const log = new Log()
+    return Effect.gen(function* () {
+      yield* log.write(3)
+      log.beforeRead = new StorageFailed({ during: "reading events", cause: "EIO" })
+      const failure = yield* log.run(Effect.flip(first(1, {}, 0)))
+      expect(failure).toBeInstanceOf(StorageFailed)
+    })
+  })
+})
