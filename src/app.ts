@@ -1,4 +1,5 @@
 import { Duration, Effect, Layer } from "effect"
+import type { OpenStreamsOptions } from "./http/OpenStreams.ts"
 import { serve } from "./http/Server.ts"
 import { agentExecutables } from "./infra/Agents.ts"
 import * as AdminTokenFile from "./infra/AdminToken.ts"
@@ -29,6 +30,7 @@ import { Clis } from "./services/Clis.ts"
 import { EventFeed } from "./services/EventFeed.ts"
 import { EventLog } from "./services/EventLog.ts"
 import { Files } from "./services/Files.ts"
+import { Idempotency } from "./services/Idempotency.ts"
 import { LiveRuns } from "./services/LiveRuns.ts"
 import type { Processes } from "./services/Processes.ts"
 import { Readiness } from "./services/Readiness.ts"
@@ -108,7 +110,7 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
   })
   return Layer.merge(admission, Readiness.layer).pipe(
     Layer.provideMerge(Layer.merge(runs, clis)),
-    Layer.provideMerge(Layer.merge(TokenStore.layer, Refusals.layer)),
+    Layer.provideMerge(Layer.mergeAll(TokenStore.layer, Refusals.layer, Idempotency.layer)),
     Layer.provideMerge(AdminTokenFile.layer(config)),
     Layer.provideMerge(machine(config)),
   )
@@ -118,8 +120,8 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
 const MEBIBYTE = 1024 * 1024
 
 /** The HTTP API on every service; still needs an HttpServer to be served on. */
-export const api = (config: AppConfig) =>
-  serve({ model: config.defaultModel, timeoutSecs: config.defaultTimeoutSecs }).pipe(
+export const api = (config: AppConfig, streams: OpenStreamsOptions = {}) =>
+  serve({ model: config.defaultModel, timeoutSecs: config.defaultTimeoutSecs }, streams).pipe(
     Layer.provide(
       NodeRequestBody.layer({ json: config.maxBodyBytes, form: config.maxUploadBytes + MEBIBYTE }),
     ),

@@ -6,6 +6,7 @@ import { Effect, Layer, Option, Redacted, Ref, Stream } from "effect"
 import {
   type AgentFailure,
   FileNotFound,
+  IdempotencyConflict,
   SessionClosed,
   SessionNotFound,
   StorageFailed,
@@ -15,7 +16,14 @@ import {
 import type { StoredFile } from "./domain/File.ts"
 import type { FileId, RequestId, RunId, SessionId, TokenId } from "./domain/Ids.ts"
 import type { Refusal } from "./domain/Refusal.ts"
-import type { Claim, EndStatus, RunEnded, RunOpened, RunRecord } from "./domain/Run.ts"
+import {
+  CLAIM_MILLIS,
+  type Claim,
+  type EndStatus,
+  type RunEnded,
+  type RunOpened,
+  type RunRecord,
+} from "./domain/Run.ts"
 import type { AppToken, TokenName } from "./domain/Token.ts"
 import { Admission } from "./services/Admission.ts"
 import type { ClaudeAnswer } from "./services/claude/Outcome.ts"
@@ -26,8 +34,9 @@ import { Disks } from "./services/Disks.ts"
 import { FileContents } from "./services/FileContents.ts"
 import { EventFeed } from "./services/EventFeed.ts"
 import { Files } from "./services/Files.ts"
+import { Idempotency } from "./services/Idempotency.ts"
 import { Ids } from "./services/Ids.ts"
-import { type KeptAnswer, Ledger, type RetentionRecords } from "./services/Ledger.ts"
+import { type KeptAnswer, Ledger, type NewAnswer, type RetentionRecords } from "./services/Ledger.ts"
 import { LiveRuns } from "./services/LiveRuns.ts"
 import { OutputSchemas } from "./services/OutputSchemas.ts"
 import { Processes, type ProcessExit, type ProcessSpec } from "./services/Processes.ts"
@@ -110,10 +119,24 @@ export const secrets = Layer.effect(
         Ref.updateAndGet(counter, (n) => n + 1),
         (n) => Redacted.make(`${prefix}secret-${n}`),
       ),
+    digest: Effect.sync(() => {
+      let sum = 0
+      const add = (bytes: Uint8Array) => {
+        for (const byte of bytes) sum = (sum * 31 + byte) % 1_000_003
+      }
+      return { add, value: () => `digest ${sum}` }
+    }),
     hash: (secret) => `hash of ${Redacted.value(secret)}`,
     equal: (left, right) => Redacted.value(left) === Redacted.value(right),
   })),
 )
+
+/** Takes every request for a new one, whatever its key. */
+export const idempotency = Layer.succeed(Idempotency, {
+  once: (_, __, work) => Effect.map(work(undefined), (answer) => ({ answer, replayed: false })),
+  kept: () => Effect.succeedNone,
+  again: () => new IdempotencyConflict(),
+})
 
 /** Takes every schema, and finds that every answer fits. */
 export const outputSchemas = Layer.succeed(OutputSchemas, {
@@ -167,7 +190,7 @@ export class LedgerMemory {
   /** What runs said. */
   readonly streams = new StreamMemory()
   /** By token, route and key. */
-  readonly keys = new Map<string, KeptAnswer & { readonly run: RunId | undefined }>()
+  readonly keys = new Map<string, KeptAnswer & { readonly run: RunId | undefined; readonly at: number }>()
   /** How often `last_used_at` was written. */
   touches = 0
 }
@@ -193,15 +216,17 @@ const nothingGoes: RetentionRecords = {
 /** The ledger without a disk. */
 export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
   const { tokens, runs, sessions, files, streams, keys } = memory
+  const keep = (owner: TokenId, kept: NewAnswer | undefined, at: number, run?: RunId) => {
+    if (kept === undefined) return
+    const { fingerprint } = kept.claim
+    keys.set(keyOf(owner, kept.claim), { fingerprint, answer: JSON.stringify(kept.answer), run, at })
+  }
   /** The beginning of a run, with what its app may ask for again. */
   const begin = (run: KeptRun) => {
     runs.set(run.id, run)
     const turn = run.session === null ? {} : { session_id: run.session, turn_index: run.turnIndex }
     streams.add(run.id, "run", JSON.stringify({ run_id: run.id, ...turn }))
-    if (run.claim !== undefined) {
-      const answer = JSON.stringify({ run_id: run.id })
-      keys.set(keyOf(run.tokenId, run.claim), { fingerprint: run.claim.fingerprint, answer, run: run.id })
-    }
+    keep(run.tokenId, run.claim && { claim: run.claim, answer: { run_id: run.id } }, run.at, run.id)
   }
   const newestFirst = () => [...runs.values()].map(recordOf).toReversed()
   const update = (where: (token: AppToken) => boolean, change: Partial<AppToken>) => {
@@ -295,12 +320,20 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
             .slice(0, limit),
         ),
     },
-    sessions: sessionRecords(sessions, isRevoked, (id) =>
-      [...runs.values()].some(({ session, end }) => session === id && end === undefined),
+    sessions: sessionRecords(
+      sessions,
+      isRevoked,
+      (id) => [...runs.values()].some(({ session, end }) => session === id && end === undefined),
+      keep,
     ),
     files: {
-      insert: (file, hash) =>
-        isRevoked(file.tokenId) ? new Unauthorized() : Effect.sync(() => void files.set(hash, file)),
+      insert: (file, hash, _, kept) =>
+        Effect.suspend(() => {
+          if (isRevoked(file.tokenId)) return new Unauthorized()
+          files.set(hash, file)
+          keep(file.tokenId, kept, file.createdAt)
+          return Effect.void
+        }),
       findByHash: (hash) => Effect.sync(() => Option.fromNullable(files.get(hash))),
       list: Effect.sync(() => [...files.values()]),
       soonestExpiry: (owner) =>
@@ -330,7 +363,12 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
       summary: () => Effect.succeed({ counts: new Map(), oldest: null, newest: null }),
     },
     keys: {
-      find: (owner, claim) => Effect.sync(() => Option.fromNullable(keys.get(keyOf(owner, claim)))),
+      find: (owner, claim, asked) =>
+        Effect.sync(() =>
+          Option.fromNullable(keys.get(keyOf(owner, claim))).pipe(
+            Option.filter(({ at }) => at > asked - CLAIM_MILLIS),
+          ),
+        ),
     },
     retention: nothingGoes,
   })

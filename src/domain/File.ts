@@ -30,6 +30,17 @@ export const StoredFile = Schema.Struct({
 })
 export type StoredFile = typeof StoredFile.Type
 
+/**
+ * What is kept of an upload for an app that may send it again: the one place where its token is kept as it is, not as a
+ * hash, and for as long as the key. An app that never heard the token could not use its file without it.
+ */
+export const KeptUpload = Schema.Struct({
+  token: Schema.Redacted(Schema.String),
+  size: Schema.Number,
+  ttlSecs: Schema.Number,
+})
+export type KeptUpload = typeof KeptUpload.Type
+
 /** A file in a run's directory. */
 export interface AttachedFile {
   readonly path: string

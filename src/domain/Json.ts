@@ -19,3 +19,33 @@ export const charsOf = (value: unknown, levels: number): number => {
   for (const key in value) chars += key.length + charsOf((value as Record<string, unknown>)[key], levels - 1)
   return chars
 }
+
+/**
+ * JSON that is the same for values that say the same: no space, and every object's keys in order. Without recursion:
+ * what is parsed may be nested more deeply than the stack is deep.
+ */
+export const canonicalJson = (value: unknown): string => {
+  const written: Array<string> = []
+  const todo: Array<Part> = [{ value }]
+  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+    if ("text" in next) written.push(next.text)
+    else if (typeof next.value === "object" && next.value !== null) {
+      for (const part of partsOf(next.value).toReversed()) todo.push(part)
+    } else written.push(JSON.stringify(next.value) ?? "null")
+  }
+  return written.join("")
+}
+
+type Part = { readonly text: string } | { readonly value: unknown }
+
+const partsOf = (value: object): Array<Part> => {
+  if (Array.isArray(value)) {
+    const items = value.flatMap((item) => [{ text: "," }, { value: item }])
+    return [{ text: "[" }, ...items.slice(1), { text: "]" }]
+  }
+  const entries = Object.entries(value)
+    .filter(([, inner]) => inner !== undefined)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .flatMap(([key, inner]) => [{ text: "," }, { text: `${JSON.stringify(key)}:` }, { value: inner }])
+  return [{ text: "{" }, ...entries.slice(1), { text: "}" }]
+}

@@ -156,6 +156,9 @@ export interface Claim {
   readonly fingerprint: string
 }
 
+/** How long it may: then the key is as good as new. */
+export const CLAIM_MILLIS = 24 * 60 * 60 * 1000
+
 /** What the ledger learns when a run is accepted. */
 export interface RunOpened {
   readonly id: RunId

@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 import { expected } from "./Failure.ts"
-import type { SessionId, TokenId } from "./Ids.ts"
+import { SessionId, type TokenId } from "./Ids.ts"
 import { isShallow } from "./Json.ts"
 import { fitsUtf8 } from "./Run.ts"
 import type { Origin } from "./Token.ts"
@@ -73,6 +73,16 @@ export interface Session extends SessionRequest {
 /** How the agent itself knows a session: opaque, and kept so that it can be resumed. */
 export const AgentSessionRef = Schema.String.pipe(Schema.brand("AgentSessionRef"))
 export type AgentSessionRef = typeof AgentSessionRef.Type
+
+/** What is kept of a session for an app that may ask for it again. */
+export const OpenedSession = Schema.Struct({
+  id: SessionId,
+  agent: AgentName,
+  model: Schema.NullOr(Schema.String),
+  meta: Schema.NullOr(SessionMeta),
+  createdAt: Schema.Number,
+})
+export type OpenedSession = typeof OpenedSession.Type
 
 /** What only the service itself knows of a session. */
 export interface SessionRecord extends Session {

@@ -1,7 +1,7 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Either, Stream } from "effect"
 import Negotiator from "negotiator"
-import type { AnswerGone, StorageFailed } from "../domain/Failure.ts"
+import { type AnswerGone, RunDefect, type StorageFailed } from "../domain/Failure.ts"
 import type { TokenId } from "../domain/Ids.ts"
 import { type KeptFailure, type KeptReport, outcomeOf } from "../domain/Outcome.ts"
 import type { RunRecord } from "../domain/Run.ts"
@@ -91,7 +91,11 @@ export const makeRunAnswers = Effect.gen(function* () {
   return {
     /** The answer to a one-shot that was accepted, whoever asked. */
     runAgain: (run: Accepted, wanted?: Wanted) =>
-      Effect.map(reported(run), (report) => runAnswer(report, wanted)),
+      reported(run).pipe(
+        // No one-shot ends so: its route does not tell of it.
+        Effect.catchTag("TurnFailed", () => new RunDefect()),
+        Effect.map((report) => runAnswer(report, wanted)),
+      ),
 
     /** The answer to a turn that was accepted, whoever asked. */
     turnAgain: (run: Accepted) =>

@@ -44,6 +44,6 @@ export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) =
   )
   return EndRuns.pipe(
     Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
-    Layer.provide(OpenStreams.layer(streams)),
+    Layer.provideMerge(OpenStreams.layer(streams)),
   )
 }

@@ -24,6 +24,10 @@ const sha256 = (text: string) => createHash("sha256").update(text)
 export const secretsLayer = Layer.succeed(Secrets, {
   mint: (prefix) => Effect.sync(() => Redacted.make(`${prefix}${randomBytes(32).toString("base64url")}`)),
   hash: (secret) => sha256(Redacted.value(secret)).digest("hex"),
+  digest: Effect.sync(() => {
+    const hash = createHash("sha256")
+    return { add: (bytes: Uint8Array) => void hash.update(bytes), value: () => hash.copy().digest("hex") }
+  }),
   // Hashing first makes both sides the same length, which timingSafeEqual asks for.
   equal: (left, right) =>
     timingSafeEqual(sha256(Redacted.value(left)).digest(), sha256(Redacted.value(right)).digest()),

@@ -1,42 +1,14 @@
-import { Cause, Clock, Context, Effect, Layer, Option, Redacted, type Scope } from "effect"
-import {
-  FileNotFound,
-  FileTooLarge,
-  QuotaExceeded,
-  type StorageFailed,
-  type Unauthorized,
-} from "../domain/Failure.ts"
+import { Cause, Clock, Context, Effect, Layer, Redacted, type Scope } from "effect"
+import { FileNotFound, type FileTooLarge, type QuotaExceeded, type StorageFailed } from "../domain/Failure.ts"
 import { type AttachedFile, attachmentName, type StoredFile } from "../domain/File.ts"
 import type { FileId, TokenId } from "../domain/Ids.ts"
-import type { Origin } from "../domain/Token.ts"
 import { FileContents } from "./FileContents.ts"
 import { Holds } from "./files/Holds.ts"
-import { Quotas } from "./files/Quotas.ts"
+import { charge, Quotas } from "./files/Quotas.ts"
+import { type Arriving, makeReceiving, type Upload } from "./files/Receiving.ts"
 import { Ids } from "./Ids.ts"
 import { Ledger } from "./Ledger.ts"
 import { Secrets } from "./Secrets.ts"
-
-/** What a file takes of its app's quota at least: a block on the disk, and a row. */
-const LEAST_BYTES = 4096
-/** How much of a name is kept: its end, which has the extension. */
-const NAME_MAX_CHARS = 255
-/** When an app should try again whose quota is taken by uploads that are still arriving. */
-const BUSY_RETRY_SECS = 5
-
-/** An upload that is arriving. Closing its scope removes it, unless it was kept. */
-export interface Upload {
-  /** Fails at the byte that is one too many, for the file or for the app. */
-  readonly write: (bytes: Uint8Array) => Effect.Effect<void, FileTooLarge | QuotaExceeded | StorageFailed>
-  /** All of it is there: makes it last for `ttlSecs`, and names it. The token is returned here and never again. */
-  readonly keep: (
-    name: string,
-    ttlSecs: number,
-    origin: Origin,
-  ) => Effect.Effect<
-    { readonly token: Redacted.Redacted; readonly file: StoredFile },
-    Unauthorized | StorageFailed
-  >
-}
 
 /** Files that apps uploaded for their runs. Each belongs to one app; to all others it does not exist. */
 export class Files extends Context.Tag("clawdforge/Files")<
@@ -50,6 +22,8 @@ export class Files extends Context.Tag("clawdforge/Files")<
       owner: TokenId,
       leastSize?: number,
     ) => Effect.Effect<Upload, FileTooLarge | QuotaExceeded | StorageFailed, Scope.Scope>
+    /** Looks at an upload without taking it in: nothing is stored, and no quota taken. */
+    readonly measure: Effect.Effect<Arriving>
     /**
      * The files of these tokens, each once. Fails unless all are there and the owner's. They stay until the scope
      * closes, whatever their time.
@@ -75,7 +49,6 @@ export class Files extends Context.Tag("clawdforge/Files")<
       Files,
       Effect.gen(function* () {
         const contents = yield* FileContents
-        const ids = yield* Ids
         const ledger = (yield* Ledger).files
         const secrets = yield* Secrets
         const quotas = new Quotas(options.maxBytesPerToken)
@@ -87,68 +60,6 @@ export class Files extends Context.Tag("clawdforge/Files")<
         const known = new Set(stored.map(({ id }) => id))
         const halfWritten = (yield* contents.list).filter((id) => !known.has(id))
         yield* Effect.forEach(halfWritten, (id) => discard(contents, id), { discard: true })
-
-        const exceeded = Effect.fn("Files.exceeded")(function* (owner: TokenId) {
-          const soonest = yield* ledger.soonestExpiry(owner)
-          const now = yield* Clock.currentTimeMillis
-          return yield* new QuotaExceeded({
-            limit: options.maxBytesPerToken,
-            retryAfterSecs: Option.match(soonest, {
-              onNone: () => BUSY_RETRY_SECS,
-              onSome: (at) => Math.max(1, Math.ceil((at - now) / 1000)),
-            }),
-          })
-        })
-
-        const receive = Effect.fn("Files.receive")(function* (owner: TokenId, leastSize = 0) {
-          const id = yield* ids.file
-          let taken = 0
-          let size = 0
-          let kept = false
-          yield* Effect.addFinalizer(() =>
-            Effect.sync(() => quotas.giveBack(owner, kept ? taken - charge(size) : taken)),
-          )
-
-          /** Takes the quota for a file of that size, so far as it is not taken yet. */
-          const take = Effect.fn("Files.take")(function* (newSize: number) {
-            if (newSize > fileLimit) return yield* new FileTooLarge({ limit: fileLimit })
-            const more = charge(newSize) - taken
-            if (more <= 0) return
-            if (!quotas.take(owner, more)) {
-              // What has expired but is not removed yet makes room first.
-              yield* expire
-              if (!quotas.take(owner, more)) return yield* exceeded(owner)
-            }
-            taken += more
-          })
-          yield* take(leastSize)
-          const writer = yield* contents.create(id)
-
-          return {
-            write: Effect.fn("Files.write")(function* (bytes) {
-              yield* take(size + bytes.length)
-              size += bytes.length
-              yield* writer.write(bytes)
-            }),
-            keep: Effect.fn("Files.keep")(function* (name, ttlSecs, origin) {
-              const now = yield* Clock.currentTimeMillis
-              const token = yield* secrets.mint("ff_")
-              const file: StoredFile = {
-                id,
-                tokenId: owner,
-                name: name.slice(-NAME_MAX_CHARS),
-                size,
-                createdAt: now,
-                expiresAt: now + ttlSecs * 1000,
-              }
-              yield* writer.sync
-              yield* ledger.insert(file, secrets.hash(token), origin)
-              yield* writer.keep
-              kept = true
-              return { token, file }
-            }, Effect.uninterruptible),
-          } satisfies Upload
-        })
 
         const find = Effect.fn("Files.find")(function* (token: string, owner: TokenId) {
           const found = yield* ledger.findByHash(secrets.hash(Redacted.make(token)))
@@ -184,8 +95,11 @@ export class Files extends Context.Tag("clawdforge/Files")<
           }
         }).pipe(Effect.withSpan("Files.expire"))
 
+        const { receive, measure } = yield* makeReceiving({ quotas, fileLimit, expire })
+
         return {
           receive,
+          measure,
           hold: (tokens, owner) => Effect.forEach(new Set(tokens), (token) => hold(token, owner)),
           attach: (files, dir) =>
             Effect.forEach(files, ({ id, name }, index) =>
@@ -202,5 +116,3 @@ const discard = (contents: FileContents["Type"], id: FileId) =>
   Effect.catchAll(contents.remove(id), ({ cause }) =>
     Effect.logWarning("an upload's file was not removed", Cause.die(cause)),
   )
-
-const charge = (size: number): number => Math.max(size, LEAST_BYTES)

@@ -12,7 +12,7 @@ import type { TokenRecords } from "./ledger/Tokens.ts"
 
 export type { EventRecords } from "./ledger/Events.ts"
 export type { FileRecords } from "./ledger/Files.ts"
-export type { KeptAnswer, KeyRecords } from "./ledger/Keys.ts"
+export type { KeptAnswer, KeyRecords, NewAnswer } from "./ledger/Keys.ts"
 export type { RefusalRecords } from "./ledger/Refusals.ts"
 export type {
   Dropped,

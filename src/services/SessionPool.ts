@@ -40,11 +40,15 @@ export interface SessionPoolOptions {
 export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
   SessionPool,
   {
-    /** Opens a session, or leaves no trace of it. `InvalidRequest` for an agent or a model that is not offered. */
+    /**
+     * Opens a session, or leaves no trace of it. `InvalidRequest` for an agent or a model that is not offered. A claim
+     * is recorded with the session.
+     */
     readonly open: (
       request: SessionRequest,
       owner: TokenId,
       origin: Origin,
+      claim?: Claim,
     ) => Effect.Effect<
       Session,
       InvalidRequest | PoolFull | AgentRefusal | ShuttingDown | Unauthorized | StorageFailed
@@ -128,8 +132,8 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         })
 
         return {
-          open: (request, owner, origin) =>
-            open(request, owner, origin).pipe(
+          open: (request, owner, origin, claim) =>
+            open(request, owner, origin, claim).pipe(
               // Its token was revoked meanwhile; what was started for it came too late to be ended with the rest.
               Effect.tapErrorTag("Unauthorized", () => client.endOf(owner)),
             ),

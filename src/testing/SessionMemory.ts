@@ -2,7 +2,7 @@ import { Effect, Option } from "effect"
 import { PoolFull, Unauthorized } from "../domain/Failure.ts"
 import type { SessionId, TokenId } from "../domain/Ids.ts"
 import type { SessionOpening, SessionRecord } from "../domain/Session.ts"
-import type { SessionRecords } from "../services/Ledger.ts"
+import type { NewAnswer, SessionRecords } from "../services/Ledger.ts"
 
 /** A session as the in-memory ledger keeps it. */
 export interface KeptSession extends Omit<SessionRecord, "status"> {
@@ -38,6 +38,7 @@ export const sessionRecords = (
   sessions: Map<SessionId, KeptSession>,
   isRevoked: (token: TokenId) => boolean,
   hasTurn: (session: SessionId) => boolean,
+  keep: (owner: TokenId, kept: NewAnswer | undefined, at: number) => void,
 ): SessionRecords => {
   const those = (which: (session: KeptSession) => boolean) => [...sessions.values()].filter(which)
   const mayOpen = ({ status, tokenId }: KeptSession) => status === "opening" && !isRevoked(tokenId)
@@ -69,8 +70,12 @@ export const sessionRecords = (
         if (those(isLiving).length >= limit) return yield* new PoolFull({ limit })
         sessions.set(session.id, reserved(session))
       }),
-    activate: (id, ref) =>
-      Effect.suspend(() => (change(id, mayOpen, { status: "open", ref }) ? Effect.void : new Unauthorized())),
+    activate: (id, ref, at, kept) =>
+      Effect.suspend(() => {
+        const owner = sessions.get(id)?.tokenId
+        if (owner === undefined || !change(id, mayOpen, { status: "open", ref })) return new Unauthorized()
+        return Effect.sync(() => keep(owner, kept, at))
+      }),
     abandon: (id) =>
       Effect.sync(() => {
         if (sessions.get(id)?.status === "opening") sessions.delete(id)

@@ -53,6 +53,24 @@ const sent = (frames: ReadonlyArray<Frame>, progress = new Progress(0)) =>
     Effect.runPromise,
   )
 
+describe("the tests' own reader of events", () => {
+  const text = ":c\r\nid: 1\r\rdata: a\rdata:b\nevent:e\r\n\r\nid\ndata\n\n: d\n\ndata:  x: y\n\n"
+  const events = [
+    { id: "1", event: "e", data: "a\nb" },
+    { id: "", event: "message", data: "" },
+    { id: "", event: "message", data: " x: y" },
+  ]
+
+  it.each([1, 2, 3, 5, 7, 1000])("understands what the standard allows, %i bytes at a time", (size) => {
+    const parser = new EventParser()
+    const bytes = new TextEncoder().encode(text)
+    const all = []
+    for (let at = 0; at < bytes.length; at += size) all.push(...parser.push(bytes.subarray(at, at + size)))
+    expect(all).toEqual(events)
+    expect(parser.comments).toEqual(["c", "d"])
+  })
+})
+
 describe("a stream", () => {
   it("begins with a comment, whatever comes or does not come", async () => {
     const parser = new EventParser()

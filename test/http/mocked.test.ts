@@ -41,9 +41,9 @@ const served = (runner: ReturnType<typeof Mock.claudeRunner>) => {
       Mock.tokenStore(new Map([["cf_any", app]])),
       Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
       Mock.readiness(),
-      Mock.ledger(),
       Mock.retention,
       Mock.eventFeed,
+      Mock.idempotency,
       NodeConnections.layer,
       NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
     ]),
@@ -98,13 +98,16 @@ describe("the HTTP API", () => {
     }).pipe(Effect.scoped),
   )
 
-  it.live("keeps nothing of a prompt or an answer in the database", () =>
+  it.live("keeps nothing of a prompt in the database, and of an answer only what can be replayed", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
       const token = yield* server.mint("recipes")
-      yield* server.run(token, { prompt: "SAY canary-4f5a", system: "canary-4f5a" })
-      yield* server.run(token, { prompt: "QUOTE canary-4f5a is the patient" })
+      yield* server.run(token, { prompt: "SAY canary-4f5a", system: "canary-77e1" })
+      yield* server.run(token, { prompt: "QUOTE canary-77e1 is the patient" })
       const db = new Sqlite(server.config.dbPath)
+      expect(db.serialize().includes("canary-77e1")).toBe(false)
+      expect(db.serialize().includes("canary-4f5a")).toBe(true)
+      db.exec("DELETE FROM stream_events; VACUUM")
       expect(db.serialize().includes("canary-4f5a")).toBe(false)
       expect(db.prepare("SELECT status FROM runs ORDER BY id").all()).toEqual([
         { status: "completed" },

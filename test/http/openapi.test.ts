@@ -114,21 +114,24 @@ describe("GET /openapi.json", () => {
     expect(problemsOf("POST /run")).toEqual({
       ...OF_BODIES,
       "404": ["not_found"],
+      "409": ["idempotency_conflict"],
+      "410": ["gone"],
       "502": ["agent_unavailable", "run_failed"],
       "503": ["not_logged_in", "overloaded", "shutting_down"],
       "504": ["timeout"],
     })
     expect(problemsOf("POST /sessions")).toEqual({
       ...OF_BODIES,
+      "409": ["idempotency_conflict"],
       "502": ["agent_unavailable"],
       "503": ["not_logged_in", "overloaded", "pool_full", "shutting_down"],
     })
     expect(problemsOf("POST /sessions/{id}/turn")).toEqual({
       ...OF_BODIES,
       "404": ["not_found"],
-      "409": ["session_busy"],
-      "410": ["session_closed"],
-      "502": ["agent_unavailable", "turn_failed"],
+      "409": ["idempotency_conflict", "session_busy"],
+      "410": ["gone", "session_closed"],
+      "502": ["agent_unavailable", "run_failed", "turn_failed"],
       "503": ["not_logged_in", "overloaded", "shutting_down"],
       "504": ["timeout"],
     })
@@ -136,6 +139,28 @@ describe("GET /openapi.json", () => {
       expect([name, problemsOf(name)]).toEqual([name, { ...OF_ALL, "404": ["not_found"] }])
     for (const { operation } of operations)
       expect(JSON.stringify(operation.responses)).not.toContain("HttpApiDecodeError")
+  })
+
+  it("says which requests may be sent again, and how", () => {
+    const named = operations.filter(({ operation }) =>
+      operation.parameters.some(({ name }: any) => name === "idempotency-key"),
+    )
+    expect(named.map(({ name }) => name).toSorted()).toEqual([
+      "POST /files",
+      "POST /run",
+      "POST /sessions",
+      "POST /sessions/{id}/turn",
+    ])
+    for (const { operation } of named) {
+      expect(operation.parameters).toContainEqual({
+        name: "idempotency-key",
+        in: "header",
+        required: false,
+        description: expect.stringContaining("Idempotent-Replayed"),
+        schema: expect.objectContaining({ type: "string", minLength: 1, maxLength: 255 }),
+      })
+      expect(codesOf(operation.responses["409"])).toContain("idempotency_conflict")
+    }
   })
 
   it("describes the messages of a turn, which are not looked at on their way through", () => {

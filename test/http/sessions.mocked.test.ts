@@ -77,6 +77,7 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
         Mock.readiness(),
         Mock.retention,
         Mock.eventFeed,
+        Mock.idempotency,
         Layer.provideMerge(EventLog.layer, Mock.ledger()),
         NodeConnections.layer,
         NodeRequestBody.layer({ json: 100_000, form: 100_000 }),

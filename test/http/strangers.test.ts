@@ -44,6 +44,7 @@ const serveOn = (refused: Array<Refused>) =>
           Mock.readiness(),
           Mock.retention,
           Mock.eventFeed,
+          Mock.idempotency,
           Layer.provideMerge(EventLog.layer, Mock.ledger()),
           NodeConnections.layer,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),

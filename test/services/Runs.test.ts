@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Logger, Ref, TestClock } from "effect"
 import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
-import { runRequest } from "../../src/domain/Run.ts"
+import { type RunRequest, runRequest } from "../../src/domain/Run.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { EventLog } from "../../src/services/EventLog.ts"
 import { LiveRuns } from "../../src/services/LiveRuns.ts"
@@ -34,16 +34,13 @@ const runsWith = (
     Layer.provide([runner, ledger(memory), ids, noFiles, outputSchemas, workDirs]),
   )
 
-const ask = Effect.scoped(
-  Effect.flatMap(Runs, (runs) => runs.open(request, owner, origin)).pipe(Effect.flatMap((run) => run.answer)),
-)
-
-const asking = (prompt: string) =>
-  Effect.scoped(
-    Effect.flatMap(Runs, (runs) => runs.open(runRequest(prompt), owner, origin)).pipe(
-      Effect.flatMap(({ answer }) => answer),
-    ),
+/** As a client does that hangs up: who stops waiting cancels. */
+const asking = (prompt: string, more: Partial<RunRequest> = {}) =>
+  Effect.flatMap(Runs, (runs) => runs.open(runRequest(prompt, more), owner, origin)).pipe(
+    Effect.flatMap(({ answer, cancel }) => Effect.onInterrupt(answer, () => cancel)),
   )
+
+const ask = asking(request.prompt, request)
 
 const outcomes = (memory: LedgerMemory) =>
   [...memory.runs.values()].map(({ status, end }) => [status, end?.code])
@@ -165,7 +162,8 @@ describe("Runs", () => {
   it.effect("records a run that is cancelled before it took its first step", () => {
     const memory = new LedgerMemory()
     return Effect.gen(function* () {
-      yield* Effect.scoped(Effect.flatMap(Runs, (runs) => runs.open(request, owner, origin)))
+      const run = yield* Effect.flatMap(Runs, (runs) => runs.open(request, owner, origin))
+      yield* run.cancel
       expect(outcomes(memory)).toEqual([["cancelled", null]])
     }).pipe(
       Effect.provide(

@@ -11,23 +11,30 @@ export interface ServerEvent {
 export class EventParser {
   readonly comments: Array<string> = []
   readonly #decoder = new TextDecoder()
-  #text = ""
+  /** Of a line that is not whole yet. */
+  #begun: Array<string> = []
+  #afterCr = false
   #id = ""
   #event = ""
   #data: Array<string> = []
 
   /** The events that these bytes complete. */
   push(bytes: Uint8Array): Array<ServerEvent> {
-    this.#text += this.#decoder.decode(bytes, { stream: true })
+    const text = this.#decoder.decode(bytes, { stream: true })
+    if (text === "") return []
     const events: Array<ServerEvent> = []
-    for (;;) {
-      // A CR at the end may be half of a CRLF.
-      const line = /^([^\r\n]*)(\r\n|\n|\r(?!$))/.exec(this.#text)
-      if (line === null) return events
-      this.#text = this.#text.slice(line[0].length)
-      const event = this.#line(line[1] ?? "")
+    // The second half of a CRLF ends no line.
+    let from = this.#afterCr && text.startsWith("\n") ? 1 : 0
+    const ends = /\r\n|\r|\n/g
+    ends.lastIndex = from
+    for (let end = ends.exec(text); end !== null; end = ends.exec(text)) {
+      const event = this.#line([...this.#begun.splice(0), text.slice(from, end.index)].join(""))
       if (event !== undefined) events.push(event)
+      from = ends.lastIndex
     }
+    this.#begun.push(text.slice(from))
+    this.#afterCr = text.endsWith("\r")
+    return events
   }
 
   #line(line: string): ServerEvent | undefined {

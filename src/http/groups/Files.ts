@@ -2,6 +2,7 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, Multipart, OpenApi } from
 import { Schema } from "effect"
 import { FileTtlSecs } from "../../domain/File.ts"
 import { AppAuth } from "./Auth.ts"
+import { IdempotencyHeaders } from "./Idempotency.ts"
 import { problems } from "./Problems.ts"
 
 const UploadForm = HttpApiSchema.Multipart(
@@ -26,6 +27,7 @@ export class FilesGroup extends HttpApiGroup.make("files")
   .add(
     HttpApiEndpoint.post("upload", "/files")
       .setPayload(UploadForm)
+      .setHeaders(IdempotencyHeaders)
       .addSuccess(Uploaded)
       .addError(
         problems(
@@ -35,6 +37,7 @@ export class FilesGroup extends HttpApiGroup.make("files")
           "UnsupportedMediaType",
           "RequestTooSlow",
           "QuotaExceeded",
+          "IdempotencyConflict",
           "ShuttingDown",
           "StorageFailed",
         ),

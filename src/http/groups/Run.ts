@@ -11,6 +11,7 @@ import {
   TimeoutSecs,
   Usage,
 } from "../../domain/Run.ts"
+import { IdempotencyHeaders } from "./Idempotency.ts"
 import { problems } from "./Problems.ts"
 import { AppAuth } from "./Auth.ts"
 import {
@@ -87,10 +88,15 @@ export class RunGroup extends HttpApiGroup.make("run")
     HttpApiEndpoint.post("run", "/run")
       .setPayload(RunPayload)
       .setUrlParams(query(Include))
+      .setHeaders(IdempotencyHeaders)
       .addSuccess(RunAnswer)
       .addError(
         problems(
           "FileNotFound",
+          "IdempotencyConflict",
+          "AnswerGone",
+          "RunLost",
+          "RunDefect",
           "ExecutableMissing",
           "ProviderRefused",
           "ProcessKilled",

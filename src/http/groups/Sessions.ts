@@ -5,6 +5,7 @@ import { Model, Prompt, TimeoutSecs } from "../../domain/Run.ts"
 import { AgentName, PermissionMode, SessionMeta } from "../../domain/Session.ts"
 import type { AcpMessage } from "../../services/AcpxClient.ts"
 import { AppAuth } from "./Auth.ts"
+import { IdempotencyHeaders } from "./Idempotency.ts"
 import { problems } from "./Problems.ts"
 import {
   ALSO_STREAMS,
@@ -192,8 +193,9 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
   .add(
     HttpApiEndpoint.post("openSession", "/sessions")
       .setPayload(OpenPayload)
+      .setHeaders(IdempotencyHeaders)
       .addSuccess(Opened)
-      .addError(problems("PoolFull", ...always))
+      .addError(problems("PoolFull", "IdempotencyConflict", ...always))
       .annotate(OpenApi.Summary, "Open a session"),
   )
   .add(
@@ -207,6 +209,7 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
     HttpApiEndpoint.post("takeTurn", "/sessions/:id/turn")
       .setPath(Id)
       .setPayload(TurnPayload)
+      .setHeaders(IdempotencyHeaders)
       .addSuccess(Turned)
       .addError(
         problems(
@@ -214,7 +217,11 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
           "FileNotFound",
           "SessionBusy",
           "SessionClosed",
+          "IdempotencyConflict",
+          "AnswerGone",
           "TurnFailed",
+          "RunLost",
+          "RunDefect",
           "RunTimedOut",
           ...always,
         ),

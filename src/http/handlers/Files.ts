@@ -1,78 +1,58 @@
 import { HttpApiBuilder, type HttpServerRequest } from "@effect/platform"
-import { Effect, Redacted, Schema, Stream } from "effect"
-import { InvalidRequest, type Issue } from "../../domain/Failure.ts"
-import { FILE_TTL_DEFAULT_SECS, FILE_TTL_EXPECTED, FileTtlSecs } from "../../domain/File.ts"
-import { Files, type Upload } from "../../services/Files.ts"
+import { Effect, Option, Redacted } from "effect"
+import { KeptUpload } from "../../domain/File.ts"
+import type { TokenId } from "../../domain/Ids.ts"
+import type { Origin } from "../../domain/Token.ts"
+import { Files } from "../../services/Files.ts"
+import { Idempotency, type Keyed } from "../../services/Idempotency.ts"
 import { LiveRuns } from "../../services/LiveRuns.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { UnsupportedMediaType } from "../HttpFailure.ts"
-import { type FormPart, issueAt, isUncompressed, RequestBody } from "../RequestBody.ts"
+import { answerOf, keyedBy } from "../Idempotency.ts"
+import { RequestBody } from "../RequestBody.ts"
 import { orProblem } from "../RequestContext.ts"
+import { checkType, leastSize, received } from "../UploadForm.ts"
+
+type Request = HttpServerRequest.HttpServerRequest
 
 export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
   Effect.gen(function* () {
     const body = yield* RequestBody
     const files = yield* Files
+    const idempotency = yield* Idempotency
     const runs = yield* LiveRuns
-    return handlers.handleRaw("upload", ({ request }) =>
+
+    const uploaded = (request: Request, owner: TokenId, origin: Origin, keyed: Keyed | undefined) =>
+      Effect.gen(function* () {
+        const upload = yield* files.receive(owner, leastSize(request))
+        const form = yield* received(body.form(request), upload)
+        return yield* idempotency.once(keyed && { ...keyed, asked: form }, KeptUpload, (claim) =>
+          Effect.map(upload.keep(form.name, form.ttlSecs, origin, claim), ({ token, file }) => ({
+            token,
+            size: file.size,
+            ttlSecs: form.ttlSecs,
+          })),
+        )
+      })
+
+    return handlers.handleRaw("upload", ({ request, headers }) =>
       Effect.gen(function* () {
         const { token, origin } = yield* CurrentApp
         yield* checkType(request)
         yield* runs.accepting
-        const upload = yield* files.receive(token.id, leastSize(request))
-        const form = yield* received(body.form(request), upload)
-        const kept = yield* upload.keep(form.name, form.ttlSecs, origin)
-        return { file_token: Redacted.value(kept.token), ttl_secs: form.ttlSecs, size: kept.file.size }
+        const keyed = keyedBy(headers, token.id, "POST /files")
+        const kept = keyed === undefined ? Option.none() : yield* idempotency.kept(keyed)
+        const answered = yield* Option.match(kept, {
+          onNone: () => uploaded(request, token.id, origin, keyed),
+          // What is there already needs no room: an app that has none left may still ask again.
+          onSome: (kept) =>
+            Effect.flatMap(files.measure, (arriving) => received(body.form(request), arriving)).pipe(
+              Effect.flatMap((form) => idempotency.again(kept, form, KeptUpload)),
+            ),
+        })
+        const answer = yield* answerOf(answered)
+        return { file_token: Redacted.value(answer.token), ttl_secs: answer.ttlSecs, size: answer.size }
       }).pipe(Effect.scoped, orProblem),
     )
   }),
 )
-
-const checkType = ({ headers }: HttpServerRequest.HttpServerRequest) =>
-  /^multipart\/form-data\s*;(.*;)?\s*boundary=("[^"]+"|[^";\s]+)/i.test(headers["content-type"] ?? "") &&
-  isUncompressed(headers)
-    ? Effect.void
-    : new UnsupportedMediaType({ supported: ["multipart/form-data"] })
-
-/** What a form may need around its file. */
-const AROUND_MAX_BYTES = 4096
-
-/** What a body of that length brings at least; of one without a length nothing is known. */
-const leastSize = ({ headers }: HttpServerRequest.HttpServerRequest): number =>
-  Math.max(0, Number(headers["content-length"] ?? 0) - AROUND_MAX_BYTES)
-
-/** Takes the form in as it comes: its one file into the upload, its one field into the answer. */
-const received = <E, R>(parts: Stream.Stream<FormPart, E, R>, upload: Upload) =>
-  Effect.gen(function* () {
-    let name: string | undefined
-    let ttlSecs: number | undefined
-    yield* Stream.runForEach(
-      parts,
-      Effect.fnUntraced(function* (part: FormPart) {
-        if (part._tag === "FileBytes") return yield* upload.write(part.bytes)
-        if (part.name !== "file" && part.name !== "ttl_secs") {
-          return yield* invalid([part.name], "is not a known field")
-        }
-        if (part._tag === "Field") {
-          if (part.name === "file") return yield* invalid(["file"], "must be a file, with a file name")
-          if (ttlSecs !== undefined) return yield* invalid(["ttl_secs"], "is there twice")
-          ttlSecs = yield* ttlOf(part.value)
-        } else {
-          if (part.name !== "file") return yield* invalid([part.name], "is not a file")
-          if (name !== undefined) return yield* invalid(["file"], "is there twice")
-          name = part.filename
-        }
-      }),
-    )
-    if (name === undefined) return yield* invalid(["file"], "is missing")
-    return { name, ttlSecs: ttlSecs ?? FILE_TTL_DEFAULT_SECS }
-  })
-
-const ttlOf = (text: string) => {
-  const secs = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN
-  return Schema.is(FileTtlSecs)(secs) ? Effect.succeed(secs) : invalid(["ttl_secs"], FILE_TTL_EXPECTED)
-}
-
-const invalid = (path: Issue["path"], message: string) =>
-  new InvalidRequest({ issues: [issueAt(path, message)] })

@@ -7,7 +7,8 @@ import { LiveRuns } from "../../services/LiveRuns.ts"
 import { Runs } from "../../services/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { note, orProblem, setHeaders } from "../RequestContext.ts"
+import { makeBeginOnce } from "../Idempotency.ts"
+import { note, orProblem } from "../RequestContext.ts"
 import { makeRunAnswers, prefersEvents, runAnswer } from "../RunAnswers.ts"
 
 /** What a prompt that does not say gets. */
@@ -29,8 +30,9 @@ export const RunHandlers = (defaults: RunDefaults) =>
       const live = yield* LiveRuns
       const ledger = yield* Ledger
       const answers = yield* makeRunAnswers
+      const beginOnce = yield* makeBeginOnce
       return handlers
-        .handle("run", ({ request: asked, payload, urlParams }) =>
+        .handle("run", ({ request: asked, payload, urlParams, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
             const request = {
@@ -43,19 +45,25 @@ export const RunHandlers = (defaults: RunDefaults) =>
               outputSchema: payload.output_schema ?? undefined,
               files: payload.files ?? [],
             }
-            const run = yield* runs.open(request, token.id, origin)
-            yield* note("run_id", run.id)
-            yield* setHeaders({ "x-run-id": run.id })
+            const { begun, again } = yield* beginOnce(
+              { headers, owner: token.id, route: "POST /run", asked: payload },
+              (claim) => runs.open(request, token.id, origin, claim),
+            )
+            const wanted = { usage: urlParams.include === "usage" }
+            if (begun === undefined) {
+              return prefersEvents(asked)
+                ? answers.stream(asked, token.id, again, wanted)
+                : yield* answers.runAgain(again, wanted)
+            }
             if ((payload.on_disconnect ?? whenSilent(asked)) === "cancel") {
               // The request's scope: it closes when all is sent, or when nobody is there any more.
-              yield* Effect.addFinalizer(() => run.cancel)
+              yield* Effect.addFinalizer(() => begun.cancel)
             }
-            const wanted = { usage: urlParams.include === "usage" }
             if (prefersEvents(asked)) {
-              const accepted = { id: run.id, sessionId: null, turnIndex: null, requestId: origin.requestId }
+              const accepted = { id: begun.id, sessionId: null, turnIndex: null, requestId: origin.requestId }
               return answers.stream(asked, token.id, accepted, wanted)
             }
-            return runAnswer(yield* run.answer, wanted)
+            return runAnswer(yield* begun.answer, wanted)
           }).pipe(orProblem),
         )
         .handle("cancelRun", ({ path: { id } }) =>

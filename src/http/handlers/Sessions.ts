@@ -2,13 +2,14 @@ import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Schema } from "effect"
 import { SessionNotFound } from "../../domain/Failure.ts"
 import { SessionId } from "../../domain/Ids.ts"
-import { AgentName, type Session } from "../../domain/Session.ts"
+import { AgentName, OpenedSession } from "../../domain/Session.ts"
 import { SessionPool } from "../../services/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
-import { note, orProblem, setHeaders } from "../RequestContext.ts"
+import { makeBeginOnce, makeOnce } from "../Idempotency.ts"
+import { note, orProblem } from "../RequestContext.ts"
 import { makeRunAnswers, prefersEvents, turnAnswer } from "../RunAnswers.ts"
+import { openedOf, stateOf } from "../SessionAnswers.ts"
 import type { RunDefaults } from "./Run.ts"
 
 const CLAUDE = AgentName.make("claude")
@@ -17,9 +18,11 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
   HttpApiBuilder.group(Api, "sessions", (handlers) =>
     Effect.gen(function* () {
       const pool = yield* SessionPool
+      const once = yield* makeOnce
+      const beginOnce = yield* makeBeginOnce
       const answers = yield* makeRunAnswers
       return handlers
-        .handle("openSession", ({ payload }) =>
+        .handle("openSession", ({ payload, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
             const request = {
@@ -28,21 +31,23 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
               meta: payload.meta ?? null,
               permissionMode: payload.permission_mode ?? "approve-all",
             }
-            const session = yield* pool.open(request, token.id, origin)
+            const asked = { headers, owner: token.id, route: "POST /sessions", asked: payload } as const
+            const session = yield* once(asked, OpenedSession, (claim) =>
+              pool.open(request, token.id, origin, claim),
+            )
             yield* note("session_id", session.id)
-            return { ok: true as const, ...identityOf(session), created_at: toSeconds(session.createdAt) }
+            return openedOf(session)
           }).pipe(orProblem),
         )
         .handle("listSessions", ({ urlParams }) =>
           Effect.gen(function* () {
             const { token } = yield* CurrentApp
-            const sessions = yield* pool.list(token.id, {
-              includeClosed: urlParams.include_closed !== "false",
-            })
+            const includeClosed = urlParams.include_closed !== "false"
+            const sessions = yield* pool.list(token.id, { includeClosed })
             return { ok: true as const, sessions: sessions.map(stateOf) }
           }).pipe(orProblem),
         )
-        .handle("takeTurn", ({ request: asked, path, payload }) =>
+        .handle("takeTurn", ({ request: asked, path, payload, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
             const id = yield* known(path.id)
@@ -51,14 +56,20 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
               timeoutSecs: payload.timeout_secs ?? defaults.timeoutSecs,
               files: payload.files ?? [],
             }
-            const turn = yield* pool.turn(id, request, token.id, origin)
-            yield* note("run_id", turn.id)
-            yield* setHeaders({ "x-run-id": turn.id })
+            const { begun, again } = yield* beginOnce(
+              { headers, owner: token.id, route: `POST /sessions/${id}/turn`, asked: payload },
+              (claim) => pool.turn(id, request, token.id, origin, claim),
+            )
+            if (begun === undefined) {
+              return prefersEvents(asked)
+                ? answers.stream(asked, token.id, again)
+                : yield* answers.turnAgain(again)
+            }
             // The request's scope: it closes when all is sent, or when nobody is there any more.
-            if (payload.on_disconnect === "cancel") yield* Effect.addFinalizer(() => turn.cancel)
-            const accepted = { ...turn, sessionId: id, turnIndex: turn.index, requestId: origin.requestId }
+            if (payload.on_disconnect === "cancel") yield* Effect.addFinalizer(() => begun.cancel)
+            const accepted = { ...begun, sessionId: id, turnIndex: begun.index, requestId: origin.requestId }
             if (prefersEvents(asked)) return answers.stream(asked, token.id, accepted)
-            const report = yield* turn.answer
+            const report = yield* begun.answer
             return turnAnswer(accepted, report, report.events)
           }).pipe(orProblem),
         )
@@ -71,8 +82,7 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
         .handle("readSession", ({ path }) =>
           Effect.gen(function* () {
             const { token } = yield* CurrentApp
-            const session = yield* pool.get(yield* known(path.id), token.id)
-            return { ok: true as const, ...stateOf(session) }
+            return { ok: true as const, ...stateOf(yield* pool.get(yield* known(path.id), token.id)) }
           }).pipe(orProblem),
         )
         .handle("closeSession", ({ path }) =>
@@ -88,14 +98,3 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
 
 /** What no session could be called is no session's name. */
 const known = (id: string) => (Schema.is(SessionId)(id) ? Effect.succeed(id) : new SessionNotFound())
-
-const identityOf = ({ id, agent, model, meta }: Session) => ({ session_id: id, agent, model, meta })
-
-const stateOf = (session: Session) => ({
-  ...identityOf(session),
-  status: session.status,
-  turn_count: session.turnCount,
-  created_at: toSeconds(session.createdAt),
-  last_turn_at: toSecondsOrNull(session.lastTurnAt),
-  closed_at: toSecondsOrNull(session.closedAt),
-})

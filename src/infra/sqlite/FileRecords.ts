@@ -4,6 +4,7 @@ import { Unauthorized } from "../../domain/Failure.ts"
 import type { StoredFile } from "../../domain/File.ts"
 import { FileId, TokenId } from "../../domain/Ids.ts"
 import type { FileRecords } from "../../services/Ledger.ts"
+import { keepAnswer } from "./KeyRecords.ts"
 import { type EventWriter, rowsTo, storing } from "./Rows.ts"
 
 const COLUMNS = "id, token_id, name, size, created_at, expires_at"
@@ -34,7 +35,7 @@ const toFiles = rowsTo(
 )
 
 export const fileRecords = (sql: SqlClient.SqlClient, events: EventWriter): FileRecords => ({
-  insert: (file, hash, origin) =>
+  insert: (file, hash, origin, kept) =>
     Effect.gen(function* () {
       // Asking first whether the token is in force would let it be revoked in between.
       const inserted = yield* sql`
@@ -55,6 +56,7 @@ export const fileRecords = (sql: SqlClient.SqlClient, events: EventWriter): File
           address: origin.address,
         },
       })
+      if (kept !== undefined) yield* keepAnswer(sql, { ...kept, owner: file.tokenId, at: file.createdAt })
     }).pipe(sql.withTransaction, storing("recording an upload")),
 
   findByHash: (hash) =>

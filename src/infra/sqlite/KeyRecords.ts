@@ -1,12 +1,12 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Option } from "effect"
 import type { RunId, TokenId } from "../../domain/Ids.ts"
-import type { Claim } from "../../domain/Run.ts"
+import { CLAIM_MILLIS, type Claim } from "../../domain/Run.ts"
 import type { KeptAnswer, KeyRecords } from "../../services/Ledger.ts"
 import { storing } from "./Rows.ts"
 
 /** How long a key is kept. */
-export const KEY_MILLIS = 24 * 60 * 60 * 1000
+export const KEY_MILLIS = CLAIM_MILLIS
 
 /** Keeps an answer under its key; to be called in the transaction of the change that the answer tells of. */
 export const keepAnswer = (
@@ -21,16 +21,25 @@ export const keepAnswer = (
 ) =>
   kept.claim === undefined
     ? Effect.void
-    : sql`
-        INSERT INTO idempotency_keys (token_id, route, key, fingerprint, answer, run_id, created_at)
-        VALUES (${kept.owner}, ${kept.claim.route}, ${kept.claim.key}, ${kept.claim.fingerprint},
-          ${JSON.stringify(kept.answer)}, ${kept.run ?? null}, ${kept.at})`
+    : Effect.zipRight(
+        // One whose time is over counts for nothing, though nobody has removed it yet. One that counts stays, and
+        // then nothing of this transaction does.
+        sql`
+          DELETE FROM idempotency_keys
+          WHERE token_id = ${kept.owner} AND route = ${kept.claim.route} AND key = ${kept.claim.key}
+            AND created_at <= ${kept.at - KEY_MILLIS}`,
+        sql`
+          INSERT INTO idempotency_keys (token_id, route, key, fingerprint, answer, run_id, created_at)
+          VALUES (${kept.owner}, ${kept.claim.route}, ${kept.claim.key}, ${kept.claim.fingerprint},
+            ${JSON.stringify(kept.answer)}, ${kept.run ?? null}, ${kept.at})`,
+      )
 
 export const keyRecords = (sql: SqlClient.SqlClient): KeyRecords => ({
-  find: (owner, { route, key }) =>
+  find: (owner, { route, key }, at) =>
     sql<KeptAnswer>`
       SELECT fingerprint, answer FROM idempotency_keys
-      WHERE token_id = ${owner} AND route = ${route} AND key = ${key}`.pipe(
+      WHERE token_id = ${owner} AND route = ${route} AND key = ${key}
+        AND created_at > ${at - KEY_MILLIS}`.pipe(
       Effect.map(([row]) => Option.fromNullable(row)),
       storing("looking up an idempotency key"),
     ),

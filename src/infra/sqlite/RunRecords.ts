@@ -19,6 +19,9 @@ const EVENT_OF = {
   lost: "run.lost",
 } as const satisfies Record<EndStatus, string>
 
+/** More than anybody can have been told since the last transaction that was waited for. */
+const UNSEEN = 1_000_000
+
 /** What is read of a run that changes; of one that is no turn, two are null. */
 interface Changed {
   readonly id: RunId
@@ -136,6 +139,10 @@ export const runRecords = (
         const end = { status: "lost", stopReason: null, code: null } as const
         const last = streamEndOf(Exit.fail(new RunLost()))
         yield* Effect.forEach(lost, (run) => ended(run, end, at, last), { discard: true })
+        // After a power failure, numbers that somebody has seen may be unknown here: none is given out twice.
+        if (lost.length > 0) {
+          yield* sql`UPDATE sqlite_sequence SET seq = seq + ${UNSEEN} WHERE name = 'events'`
+        }
         return lost.length
       }).pipe(sql.withTransaction, storing("closing the books of a server that died")),
 

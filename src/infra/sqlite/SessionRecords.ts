@@ -1,9 +1,10 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Option } from "effect"
 import { PoolFull, Unauthorized } from "../../domain/Failure.ts"
-import type { SessionId } from "../../domain/Ids.ts"
+import type { SessionId, TokenId } from "../../domain/Ids.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 import type { SessionRecords } from "../../services/Ledger.ts"
+import { keepAnswer } from "./KeyRecords.ts"
 import { type EventWriter, isInForce, originData, storing } from "./Rows.ts"
 import { SESSION_COLUMNS, toSessions } from "./SessionRows.ts"
 
@@ -11,7 +12,7 @@ import { SESSION_COLUMNS, toSessions } from "./SessionRows.ts"
 const DUE_MAX = 250
 
 interface Opened {
-  readonly token_id: string
+  readonly token_id: TokenId
   readonly agent: string
   readonly model: string | null
   readonly permission_mode: string
@@ -61,7 +62,7 @@ export const sessionRecords = (sql: SqlClient.SqlClient, events: EventWriter): S
         return yield* (yield* isInForce(sql, session.tokenId)) ? new PoolFull({ limit }) : new Unauthorized()
       }).pipe(sql.withTransaction, storing("taking a place for a session")),
 
-    activate: (session, ref, at) =>
+    activate: (session, ref, at, kept) =>
       Effect.gen(function* () {
         const [opened] = yield* sql<Opened>`
           UPDATE sessions SET status = 'open', ref = ${ref}
@@ -71,6 +72,7 @@ export const sessionRecords = (sql: SqlClient.SqlClient, events: EventWriter): S
         if (opened === undefined) return yield* new Unauthorized()
         const { token_id, ...data } = opened
         yield* events.append({ type: "session.create", at, sessionId: session, tokenId: token_id, data })
+        if (kept !== undefined) yield* keepAnswer(sql, { ...kept, owner: token_id, at })
       }).pipe(sql.withTransaction, storing("opening a session")),
 
     abandon: (session) =>

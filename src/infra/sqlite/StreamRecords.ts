@@ -3,19 +3,25 @@ import { Effect, Option } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import type { StreamEnd, StreamEvent } from "../../domain/Stream.ts"
 import type { StreamRecords } from "../../services/Ledger.ts"
+import { quickTransaction } from "./QuickTransaction.ts"
 import { storing } from "./Rows.ts"
 
-/** Rows of one statement, and of one look. */
+/** Rows that are looked at at once. */
 const ROWS_MAX = 128
 /** What is read at once; a single message may be larger. */
 const BYTES_MAX = 256 * 1024
 
-/** Takes the next numbers of the one sequence, and returns the first. To be called in a transaction. */
-export const takeSeqs = (sql: SqlClient.SqlClient, count: number) =>
-  Effect.map(
-    sql<{ seq: number }>`UPDATE sqlite_sequence SET seq = seq + ${count} WHERE name = 'events' RETURNING seq`,
-    ([row]) => (row?.seq ?? count) - count + 1,
-  )
+/** Takes the next numbers of the one sequence, and returns the last. */
+const TAKE_SEQS = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events' RETURNING seq"
+
+/** Messages of one statement. */
+const ROWS_AT_ONCE = 32
+
+const insert = (count: number) =>
+  `INSERT INTO stream_events (seq, run_id, kind, at, bytes, body)
+    VALUES ${Array.from({ length: count }, () => "(?, ?, 'message', ?, ?, ?)").join(", ")}`
+
+const INSERT = { 1: insert(1), [ROWS_AT_ONCE]: insert(ROWS_AT_ONCE) } as const
 
 /** A run's beginning or its end; to be called in the transaction of the change that it tells of. */
 export const appendToStream = (
@@ -23,29 +29,27 @@ export const appendToStream = (
   { run, at, kind, body }: { run: RunId; at: number; kind: "run" | StreamEnd["kind"]; body: string },
 ) =>
   Effect.flatMap(
-    takeSeqs(sql, 1),
-    (seq) => sql`
+    sql.unsafe<{ seq: number }>(TAKE_SEQS, [1]),
+    ([row]) => sql`
       INSERT INTO stream_events (seq, run_id, kind, at, bytes, body)
-      VALUES (${seq}, ${run}, ${kind}, ${at}, ${Buffer.byteLength(body)}, ${body})`,
+      VALUES (${row?.seq ?? 1}, ${run}, ${kind}, ${at}, ${Buffer.byteLength(body)}, ${body})`,
   )
 
 export const streamRecords = (sql: SqlClient.SqlClient): StreamRecords => ({
   append: (messages) =>
-    Effect.gen(function* () {
-      const first = yield* takeSeqs(sql, messages.length)
-      const rows = messages.map(({ run, at, body }, n) => ({
-        seq: first + n,
-        run_id: run,
-        kind: "message",
-        at,
-        bytes: Buffer.byteLength(body),
-        body,
-      }))
-      // As many statements as there are numbers of rows: each is prepared once.
-      for (let n = 0; n < rows.length; n += ROWS_MAX) {
-        yield* sql`INSERT INTO stream_events ${sql.insert(rows.slice(n, n + ROWS_MAX))}`
-      }
-    }).pipe(sql.withTransaction, storing("keeping what an agent says")),
+    quickTransaction(sql, (connection) =>
+      Effect.gen(function* () {
+        const [row] = yield* connection.execute(TAKE_SEQS, [messages.length], undefined)
+        let seq = row.seq - messages.length
+        for (let n = 0; n < messages.length; ) {
+          const count = messages.length - n >= ROWS_AT_ONCE ? ROWS_AT_ONCE : 1
+          const rows = messages.slice(n, n + count)
+          const values = rows.flatMap(({ run, at, body }) => [++seq, run, at, Buffer.byteLength(body), body])
+          yield* connection.execute(INSERT[count], values, undefined)
+          n += count
+        }
+      }),
+    ).pipe(storing("keeping what an agent says")),
 
   read: (run, after) =>
     Effect.gen(function* () {

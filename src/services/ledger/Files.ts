@@ -3,6 +3,7 @@ import type { StorageFailed, Unauthorized } from "../../domain/Failure.ts"
 import type { StoredFile } from "../../domain/File.ts"
 import type { TokenId } from "../../domain/Ids.ts"
 import type { Origin } from "../../domain/Token.ts"
+import type { NewAnswer } from "./Keys.ts"
 
 export interface FileRecords {
   /** Fails unless the file's app is in force at that moment. */
@@ -10,6 +11,7 @@ export interface FileRecords {
     file: StoredFile,
     hash: string,
     origin: Origin,
+    kept?: NewAnswer,
   ) => Effect.Effect<void, Unauthorized | StorageFailed>
   /** Whoever it belongs to, and also when its time is over. */
   readonly findByHash: (hash: string) => Effect.Effect<Option.Option<StoredFile>, StorageFailed>

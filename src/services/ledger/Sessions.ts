@@ -3,6 +3,7 @@ import type { PoolFull, StorageFailed, Unauthorized } from "../../domain/Failure
 import type { SessionId, TokenId } from "../../domain/Ids.ts"
 import type { AgentSessionRef, SessionOpening, SessionRecord } from "../../domain/Session.ts"
 import type { Origin } from "../../domain/Token.ts"
+import type { NewAnswer } from "./Keys.ts"
 
 /** Sessions. None shows one that is opening, unless it says so. */
 export interface SessionRecords {
@@ -16,6 +17,7 @@ export interface SessionRecords {
     session: SessionId,
     ref: AgentSessionRef,
     at: number,
+    kept?: NewAnswer,
   ) => Effect.Effect<void, Unauthorized | StorageFailed>
   /** Removes one that is opening, and gives back its place. */
   readonly abandon: (session: SessionId) => Effect.Effect<void, StorageFailed>

@@ -1,7 +1,14 @@
-import { Cause, Clock, Effect, Option, Schedule } from "effect"
+import { Cause, Clock, Effect, Option, Schedule, Schema } from "effect"
 import { InvalidRequest } from "../../domain/Failure.ts"
 import type { SessionId, TokenId } from "../../domain/Ids.ts"
-import type { AgentName, AgentSessionRef, Session, SessionRequest } from "../../domain/Session.ts"
+import type { Claim } from "../../domain/Run.ts"
+import {
+  type AgentName,
+  type AgentSessionRef,
+  OpenedSession,
+  type Session,
+  type SessionRequest,
+} from "../../domain/Session.ts"
 import type { Origin } from "../../domain/Token.ts"
 import { AcpxClient } from "../AcpxClient.ts"
 import { Ids } from "../Ids.ts"
@@ -52,7 +59,12 @@ export const makeOpening = (options: {
         ),
       )
 
-    return Effect.fn("SessionPool.open")(function* (request: SessionRequest, owner: TokenId, origin: Origin) {
+    return Effect.fn("SessionPool.open")(function* (
+      request: SessionRequest,
+      owner: TokenId,
+      origin: Origin,
+      claim?: Claim,
+    ) {
       yield* live.accepting
       if (!options.agents.has(request.agent)) {
         return yield* new InvalidRequest({
@@ -62,6 +74,9 @@ export const makeOpening = (options: {
       const id = yield* ids.session
       const at = yield* Clock.currentTimeMillis
       const opening = { ...request, id, tokenId: owner, origin, at }
+      const fresh = { status: "open", turnCount: 0, lastTurnAt: null, closedAt: null } as const
+      const session: Session = { ...request, ...fresh, id, tokenId: owner, createdAt: at }
+      const kept = claim === undefined ? undefined : { claim, answer: keptOf(session) }
       const agentSession = agentSessionOf(opening, dirs.of(id))
       let ref: AgentSessionRef | undefined
       const undo = Effect.gen(function* () {
@@ -76,11 +91,12 @@ export const makeOpening = (options: {
           yield* Effect.gen(function* () {
             yield* dirs.make(id)
             ref = yield* restore(client.open(agentSession, Option.none()))
-            yield* sessions.activate(id, ref, at)
+            yield* sessions.activate(id, ref, at, kept)
           }).pipe(Effect.onError(() => undo))
         }),
       )
-      const fresh = { status: "open", turnCount: 0, lastTurnAt: null, closedAt: null } as const
-      return { ...request, ...fresh, id, tokenId: owner, createdAt: at } satisfies Session
+      return session
     })
   })
+
+const keptOf = Schema.encodeSync(OpenedSession)

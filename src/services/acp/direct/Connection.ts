@@ -16,14 +16,14 @@ import { permission } from "./Permission.ts"
 /** One line of the protocol; a longer one ends the connection. */
 const MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 
-/** Who is told of what goes over the wire, in its order. */
+/** Who is told of what goes over the wire, in its order; nothing more comes while there is something to wait for. */
 export interface Routes {
   /** Our prompt of that session is sent, with that id. */
   readonly prompted: (session: unknown, id: unknown) => void
   /** The agent sent a notification or a request that is about that session. */
-  readonly sent: (session: unknown, message: AcpMessage) => void
+  readonly sent: (session: unknown, message: AcpMessage) => Promise<unknown> | undefined
   /** The agent answered our request of that id. */
-  readonly answered: (id: unknown, message: AcpMessage) => void
+  readonly answered: (id: unknown, message: AcpMessage) => Promise<unknown> | undefined
   /** What that session's agent is told when it asks for permission; undefined: we know of no such session. */
   readonly permissionMode: (session: string) => PermissionMode | undefined
 }
@@ -54,14 +54,17 @@ const watched = ({ readable, writable }: AcpStream, routes: Routes): AcpStream =
   return {
     readable: readable.pipeThrough(
       new TransformStream<AnyMessage, AnyMessage>({
+        // Not async: of a hundred thousand messages, each would cost a turn more.
         transform: (message, controller) => {
+          let taken: Promise<unknown> | undefined
           if (!("method" in message)) {
-            if (!asked.delete(message.id)) return
-            routes.answered(message.id, message as never)
+            if (!asked.delete(message.id)) return undefined
+            taken = routes.answered(message.id, message as never)
           } else if (sessionOf(message as never) !== undefined)
-            routes.sent(sessionOf(message as never), message as never)
+            taken = routes.sent(sessionOf(message as never), message as never)
           // Nobody listens to notifications beyond the routes; validating a hundred thousand of them would cost.
           if (!("method" in message) || "id" in message) controller.enqueue(message)
+          return taken as Promise<void> | undefined
         },
       }),
     ),

@@ -30,7 +30,8 @@ export const converse = (
         attached.turn = turn
       }),
       () =>
-        stopped(agent, ref, turn).pipe(
+        turn.unread.pipe(
+          Effect.zipRight(stopped(agent, ref, turn)),
           Effect.ensuring(
             Effect.sync(() => {
               attached.turn = undefined

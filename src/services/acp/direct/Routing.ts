@@ -34,20 +34,22 @@ export const routesTo = (
       const turn = turnOf(session)
       if (turn !== undefined) turn.id = id
     },
-    sent: (session, message) => void turnOf(session)?.offer(message),
+    sent: (session, message) => turnOf(session)?.offer(message),
     answered: (id, message) => {
       const asked = [...attached.entries()].find(([, { turn }]) => turn !== undefined && turn.id === id)
       const turn = asked?.[1].turn
-      if (asked === undefined || turn === undefined) return
+      if (asked === undefined || turn === undefined) return undefined
       if (message["error"] == null) {
-        turn.offer(message)
+        const taken = turn.offer(message)
         turn.end(Exit.void)
+        return taken
       } else {
         const confidential = { secrets, texts: [turn.prompt] }
         const error = errorOf(message["error"])
         if (isNotFound(error)) attached.delete(asked[0])
         else asked[1].isInDoubt = true
         turn.end(Exit.fail(turnFailureOf(error, confidential)))
+        return undefined
       }
     },
     permissionMode: (session) => attached.get(session as AgentSessionRef)?.session.permissionMode,

@@ -1,0 +1,139 @@
+import { Clock, Effect, Option, type Redacted, Schema } from "effect"
+import { FileTooLarge, QuotaExceeded, type StorageFailed, type Unauthorized } from "../../domain/Failure.ts"
+import { KeptUpload, type StoredFile } from "../../domain/File.ts"
+import type { TokenId } from "../../domain/Ids.ts"
+import type { Claim } from "../../domain/Run.ts"
+import type { Origin } from "../../domain/Token.ts"
+import { FileContents } from "../FileContents.ts"
+import { Ids } from "../Ids.ts"
+import { Ledger } from "../Ledger.ts"
+import { Secrets } from "../Secrets.ts"
+import { charge, type Quotas } from "./Quotas.ts"
+
+/** How much of a name is kept: its end, which has the extension. */
+const NAME_MAX_CHARS = 255
+/** When an app should try again whose quota is taken by uploads that are still arriving. */
+const BUSY_RETRY_SECS = 5
+
+/** Bytes of an upload, on their way. */
+export interface Arriving {
+  /** Fails at the byte that is one too many, for the file or for the app. */
+  readonly write: (bytes: Uint8Array) => Effect.Effect<void, FileTooLarge | QuotaExceeded | StorageFailed>
+  /** The SHA-256 of what was written so far, in hex. */
+  readonly sha256: Effect.Effect<string>
+}
+
+/** An upload that is arriving. Closing its scope removes it, unless it was kept. */
+export interface Upload extends Arriving {
+  /**
+   * All of it is there: makes it last for `ttlSecs`, and names it. The token is returned here, and never again but to
+   * the claim.
+   */
+  readonly keep: (
+    name: string,
+    ttlSecs: number,
+    origin: Origin,
+    claim?: Claim,
+  ) => Effect.Effect<
+    { readonly token: Redacted.Redacted; readonly file: StoredFile },
+    Unauthorized | StorageFailed
+  >
+}
+
+/** How uploads are taken in. */
+export const makeReceiving = (options: {
+  readonly quotas: Quotas
+  /** Of one file, in bytes. */
+  readonly fileLimit: number
+  /** Makes room. */
+  readonly expire: Effect.Effect<unknown, StorageFailed>
+}) =>
+  Effect.gen(function* () {
+    const contents = yield* FileContents
+    const ids = yield* Ids
+    const ledger = (yield* Ledger).files
+    const secrets = yield* Secrets
+
+    const exceeded = Effect.fn("Files.exceeded")(function* (owner: TokenId) {
+      const soonest = yield* ledger.soonestExpiry(owner)
+      const now = yield* Clock.currentTimeMillis
+      return yield* new QuotaExceeded({
+        limit: options.quotas.limit,
+        retryAfterSecs: Option.match(soonest, {
+          onNone: () => BUSY_RETRY_SECS,
+          onSome: (at) => Math.max(1, Math.ceil((at - now) / 1000)),
+        }),
+      })
+    })
+
+    const receive = Effect.fn("Files.receive")(function* (owner: TokenId, leastSize = 0) {
+      const id = yield* ids.file
+      const digest = yield* secrets.digest
+      let taken = 0
+      let size = 0
+      let kept = false
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => options.quotas.giveBack(owner, kept ? taken - charge(size) : taken)),
+      )
+
+      /** Takes the quota for a file of that size, so far as it is not taken yet. */
+      const take = Effect.fn("Files.take")(function* (newSize: number) {
+        if (newSize > options.fileLimit) return yield* new FileTooLarge({ limit: options.fileLimit })
+        const more = charge(newSize) - taken
+        if (more <= 0) return
+        if (!options.quotas.take(owner, more)) {
+          // What has expired but is not removed yet makes room first.
+          yield* options.expire
+          if (!options.quotas.take(owner, more)) return yield* exceeded(owner)
+        }
+        taken += more
+      })
+      yield* take(leastSize)
+      const writer = yield* contents.create(id)
+
+      return {
+        write: Effect.fn("Files.write")(function* (bytes) {
+          yield* take(size + bytes.length)
+          size += bytes.length
+          digest.add(bytes)
+          yield* writer.write(bytes)
+        }),
+        sha256: Effect.sync(digest.value),
+        keep: Effect.fn("Files.keep")(function* (name, ttlSecs, origin, claim) {
+          const now = yield* Clock.currentTimeMillis
+          const token = yield* secrets.mint("ff_")
+          const file: StoredFile = {
+            id,
+            tokenId: owner,
+            name: name.slice(-NAME_MAX_CHARS),
+            size,
+            createdAt: now,
+            expiresAt: now + ttlSecs * 1000,
+          }
+          const answer = claim && { claim, answer: keptOf({ token, size, ttlSecs }) }
+          yield* writer.sync
+          yield* ledger.insert(file, secrets.hash(token), origin, answer)
+          yield* writer.keep
+          kept = true
+          return { token, file }
+        }, Effect.uninterruptible),
+      } satisfies Upload
+    })
+
+    const measure = Effect.map(secrets.digest, (digest): Arriving => {
+      let size = 0
+      return {
+        write: (bytes) =>
+          Effect.suspend(() => {
+            size += bytes.length
+            digest.add(bytes)
+            return size > options.fileLimit ? new FileTooLarge({ limit: options.fileLimit }) : Effect.void
+          }),
+        sha256: Effect.sync(digest.value),
+      }
+    })
+
+    return { receive, measure }
+  })
+
+const keptOf = Schema.encodeSync(KeptUpload)
