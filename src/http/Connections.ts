@@ -5,6 +5,8 @@ import { Context } from "effect"
 export interface Connection {
   /** How many bytes were written that nobody has taken yet. */
   readonly waiting: () => number
+  /** Sends the headers, though there is nothing of the body yet. */
+  readonly open: () => void
   /** Writes beside the response's own body, at once. */
   readonly write: (bytes: Uint8Array) => void
   /** Ends the response in the place of its body, with these bytes. */

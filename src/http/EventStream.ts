@@ -48,7 +48,7 @@ export class Progress {
   isOver = false
   /** How many pieces it took. */
   taken = 0
-  #rest: Uint8Array = COMMENT
+  #rest: Uint8Array = new Uint8Array()
   #last: Frame | undefined
 
   constructor(cursor: number) {
@@ -85,8 +85,7 @@ export class Progress {
 }
 
 /**
- * The bytes of a stream, in small pieces, no faster than they are taken; first a comment, so that a client learns at
- * once that there is a stream.
+ * The bytes of a stream, in small pieces, no faster than they are taken.
  */
 export const bytesOf = <E>(
   frames: Stream.Stream<Frame, E>,

@@ -86,6 +86,8 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
             const bytes = Effect.gen(function* () {
               const reader = yield* readerOf(request, connections.of(request), owner, sent)
               yield* enter(reader)
+              // A client learns at once that there is a stream, whatever comes or does not come.
+              reader.connection.open()
               return Stream.catchAllCause(bytesOf(sent.frames, reader.progress), (cause) =>
                 // One that seems to end well would tell its client that this was all.
                 Cause.isInterruptedOnly(cause)

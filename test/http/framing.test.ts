@@ -72,12 +72,6 @@ describe("the tests' own reader of events", () => {
 })
 
 describe("a stream", () => {
-  it("begins with a comment, whatever comes or does not come", async () => {
-    const parser = new EventParser()
-    for (const piece of await sent([])) expect(parser.push(piece)).toEqual([])
-    expect(parser.comments).toEqual([""])
-  })
-
   it("brings a line of 8 MB in small pieces, with every emoji whole", async () => {
     const text = "😀x".repeat((8 * 1024 * 1024) / 5)
     const pieces = await sent([message(JSON.stringify({ text }))])

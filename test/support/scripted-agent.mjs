@@ -9,6 +9,7 @@
 //   GARBAGE        a line that is no JSON first       STDERR     a line on stderr first
 //   PERM [READ]    asks for permission to edit [read], and says what it was told
 //   BIG <n>        n updates                          HUGE <n>   one update of n bytes
+//   PAGES <n>      n updates of 10,000 characters
 //   EMOJI          an update written byte by byte     RECALL     says all earlier prompts of the session, as JSON
 //   PID | CWD | ENV | SAY-MODEL                       says its pid, directories, names of its environment, model
 //   CHILD          starts a child in a session of its own, that stays, and says its pid
@@ -134,6 +135,8 @@ const perform = async (session, sessionId, text, client, cancelled) => {
 
   const big = said("BIG (\\d+)")
   for (let n = 0; n < Number(big?.[1] ?? 0); n++) await say(`chunk ${n}`)
+  const pages = said("PAGES (\\d+)")
+  for (let n = 0; n < Number(pages?.[1] ?? 0); n++) await say(`${n} `.padEnd(10_000, "page "))
   const huge = said("HUGE (\\d+)")
   if (huge) {
     const frame = updateLine(sessionId, chunk("")).length

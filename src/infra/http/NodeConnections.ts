@@ -7,6 +7,7 @@ export const layer = Layer.succeed(Connections, {
   of: (request) => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     return {
+      open: () => void (response.destroyed || response.flushHeaders()),
       waiting: () => response.writableLength,
       write: (bytes) => void (response.writableEnded || response.destroyed || response.write(bytes)),
       end: (bytes) => void (response.writableEnded || response.destroyed || response.end(bytes)),

@@ -20,9 +20,9 @@ const INWARD = [
 /** Long documents about the service itself, the same for everybody: they may name what they like. */
 const DOCUMENTS: ReadonlySet<string | undefined> = new Set(["/docs", "/openapi.json"])
 
-/** A session has its app's own `model` and `meta`, and its agent's words. */
+/** A session has its app's own `model` and `meta`, and its agent's words; a run its model, and an event both. */
 const givesBack = (route: Route | undefined, status: number): boolean =>
-  status < 300 && route !== undefined && /^\/sessions\b/.test(route.path)
+  status < 300 && route !== undefined && /^\/(?:sessions|runs|events)\b/.test(route.path)
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)

@@ -12,6 +12,11 @@ interface Parsed {
   readonly body: Buffer
 }
 
+/** What every stream begins with: of one that does not end, all that is waited for. */
+const BEGINNING = ":\n\n"
+
+const isStream = (head: string) => /^content-type: text\/event-stream/im.test(head)
+
 /** The first answer that is final, once all of it is there; until then, how many bytes are missing at least. */
 export const wholeAnswer = (received: Buffer, method: string, closed: boolean): Parsed | number => {
   const end = received.indexOf("\r\n\r\n")
@@ -25,6 +30,7 @@ export const wholeAnswer = (received: Buffer, method: string, closed: boolean): 
   if (length >= 0) {
     return rest.length >= length ? { head, body: rest.subarray(0, length) } : length - rest.length
   }
+  if (isStream(head) && rest.includes(BEGINNING)) return { head, body: Buffer.from(BEGINNING) }
   const body = /^transfer-encoding: chunked$/im.test(head) ? unchunked(rest) : closed ? rest : undefined
   return body === undefined ? 1 : { head, body }
 }

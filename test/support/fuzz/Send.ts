@@ -66,13 +66,19 @@ const fetchable = (request: FuzzRequest, target: Target): Request | undefined =>
 }
 
 const overFetch = async (request: Request): Promise<Received> => {
+  const { method } = request
   const response = await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MILLIS), redirect: "manual" })
-  return {
-    status: response.status,
-    headers: response.headers,
-    body: await response.text(),
-    method: request.method,
-  }
+  const { status, headers } = response
+  const isStream = headers.get("content-type")?.startsWith("text/event-stream") ?? false
+  return { status, headers, body: await (isStream ? beginningOf(response) : response.text()), method }
+}
+
+/** What comes first; then it hangs up. */
+const beginningOf = async (response: Response): Promise<string> => {
+  const reader = response.body?.getReader()
+  const first = await reader?.read()
+  await reader?.cancel()
+  return Buffer.from(first?.value ?? []).toString()
 }
 
 /** The bytes of a request, and whether its sender has to close its side because it will never be whole. */
