@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Plain JavaScript on purpose: it must still parse, and say so in one line, on a Node that is too old
 // for the rest (better-sqlite3 crashes there; TypeScript would not even load).
+import v8 from "node:v8"
 import { loadEnvFile } from "./env.mjs"
 
 const [major, minor] = process.versions.node.split(".").map(Number)
@@ -12,4 +13,6 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(1)
 }
 loadEnvFile()
+// Half the memory at rest, and a fifth of the growth while megabytes pass through; before anything is loaded.
+v8.setFlagsFromString("--optimize-for-size")
 await import("../src/main.ts")

@@ -9,6 +9,7 @@ export interface Ask {
   readonly path: string
   readonly token?: string
   readonly json?: object
+  readonly headers?: Readonly<Record<string, string>>
   readonly file?: { readonly name: string; readonly content: string }
   /** What is shown of a long answer: how a shell picks it, and how we do. */
   readonly pick?: { readonly jq: string; readonly from: (body: any) => unknown }
@@ -58,11 +59,15 @@ const shownOf = (
   }
 }
 
-const curl = (url: string, { method, path, token, json, file, pick }: Ask): ReadonlyArray<string> => [
+export const curl = (
+  url: string,
+  { method, path, token, json, headers = {}, file, pick }: Ask,
+): ReadonlyArray<string> => [
   "curl -s",
   ...(method === undefined ? [] : [`-X ${method}`]),
   `${url.replace("http://", "")}${path}`,
   ...(token === undefined ? [] : [`-H 'Authorization: Bearer ${token}'`]),
+  ...Object.entries(headers).map(([name, value]) => `-H '${name}: ${value}'`),
   ...(json === undefined ? [] : [`--json '${Print.json(json)}'`]),
   ...(file === undefined ? [] : [`-F file=@${file.name}`]),
   ...(pick === undefined ? [] : [`| jq '${pick.jq}'`]),

@@ -23,6 +23,7 @@ const TYPES = [
   "run.completed",
   "run.completed",
   "run.completed",
+  "run.completed",
   "session.close",
   "session.create",
   "session.turn",

@@ -27,6 +27,8 @@ const fill = (pieces: ReadonlyArray<string>, width: number): ReadonlyArray<strin
 const wrapped = (text: string): ReadonlyArray<string> =>
   fill(text.split(/(?<=[ ,])/), WIDTH - INDENT.length - 1)
 
+export const lines = (lines: ReadonlyArray<string>): void => print(lines.map(shortened))
+
 const print = (lines: ReadonlyArray<string>): void =>
   console.log(lines.map((line) => INDENT + line).join("\n"))
 

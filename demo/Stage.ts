@@ -45,6 +45,8 @@ const service = (dir: string, providerUrl: string) => {
     ANTHROPIC_API_KEY: API_KEY,
     // Whoever presses Ctrl-C is not to wait for a run.
     SHUTDOWN_GRACE_SECS: "0",
+    // Whoever watches is to see that it goes.
+    STREAM_RETENTION_SECS: "1",
   }
   return {
     /** Starts it, on a free port or on that one, and waits until it listens. */

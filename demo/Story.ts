@@ -6,8 +6,12 @@ import { claudeProcesses } from "../test/support/ProcessTable.ts"
 import { ask } from "./Client.ts"
 import { auditTrail, wordsKept } from "./Ledger.ts"
 import * as Print from "./Print.ts"
-import { FIT, INTRUDE, PARSE, RECALL, RECIPE, SUMMARIZE, TOLD } from "./Prompts.ts"
+import { FIT, INTRUDE, PARSE, RECALL, RECIPE, SUMMARIZE, TELL, TOLD } from "./Prompts.ts"
 import { API_KEY, NotAsTold, type Stage } from "./Stage.ts"
+import { interrupted } from "./Stream.ts"
+
+/** After so long, what the last run said may go. */
+const KEPT = "1100 millis"
 
 /** What a client and an operator see, step by step. Fails at the first step that does not give what it says. */
 export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
@@ -119,10 +123,32 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
 
     yield* step(
       10,
+      "Watch an answer come, and lose the connection",
+      "Each event is stored before it is shown, and has an id: nothing is lost, and nothing comes twice.",
+      Effect.gen(function* () {
+        const events = yield* interrupted(url, token, TELL, 4)
+        const ids = events.map(({ id }) => Number(id))
+        yield* holds(
+          ids.every((id, n) => n === 0 || id > (ids[n - 1] ?? 0)),
+          `the ids are ${ids.join(", ")}`,
+        )
+        yield* holds(
+          events.filter(({ event }) => event === "result").length === 1 && events.at(-1)?.event === "result",
+          "it should end with one result",
+        )
+        said.push(TELL, JSON.parse(events.at(-1)?.data ?? "{}").result)
+      }),
+    )
+
+    yield* step(
+      11,
       "See who did what",
-      "The audit trail, one view in SQLite: who, from where, outcome, lengths, time.",
+      "The audit trail, one view in SQLite: who, from where, outcome, lengths, time. What agents said is kept to be read again: for an hour, here for a second.",
       Effect.gen(function* () {
         Print.table(yield* auditTrail(dataDir))
+        yield* Effect.sleep(KEPT)
+        const trim = { path: "/events/maintenance", token: adminToken, json: {} }
+        yield* ask(url, trim, 200, ({ removed }) => removed.texts > 0)
         const kept = wordsKept(dataDir, said)
         yield* holds(kept.length === 0, `the database holds ${kept.join(", ")}`)
         Print.holds(
@@ -132,7 +158,7 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
     )
 
     yield* step(
-      11,
+      12,
       "Revoke the token",
       "Dead at once, as if it had never been: what comes next answers like the wrong token above.",
       Effect.gen(function* () {
@@ -144,7 +170,7 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
       }),
     )
 
-    yield* step(12, "Stop", "By SIGTERM, as Docker and systemd do it.", leave(stage))
+    yield* step(13, "Stop", "By SIGTERM, as Docker and systemd do it.", leave(stage))
   })
 
 /** A turn, of whose many events only the agent's words are shown. */

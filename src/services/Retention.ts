@@ -84,12 +84,15 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
           const dropStreams = Effect.suspend(() =>
             Effect.tap(retention.dropStreams(pass), (dropped) => void (pass = dropped.pass)),
           )
-          return {
+          const removed = {
             texts: yield* all(retention.dropTexts(at), until),
             streamEvents: yield* all(dropStreams, until),
             events: yield* all(retention.dropEvents(at - settings.auditRetentionDays * DAY_MILLIS), until),
             idempotencyKeys: yield* all(retention.dropKeys(at), until),
           }
+          // The journal still has what is gone from the tables.
+          if (removed.texts + removed.streamEvents + removed.idempotencyKeys > 0) yield* retention.checkpoint
+          return removed
         }, oneTrims.withPermits(1))
 
         /** Gives back all there is to give back, as many pages at a time as take a few milliseconds. */

@@ -19,9 +19,9 @@ export interface RunDefaults {
 
 type Request = HttpServerRequest.HttpServerRequest
 
-/** What has a key is asked for again, by whoever has lost the answer. */
-const whenSilent = ({ headers }: Request) =>
-  headers["idempotency-key"] === undefined ? "cancel" : "continue"
+/** What has a key, or is a stream, is asked for again by whoever has lost it. */
+const whenSilent = (request: Request) =>
+  request.headers["idempotency-key"] === undefined && !prefersEvents(request) ? "cancel" : "continue"
 
 export const RunHandlers = (defaults: RunDefaults) =>
   HttpApiBuilder.group(Api, "run", (handlers) =>

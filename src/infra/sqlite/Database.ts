@@ -21,6 +21,9 @@ const migrate = Migrator.make({})({
   }),
 })
 
+/** How long a statement waits for somebody else's. */
+export const BUSY_MILLIS = 5000
+
 /** What a burst of writes leaves of the -wal file. */
 const JOURNAL_MAX = 16 * 1024 * 1024
 
@@ -66,7 +69,7 @@ export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFai
       const sql = yield* SqlClient.SqlClient
       yield* sql`PRAGMA synchronous = FULL`
       yield* sql`PRAGMA foreign_keys = ON`
-      yield* sql`PRAGMA busy_timeout = 5000`
+      yield* sql`PRAGMA busy_timeout = ${sql.literal(String(BUSY_MILLIS))}`
       // What was deleted is overwritten: a text that is kept no more is not in the file either.
       yield* sql`PRAGMA secure_delete = ON`
       yield* sql`PRAGMA journal_size_limit = ${sql.literal(String(JOURNAL_MAX))}`

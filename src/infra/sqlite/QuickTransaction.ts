@@ -30,7 +30,7 @@ export const quickTransaction = <A, E>(
   )
 
 /** Some pragmas do what they do when they are prepared, and nothing when they are run again. */
-const unprepared = (connection: Connection, statement: string) =>
+export const unprepared = (connection: Connection, statement: string) =>
   Effect.flatten(
     Effect.try({
       try: () => connection.executeUnprepared(statement, [], undefined),

@@ -2,7 +2,9 @@ import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import type { RetentionRecords, StreamPass } from "../../services/Ledger.ts"
+import { BUSY_MILLIS } from "./Database.ts"
 import { KEY_MILLIS } from "./KeyRecords.ts"
+import { unprepared } from "./QuickTransaction.ts"
 import { storing } from "./Rows.ts"
 
 /** Rows of one step. */
@@ -175,10 +177,13 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
         return row?.freelist_count ?? 0
       }).pipe(step("giving space back to the disk")),
 
-    // Does not wait for whoever else reads the file: it would be waiting for everybody here.
-    checkpoint: sql`PRAGMA wal_checkpoint(PASSIVE)`.pipe(
-      storing("giving space back to the disk"),
-      Effect.asVoid,
-    ),
+    checkpoint: Effect.gen(function* () {
+      const connection = yield* sql.reserve
+      // Whoever else reads the file is not waited for: that would be waiting for everybody here.
+      yield* unprepared(connection, "PRAGMA busy_timeout = 0")
+      yield* unprepared(connection, "PRAGMA wal_checkpoint(TRUNCATE)").pipe(
+        Effect.ensuring(Effect.orDie(unprepared(connection, `PRAGMA busy_timeout = ${BUSY_MILLIS}`))),
+      )
+    }).pipe(Effect.scoped, Effect.uninterruptible, storing("taking the journal into the database")),
   }
 }

@@ -20,7 +20,7 @@ export interface RetentionRecords {
   readonly sizes: Effect.Effect<Sizes, StorageFailed>
   /** Gives so many of the file's unused pages back to the disk, and returns how many are left. */
   readonly vacuum: (pages: number) => Effect.Effect<number, StorageFailed>
-  /** Has the file itself become as small as it can be by now. */
+  /** Takes the journal into the file, and what is gone out of the journal; the file is as small then as it can be. */
   readonly checkpoint: Effect.Effect<void, StorageFailed>
 }
 

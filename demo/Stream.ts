@@ -1,0 +1,44 @@
+import { Effect } from "effect"
+import { type Opened, openEvents } from "../test/support/EventSource.ts"
+import { curl } from "./Client.ts"
+import * as Print from "./Print.ts"
+import { NotAsTold } from "./Stage.ts"
+
+/** A stream as curl shows it: of each event its id, its name, and the beginning of its data. */
+
+const SHOWN_CHARS = 66
+
+const show = ({ events }: Opened, count: number) =>
+  Print.lines(
+    events
+      .slice(0, count)
+      .map(({ id, event, data }) => `${id.padStart(3)} ${event.padEnd(8)} ${shortly(data)}`),
+  )
+
+const shortly = (data: string) => (data.length > SHOWN_CHARS ? `${data.slice(0, SHOWN_CHARS)}…` : data)
+
+const opened = (...options: Parameters<typeof openEvents>) =>
+  Effect.tryPromise({
+    try: () => openEvents(...options),
+    catch: (error) => new NotAsTold({ message: `no stream: ${String(error)}` }),
+  })
+
+/** Streams a run, hangs up after some events, goes on after the last one; returns all of them. */
+export const interrupted = (url: string, token: string, prompt: string, cut: number) =>
+  Effect.gen(function* () {
+    const ask = { path: "/run", token, json: { prompt }, headers: { accept: "text/event-stream" } }
+    Print.command([...curl(url, ask), `| head -${cut}`])
+    const first = yield* opened(`${url}/run`, { method: "POST", token, body: { prompt } })
+    yield* Effect.promise(() => first.until((events) => events.length >= cut))
+    first.close()
+    show(first, cut)
+    const seen = first.events.slice(0, cut)
+
+    const last = seen.at(-1)?.id ?? "0"
+    const path = `/runs/${first.headers.get("x-run-id")}/events`
+    Print.command(curl(url, { path, token, headers: { "last-event-id": last } }))
+    const second = yield* opened(`${url}${path}`, { token, headers: { "last-event-id": last } })
+    yield* Effect.promise(() => second.ended)
+    show(second, second.events.length)
+    return [...seen, ...second.events]
+  })
