@@ -82,7 +82,7 @@ describe("the demo", () => {
     expect(code, output()).toBe(0)
 
     const steps = output().split(/^ ?\d+ (?=[A-Z])/m)
-    expect(steps).toHaveLength(13)
+    expect(steps).toHaveLength(14)
     const outcomes = [
       /Not real: the model\./,
       /200 OK, \d+ ms\n\s+\{"ok":true,"claude_present":true,"claude_version":"\d/,
@@ -94,7 +94,8 @@ describe("the demo", () => {
       /200 OK, .*\n\s+\{"ok":true,"result":"tool failed: \/etc\/passwd is outside/,
       /"agent":"claude"[^]*That is a loaf[^]*twice of everything/,
       /My bread takes 500 g of flour\.[^]*"already_closed":false/,
-      /token\.mint +recipes[^]*admission\.refused +127\.0\.0\.1 +unauthorized[^]*run\.completed +recipes/,
+      /\d+ run +\{"run_id":[^]*last-event-id: \d+'[^]*\d+ result +\{"ok":true,"result":"Flour is/,
+      /token\.mint +recipes[^]*admission\.refused +127\.0\.0\.1 +unauthorized[^]*run\.completed +recipes[^]*"texts":\d+/,
       /"already_revoked":false\}[^]*401 Unauthorized/,
       /Exit code 0[^]*asked \d+\s+times, each time\s+with the one login that only the service has[^]*npm start/,
     ]
@@ -102,7 +103,7 @@ describe("the demo", () => {
 
     // Three screens of plain text; only the path of a directory may be longer than a line.
     const lines = output().split("\n")
-    expect(lines.length).toBeLessThanOrEqual(150)
+    expect(lines.length).toBeLessThanOrEqual(180)
     expect(lines.filter((line) => line.length > 100 && !line.includes(tmp))).toEqual([])
     expect(output()).not.toMatch(/\u001B/)
     expect(output()).not.toMatch(/(cf|ff)_[\w-]{5}/)
