@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { claudeProcesses, processesNamed } from "./support/ProcessTable.ts"
+import { randomFrom } from "./support/Random.ts"
 import type { ServerProcess } from "./support/ServerProcess.ts"
 import { post, serviceUnderTest } from "./support/Service.ts"
 
@@ -15,14 +16,6 @@ const NAME = `chaos-${process.pid}-`
 
 const { dataDir, runsDir, start, mint } = serviceUnderTest()
 const sleep = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
-
-/** A sequence of numbers from 0 to 1 that a seed repeats (mulberry32). */
-const randomFrom = (seed: number) => () => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-}
 
 const seed = Number(process.env["CHAOS_SEED"] ?? Date.now() % 1_000_000)
 const random = randomFrom(seed)

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterEach, beforeEach, expect } from "@effect/vitest"
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { processesOf } from "./ProcessTable.ts"
 import { type ServerProcess, startServerProcess } from "./ServerProcess.ts"
@@ -9,15 +9,16 @@ import { scriptedClaude } from "./TestServer.ts"
 
 export const scripted = { CLAUDE_BIN: scriptedClaude, ACPX_BIN: scriptedClaude }
 
-/** A data directory a test, and the services on it: what is still up after the test is killed. */
-export const serviceUnderTest = () => {
+/** A data directory a test, or a file of tests, and the services on it: what is still up afterwards is killed. */
+export const serviceUnderTest = (of: "test" | "file" = "test") => {
   let dataDir: string
   const started: Array<ServerProcess> = []
+  const [before, after] = of === "test" ? [beforeEach, afterEach] : [beforeAll, afterAll]
 
-  beforeEach(() => {
+  before(() => {
     dataDir = mkdtempSync(join(tmpdir(), "clawdforge-test-"))
   })
-  afterEach(async () => {
+  after(async () => {
     for (const server of started.splice(0)) await server.end("SIGKILL")
     for (const pid of processesOf(dataDir)) process.kill(pid, "SIGKILL")
     rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })

@@ -10,6 +10,7 @@
 //   PERM [READ]    asks for permission to edit [read], and says what it was told
 //   BIG <n>        n updates                          HUGE <n>   one update of n bytes
 //   PAGES <n>      n updates of 10,000 characters
+//   STREAM <n> <ms>  n updates, so far apart
 //   EMOJI          an update written byte by byte     RECALL     says all earlier prompts of the session, as JSON
 //   PID | CWD | ENV | SAY-MODEL                       says its pid, directories, names of its environment, model
 //   CHILD          starts a child in a session of its own, that stays, and says its pid
@@ -27,7 +28,7 @@ import { randomUUID } from "node:crypto"
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Readable, Writable } from "node:stream"
+import { Readable } from "node:stream"
 import { setTimeout as sleep } from "node:timers/promises"
 import { agent, methods, ndJsonStream, RequestError } from "@agentclientprotocol/sdk"
 
@@ -81,16 +82,23 @@ const updateLine = (sessionId, update) =>
   `${JSON.stringify({ jsonrpc: "2.0", method: "session/update", params: { sessionId, update } })}\n`
 const chunk = (text) => ({ sessionUpdate: "agent_message_chunk", content: { type: "text", text } })
 
-const write = (line) =>
-  process.stdout.write(line) ? undefined : new Promise((resolve) => process.stdout.once("drain", resolve))
+const put = (bytes) =>
+  process.stdout.write(bytes) ? undefined : new Promise((resolve) => process.stdout.once("drain", resolve))
+
+/** Sessions have one stdout: each line is whole before another begins. */
+let written = Promise.resolve()
+const alone = (writing) => (written = written.then(writing))
+
+const write = (line) => alone(() => put(line))
 
 /** Every byte is a write of its own, and the reader has the time to see it as one. */
-const writeBytes = async (line) => {
-  for (const byte of Buffer.from(line)) {
-    await write(Buffer.from([byte]))
-    if (byte >= 0x80) await sleep(3)
-  }
-}
+const writeBytes = (line) =>
+  alone(async () => {
+    for (const byte of Buffer.from(line)) {
+      await put(Buffer.from([byte]))
+      if (byte >= 0x80) await sleep(3)
+    }
+  })
 
 const askPermission = async (client, sessionId, kind) => {
   const toolCall = { toolCallId: "call_1", title: `${kind} /tmp/x`, kind, status: "pending" }
@@ -137,6 +145,12 @@ const perform = async (session, sessionId, text, client, cancelled) => {
   for (let n = 0; n < Number(big?.[1] ?? 0); n++) await say(`chunk ${n}`)
   const pages = said("PAGES (\\d+)")
   for (let n = 0; n < Number(pages?.[1] ?? 0); n++) await say(`${n} `.padEnd(10_000, "page "))
+  const stream = said("STREAM (\\d+) (\\d+)")
+  for (let n = 0; n < Number(stream?.[1] ?? 0) && !cancelled.aborted; n++) {
+    await nap(Number(stream[2]), cancelled)
+    await say(`part ${n} 😀 naïve 漢字 👩‍👩‍👧\r\n`)
+  }
+  if (stream && cancelled.aborted) return { stopReason: "cancelled" }
   const huge = said("HUGE (\\d+)")
   if (huge) {
     const frame = updateLine(sessionId, chunk("")).length
@@ -158,7 +172,7 @@ const perform = async (session, sessionId, text, client, cancelled) => {
     child.unref()
     await say(String(child.pid))
   } else if (words !== undefined) await say(words)
-  else if (!big && !huge) await say(`echo: ${text}`)
+  else if (!big && !huge && !stream) await say(`echo: ${text}`)
 
   if (said("LATE\\b")) setTimeout(() => write(updateLine(sessionId, chunk("too late"))), 50)
   const stopReason = said("REFUSE\\b") ? "refusal" : said("MAXTOK\\b") ? "max_tokens" : "end_turn"
@@ -256,7 +270,8 @@ const app = agent({ name: "scripted-agent" })
     }
   })
 
-const connection = app.connect(ndJsonStream(Writable.toWeb(process.stdout), Readable.toWeb(process.stdin)))
+const output = new WritableStream({ write: (line) => alone(() => put(line)) })
+const connection = app.connect(ndJsonStream(output, Readable.toWeb(process.stdin)))
 void connection.closed.then(() => {
   log("closed")
   process.exit(0)

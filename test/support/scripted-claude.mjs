@@ -2,12 +2,15 @@
 // A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
 //   SAY <text> | SLOW <ms> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | TALK-ON |
 //   SAY-AND-HOLD-PIPE <text> | EXIT <code> | KILL | QUOTE | NO-TEXT
+//   STREAM <n> <ms>    says n parts, so far apart, and all else that the CLI prints with --include-partial-messages
+//   STEP <dir> <n>     the same, but says part k only once there is a file <dir>/k, from 0
 //   CAT (what the attached files hold) | LIST (their paths) | SPOIL (overwrites them)
 //   ESCAPE <name> <words>  starts processes of that name that leave its group, then does as the other words say
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { createInterface } from "node:readline"
+import { setTimeout as sleep } from "node:timers/promises"
 
 if (process.argv.includes("--version")) {
   console.log("0.0.1 (scripted)")
@@ -31,6 +34,32 @@ const forever = () => setInterval(() => {}, 1000)
 
 const withOurStdout = (code) =>
   spawn(process.execPath, ["-e", code], { stdio: ["ignore", "inherit", "ignore"] })
+
+/** An answer in parts, each of which says its number; `before` waits for its time. */
+const inParts = async (count, before) => {
+  const event = (event) =>
+    say({ type: "stream_event", event, session_id: "scripted", parent_tool_use_id: null })
+  const message = { id: "msg_scripted", type: "message", role: "assistant", model: "scripted" }
+  say({ type: "system", subtype: "init", cwd: process.cwd(), session_id: "scripted", tools: ["Read"] })
+  event({ type: "message_start", message: { ...message, content: [], stop_reason: null } })
+  event({ type: "content_block_start", index: 0, content_block: { type: "text", text: "" } })
+  let text = ""
+  for (let k = 0; k < count; k++) {
+    await before(k)
+    const part = `${k} 😀 naïve 漢字 👩‍👩‍👧\r\n`
+    event({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text: part } })
+    text += part
+  }
+  say({
+    type: "assistant",
+    message: { ...message, content: [{ type: "text", text }] },
+    session_id: "scripted",
+  })
+  event({ type: "content_block_stop", index: 0 })
+  event({ type: "message_delta", delta: { stop_reason: "end_turn", stop_sequence: null } })
+  event({ type: "message_stop" })
+  say(result(text))
+}
 
 /** Waits until one is up, in a session of its own: it says so, and its name is then `<name>-up`. */
 const escaped = async (name, code) => {
@@ -118,6 +147,16 @@ const scripts = {
     process.stderr.write(`cannot process: ${rest} with key ${process.env.ANTHROPIC_API_KEY}\n`, () =>
       process.exit(2),
     )
+  },
+  STREAM: (rest) => {
+    const [count, millis] = rest.split(" ").map(Number)
+    return inParts(count, () => sleep(millis))
+  },
+  STEP: (rest) => {
+    const [, dir, count] = /^(.*) (\d+)$/.exec(rest)
+    return inParts(Number(count), async (k) => {
+      while (!existsSync(`${dir}/${k}`)) await sleep(5)
+    })
   },
   CAT: (_, files) => say(result(files.map((path) => readFileSync(path, "utf8")).join(","))),
   LIST: (_, files, header) => say(result(JSON.stringify({ files, header }))),
