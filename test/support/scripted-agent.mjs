@@ -27,7 +27,7 @@ import { randomUUID } from "node:crypto"
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Readable, Writable } from "node:stream"
+import { Readable } from "node:stream"
 import { setTimeout as sleep } from "node:timers/promises"
 import { agent, methods, ndJsonStream, RequestError } from "@agentclientprotocol/sdk"
 
@@ -256,7 +256,11 @@ const app = agent({ name: "scripted-agent" })
     }
   })
 
-const connection = app.connect(ndJsonStream(Writable.toWeb(process.stdout), Readable.toWeb(process.stdin)))
+// Not `Writable.toWeb`: that drops what it is given while our own writes beside it have filled the pipe.
+const output = new WritableStream({
+  write: (bytes) => new Promise((resolve) => process.stdout.write(bytes, () => resolve())),
+})
+const connection = app.connect(ndJsonStream(output, Readable.toWeb(process.stdin)))
 void connection.closed.then(() => {
   log("closed")
   process.exit(0)
