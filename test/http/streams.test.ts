@@ -323,9 +323,9 @@ describe("the stream of a run", () => {
 
 describe("a client that hangs up", () => {
   it.live.each<[string, object, string]>([
-    ["cancels a plain run", {}, "cancelled"],
-    ["cancels it also when it says so, or null", { on_disconnect: null }, "cancelled"],
-    ["leaves it to go on when it says so", { on_disconnect: "continue" }, "completed"],
+    ["leaves a streamed run to go on: it can be read again", {}, "completed"],
+    ["leaves it to go on also when it says null", { on_disconnect: null }, "completed"],
+    ["cancels it when it says so", { on_disconnect: "cancel" }, "cancelled"],
   ])("%s", ([, more, status]) =>
     Effect.gen(function* () {
       const token = yield* app("recipes")
@@ -336,7 +336,7 @@ describe("a client that hangs up", () => {
     }),
   )
 
-  it.live("and has no stream is treated alike", () =>
+  it.live("and has no stream cancels, unless it says otherwise", () =>
     Effect.gen(function* () {
       const token = yield* app("hasty")
       const ask = (more: object) =>

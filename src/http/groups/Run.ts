@@ -117,7 +117,7 @@ export class RunGroup extends HttpApiGroup.make("run")
       .annotate(OpenApi.Summary, "Ask once")
       .annotate(
         OpenApi.Description,
-        "Puts one prompt to the agent and waits for the answer; streams it, event by event, to a client that prefers `text/event-stream`. Hanging up cancels the run, unless `on_disconnect` is `continue`; without that field, a run with an `Idempotency-Key` goes on.",
+        "Puts one prompt to the agent and waits for the answer; streams it, event by event, to a client that prefers `text/event-stream`. `on_disconnect` says what becomes of the run when the client hangs up; without it, a run that streams or has an `Idempotency-Key` goes on, and any other is cancelled.",
       )
       .annotateContext(ALSO_STREAMS),
   )

@@ -19,9 +19,9 @@ export interface RunDefaults {
 
 type Request = HttpServerRequest.HttpServerRequest
 
-/** What has a key is asked for again, by whoever has lost the answer. */
-const whenSilent = ({ headers }: Request) =>
-  headers["idempotency-key"] === undefined ? "cancel" : "continue"
+/** What streams or has a key is asked for again, by whoever has lost the answer. */
+const whenSilent = (request: Request) =>
+  prefersEvents(request) || request.headers["idempotency-key"] !== undefined ? "continue" : "cancel"
 
 export const RunHandlers = (defaults: RunDefaults) =>
   HttpApiBuilder.group(Api, "run", (handlers) =>
