@@ -13,6 +13,7 @@ import {
   TokenNameTaken,
   Unauthorized,
 } from "./domain/Failure.ts"
+import type { LogEvent } from "./domain/Event.ts"
 import type { StoredFile } from "./domain/File.ts"
 import type { FileId, RequestId, RunId, SessionId, TokenId } from "./domain/Ids.ts"
 import type { Refusal } from "./domain/Refusal.ts"
@@ -49,7 +50,6 @@ import { SessionDirs } from "./services/SessionDirs.ts"
 import { TokenStore } from "./services/TokenStore.ts"
 import { WorkDirs } from "./services/WorkDirs.ts"
 import { type KeptSession, sessionRecords } from "./testing/SessionMemory.ts"
-
 import { StreamMemory, streamRecords } from "./testing/StreamMemory.ts"
 
 export type { KeptSession } from "./testing/SessionMemory.ts"
@@ -191,6 +191,8 @@ export class LedgerMemory {
   readonly streams = new StreamMemory()
   /** By token, route and key. */
   readonly keys = new Map<string, KeptAnswer & { readonly run: RunId | undefined; readonly at: number }>()
+  /** What happened to nobody in particular; the rest of the log is not kept here. */
+  readonly events: Array<Pick<LogEvent, "type" | "at" | "data">> = []
   /** How often `last_used_at` was written. */
   touches = 0
 }
@@ -355,6 +357,7 @@ export const ledger = (memory: LedgerMemory = new LedgerMemory()) => {
     },
     streams: streamRecords(streams),
     events: {
+      append: (event) => Effect.sync(() => void memory.events.push(event)),
       appended: Effect.never,
       newest: Effect.succeed(0),
       trimmedTo: Effect.succeed(0),

@@ -1,5 +1,6 @@
-import { Context, Duration, Effect, Layer, Option, Ref, Schema, Stream } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Layer, Option, Ref, Schema, Stream } from "effect"
 import type { Executable } from "./ClaudeRunner.ts"
+import { Ledger } from "./Ledger.ts"
 import { Processes } from "./Processes.ts"
 
 const PROBE_INTERVAL = Duration.seconds(60)
@@ -21,7 +22,7 @@ export type Cli = "claude" | "acpx"
 
 /**
  * Which CLIs are there, probed once before the service listens, then in the background, as the login is from the
- * beginning: reading never waits.
+ * beginning: reading never waits. A login that comes or goes meanwhile is an event.
  */
 export class Clis extends Context.Tag("clawdforge/Clis")<
   Clis,
@@ -42,6 +43,7 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
       Clis,
       Effect.gen(function* () {
         const processes = yield* Processes
+        const { events } = yield* Ledger
 
         /** What a CLI prints, and its exit code. */
         const output = ({ command, args }: Executable, more: ReadonlyArray<string>) =>
@@ -76,9 +78,26 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
         const known = yield* Ref.make<CliVersions>({ ...(yield* versions), loggedIn: Option.none() })
         const learn = (found: Partial<CliVersions>) =>
           Ref.update(known, (before) => ({ ...before, ...found }))
+        /** What the log has; at first nothing, and then nothing has changed. */
+        let recorded: boolean | undefined
+        /** Records a change; by a ledger that fails, after the next probe. */
+        const record = (now: boolean) =>
+          Effect.gen(function* () {
+            const data = { logged_in: now }
+            const at = yield* Clock.currentTimeMillis
+            if (now !== (recorded ?? now)) yield* events.append({ type: "login.changed", at, data })
+            recorded = now
+          }).pipe(
+            Effect.catchAll(({ cause }) =>
+              Effect.logWarning("a change of the login is not recorded yet", Cause.die(cause)),
+            ),
+          )
         // The start does not wait for the login: asking for it takes the CLI ten times as long as for its version.
         const probe = Effect.zipRight(
-          Effect.flatMap(loggedIn, (loggedIn) => learn({ loggedIn })),
+          loggedIn.pipe(
+            Effect.tap((loggedIn) => learn({ loggedIn })),
+            Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: record })),
+          ),
           Effect.flatMap(Effect.delay(versions, PROBE_INTERVAL), learn),
         )
         yield* Effect.forkScoped(Effect.forever(probe))

@@ -1,16 +1,4 @@
-import {
-  Cause,
-  Clock,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  FiberSet,
-  Layer,
-  Schedule,
-} from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Fiber, FiberSet, Layer } from "effect"
 import {
   type RunFailure,
   ShuttingDown,
@@ -19,15 +7,10 @@ import {
   Unauthorized,
 } from "../domain/Failure.ts"
 import type { RunId, SessionId, TokenId } from "../domain/Ids.ts"
-import { type KeptReport, streamEndOf } from "../domain/Outcome.ts"
-import type { RunEnded } from "../domain/Run.ts"
-import type { StreamEnd } from "../domain/Stream.ts"
-import { EventLog } from "./EventLog.ts"
+import type { KeptReport } from "../domain/Outcome.ts"
 import { Ledger } from "./Ledger.ts"
-import { endOf, timed } from "./runs/Report.ts"
-
-/** How soon a ledger that failed is asked again. */
-const RECORD_INTERVAL = Duration.seconds(5)
+import { makeRecording } from "./runs/Recording.ts"
+import { type Entry, makeRegister } from "./runs/Register.ts"
 
 /** What any run may fail with, whatever its work: the service stops, its token is revoked, the ledger fails. */
 type CommonFailure = ShuttingDown | Unauthorized | StorageFailed
@@ -58,7 +41,7 @@ export interface NewRun<Report, Failure, Recorded, RecordFailure> {
 /** An accepted run. It goes on by itself until its outcome, which is recorded once, on every way out. */
 export interface LiveRun<Report, Failure, Recorded> {
   readonly recorded: Recorded
-  /** Waits for the outcome, which is recorded by then. */
+  /** Waits for the outcome, which is recorded by then, unless the ledger fails: then it is as soon as that does no more. */
   readonly answer: Effect.Effect<Report, Failure>
   /** Cancels it, and waits for its outcome. */
   readonly cancel: Effect.Effect<void>
@@ -101,44 +84,12 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
       LiveRuns,
       Effect.gen(function* () {
         const ledger = (yield* Ledger).runs
-        const log = yield* EventLog
+        const record = yield* makeRecording
+        const register = yield* makeRegister
         const grace = Duration.seconds(options.shutdownGraceSecs ?? 10)
         const fibers = yield* FiberSet.make<unknown, unknown>()
-        const scope = yield* Effect.scope
-        const live = new Map<RunId, Entry>()
-        const idle = Effect.unsafeMakeLatch(true)
         const over = yield* Deferred.make<void>()
         let closing = false
-
-        const forget = (id: RunId, entry: Entry) =>
-          Effect.suspend(() => {
-            live.delete(id)
-            if (live.size === 0) idle.unsafeOpen()
-            return Deferred.succeed(entry.over, undefined)
-          })
-
-        const cancel = (which: RunId | SessionId) =>
-          Effect.suspend(() => {
-            const found = [...live].filter(([id, { session }]) => id === which || session === which)
-            const end = ([, { cancelled }]: (typeof found)[number]) => Deferred.succeed(cancelled, undefined)
-            const wait = ([, { over }]: (typeof found)[number]) => Deferred.await(over)
-            return Effect.forEach(found, end, { discard: true }).pipe(
-              Effect.zipRight(Effect.forEach(found, wait, { discard: true })),
-              Effect.as(found.length > 0),
-            )
-          })
-
-        /** An outcome is recorded now; by a ledger that fails, as soon as it does no more. The caller need not wait. */
-        const recordEnd = (id: RunId, end: RunEnded, at: number, last: StreamEnd) => {
-          const record = Effect.zipRight(ledger.end(id, end, at, last), log.ended(id))
-          return Effect.catchAll(record, (failure) =>
-            Effect.logError("a run's outcome is not recorded yet", Cause.die(failure.cause)).pipe(
-              Effect.zipRight(Effect.retry(record, Schedule.spaced(RECORD_INTERVAL))),
-              Effect.interruptible,
-              Effect.forkIn(scope),
-            ),
-          )
-        }
 
         /** Works as soon as there is a slot. */
         const started = <Report, Failure extends RunFailure | TurnFailure, Recorded, RecordFailure>(
@@ -172,67 +123,40 @@ export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
                 // A race goes on before its loser is done; the slot must not.
                 Fiber.interrupt,
               ).pipe(Effect.interruptible, Effect.ensuring(run.leave), Effect.exit)
-              const now = yield* Clock.currentTimeMillis
-              const durationMs = entry.startedAt === undefined ? null : now - entry.startedAt
-              const outcome = Exit.mapError(exit, (failure) => timed(failure, durationMs))
-              yield* recordEnd(run.id, endOf(outcome, durationMs), now, streamEndOf(outcome))
-              return yield* outcome
-            }).pipe(Effect.ensuring(forget(run.id, entry))),
+              return yield* yield* record(entry, exit)
+            }).pipe(Effect.ensuring(register.leave(entry))),
           )
-
-        /** Ends the runs that match, with that failure; does not wait for them. */
-        const endAll = (matches: (run: Entry) => boolean, failure: ShuttingDown | Unauthorized) =>
-          Effect.forEach([...live.values()].filter(matches), ({ ended }) => Deferred.fail(ended, failure), {
-            discard: true,
-          })
 
         return {
           accepting: Effect.suspend(() => (closing ? new ShuttingDown() : Effect.void)),
 
           begin: (run) =>
             Effect.gen(function* () {
-              const ended = yield* Deferred.make<never, ShuttingDown | Unauthorized>()
-              const { owner, session, cancelled } = run
-              const over = yield* Deferred.make<void>()
-              const entry: Entry = { owner, session, cancelled, over, ended, startedAt: undefined }
               // Who ends runs meets this one here, or in the ledger before it lets the run in.
-              live.set(run.id, entry)
-              idle.unsafeClose()
-              const recorded = yield* Effect.onError(run.record, () => forget(run.id, entry))
-              if (closing) yield* Deferred.fail(ended, new ShuttingDown())
+              const entry = yield* register.enter(run)
+              const recorded = yield* Effect.onError(run.record, () => register.leave(entry))
+              if (closing) yield* Deferred.fail(entry.ended, new ShuttingDown())
               // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
               const fiber = yield* Effect.forkDaemon(life(run, entry, recorded))
               yield* FiberSet.add(fibers, fiber)
-              return { recorded, answer: Fiber.join(fiber), cancel: Effect.asVoid(cancel(run.id)) }
+              return { recorded, answer: Fiber.join(fiber), cancel: Effect.asVoid(register.cancel(run.id)) }
             }).pipe(Effect.uninterruptible),
 
-          cancel,
+          cancel: register.cancel,
 
-          endOf: (owner) => endAll((run) => run.owner === owner, new Unauthorized()),
+          endOf: (owner) => register.endAll((run) => run.owner === owner, new Unauthorized()),
 
           shutdown: Effect.gen(function* () {
             closing = true
-            yield* endAll((run) => run.startedAt === undefined, new ShuttingDown())
-            yield* Effect.timeoutOption(Effect.interruptible(idle.await), grace)
+            yield* register.endAll((run) => run.startedAt === undefined, new ShuttingDown())
+            yield* Effect.timeoutOption(Effect.interruptible(register.empty), grace)
             yield* Deferred.succeed(over, undefined)
-            yield* endAll(() => true, new ShuttingDown())
-            yield* idle.await
+            yield* register.endAll(() => true, new ShuttingDown())
+            yield* register.empty
           }),
 
           graceOver: Deferred.await(over),
         }
       }),
     )
-}
-
-/** A run between its acceptance and its recorded end. */
-interface Entry {
-  readonly owner: TokenId
-  readonly session: SessionId | undefined
-  readonly cancelled: Deferred.Deferred<void>
-  /** Done when its outcome is recorded. */
-  readonly over: Deferred.Deferred<void>
-  /** Failing this ends the run, with that failure, wherever it is. */
-  readonly ended: Deferred.Deferred<never, ShuttingDown | Unauthorized>
-  startedAt: number | undefined
 }

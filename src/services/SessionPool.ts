@@ -118,10 +118,9 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         const { sessions } = yield* Ledger
         const live = yield* LiveRuns
         const scope = yield* Effect.scope
-        const lanes = yield* makeLanes(options.maxQueuedTurns ?? 32)
         const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
-        const turn = yield* makeTurns(lanes)
-        const { close, closeIdle, isLeaving } = yield* makeClosing(lanes)
+        const turn = yield* makeTurns(yield* makeLanes(options.maxQueuedTurns ?? 32))
+        const { close, closeIdle, isLeaving } = yield* makeClosing
 
         // A deaf agent must not hold up a service that stops.
         yield* live.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)

@@ -120,6 +120,20 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
+  it.effect("records what happened to nobody in particular, and tells who waits", () =>
+    inLedger(
+      Effect.gen(function* () {
+        const { events } = yield* Ledger
+        yield* events.append({ type: "login.changed", at: 5000, data: { logged_in: false } })
+        yield* events.appended
+        const nobody = { runId: null, sessionId: null, tokenId: null, token: null }
+        expect(yield* events.latest({}, 2)).toEqual([
+          { seq: 1, type: "login.changed", at: 5000, ...nobody, data: { logged_in: false } },
+        ])
+      }),
+    ),
+  )
+
   it.effect("shows who did what, when, from where, with which outcome, as an audit trail", () =>
     inLedger(
       Effect.gen(function* () {

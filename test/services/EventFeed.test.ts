@@ -41,6 +41,7 @@ class Log {
   afterRead: () => void = () => {}
 
   readonly records: EventRecords = {
+    append: () => Effect.void,
     appended: Queue.take(this.news),
     newest: Effect.sync(() => this.events.at(-1)?.seq ?? 0),
     trimmedTo: Effect.sync(() => this.trimmedTo),

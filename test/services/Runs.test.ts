@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Logger, Ref, TestClock } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Ref, TestClock } from "effect"
 import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Failure.ts"
-import type { TokenId } from "../../src/domain/Ids.ts"
+import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import { type RunRequest, runRequest } from "../../src/domain/Run.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { EventLog } from "../../src/services/EventLog.ts"
@@ -77,6 +77,29 @@ describe("Runs", () => {
       Effect.provide(
         runsWith(
           claudeRunner(() => new NotLoggedIn({})),
+          memory,
+        ),
+      ),
+    )
+  })
+
+  it.effect("records an answer that cannot be written down as a defect, and ends", () => {
+    const memory = new LedgerMemory()
+    // What is nested more deeply than the stack is deep can be read, but not written.
+    const deep: unknown = JSON.parse(`${"[".repeat(50_000)}${"]".repeat(50_000)}`)
+    return Effect.gen(function* () {
+      const exit = yield* Effect.exit(asking("nest", { outputSchema: {} }))
+      expect(Exit.isFailure(exit) && Cause.isDie(exit.cause)).toBe(true)
+      expect(outcomes(memory)).toEqual([["failed", "internal"]])
+      const [run] = memory.runs.keys()
+      expect(memory.streams.of(run as RunId).at(-1)).toMatchObject({
+        kind: "error",
+        body: '{"_tag":"RunDefect"}',
+      })
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.succeed(claudeAnswer("", { structured: Option.some(deep) }))),
           memory,
         ),
       ),

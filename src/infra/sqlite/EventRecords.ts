@@ -50,6 +50,8 @@ export const eventRecords = (sql: SqlClient.SqlClient, events: EventWriter): Eve
     ])
   }
   return {
+    append: (event) => events.append(event).pipe(storing("recording an event")),
+
     appended: events.appended,
 
     newest: sql<{ seq: number | null }>`SELECT max(seq) AS seq FROM events`.pipe(

@@ -5,6 +5,8 @@ import type { TokenId } from "../../domain/Ids.ts"
 
 /** The log of all that happened. */
 export interface EventRecords {
+  /** Appends what happened to no run, session, app or upload: all else comes with its own record. */
+  readonly append: (event: Pick<LogEvent, "type" | "at" | "data">) => Effect.Effect<void, StorageFailed>
   /** For one who waits: returns when something may have been appended since it last did. */
   readonly appended: Effect.Effect<void>
   /** The newest there ever was; 0 when there was none. */

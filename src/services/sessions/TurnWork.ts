@@ -17,7 +17,6 @@ import { EventLog } from "../EventLog.ts"
 import { Files } from "../Files.ts"
 import { Ledger } from "../Ledger.ts"
 import { SessionDirs } from "../SessionDirs.ts"
-import type { LaneTurn } from "./Lanes.ts"
 
 /** How long an agent may take to end a turn that is cancelled; then it is made to. */
 const CANCEL_PATIENCE = Duration.seconds(4)
@@ -37,7 +36,8 @@ export interface AcceptedTurn {
   readonly index: number
   readonly request: TurnRequest
   readonly files: ReadonlyArray<StoredFile>
-  readonly turn: LaneTurn
+  /** Done when the turn is to end, as cancelled. */
+  readonly cancelled: Deferred.Deferred<void>
 }
 
 /** A session as its agent needs to know it. */
@@ -99,7 +99,7 @@ export const makeTurnWork = Effect.gen(function* () {
   /** Keeps what the agent sends until it stops, or until it is cancelled; before the prompt, it is asked nothing. */
   const converse = (accepted: AcceptedTurn, said: Said) =>
     Effect.gen(function* () {
-      const cancelled = Deferred.await(accepted.turn.cancelled)
+      const cancelled = Deferred.await(accepted.cancelled)
       const ready = yield* Effect.raceFirst(
         Effect.asSome(Effect.all([promptOf(accepted), opened(accepted.session)])),
         Effect.as(cancelled, Option.none()),
@@ -130,10 +130,9 @@ export const makeTurnWork = Effect.gen(function* () {
     })
 
   return Effect.fn("SessionPool.work")(function* (accepted: AcceptedTurn, startedAt: number) {
-    const { turn, request } = accepted
+    const { timeoutSecs } = accepted.request
     const said = new Said()
-    const isCancelled = Deferred.isDone(turn.cancelled)
-    const { timeoutSecs } = request
+    const isCancelled = Deferred.isDone(accepted.cancelled)
     const conversing = (yield* isCancelled) ? Effect.void : converse(accepted, said)
     yield* Effect.timeoutFail(conversing, {
       duration: Duration.seconds(timeoutSecs),

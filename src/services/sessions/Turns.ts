@@ -1,4 +1,4 @@
-import { Clock, Effect } from "effect"
+import { Clock, Deferred, Effect } from "effect"
 import {
   SessionClosed,
   type SessionNotFound,
@@ -71,7 +71,8 @@ export const makeTurns = (lanes: Lanes) =>
       return yield* accepting(prepared, ({ attached, lane }, leave) =>
         lane.alone(
           Effect.gen(function* () {
-            const { turn, place } = yield* lane.enter
+            const { slot } = yield* lane.enter
+            const cancelled = yield* Deferred.make<void>()
             const runId = yield* ids.run
             const at = yield* Clock.currentTimeMillis
             const opened = {
@@ -92,10 +93,10 @@ export const makeTurns = (lanes: Lanes) =>
               owner,
               record: runs.openTurn(opened, session.id),
               session: session.id,
-              slot: place.slot,
-              cancelled: turn.cancelled,
+              slot,
+              cancelled,
               work: (startedAt, index) =>
-                work({ id: runId, session, index, request, files: attached, turn }, startedAt),
+                work({ id: runId, session, index, request, files: attached, cancelled }, startedAt),
               unstarted: UNSTARTED,
               leave,
             })
