@@ -293,6 +293,26 @@ describe("who follows the log", () => {
     )
   })
 
+  it.live("and goes away is told nothing more", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const feed = yield* EventFeed
+        const told: Array<number> = []
+        const take = (items: ReadonlyArray<LogEvent | LogGap>) => told.push(...seqsOf(items)) > 0
+        const gone = yield* Effect.fork(feed.follow({}, 0, { take, ready: Effect.void }))
+        const other = yield* Effect.fork(first(4, {}, 0))
+        yield* settled
+        yield* log.write(2)
+        yield* eventually(() => expect(told).toEqual(log.seqs))
+        yield* Fiber.interrupt(gone)
+        yield* log.write(2)
+        expect(seqsOf(yield* Fiber.join(other))).toEqual(log.seqs)
+        expect(told).toEqual(log.seqs.slice(0, 2))
+      }),
+    )
+  })
+
   it.live("and cannot be told ends alone", () => {
     const log = new Log()
     return log.run(
