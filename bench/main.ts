@@ -1,22 +1,25 @@
 /**
- * How fast: `POST /run` and a session's turn against the bare CLI, and an authenticated request against a bare HTTP server. Pairs in turn,
- * on one machine in one run, so that the ratios hold when the figures do not. Prints a Markdown table.
+ * How fast: `POST /run` and a session's turn against the bare CLI, an authenticated request and an event that many wait
+ * for against a bare HTTP server. Pairs in turn, on one machine in one run, so that the ratios hold when the figures do
+ * not. Prints a Markdown table.
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { availableParallelism, loadavg, tmpdir } from "node:os"
 import { join } from "node:path"
 import autocannon from "autocannon"
 import { Option } from "effect"
 import { claudeExecutable } from "../src/infra/Executables.ts"
 import { startServerProcess } from "../test/support/ServerProcess.ts"
 import { startStandInApi } from "../test/support/StandInApi.ts"
+import { delivery, EVENTS_A_SECOND, STREAMS } from "./streams.ts"
 
 const PAIRS = 12
 const HTTP_ROUNDS = 3
 const HTTP_SECONDS = 4
 const CONNECTIONS = 32
+const STREAM_ROUNDS = 3
 
 const dir = mkdtempSync(join(tmpdir(), "clawdforge-bench-"))
 const api = await startStandInApi()
@@ -34,8 +37,8 @@ const bare = spawn(process.execPath, [join(import.meta.dirname, "bare-server.mjs
 })
 const bareUrl = String((await once(bare.stdout, "data"))[0]).trim()
 
-const post = async (path: string, token: string, body: object) => {
-  const response = await fetch(server.url + path, {
+const post = async (path: string, token: string, body: object, url = server.url) => {
+  const response = await fetch(url + path, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     body: JSON.stringify(body),
@@ -92,11 +95,17 @@ try {
     () => load(`${server.url}/admin/tokens`, { authorization }),
     () => load(bareUrl),
   )
-  console.log(`| what | ours | the bare one | ratio |
+  const streamed = (url: string) => () =>
+    delivery(`${url}/events/stream`, admin, (name) => post("/admin/tokens", admin, { name }, url))
+  const streams = await inTurn(STREAM_ROUNDS, streamed(server.url), streamed(bareUrl))
+  console.log(`load ${loadavg()[0]?.toFixed(1)} on ${availableParallelism()} cores
+
+| what | ours | the bare one | ratio |
 |---|---|---|---|
 | \`POST /run\` against \`claude -p\`, one at a time | ${runs.left.toFixed(0)} ms | ${runs.right.toFixed(0)} ms | ${runs.ratio.toFixed(2)} of its time |
 | a session's next turn against \`claude -p\`, one at a time | ${turns.left.toFixed(0)} ms | ${turns.right.toFixed(0)} ms | ${turns.ratio.toFixed(2)} of its time |
-| \`GET /admin/tokens\` against \`node:http\`, ${CONNECTIONS} connections | ${requests.left.toFixed(0)} req/s | ${requests.right.toFixed(0)} req/s | ${requests.ratio.toFixed(3)} of its rate |`)
+| \`GET /admin/tokens\` against \`node:http\`, ${CONNECTIONS} connections | ${requests.left.toFixed(0)} req/s | ${requests.right.toFixed(0)} req/s | ${requests.ratio.toFixed(3)} of its rate |
+| p99 delivery of an event to ${STREAMS} streams against \`node:http\`, ${EVENTS_A_SECOND} events a second | ${streams.left.toFixed(0)} ms | ${streams.right.toFixed(0)} ms | ${streams.ratio.toFixed(1)} of its time |`)
 } finally {
   bare.kill()
   await server.end("SIGTERM")

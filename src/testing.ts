@@ -222,7 +222,7 @@ export const retention = Layer.succeed(Retention, {
 /** A log in which nothing happens. */
 export const eventFeed = Layer.succeed(EventFeed, {
   newest: Effect.succeed(0),
-  follow: () => Stream.never,
+  follow: () => Effect.never,
 })
 
 /** Takes work, and has none. */

@@ -1,14 +1,13 @@
 import type { HttpServerRequest } from "@effect/platform"
 import { Context } from "effect"
+import type { Sink } from "./EventStream.ts"
 
-/** What carries a response. */
-export interface Connection {
+/** What carries a response; its body is written past the framework. */
+export interface Connection extends Sink {
   /** How many bytes were written that nobody has taken yet. */
   readonly waiting: () => number
   /** Sends the headers, though there is nothing of the body yet. */
   readonly open: () => void
-  /** Writes beside the response's own body, at once. */
-  readonly write: (bytes: Uint8Array) => void
   /** Ends the response in the place of its body, with these bytes. */
   readonly end: (bytes: Uint8Array) => void
   /** Ends it here and now, whatever waits; who sends the body is interrupted. */

@@ -1,5 +1,6 @@
-import { Chunk, Effect, Option, Stream } from "effect"
+import { Chunk, Data, Effect, Stream } from "effect"
 import type { StorageFailed } from "../domain/Failure.ts"
+import type { Taker } from "../services/events/Taker.ts"
 
 /** How events go over the wire: server-sent events, as WHATWG's HTML standard has them. */
 
@@ -60,6 +61,11 @@ export class Progress {
     return this.#rest.length
   }
 
+  /** Whether it took its last. */
+  get isWritten(): boolean {
+    return this.isOver && this.#rest.length === 0
+  }
+
   give(frames: ReadonlyArray<Frame>): void {
     const last = frames.at(-1)
     if (last === undefined) return
@@ -84,34 +90,59 @@ export class Progress {
   }
 }
 
+/** Takes bytes; false: no more of them before there is room. */
+export interface Sink {
+  readonly write: (bytes: Uint8Array) => boolean
+  /** Waits for room. */
+  readonly drained: Effect.Effect<void>
+}
+
+/** Whoever is sent a stream has had all of it. */
+class Over extends Data.TaggedError("Over") {}
+
+/** Gives a stream's frames to one who takes them, as they are taken. */
+export type Frames = <E>(to: Taker<Frame, E>) => Effect.Effect<void, StorageFailed | E>
+
+export const framesOf =
+  (stream: Stream.Stream<Frame, StorageFailed>): Frames =>
+  (to) =>
+    Stream.runForEachChunk(stream, (chunk) =>
+      to.take(Chunk.toReadonlyArray(chunk)) ? Effect.void : to.ready,
+    )
+
 /**
- * The bytes of a stream, in small pieces, no faster than they are taken.
+ * Writes a stream in small pieces, no faster than they are taken.
  */
-export const bytesOf = <E>(
-  frames: Stream.Stream<Frame, E>,
+export const writeTo = (
+  sink: Sink,
+  frames: Frames,
   progress: Progress,
-): Stream.Stream<Uint8Array, E> =>
-  Stream.fromPull(
-    Effect.map(Stream.toPull(frames), (pull) => {
-      const next: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>> = Effect.suspend(() => {
-        const piece = progress.next()
-        if (piece !== undefined) return Effect.succeed(Chunk.of(piece))
-        if (progress.isOver) return Effect.fail(Option.none())
-        progress.isIdle = true
-        return Effect.flatMap(pull, (chunk) => {
-          progress.isIdle = false
-          // It may have been ended meanwhile.
-          if (!progress.isOver) progress.give(Chunk.toReadonlyArray(chunk))
-          return next
-        })
-      })
-      return next
-    }),
-  )
+): Effect.Effect<void, StorageFailed> => {
+  /** Writes what there is; whether there may be more. */
+  const write = (): boolean => {
+    for (let piece = progress.next(); piece !== undefined; piece = progress.next()) {
+      if (!sink.write(piece)) return false
+    }
+    progress.isIdle = !progress.isOver
+    return progress.isIdle
+  }
+  const ready: Effect.Effect<void, Over> = Effect.suspend(() => {
+    if (write()) return Effect.void
+    return progress.isWritten ? new Over() : Effect.zipRight(sink.drained, ready)
+  })
+  const take = (more: ReadonlyArray<Frame>): boolean => {
+    // It may have been ended meanwhile.
+    if (progress.isOver) return false
+    progress.isIdle = false
+    progress.give(more)
+    return write()
+  }
+  return Effect.zipRight(ready, frames({ take, ready })).pipe(Effect.catchTag("Over", () => Effect.void))
+}
 
 /** What is sent as a stream. */
 export interface Sent {
-  readonly frames: Stream.Stream<Frame, StorageFailed>
+  readonly frames: Frames
   /** Where it begins: after this place. */
   readonly after: number
   /** How many bytes there are after a place. */

@@ -2,7 +2,7 @@ import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Cause, Clock, Context, Duration, Effect, Layer, Schedule, Stream } from "effect"
 import type { TokenId } from "../domain/Ids.ts"
 import { Connections } from "./Connections.ts"
-import { bytesOf, EVENT_STREAM, type Sent, STREAM_HEADERS } from "./EventStream.ts"
+import { EVENT_STREAM, type Sent, STREAM_HEADERS, writeTo } from "./EventStream.ts"
 import { end, lookAt, readerOf, refuse, type StreamReader } from "./StreamReader.ts"
 
 /** How long a stream that is ended may take to say so; then its connection is cut. */
@@ -83,19 +83,22 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
 
         return {
           answer: (request, owner, sent) => {
-            const bytes = Effect.gen(function* () {
+            const written = Effect.gen(function* () {
               const reader = yield* readerOf(request, connections.of(request), owner, sent)
               yield* enter(reader)
               // A client learns at once that there is a stream, whatever comes or does not come.
               reader.connection.open()
-              return Stream.catchAllCause(bytesOf(sent.frames, reader.progress), (cause) =>
-                // One that seems to end well would tell its client that this was all.
-                Cause.isInterruptedOnly(cause)
-                  ? Stream.failCause(cause as Cause.Cause<never>)
-                  : Stream.execute(Effect.zipRight(Effect.logError("a stream broke", cause), cut([reader]))),
+              yield* Effect.catchAllCause(
+                writeTo(reader.connection, sent.frames, reader.progress),
+                (cause) =>
+                  // One that seems to end well would tell its client that this was all.
+                  Cause.isInterruptedOnly(cause)
+                    ? Effect.failCause(cause as Cause.Cause<never>)
+                    : Effect.zipRight(Effect.logError("a stream broke", cause), cut([reader])),
               )
             })
-            return HttpServerResponse.stream(Stream.unwrap(bytes), {
+            // The framework sends the head and the end, and its steps for each piece in between are saved.
+            return HttpServerResponse.stream(Stream.execute(written), {
               contentType: `${EVENT_STREAM}; charset=utf-8`,
               headers: STREAM_HEADERS,
             })

@@ -8,7 +8,7 @@ import type { RunRecord } from "../domain/Run.ts"
 import type { StreamEvent, StreamGap } from "../domain/Stream.ts"
 import type { AcpMessage } from "../services/AcpxClient.ts"
 import { EventLog } from "../services/EventLog.ts"
-import { EVENT_STREAM, type Frame } from "./EventStream.ts"
+import { EVENT_STREAM, type Frame, framesOf } from "./EventStream.ts"
 import { OpenStreams } from "./OpenStreams.ts"
 import { problemOf } from "./Problem.ts"
 
@@ -127,7 +127,9 @@ export const makeRunAnswers = Effect.gen(function* () {
       streams
         .answer(request, reader, {
           after: wanted.after ?? 0,
-          frames: Stream.map(log.stream(run.id, wanted.after), (event) => frameOf(run, event, wanted)),
+          frames: framesOf(
+            Stream.map(log.stream(run.id, wanted.after), (event) => frameOf(run, event, wanted)),
+          ),
           bytesAfter: (after) => log.bytesAfter(run.id, after),
         })
         .pipe(HttpServerResponse.setHeader("x-run-id", run.id)),

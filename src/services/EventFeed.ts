@@ -1,7 +1,8 @@
-import { Chunk, Context, Duration, Effect, Layer, Schedule, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { EventFilter, LogEvent, LogGap } from "../domain/Event.ts"
 import type { StorageFailed } from "../domain/Failure.ts"
 import { EventRing, matching } from "./events/EventRing.ts"
+import type { Taker } from "./events/Taker.ts"
 import { Ledger } from "./Ledger.ts"
 
 /** How many events everybody has in memory: what two thousand take is a few megabytes. */
@@ -19,17 +20,22 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
     /** Where the log is now. */
     readonly newest: Effect.Effect<number, StorageFailed>
     /**
-     * What there is after that place, then what comes, without a gap or a repeat; by default what comes from now on.
-     * What retention took before it could be told is told as one gap. It never ends. Nothing is kept for a reader who
-     * is slow.
+     * Gives what there is after that place, then what comes, without a gap or a repeat. What retention took before it
+     * could be told is told as one gap. It never ends. Nothing is kept for one who is slow: it is read as it is taken.
      */
-    readonly follow: (filter: EventFilter, after?: number) => Stream.Stream<LogEvent | LogGap, StorageFailed>
+    readonly follow: <E>(
+      filter: EventFilter,
+      after: number,
+      taker: Taker<LogEvent | LogGap, E>,
+    ) => Effect.Effect<never, StorageFailed | E>
   }
 >() {
   static readonly layer: Layer.Layer<EventFeed, StorageFailed, Ledger> = Layer.scoped(
     EventFeed,
     Effect.gen(function* () {
       const { events } = yield* Ledger
+      /** Those who have all there is: each is to look whenever there is more. */
+      const upToDate = new Set<() => void>()
       const ring = new EventRing(RING_MAX, Math.max(yield* events.newest, yield* events.trimmedTo))
 
       const newest = Effect.map(events.newest, (seq) => Math.max(seq, ring.newest))
@@ -51,19 +57,30 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
             Effect.retry(RETRY),
           ),
         ),
-        Effect.zipRight(Effect.sync(ring.wake)),
+        Effect.zipRight(Effect.sync(() => upToDate.forEach((look) => look()))),
         Effect.zipRight(Effect.sleep(BUSY)),
         Effect.forever,
         Effect.forkScoped,
       )
 
-      const from = (filter: EventFilter, after: number) => {
+      const follow = <E>(
+        filter: EventFilter,
+        after: number,
+        { take, ready }: Taker<LogEvent | LogGap, E>,
+      ): Effect.Effect<never, StorageFailed | E> => {
+        const passes = matching(filter)
         let seq = after
 
-        const readRing = () => {
-          const there = ring.after(seq, PAGE)
-          seq = there.at(-1)?.seq ?? seq
-          return there.filter(matching(filter))
+        /** Gives what is in memory; whether there is nothing more to give. */
+        const giveRing = (): boolean => {
+          while (seq < ring.newest) {
+            if (!ring.has(seq)) return false
+            const there = ring.after(seq, PAGE)
+            seq = there.at(-1)?.seq ?? seq
+            const wanted = there.filter(passes)
+            if (wanted.length > 0 && !take(wanted)) return false
+          }
+          return true
         }
 
         const readLedger = Effect.gen(function* () {
@@ -81,27 +98,39 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
           return there
         })
 
-        const next = Effect.gen(function* () {
-          for (;;) {
-            // Taken before the look: what comes in between opens it.
-            const { more } = ring
-            if (seq >= ring.newest) {
-              yield* more.await
-              continue
+        /** Gives what comes, as long as it is taken; who keeps up costs a call. */
+        const keepUp = Effect.async<void>((resume) => {
+          const look = () => {
+            try {
+              if (giveRing()) return
+              resume(Effect.void)
+            } catch (defect) {
+              // It is this one's, and not everybody's.
+              resume(Effect.die(defect))
             }
-            const there: ReadonlyArray<LogEvent | LogGap> = ring.has(seq) ? readRing() : yield* readLedger
-            if (there.length > 0) return Chunk.unsafeFromArray(there)
+            upToDate.delete(look)
+          }
+          upToDate.add(look)
+          // Something may have come since it looked last.
+          look()
+          return Effect.sync(() => void upToDate.delete(look))
+        })
+
+        return Effect.gen(function* () {
+          for (;;) {
+            if (seq >= ring.newest || ring.has(seq)) yield* keepUp
+            else {
+              const there: ReadonlyArray<LogEvent | LogGap> = yield* readLedger
+              if (there.length > 0) take(there)
+            }
+            yield* ready
           }
         })
-        return Stream.repeatEffectChunk(next)
       }
 
       return {
         newest,
-        follow: (filter, after) =>
-          after === undefined
-            ? Stream.unwrap(Effect.map(newest, (now) => from(filter, now)))
-            : Stream.suspend(() => from(filter, after)),
+        follow: (filter, after, taker) => Effect.suspend(() => follow(filter, after, taker)),
       }
     }),
   )

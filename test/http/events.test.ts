@@ -384,21 +384,4 @@ describe("GET /events/stream", () => {
       }),
     ),
   )
-
-  it.live("tells five hundred clients all that happens, in order", () =>
-    withApps(({ server, recipes, get, run, follow }) =>
-      Effect.gen(function* () {
-        const clients = yield* Effect.forEach(Array.from({ length: 500 }), () => follow("", recipes), {
-          concurrency: 20,
-        })
-        const [before] = seqsIn(yield* get("/events?limit=1", recipes))
-        for (let n = 0; n < 10; n++) yield* run(recipes)
-        const { json } = yield* get(`/events?after=${before}&limit=500`, recipes)
-        expect(json.events.length).toBe(30)
-        const all = json.events.map(({ seq }: any) => String(seq))
-        for (const client of clients) expect((yield* until(client, 30)).map(({ id }) => id)).toEqual(all)
-        expect((yield* server.request("GET", "/livez")).status).toBe(200)
-      }),
-    ),
-  )
 })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { bytesOf, type Frame, Progress, render } from "../../src/http/EventStream.ts"
+import { type Frame, framesOf, Progress, render, writeTo } from "../../src/http/EventStream.ts"
 import { EventParser } from "../support/EventSource.ts"
 
 const parse = (bytes: Uint8Array) => new EventParser().push(bytes)
@@ -47,11 +47,16 @@ describe("an event on the wire", () => {
   })
 })
 
-const sent = (frames: ReadonlyArray<Frame>, progress = new Progress(0)) =>
-  Stream.runCollect(bytesOf(Stream.fromIterable(frames), progress)).pipe(
-    Effect.map((pieces) => [...pieces]),
-    Effect.runPromise,
-  )
+/** What is written, to one that takes a piece at a time. */
+const written = async (frames: Stream.Stream<Frame>, progress = new Progress(0)) => {
+  const pieces: Array<Uint8Array> = []
+  const sink = { write: (piece: Uint8Array) => pieces.push(piece) < 0, drained: Effect.sleep(0) }
+  await Effect.runPromise(writeTo(sink, framesOf(frames), progress))
+  return pieces
+}
+
+const sent = (frames: ReadonlyArray<Frame>, progress?: Progress) =>
+  written(Stream.fromIterable(frames), progress)
 
 describe("the tests' own reader of events", () => {
   const text = ":c\r\nid: 1\r\rdata: a\rdata:b\nevent:e\r\n\r\nid\ndata\n\n: d\n\ndata:  x: y\n\n"
@@ -84,8 +89,7 @@ describe("a stream", () => {
   it("ends with its result, though more were to come", async () => {
     const frames = [message("{}", 1), { seq: 2, event: "result", data: "{}" }]
     const endless = Stream.concat(Stream.fromIterable(frames).pipe(Stream.rechunk(2)), Stream.never)
-    const pieces = await Effect.runPromise(Stream.runCollect(bytesOf(endless, new Progress(0))))
-    expect(parse(Buffer.concat([...pieces])).map(({ id }) => id)).toEqual(["1", "2"])
+    expect(parse(Buffer.concat(await written(endless))).map(({ id }) => id)).toEqual(["1", "2"])
   })
 
   it("that is to end with a last event brings what it was given before, and one end only", async () => {

@@ -6,7 +6,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Logger, Queue, type Scope, Stream } from "effect"
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
-import type { Frame, Sent } from "../../src/http/EventStream.ts"
+import { type Frame, framesOf, type Sent } from "../../src/http/EventStream.ts"
 import { OpenStreams, type OpenStreamsOptions } from "../../src/http/OpenStreams.ts"
 import { lookAt, type StreamReader } from "../../src/http/StreamReader.ts"
 import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
@@ -20,7 +20,7 @@ const nothingMore = { after: 0, bytesAfter: () => Effect.succeed(0) }
 /** Sends these, and then nothing. */
 const silent = (...frames: ReadonlyArray<Frame>): Sent => ({
   ...nothingMore,
-  frames: Stream.concat(Stream.fromIterable(frames), Stream.never),
+  frames: framesOf(Stream.concat(Stream.fromIterable(frames), Stream.never)),
 })
 
 const MEBIBYTE = 1024 * 1024
@@ -104,7 +104,7 @@ describe("an answer that is a stream", () => {
   it.scopedLive("brings each event when it comes", () =>
     Effect.gen(function* () {
       const queue = yield* Queue.unbounded<Frame>()
-      const server = yield* served(() => ({ ...nothingMore, frames: Stream.fromQueue(queue) }))
+      const server = yield* served(() => ({ ...nothingMore, frames: framesOf(Stream.fromQueue(queue)) }))
       const { events, until, close } = yield* server.open()
       for (let n = 1; n <= 3; n++) {
         yield* Queue.offer(queue, frame(n, JSON.stringify({ n })))
@@ -137,7 +137,7 @@ describe("an answer that is a stream", () => {
       const frames = Stream.concat(Stream.make(frame(1)), broken)
       const server = yield* served((path) => ({
         ...nothingMore,
-        frames: path === "/broken" ? frames : Stream.make(frame(1)),
+        frames: framesOf(path === "/broken" ? frames : Stream.make(frame(1))),
       }))
       const [one, other] = [yield* server.open("/broken"), yield* server.open("/whole")]
       expect(yield* Effect.promise(() => one.ended)).toBe("cut")
@@ -153,7 +153,7 @@ describe("an answer that is a stream", () => {
         Effect.sync(() => void (reading += 1)),
         () => Effect.sync(() => void (reading -= 1)),
       ).pipe(Stream.zipRight(Stream.never), Stream.merge(Stream.make(frame(1))))
-      const server = yield* served(() => ({ ...nothingMore, frames }))
+      const server = yield* served(() => ({ ...nothingMore, frames: framesOf(frames) }))
       const before = fibers()
       const all = yield* Effect.all(
         Array.from({ length: 200 }, () => server.open()),
@@ -217,7 +217,7 @@ describe("revoking a token", () => {
     Effect.gen(function* () {
       const server = yield* served(() => ({
         ...nothingMore,
-        frames: mebibytes(1000),
+        frames: framesOf(mebibytes(1000)),
       }))
       const socket = yield* stopped(server.url, "/recipes")
       yield* isOpen(server, 1)
@@ -235,7 +235,7 @@ describe("when the service stops", () => {
     Effect.gen(function* () {
       const ending = yield* Queue.unbounded<Frame>()
       const server = yield* served((path) =>
-        path === "/run" ? { ...nothingMore, frames: Stream.fromQueue(ending) } : silent(frame(1)),
+        path === "/run" ? { ...nothingMore, frames: framesOf(Stream.fromQueue(ending)) } : silent(frame(1)),
       )
       const [run, quiet] = yield* Effect.all([server.open("/run"), server.open("/quiet")])
       yield* Effect.promise(() => quiet.until(({ length }) => length === 1))
@@ -256,7 +256,7 @@ describe("when the service stops", () => {
   it.scopedLive("nobody holds it up who takes nothing", () =>
     Effect.gen(function* () {
       const frames = mebibytes(1000)
-      const server = yield* served(() => ({ ...nothingMore, frames }))
+      const server = yield* served(() => ({ ...nothingMore, frames: framesOf(frames) }))
       yield* stopped(server.url, "/")
       yield* isOpen(server, 1)
       yield* Effect.timeout(server.streams.shutdown, "10 seconds")
@@ -336,7 +336,7 @@ describe("a reader", () => {
       const messages = 24
       const server = yield* served(() => ({
         after: 0,
-        frames: mebibytes(messages),
+        frames: framesOf(mebibytes(messages)),
         bytesAfter: (after) => Effect.succeed((messages - after) * MEBIBYTE),
       }))
       yield* stopped(server.url, "/")

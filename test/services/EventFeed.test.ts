@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Deferred, Effect, Fiber, Layer, Logger, Queue, Stream } from "effect"
+import { Chunk, Deferred, Effect, Exit, Fiber, Layer, Logger, Queue, Stream } from "effect"
 import {
   type EventFilter,
   type EventType,
@@ -13,6 +13,7 @@ import { EventFeed } from "../../src/services/EventFeed.ts"
 import { matching } from "../../src/services/events/EventRing.ts"
 import { type EventRecords, Ledger } from "../../src/services/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
+import { eventually } from "../support/TestServer.ts"
 
 const APP = "0".repeat(26) as TokenId
 const OTHER = "1".padStart(26, "0") as TokenId
@@ -88,14 +89,28 @@ class Log {
   }
 }
 
+/** What one who follows is told, as it comes; by default from now on. */
 const follow = (filter: EventFilter, after?: number) =>
-  Stream.unwrap(Effect.map(EventFeed, (feed) => feed.follow(filter, after)))
+  Stream.asyncPush<LogEvent | LogGap, StorageFailed, EventFeed>((emit) =>
+    Effect.flatMap(EventFeed, (feed) =>
+      Effect.flatMap(after === undefined ? feed.newest : Effect.succeed(after), (from) =>
+        feed.follow(filter, from, { take: emit.array, ready: Effect.void }),
+      ),
+    ).pipe(
+      Effect.catchAll((failure) => Effect.sync(() => emit.fail(failure))),
+      Effect.forkScoped,
+    ),
+  )
 
 /** The first of what one who follows is told. */
 const first = (count: number, filter: EventFilter = {}, after?: number) =>
   Effect.map(Stream.runCollect(Stream.take(follow(filter, after), count)), Chunk.toReadonlyArray)
 
 const seqsOf = (items: ReadonlyArray<LogEvent | LogGap>) => items.map(({ seq }) => seq)
+
+const fail = () => {
+  throw new Error("a bug")
+}
 
 /** Waits until whoever was just forked waits for more: nothing but timers comes later. */
 const settled = Effect.sleep("20 millis")
@@ -228,22 +243,89 @@ describe("who follows the log", () => {
     const log = new Log()
     return log.run(
       Effect.gen(function* () {
-        const told = yield* Effect.fork(
-          Effect.all(
-            Array.from({ length: 500 }, () => first(200, {}, 0)),
-            { concurrency: "unbounded" },
-          ),
-        )
+        const feed = yield* EventFeed
+        const told = Array.from({ length: 500 }, (): Array<number> => [])
+        for (const seqs of told) {
+          const take = (items: ReadonlyArray<LogEvent | LogGap>) => seqs.push(...seqsOf(items)) > 0
+          yield* Effect.fork(feed.follow({}, 0, { take, ready: Effect.void }))
+        }
         yield* settled
         for (let n = 0; n < 100; n++) {
           yield* log.write(2)
           yield* Effect.sleep("5 millis")
         }
-        const all = yield* Fiber.join(told)
-        expect(all.length).toBe(500)
-        for (const one of all) expect(seqsOf(one)).toEqual(log.seqs)
+        yield* eventually(() => expect(told.every(({ length }) => length >= 200)).toBe(true))
+        for (const seqs of told) expect(seqs).toEqual(log.seqs)
         // One looks for everybody, and not for each event.
         expect(log.reads).toBeLessThan(100)
+      }),
+    )
+  })
+
+  it.live("and takes nothing for a while misses nothing, however much comes meanwhile", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const feed = yield* EventFeed
+        const room = yield* Effect.makeLatch(false)
+        const told: Array<number> = []
+        const take = (items: ReadonlyArray<LogEvent | LogGap>) => {
+          told.push(...seqsOf(items))
+          return false
+        }
+        yield* Effect.fork(feed.follow({}, 0, { take, ready: room.await }))
+        const other = yield* Effect.fork(first(4500))
+        yield* settled
+        // More than memory holds.
+        for (let n = 0; n < 9; n++) {
+          yield* log.write(500)
+          yield* Effect.sleep("40 millis")
+        }
+        expect(seqsOf(yield* Fiber.join(other))).toEqual(log.seqs)
+        expect(told.length).toBeLessThan(1000)
+        const reads = log.reads
+        yield* room.open
+        yield* eventually(() => expect(told.length).toBeGreaterThanOrEqual(4500))
+        yield* log.write(3)
+        yield* eventually(() => expect(told.length).toBeGreaterThanOrEqual(4503))
+        expect(told).toEqual(log.seqs)
+        expect(log.reads).toBeGreaterThan(reads)
+      }),
+    )
+  })
+
+  it.live("and goes away is told nothing more", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const feed = yield* EventFeed
+        const told: Array<number> = []
+        const take = (items: ReadonlyArray<LogEvent | LogGap>) => told.push(...seqsOf(items)) > 0
+        const gone = yield* Effect.fork(feed.follow({}, 0, { take, ready: Effect.void }))
+        const other = yield* Effect.fork(first(4, {}, 0))
+        yield* settled
+        yield* log.write(2)
+        yield* eventually(() => expect(told).toEqual(log.seqs))
+        yield* Fiber.interrupt(gone)
+        yield* log.write(2)
+        expect(seqsOf(yield* Fiber.join(other))).toEqual(log.seqs)
+        expect(told).toEqual(log.seqs.slice(0, 2))
+      }),
+    )
+  })
+
+  it.live("and cannot be told ends alone", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const feed = yield* EventFeed
+        const broken = yield* Effect.fork(feed.follow({}, 0, { take: fail, ready: Effect.void }))
+        const told = yield* Effect.fork(first(4, {}, 0))
+        yield* settled
+        yield* log.write(2)
+        expect(Exit.isFailure(yield* Fiber.await(broken))).toBe(true)
+        yield* log.write(2)
+        expect(seqsOf(yield* Fiber.join(told))).toEqual(log.seqs)
       }),
     )
   })

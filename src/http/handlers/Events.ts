@@ -1,5 +1,5 @@
 import { HttpApiBuilder } from "@effect/platform"
-import { Effect, Stream } from "effect"
+import { Effect } from "effect"
 import type { LogEvent } from "../../domain/Event.ts"
 import { EventFeed } from "../../services/EventFeed.ts"
 import { Ledger } from "../../services/Ledger.ts"
@@ -62,7 +62,8 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
           const from = given === undefined ? yield* feed.newest : Number(given)
           return streams.answer(request, owner, {
             after: from,
-            frames: Stream.map(feed.follow(filter, from), frameOf),
+            frames: ({ take, ready }) =>
+              feed.follow(filter, from, { take: (items) => take(items.map(frameOf)), ready }),
             // Events are small, and read as they are taken.
             bytesAfter: () => Effect.succeed(0),
           })

@@ -1,5 +1,5 @@
 import { NodeHttpServerRequest } from "@effect/platform-node"
-import { Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { Connections } from "../../http/Connections.ts"
 
 /** The sockets of Node's HTTP server. */
@@ -9,7 +9,14 @@ export const layer = Layer.succeed(Connections, {
     return {
       open: () => void (response.destroyed || response.flushHeaders()),
       waiting: () => response.writableLength,
-      write: (bytes) => void (response.writableEnded || response.destroyed || response.write(bytes)),
+      // To one that is gone all can be written.
+      write: (bytes) => response.writableEnded || response.destroyed || response.write(bytes),
+      drained: Effect.async((resume) => {
+        const goOn = () => resume(Effect.void)
+        if (!response.writableNeedDrain) return goOn()
+        response.once("drain", goOn)
+        return Effect.sync(() => void response.off("drain", goOn))
+      }),
       end: (bytes) => void (response.writableEnded || response.destroyed || response.end(bytes)),
       cut: () => void response.destroy(),
       onClosed: (listener) => {

@@ -1,4 +1,3 @@
-import { Effect } from "effect"
 import type { EventFilter, LogEvent } from "../../domain/Event.ts"
 
 /** Whether somebody wants, and may see, an event. */
@@ -10,11 +9,10 @@ export const matching =
     (runId === undefined || event.runId === runId) &&
     (sessionId === undefined || event.sessionId === sessionId)
 
-/** The newest events, in their order, and a latch for all who wait for more. */
+/** The newest events, in their order. */
 export class EventRing {
   readonly #max: number
   #events: Array<LogEvent> = []
-  #more = Effect.unsafeMakeLatch()
   /** All that came after that place is here. */
   #floor: number
   #newest: number
@@ -27,11 +25,6 @@ export class EventRing {
 
   get newest(): number {
     return this.#newest
-  }
-
-  /** Opens when there is more than there was when it was asked for. */
-  get more(): Effect.Latch {
-    return this.#more
   }
 
   /** Whether all after that place is here. */
@@ -47,12 +40,6 @@ export class EventRing {
     const gone = this.#events.length - this.#max
     this.#floor = this.#events[gone - 1]?.seq ?? this.#floor
     this.#events = this.#events.slice(gone)
-  }
-
-  readonly wake = (): void => {
-    const more = this.#more
-    this.#more = Effect.unsafeMakeLatch()
-    more.unsafeOpen()
   }
 
   /** The first that come after that place, at most so many. */
