@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import {
   AGENT,
@@ -103,6 +103,32 @@ const contract = (backend: Backend) => {
         const events = yield* ask("BIG 100000")
         expect(events).toHaveLength(100_001)
         expect(saidIn(events.slice(99_999))).toBe("chunk 99999")
+      }),
+    )
+
+    check("comes no faster than it is read, and can be left in the middle", (agents) =>
+      Effect.gen(function* () {
+        const { acp, opened } = yield* agents.client()
+        const { session, ref, hear } = yield* opened()
+        const reader = { behind: yield* Deferred.make<void>(), goesOn: yield* Deferred.make<void>() }
+        let messages = 0
+        const reading = Stream.runForEachChunk(acp.prompt(session, ref, "PAGES 2000"), (chunk) => {
+          messages += chunk.length
+          return Effect.zipRight(Deferred.succeed(reader.behind, undefined), Deferred.await(reader.goesOn))
+        })
+        const left = yield* Effect.fork(reading)
+        yield* Deferred.await(reader.behind)
+        yield* Effect.sleep("2 seconds")
+        // acpx takes it in any case.
+        if (backend === BACKENDS.direct) expect(agents.log()).not.toContain("over")
+        yield* Fiber.interrupt(left)
+        expect(agents.log()).toContain("over")
+        expect(messages).toBeLessThan(2000)
+        yield* Deferred.succeed(reader.goesOn, undefined)
+        messages = 0
+        yield* reading
+        expect(messages).toBe(2002)
+        expect(yield* hear("SAY on we go")).toBe("on we go")
       }),
     )
 

@@ -266,6 +266,7 @@ const app = agent({ name: "scripted-agent" })
     try {
       return await perform(session, sessionId, text, client, session.turn.signal)
     } finally {
+      log("over", sessionId)
       session.turn = undefined
     }
   })

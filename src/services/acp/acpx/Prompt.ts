@@ -1,8 +1,9 @@
-import { Deferred, Duration, Effect, Exit, Option, Queue, Scope, Stream, Take } from "effect"
+import { Deferred, Duration, Effect, Exit, Option, Scope, Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../../AcpxClient.ts"
 import type { RunningProcess } from "../../Processes.ts"
+import { type Backlog, makeBacklog } from "../Backlog.ts"
 import { acpxCancel, type CancelNeeds } from "./Cancel.ts"
 import { programOf, promptInput } from "./Command.ts"
 import { isNotFound } from "../Failures.ts"
@@ -24,14 +25,17 @@ type Failing = AgentRefusal | TurnFailed
 
 /** What a turn has in common with who reads it. */
 interface Turn {
-  readonly messages: Queue.Queue<Take.Take<AcpMessage, Failing>>
+  readonly backlog: Backlog
   readonly ended: Deferred.Deferred<void>
   readonly prompted: Deferred.Deferred<void>
 }
 
 /** The turn is over, if it is not already. */
-const finish = (turn: Turn, take: Take.Take<AcpMessage, Failing>) =>
-  Effect.whenEffect(Queue.offer(turn.messages, take), Deferred.succeed(turn.ended, undefined))
+const finish = (turn: Turn, exit: Exit.Exit<void, Failing>) =>
+  Effect.zipRight(
+    Effect.sync(() => turn.backlog.end(exit)),
+    Deferred.succeed(turn.ended, undefined),
+  )
 
 /** Turns of sessions: the part of the client that talks. */
 export const acpxPrompt = (needs: Needs) => {
@@ -41,9 +45,12 @@ export const acpxPrompt = (needs: Needs) => {
 
   /** The session is not to go on with these processes. */
   const abandon = (attachment: Attachment, turn: Turn, failure: Failing) =>
-    Effect.uninterruptible(Effect.zipRight(attachments.endSoon(attachment), finish(turn, Take.fail(failure))))
+    Effect.uninterruptible(Effect.zipRight(attachments.endSoon(attachment), finish(turn, Exit.fail(failure))))
 
-  /** Follows the turn in acpx's output, to the end of that. Returns whether an agent was started, and stays. */
+  /**
+   * Follows the turn in acpx's output, to the end of that; no more is taken while the reader is behind. Returns whether
+   * an agent was started, and stays.
+   */
   const follow = (
     attachment: Attachment,
     turn: Turn,
@@ -72,14 +79,15 @@ export const acpxPrompt = (needs: Needs) => {
         case "Prompted":
           return Deferred.succeed(turn.prompted, undefined)
         case "Message":
-          return Queue.offer(turn.messages, Take.of(heard.message))
+          return turn.backlog.offer(heard.message) ?? Effect.void
         case "Result":
           attachments.answered.add(attachment.session.id)
-          return Effect.zipRight(Queue.offer(turn.messages, Take.of(heard.message)), finish(turn, Take.end))
+          turn.backlog.offer(heard.message)
+          return finish(turn, Exit.void)
         case "Refused": {
           const failure = turnFailure(heard.error, program, confidential)
           // The agent's process has lost the session; in another it can be taken up again.
-          return isNotFound(heard.error) ? fail(failure) : finish(turn, Take.fail(failure))
+          return isNotFound(heard.error) ? fail(failure) : finish(turn, Exit.fail(failure))
         }
         case "Broken":
           return Effect.flatMap(Deferred.isDone(turn.prompted), (prompted) =>
@@ -116,7 +124,7 @@ export const acpxPrompt = (needs: Needs) => {
       // What it has started stays: the queue owner, and the agent with it.
       if (!starts) yield* Scope.close(scope, Exit.void)
       yield* attachments.endLater(attachment, Duration.seconds(options.idleSecs))
-    }).pipe(Effect.catchAll((failure) => finish(turn, Take.fail(failure))))
+    }).pipe(Effect.catchAll((failure) => finish(turn, Exit.fail(failure))))
 
   /** An agent that does not even get the prompt in time is ended. */
   const watch = (attachment: Attachment, turn: Turn) =>
@@ -136,7 +144,7 @@ export const acpxPrompt = (needs: Needs) => {
       Effect.gen(function* () {
         const attachment = yield* attachments.attach(session)
         const turn: Turn = {
-          messages: yield* Queue.unbounded<Take.Take<AcpMessage, Failing>>(),
+          backlog: yield* makeBacklog,
           ended: yield* Deferred.make<void>(),
           prompted: yield* Deferred.make<void>(),
         }
@@ -152,9 +160,9 @@ export const acpxPrompt = (needs: Needs) => {
             const settled = yield* Effect.forkDaemon(Effect.zipRight(fiber.await, conclude(turn)))
             attachment.settled = Effect.asVoid(settled.await)
           }),
-          () => leave(attachment, turn.ended),
+          () => Effect.zipRight(turn.backlog.unread, leave(attachment, turn.ended)),
         )
-        return Stream.flattenTake(Stream.fromQueue(turn.messages))
+        return turn.backlog.messages
       }),
     )
 
@@ -176,4 +184,4 @@ const unfinished = (turn: Turn): Effect.Effect<Failing> =>
   )
 
 const conclude = (turn: Turn) =>
-  Effect.flatMap(unfinished(turn), (failure) => finish(turn, Take.fail(failure)))
+  Effect.flatMap(unfinished(turn), (failure) => finish(turn, Exit.fail(failure)))
