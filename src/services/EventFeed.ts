@@ -1,6 +1,7 @@
 import { Chunk, Context, Duration, Effect, Layer, Schedule, Stream } from "effect"
-import type { EventFilter, LogEvent, LogGap } from "../domain/Event.ts"
+import type { EventFilter, LogEvent } from "../domain/Event.ts"
 import type { StorageFailed } from "../domain/Failure.ts"
+import type { StreamGap } from "../domain/Stream.ts"
 import { EventRing, matching } from "./events/EventRing.ts"
 import { Ledger } from "./Ledger.ts"
 
@@ -23,7 +24,10 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
      * What retention took before it could be told is told as one gap. It never ends. Nothing is kept for a reader who
      * is slow.
      */
-    readonly follow: (filter: EventFilter, after?: number) => Stream.Stream<LogEvent | LogGap, StorageFailed>
+    readonly follow: (
+      filter: EventFilter,
+      after?: number,
+    ) => Stream.Stream<LogEvent | StreamGap, StorageFailed>
   }
 >() {
   static readonly layer: Layer.Layer<EventFeed, StorageFailed, Ledger> = Layer.scoped(
@@ -89,7 +93,7 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
               yield* more.await
               continue
             }
-            const there: ReadonlyArray<LogEvent | LogGap> = ring.has(seq) ? readRing() : yield* readLedger
+            const there: ReadonlyArray<LogEvent | StreamGap> = ring.has(seq) ? readRing() : yield* readLedger
             if (there.length > 0) return Chunk.unsafeFromArray(there)
           }
         })

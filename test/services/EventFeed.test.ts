@@ -1,14 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Fiber, Layer, Logger, Queue, Stream } from "effect"
-import {
-  type EventFilter,
-  type EventType,
-  isGap,
-  type LogEvent,
-  type LogGap,
-} from "../../src/domain/Event.ts"
+import { type EventFilter, type EventType, isGap, type LogEvent } from "../../src/domain/Event.ts"
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
+import type { StreamGap } from "../../src/domain/Stream.ts"
 import { EventFeed } from "../../src/services/EventFeed.ts"
 import { matching } from "../../src/services/events/EventRing.ts"
 import { type EventRecords, Ledger } from "../../src/services/Ledger.ts"
@@ -95,7 +90,7 @@ const follow = (filter: EventFilter, after?: number) =>
 const first = (count: number, filter: EventFilter = {}, after?: number) =>
   Effect.map(Stream.runCollect(Stream.take(follow(filter, after), count)), Chunk.toReadonlyArray)
 
-const seqsOf = (items: ReadonlyArray<LogEvent | LogGap>) => items.map(({ seq }) => seq)
+const seqsOf = (items: ReadonlyArray<LogEvent | StreamGap>) => items.map(({ seq }) => seq)
 
 /** Waits until whoever was just forked waits for more: nothing but timers comes later. */
 const settled = Effect.sleep("20 millis")

@@ -3,13 +3,13 @@ import { Effect, Exit, Option } from "effect"
 import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../domain/Failure.ts"
 import type { RunId, SessionId } from "../../domain/Ids.ts"
 import { streamEndOf } from "../../domain/Outcome.ts"
-import type { EndStatus, RunEnded, RunOpened } from "../../domain/Run.ts"
+import { CLAIM_MILLIS, type EndStatus, type RunEnded, type RunOpened } from "../../domain/Run.ts"
 import type { StreamEnd } from "../../domain/Stream.ts"
 import type { RunRecords } from "../../services/Ledger.ts"
 import { type EventWriter, isInForce, storing } from "./Rows.ts"
 import { RUN_COLUMNS, toRuns } from "./RunRows.ts"
 import { appendToStream } from "./StreamRecords.ts"
-import { KEY_MILLIS, keepAnswer } from "./KeyRecords.ts"
+import { keepAnswer } from "./KeyRecords.ts"
 
 const EVENT_OF = {
   completed: "run.completed",
@@ -66,7 +66,7 @@ export const runRecords = (
       yield* sql`
         UPDATE runs SET text_until = max(
           ${at + options.streamRetentionSecs * 1000},
-          coalesce((SELECT created_at + ${KEY_MILLIS} FROM idempotency_keys WHERE run_id = ${id}), 0)
+          coalesce((SELECT created_at + ${CLAIM_MILLIS} FROM idempotency_keys WHERE run_id = ${id}), 0)
         ) WHERE id = ${id}`
       if (session_id === null) return
       const answered = end.stopReason !== null && end.stopReason !== "cancelled" ? 1 : 0
