@@ -1,4 +1,5 @@
 import { Option } from "effect"
+import { isShallow } from "./Json.ts"
 
 /**
  * The content of a text that is one code fence and nothing else (white space around it aside).
@@ -22,14 +23,9 @@ const insideFence = (text: string): Option.Option<string> => {
 /** Deeper values cannot be relied on to be written as JSON again. */
 const MAX_DEPTH = 1000
 
-const isShallow = (value: unknown, left = MAX_DEPTH): boolean =>
-  typeof value !== "object" ||
-  value === null ||
-  (left > 0 && Object.values(value).every((inner) => isShallow(inner, left - 1)))
-
 const parseJson = (text: string): Option.Option<unknown> =>
   Option.filter(Option.liftThrowable(JSON.parse as (text: string) => unknown)(text), (value) =>
-    isShallow(value),
+    isShallow(value, MAX_DEPTH),
   )
 
 /**

@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import type { RunId, SessionId, TokenId } from "./Ids.ts"
+import type { StreamGap } from "./Stream.ts"
 import type { TokenName } from "./Token.ts"
 
 /** What can be in the event log. The log is append-only and has one sequence for all types. */
@@ -48,15 +49,7 @@ export interface EventFilter {
   readonly sessionId?: SessionId | undefined
 }
 
-/** Some of the log was there and is no more; `oldest` is what is next of what somebody wants, if anything is left. */
-export interface LogGap {
-  readonly kind: "resync"
-  /** The last of those that are gone. */
-  readonly seq: number
-  readonly oldest: number | null
-}
-
-export const isGap = (item: LogEvent | LogGap): item is LogGap => "kind" in item
+export const isGap = (item: LogEvent | StreamGap): item is StreamGap => "kind" in item
 
 /** What there is of the log. */
 export interface LogSummary {

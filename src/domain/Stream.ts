@@ -17,7 +17,7 @@ export interface StreamEnd {
   readonly body: string
 }
 
-/** Some of a run's stream was there and is no more; `oldest` is what is next, if anything is left. */
+/** Some of a stream was there and is no more; `oldest` is what is next of what somebody wants, if anything is left. */
 export interface StreamGap {
   readonly kind: "resync"
   /** The last of those that are gone. */

@@ -1,5 +1,6 @@
 import { Chunk, Data, Effect, Stream } from "effect"
 import type { StorageFailed } from "../domain/Failure.ts"
+import type { StreamGap } from "../domain/Stream.ts"
 import type { Taker } from "../services/events/Taker.ts"
 
 /** How events go over the wire: server-sent events, as WHATWG's HTML standard has them. */
@@ -17,6 +18,12 @@ export interface Frame {
   readonly event: string
   /** JSON. */
   readonly data: string
+}
+
+/** What is gone, and where it goes on. */
+export const gapFrame = ({ seq, oldest }: StreamGap): Frame => {
+  const data = JSON.stringify({ oldest_id: oldest === null ? null : String(oldest) })
+  return { seq, event: "resync", data }
 }
 
 /** A line that says nothing: what is silent is not dead. */

@@ -1,5 +1,6 @@
-import { isGap, type LogEvent, type LogGap } from "../domain/Event.ts"
-import type { Frame } from "./EventStream.ts"
+import { isGap, type LogEvent } from "../domain/Event.ts"
+import type { StreamGap } from "../domain/Stream.ts"
+import { type Frame, gapFrame } from "./EventStream.ts"
 import { toSeconds } from "./groups/Wire.ts"
 
 /** An event as it is shown. */
@@ -16,11 +17,8 @@ export const toWire = (event: LogEvent) => ({
 /** Each is put into words once, for however many follow. */
 const frames = new WeakMap<LogEvent, Frame>()
 
-export const frameOf = (item: LogEvent | LogGap): Frame => {
-  if (isGap(item)) {
-    const oldest = item.oldest === null ? null : String(item.oldest)
-    return { seq: item.seq, event: "resync", data: JSON.stringify({ oldest_id: oldest }) }
-  }
+export const frameOf = (item: LogEvent | StreamGap): Frame => {
+  if (isGap(item)) return gapFrame(item)
   const known = frames.get(item)
   if (known !== undefined) return known
   const frame = { seq: item.seq, event: item.type, data: JSON.stringify(toWire(item)) }

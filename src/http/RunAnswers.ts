@@ -8,7 +8,7 @@ import type { RunRecord } from "../domain/Run.ts"
 import type { StreamEvent, StreamGap } from "../domain/Stream.ts"
 import type { AcpMessage } from "../services/AcpxClient.ts"
 import { EventLog } from "../services/EventLog.ts"
-import { EVENT_STREAM, type Frame, framesOf } from "./EventStream.ts"
+import { EVENT_STREAM, type Frame, framesOf, gapFrame } from "./EventStream.ts"
 import { OpenStreams } from "./OpenStreams.ts"
 import { problemOf } from "./Problem.ts"
 
@@ -56,10 +56,7 @@ export const turnAnswer = (
 
 /** An event of a run's stream on the wire: the same bytes for one who was there as for one who is late. */
 export const frameOf = (run: Accepted, event: StreamEvent | StreamGap, wanted: Wanted = {}): Frame => {
-  if (event.kind === "resync") {
-    const oldest = event.oldest === null ? null : String(event.oldest)
-    return { seq: event.seq, event: "resync", data: JSON.stringify({ oldest_id: oldest }) }
-  }
+  if (event.kind === "resync") return gapFrame(event)
   const { seq, kind, body } = event
   if (kind === "run" || kind === "message") return { seq, event: kind, data: body }
   return Either.match(outcomeOf({ kind, body }), {

@@ -1,6 +1,7 @@
 import { Context, Duration, Effect, Layer, Schedule } from "effect"
-import type { EventFilter, LogEvent, LogGap } from "../domain/Event.ts"
+import type { EventFilter, LogEvent } from "../domain/Event.ts"
 import type { StorageFailed } from "../domain/Failure.ts"
+import type { StreamGap } from "../domain/Stream.ts"
 import { EventRing, matching } from "./events/EventRing.ts"
 import type { Taker } from "./events/Taker.ts"
 import { Ledger } from "./Ledger.ts"
@@ -26,7 +27,7 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
     readonly follow: <E>(
       filter: EventFilter,
       after: number,
-      taker: Taker<LogEvent | LogGap, E>,
+      taker: Taker<LogEvent | StreamGap, E>,
     ) => Effect.Effect<never, StorageFailed | E>
   }
 >() {
@@ -66,7 +67,7 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
       const follow = <E>(
         filter: EventFilter,
         after: number,
-        { take, ready }: Taker<LogEvent | LogGap, E>,
+        { take, ready }: Taker<LogEvent | StreamGap, E>,
       ): Effect.Effect<never, StorageFailed | E> => {
         const passes = matching(filter)
         let seq = after
@@ -120,7 +121,7 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
           for (;;) {
             if (seq >= ring.newest || ring.has(seq)) yield* keepUp
             else {
-              const there: ReadonlyArray<LogEvent | LogGap> = yield* readLedger
+              const there: ReadonlyArray<LogEvent | StreamGap> = yield* readLedger
               if (there.length > 0) take(there)
             }
             yield* ready

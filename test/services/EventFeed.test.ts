@@ -1,14 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Exit, Fiber, Layer, Logger, Queue, Stream } from "effect"
-import {
-  type EventFilter,
-  type EventType,
-  isGap,
-  type LogEvent,
-  type LogGap,
-} from "../../src/domain/Event.ts"
+import { type EventFilter, type EventType, isGap, type LogEvent } from "../../src/domain/Event.ts"
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
+import type { StreamGap } from "../../src/domain/Stream.ts"
 import { EventFeed } from "../../src/services/EventFeed.ts"
 import { matching } from "../../src/services/events/EventRing.ts"
 import { type EventRecords, Ledger } from "../../src/services/Ledger.ts"
@@ -91,7 +86,7 @@ class Log {
 
 /** What one who follows is told, as it comes; by default from now on. */
 const follow = (filter: EventFilter, after?: number) =>
-  Stream.asyncPush<LogEvent | LogGap, StorageFailed, EventFeed>((emit) =>
+  Stream.asyncPush<LogEvent | StreamGap, StorageFailed, EventFeed>((emit) =>
     Effect.flatMap(EventFeed, (feed) =>
       Effect.flatMap(after === undefined ? feed.newest : Effect.succeed(after), (from) =>
         feed.follow(filter, from, { take: emit.array, ready: Effect.void }),
@@ -106,7 +101,7 @@ const follow = (filter: EventFilter, after?: number) =>
 const first = (count: number, filter: EventFilter = {}, after?: number) =>
   Effect.map(Stream.runCollect(Stream.take(follow(filter, after), count)), Chunk.toReadonlyArray)
 
-const seqsOf = (items: ReadonlyArray<LogEvent | LogGap>) => items.map(({ seq }) => seq)
+const seqsOf = (items: ReadonlyArray<LogEvent | StreamGap>) => items.map(({ seq }) => seq)
 
 const fail = () => {
   throw new Error("a bug")
@@ -246,7 +241,7 @@ describe("who follows the log", () => {
         const feed = yield* EventFeed
         const told = Array.from({ length: 500 }, (): Array<number> => [])
         for (const seqs of told) {
-          const take = (items: ReadonlyArray<LogEvent | LogGap>) => seqs.push(...seqsOf(items)) > 0
+          const take = (items: ReadonlyArray<LogEvent | StreamGap>) => seqs.push(...seqsOf(items)) > 0
           yield* Effect.fork(feed.follow({}, 0, { take, ready: Effect.void }))
         }
         yield* settled
@@ -269,7 +264,7 @@ describe("who follows the log", () => {
         const feed = yield* EventFeed
         const room = yield* Effect.makeLatch(false)
         const told: Array<number> = []
-        const take = (items: ReadonlyArray<LogEvent | LogGap>) => {
+        const take = (items: ReadonlyArray<LogEvent | StreamGap>) => {
           told.push(...seqsOf(items))
           return false
         }
@@ -300,7 +295,7 @@ describe("who follows the log", () => {
       Effect.gen(function* () {
         const feed = yield* EventFeed
         const told: Array<number> = []
-        const take = (items: ReadonlyArray<LogEvent | LogGap>) => told.push(...seqsOf(items)) > 0
+        const take = (items: ReadonlyArray<LogEvent | StreamGap>) => told.push(...seqsOf(items)) > 0
         const gone = yield* Effect.fork(feed.follow({}, 0, { take, ready: Effect.void }))
         const other = yield* Effect.fork(first(4, {}, 0))
         yield* settled

@@ -5,9 +5,6 @@ import { CLAIM_MILLIS, type Claim } from "../../domain/Run.ts"
 import type { KeptAnswer, KeyRecords } from "../../services/Ledger.ts"
 import { storing } from "./Rows.ts"
 
-/** How long a key is kept. */
-export const KEY_MILLIS = CLAIM_MILLIS
-
 /** Keeps an answer under its key; to be called in the transaction of the change that the answer tells of. */
 export const keepAnswer = (
   sql: SqlClient.SqlClient,
@@ -27,7 +24,7 @@ export const keepAnswer = (
         sql`
           DELETE FROM idempotency_keys
           WHERE token_id = ${kept.owner} AND route = ${kept.claim.route} AND key = ${kept.claim.key}
-            AND created_at <= ${kept.at - KEY_MILLIS}`,
+            AND created_at <= ${kept.at - CLAIM_MILLIS}`,
         sql`
           INSERT INTO idempotency_keys (token_id, route, key, fingerprint, answer, run_id, created_at)
           VALUES (${kept.owner}, ${kept.claim.route}, ${kept.claim.key}, ${kept.claim.fingerprint},
@@ -39,7 +36,7 @@ export const keyRecords = (sql: SqlClient.SqlClient): KeyRecords => ({
     sql<KeptAnswer>`
       SELECT fingerprint, answer FROM idempotency_keys
       WHERE token_id = ${owner} AND route = ${route} AND key = ${key}
-        AND created_at > ${at - KEY_MILLIS}`.pipe(
+        AND created_at > ${at - CLAIM_MILLIS}`.pipe(
       Effect.map(([row]) => Option.fromNullable(row)),
       storing("looking up an idempotency key"),
     ),

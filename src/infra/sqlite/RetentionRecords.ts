@@ -1,9 +1,9 @@
 import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
+import { CLAIM_MILLIS } from "../../domain/Run.ts"
 import type { RetentionRecords, StreamPass } from "../../services/Ledger.ts"
 import { BUSY_MILLIS } from "./Database.ts"
-import { KEY_MILLIS } from "./KeyRecords.ts"
 import { unprepared } from "./QuickTransaction.ts"
 import { storing } from "./Rows.ts"
 
@@ -74,7 +74,7 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
       sql<{ id: RunId }>`
         SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(${JSON.stringify(runs)})) AND (
           finished_at IS NULL OR finished_at > ${at - QUIET_MILLIS} OR EXISTS (
-            SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at > ${at - KEY_MILLIS}
+            SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at > ${at - CLAIM_MILLIS}
           )
         )`,
       (rows) => new Set(rows.map(({ id }) => id)),
@@ -146,7 +146,7 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
         const rows = yield* sql`
           DELETE FROM idempotency_keys WHERE (token_id, route, key) IN (
             SELECT token_id, route, key FROM idempotency_keys
-            WHERE created_at <= ${at - KEY_MILLIS} ORDER BY created_at LIMIT ${ROWS_MAX}
+            WHERE created_at <= ${at - CLAIM_MILLIS} ORDER BY created_at LIMIT ${ROWS_MAX}
           ) RETURNING 1`
         return { removed: rows.length, done: rows.length < ROWS_MAX }
       }).pipe(step("removing idempotency keys whose time is over")),

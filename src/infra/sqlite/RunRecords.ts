@@ -3,13 +3,13 @@ import { Effect, Exit, Option } from "effect"
 import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../domain/Failure.ts"
 import type { RunId, SessionId } from "../../domain/Ids.ts"
 import { streamEndOf } from "../../domain/Outcome.ts"
-import type { EndStatus, RunEnded, RunOpened } from "../../domain/Run.ts"
+import { CLAIM_MILLIS, type EndStatus, type RunEnded, type RunOpened } from "../../domain/Run.ts"
 import type { StreamEnd } from "../../domain/Stream.ts"
 import type { RunRecords } from "../../services/Ledger.ts"
 import { type EventWriter, isInForce, storing } from "./Rows.ts"
 import { RUN_COLUMNS, toRuns } from "./RunRows.ts"
 import { appendToStream } from "./StreamRecords.ts"
-import { KEY_MILLIS, keepAnswer } from "./KeyRecords.ts"
+import { keepAnswer } from "./KeyRecords.ts"
 
 const EVENT_OF = {
   completed: "run.completed",
@@ -18,6 +18,9 @@ const EVENT_OF = {
   timed_out: "run.timed_out",
   lost: "run.lost",
 } as const satisfies Record<EndStatus, string>
+
+/** Whoever waits for a turn reads what was said from here, once it has ended. */
+const ANSWERING_MILLIS = 1000
 
 /** More than anybody can have been told since the last transaction that was waited for. */
 const UNSEEN = 1_000_000
@@ -65,8 +68,8 @@ export const runRecords = (
         WHERE run_id = ${id} AND (SELECT started_at FROM runs WHERE id = ${id}) IS NULL`
       yield* sql`
         UPDATE runs SET text_until = max(
-          ${at + options.streamRetentionSecs * 1000},
-          coalesce((SELECT created_at + ${KEY_MILLIS} FROM idempotency_keys WHERE run_id = ${id}), 0)
+          ${at + Math.max(options.streamRetentionSecs * 1000, ANSWERING_MILLIS)},
+          coalesce((SELECT created_at + ${CLAIM_MILLIS} FROM idempotency_keys WHERE run_id = ${id}), 0)
         ) WHERE id = ${id}`
       if (session_id === null) return
       const answered = end.stopReason !== null && end.stopReason !== "cancelled" ? 1 : 0
