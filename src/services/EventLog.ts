@@ -128,14 +128,19 @@ export class EventLog extends Context.Tag("clawdforge/EventLog")<
             Effect.map(reader(run), (more) => {
               let after = start
               let isOver = false
+              let taken = 0
               return Stream.repeatEffectChunkOption(
-                Effect.suspend(() =>
-                  isOver ? Effect.fail(Option.none()) : Effect.asSomeError(next(run, after, more)),
-                ).pipe(
+                Effect.suspend(() => {
+                  if (isOver) return Effect.fail(Option.none())
+                  // Who takes megabytes at once would else keep everybody from their turn.
+                  const turn = taken > TURN_CHARS ? tick : Effect.void
+                  return Effect.asSomeError(Effect.zipRight(turn, next(run, after, more)))
+                }).pipe(
                   Effect.flatMap((there) => {
                     const last = there.at(-1)
                     if (last === undefined) return Effect.fail(Option.none())
                     after = last.seq
+                    taken = sizeOf(there)
                     isOver = last.kind === "result" || last.kind === "error"
                     return Effect.succeed(Chunk.unsafeFromArray(there))
                   }),
@@ -159,6 +164,7 @@ export class EventLog extends Context.Tag("clawdforge/EventLog")<
                 if (event.kind === "resync") return yield* new AnswerGone()
                 if (event.kind === "message") messages.push(JSON.parse(event.body))
               }
+              yield* tick
             }
           }),
 
@@ -180,10 +186,16 @@ export class EventLog extends Context.Tag("clawdforge/EventLog")<
   )
 }
 
-/** Lets in what the event loop has waiting: more to be stored, mostly, which is cheaper together. */
+/** Lets in what the event loop has waiting: others, or more to be stored, which is cheaper together. */
 const tick = Effect.async<void>((resume) => {
   setTimeout(() => resume(Effect.void))
 })
+
+/** So much of a stream is read before others have their turn. */
+const TURN_CHARS = 64 * 1024
+
+const sizeOf = (events: ReadonlyArray<StreamEvent | StreamGap>): number =>
+  events.reduce((size, event) => size + (event.kind === "resync" ? 0 : event.body.length), 0)
 
 interface Pending {
   readonly run: RunId
