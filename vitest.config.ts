@@ -2,13 +2,19 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
-    // A browser is not everywhere: `npm test` runs the first, `npm run test:browser` the second.
+    // A browser and nginx are not everywhere: `npm test` runs the first, `npm run test:browser` the second,
+    // `npm run test:proxy` the third.
     projects: [
       {
         extends: true,
-        test: { name: "service", include: ["test/**/*.test.ts"], exclude: ["test/browser/**"] },
+        test: {
+          name: "service",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/browser/**", "test/proxy/**"],
+        },
       },
       { extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"] } },
+      { extends: true, test: { name: "proxy", include: ["test/proxy/**/*.test.ts"] } },
     ],
     // Most of the time is spent waiting for real processes.
     poolOptions: { forks: { minForks: 1, maxForks: 3 } },

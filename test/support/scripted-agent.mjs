@@ -11,6 +11,7 @@
 //   BIG <n>        n updates                          HUGE <n>   one update of n bytes
 //   PAGES <n>      n updates of 10,000 characters
 //   STREAM <n> <ms>  n updates, so far apart
+//   STEP <dir> <n>   n updates, number k only once there is a file <dir>/k, from 0
 //   EMOJI          an update written byte by byte     RECALL     says all earlier prompts of the session, as JSON
 //   PID | CWD | ENV | SAY-MODEL                       says its pid, directories, names of its environment, model
 //   CHILD          starts a child in a session of its own, that stays, and says its pid
@@ -148,9 +149,14 @@ const perform = async (session, sessionId, text, client, cancelled) => {
   const stream = said("STREAM (\\d+) (\\d+)")
   for (let n = 0; n < Number(stream?.[1] ?? 0) && !cancelled.aborted; n++) {
     await nap(Number(stream[2]), cancelled)
-    await say(`part ${n} 😀 naïve 漢字 👩‍👩‍👧\r\n`)
+    await say(`${n} 😀 naïve 漢字 👩‍👩‍👧\r\n`)
   }
-  if (stream && cancelled.aborted) return { stopReason: "cancelled" }
+  const steps = said("STEP (\\S+) (\\d+)")
+  for (let n = 0; n < Number(steps?.[2] ?? 0) && !cancelled.aborted; n++) {
+    while (!existsSync(join(steps[1], String(n))) && !cancelled.aborted) await nap(5, cancelled)
+    await say(`${n} 😀 naïve 漢字 👩‍👩‍👧\r\n`)
+  }
+  if ((stream || steps) && cancelled.aborted) return { stopReason: "cancelled" }
   const huge = said("HUGE (\\d+)")
   if (huge) {
     const frame = updateLine(sessionId, chunk("")).length
@@ -172,7 +178,7 @@ const perform = async (session, sessionId, text, client, cancelled) => {
     child.unref()
     await say(String(child.pid))
   } else if (words !== undefined) await say(words)
-  else if (!big && !huge && !stream) await say(`echo: ${text}`)
+  else if (!big && !huge && !stream && !steps) await say(`echo: ${text}`)
 
   if (said("LATE\\b")) setTimeout(() => write(updateLine(sessionId, chunk("too late"))), 50)
   const stopReason = said("REFUSE\\b") ? "refusal" : said("MAXTOK\\b") ? "max_tokens" : "end_turn"
