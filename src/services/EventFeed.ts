@@ -2,6 +2,7 @@ import { Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { EventFilter, LogEvent } from "../domain/Event.ts"
 import type { StorageFailed } from "../domain/Failure.ts"
 import type { StreamGap } from "../domain/Stream.ts"
+import { tick } from "./events/Tick.ts"
 import { EventRing, matching } from "./events/EventRing.ts"
 import type { Taker } from "./events/Taker.ts"
 import { Ledger } from "./Ledger.ts"
@@ -123,6 +124,8 @@ export class EventFeed extends Context.Tag("clawdforge/EventFeed")<
             else {
               const there: ReadonlyArray<LogEvent | StreamGap> = yield* readLedger
               if (there.length > 0) take(there)
+              // Who takes all there is at once would else keep everybody from their turn.
+              yield* tick
             }
             yield* ready
           }

@@ -2,6 +2,7 @@ import { Chunk, Clock, Context, Deferred, Effect, Layer, Option, Queue, type Sco
 import { AnswerGone, type StorageFailed } from "../domain/Failure.ts"
 import type { RunId } from "../domain/Ids.ts"
 import type { StreamEnd, StreamEvent, StreamGap } from "../domain/Stream.ts"
+import { tick } from "./events/Tick.ts"
 import { Ledger, type NewMessage } from "./Ledger.ts"
 
 /** How many runs' messages are stored in one transaction. */
@@ -185,11 +186,6 @@ export class EventLog extends Context.Tag("clawdforge/EventLog")<
     }),
   )
 }
-
-/** Lets in what the event loop has waiting: others, or more to be stored, which is cheaper together. */
-const tick = Effect.async<void>((resume) => {
-  setTimeout(() => resume(Effect.void))
-})
 
 /** So much of a stream is read before others have their turn. */
 const TURN_CHARS = 64 * 1024

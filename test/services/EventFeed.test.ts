@@ -111,6 +111,23 @@ const fail = () => {
 const settled = Effect.sleep("20 millis")
 
 describe("who follows the log", () => {
+  it.live("leaves everybody else their turn while one reads what there was for long", () => {
+    const log = new Log()
+    Effect.runSync(log.write(20_000))
+    return log.run(
+      Effect.gen(function* () {
+        let turns = 0
+        const counting = setInterval(() => (turns += 1))
+        const told = yield* Effect.ensuring(
+          first(20_000, {}, 0),
+          Effect.sync(() => clearInterval(counting)),
+        )
+        expect(seqsOf(told)).toEqual(log.seqs)
+        expect(turns).toBeGreaterThanOrEqual(10)
+      }),
+    )
+  })
+
   it.live("from now on is told what comes, and nothing of what was", () => {
     const log = new Log()
     return log.run(
