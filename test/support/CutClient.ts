@@ -130,6 +130,9 @@ export interface Read {
   readonly cuts: ReadonlyArray<Where>
 }
 
+/** More than a client is cut: nobody may be there any more. */
+const CUTS_MAX = 100
+
 /** Reads a stream to its end, however often it loses its connection. */
 export const readThrough = async ({ url, token, start, resumesBy, cut, pause }: Reading): Promise<Read> => {
   const cuts: Array<Where> = []
@@ -158,6 +161,7 @@ export const readThrough = async ({ url, token, start, resumesBy, cut, pause }: 
     if (head?.run !== undefined) stream ??= `/runs/${head.run}/events`
     if (isWhole) return { events, cuts }
     cuts.push(whereIn(raw))
+    if (cuts.length > CUTS_MAX) throw new Error(`${stream} was cut ${cuts.length} times`)
     await pause()
   }
 }

@@ -6,10 +6,19 @@ export const HEADERS_MILLIS = 10_000
 /** How long a client may go on sending a body that nobody reads any more. */
 const UNREAD_MILLIS = 60_000
 
+/**
+ * Timers come before what has arrived is read: when the process was busy for long, a client's time may be over while all
+ * that it said in time still waits. Does it once that is read.
+ */
+export const onceRead = (act: () => void): void => {
+  setImmediate(act)
+}
+
 /** Node gives a time to headers that have begun to come, and none to a connection that never says a word. */
-export const cutSilent = (server: Server): void => {
+export const cutSilent = (server: Server, millis = HEADERS_MILLIS): void => {
   server.on("connection", (socket: Socket) => {
-    const timer = setTimeout(() => socket.bytesRead > 0 || socket.destroy(), HEADERS_MILLIS).unref()
+    const cut = () => socket.bytesRead > 0 || socket.destroy()
+    const timer = setTimeout(() => onceRead(cut), millis).unref()
     socket.once("close", () => clearTimeout(timer))
   })
 }

@@ -5,6 +5,7 @@ import { HeadersTooLarge, MethodNotAllowed, NotHttp, RequestTooSlow } from "../.
 import { type Failing, problemHeaders, problemOf } from "../../http/Problem.ts"
 import { Admission } from "../../services/Admission.ts"
 import { Ids } from "../../services/Ids.ts"
+import { onceRead } from "./SlowClients.ts"
 
 /** How long a client may take to hang up that was answered for the last time. */
 const LINGER_MILLIS = 1000
@@ -26,8 +27,15 @@ export const refuseUnreadable = (
   server: Server,
   fork: (answer: Effect.Effect<unknown, never, Admission | Ids>) => unknown,
 ): void => {
-  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-    fork(refuse(socket as Socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined))
+  const requests = new WeakMap<Socket, number>()
+  const requestsOf = (socket: Socket) => requests.get(socket) ?? 0
+  server.on("request", ({ socket }) => requests.set(socket, requestsOf(socket) + 1))
+  server.on("clientError", (error: NodeJS.ErrnoException, duplex) => {
+    const socket = duplex as Socket
+    const answer = () => fork(refuse(socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined))
+    if (error.code !== TOO_SLOW) return answer()
+    const before = requestsOf(socket)
+    return onceRead(() => requestsOf(socket) > before || answer())
   })
   server.on("connect", ({ headers }, socket) => {
     // Node has let go of the socket: what goes wrong with it from here on would end the process.
@@ -37,9 +45,11 @@ export const refuseUnreadable = (
   })
 }
 
+const TOO_SLOW = "ERR_HTTP_REQUEST_TIMEOUT"
+
 const FAILURES: Readonly<Record<string, Failing>> = {
   HPE_HEADER_OVERFLOW: new HeadersTooLarge(),
-  ERR_HTTP_REQUEST_TIMEOUT: new RequestTooSlow(),
+  [TOO_SLOW]: new RequestTooSlow(),
 }
 
 const refuse = (socket: Socket, failure: Failing, forwardedFor: string | undefined) =>

@@ -1,0 +1,56 @@
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { cutSilent } from "../../src/infra/http/SlowClients.ts"
+import { refuseUnreadable } from "../../src/infra/http/UnusualRequests.ts"
+import { temporaryDirectory } from "../support/TestServer.ts"
+
+const PATIENCE_MILLIS = 100
+
+/** Says all at once, notes that it has, and prints the answer. */
+const CLIENT = `
+  const [port, said] = process.argv.slice(1)
+  const socket = require("node:net").connect(port, "127.0.0.1", () =>
+    socket.write("GET / HTTP/1.1\\r\\nhost: a\\r\\nconnection: close\\r\\n\\r\\n", () =>
+      require("node:fs").writeFileSync(said, ""),
+    ),
+  )
+  socket.pipe(process.stdout)`
+
+describe("a client that says all at once", () => {
+  it.live("is heard, also when the process is busy until its time is over", () =>
+    Effect.gen(function* () {
+      const said = join(yield* temporaryDirectory, "said")
+      const server = createServer(
+        { headersTimeout: PATIENCE_MILLIS, requestTimeout: 0, connectionsCheckingInterval: 10 },
+        (_, response) => response.end("heard"),
+      )
+      const refused: Array<unknown> = []
+      cutSilent(server, PATIENCE_MILLIS)
+      refuseUnreadable(server, (answer) => refused.push(answer))
+      server.on("connection", () => {
+        const from = performance.now()
+        while (!existsSync(said) || performance.now() - from < 4 * PATIENCE_MILLIS);
+      })
+      const answer = yield* Effect.promise(async () => {
+        await once(server.listen(0, "127.0.0.1"), "listening")
+        const { port } = server.address() as AddressInfo
+        const client = spawn(process.execPath, ["-e", CLIENT, String(port), said], {
+          stdio: ["ignore", "pipe", "inherit"],
+        })
+        let printed = ""
+        client.stdout.on("data", (data) => (printed += String(data)))
+        await once(client, "close")
+        server.close()
+        return printed
+      })
+      expect(refused).toEqual([])
+      expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*heard/)
+    }).pipe(Effect.scoped),
+  )
+})
