@@ -1,6 +1,5 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Either, Stream } from "effect"
-import Negotiator from "negotiator"
 import { type AnswerGone, RunDefect, type StorageFailed } from "../domain/Failure.ts"
 import type { TokenId } from "../domain/Ids.ts"
 import { type KeptFailure, type KeptReport, outcomeOf } from "../domain/Outcome.ts"
@@ -10,6 +9,7 @@ import type { AcpMessage } from "../services/AcpxClient.ts"
 import { EventLog } from "../services/EventLog.ts"
 import { EVENT_STREAM, type Frame, framesOf, gapFrame } from "./EventStream.ts"
 import { OpenStreams } from "./OpenStreams.ts"
+import { preferred } from "./Preference.ts"
 import { problemOf } from "./Problem.ts"
 
 /** How a run is answered: with one object, or with its stream. Both say the same, now and when they are asked again. */
@@ -74,8 +74,7 @@ const resultOf = (run: Accepted, report: KeptReport, wanted: Wanted) => {
 
 /** Whether the client would rather have a stream than an object; who does not care gets the object. */
 export const prefersEvents = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
-  new Negotiator({ headers: { accept: headers["accept"] } }).mediaType(["application/json", EVENT_STREAM]) ===
-  EVENT_STREAM
+  preferred(headers["accept"], ["application/json", EVENT_STREAM]) === EVENT_STREAM
 
 /** Accepts a run, which is cancelled when its client goes away, if that is what he wants. */
 export const unlessGone = <A extends { readonly cancel: Effect.Effect<void> }, E, R>(

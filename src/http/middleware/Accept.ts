@@ -1,11 +1,11 @@
 import { HttpApi, type HttpServerRequest } from "@effect/platform"
 import { FindMyWay } from "@effect/platform/HttpLayerRouter"
 import { Context, Effect } from "effect"
-import Negotiator from "negotiator"
 import { Api } from "../Api.ts"
 import { EVENT_STREAM } from "../EventStream.ts"
 import { Answers } from "../groups/Wire.ts"
 import { NotAcceptable } from "../HttpFailure.ts"
+import { preferred } from "../Preference.ts"
 import { pathOf } from "../RequestContext.ts"
 
 const JSON_FORMS = ["application/json", "application/problem+json"]
@@ -33,7 +33,5 @@ export const checkAccept = (
     return Effect.void
   const method = request.method === "HEAD" ? "GET" : request.method
   const offered = OFFERED[streaming.find(method, request.url)?.handler ?? "json"]
-  return new Negotiator({ headers: { accept } }).mediaType(offered) === undefined
-    ? new NotAcceptable({ offered })
-    : Effect.void
+  return preferred(accept, offered) === undefined ? new NotAcceptable({ offered }) : Effect.void
 }
