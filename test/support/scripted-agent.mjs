@@ -145,7 +145,9 @@ const perform = async (session, sessionId, text, client, cancelled) => {
   const big = said("BIG (\\d+)")
   for (let n = 0; n < Number(big?.[1] ?? 0); n++) await say(`chunk ${n}`)
   const pages = said("PAGES (\\d+)")
-  for (let n = 0; n < Number(pages?.[1] ?? 0); n++) await say(`${n} `.padEnd(10_000, "page "))
+  for (let n = 0; n < Number(pages?.[1] ?? 0) && !cancelled.aborted; n++)
+    await say(`${n} `.padEnd(10_000, "page "))
+  if (pages && cancelled.aborted) return { stopReason: "cancelled" }
   const stream = said("STREAM (\\d+) (\\d+)")
   for (let n = 0; n < Number(stream?.[1] ?? 0) && !cancelled.aborted; n++) {
     await nap(Number(stream[2]), cancelled)
