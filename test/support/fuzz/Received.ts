@@ -12,9 +12,7 @@ interface Parsed {
   readonly body: Buffer
 }
 
-/** What every stream begins with: of one that does not end, all that is waited for. */
-const BEGINNING = ":\n\n"
-
+/** A stream has begun with its head, and may have nothing to say for as long as nothing happens. */
 const isStream = (head: string) => /^content-type: text\/event-stream/im.test(head)
 
 /** The first answer that is final, once all of it is there; until then, how many bytes are missing at least. */
@@ -30,7 +28,7 @@ export const wholeAnswer = (received: Buffer, method: string, closed: boolean): 
   if (length >= 0) {
     return rest.length >= length ? { head, body: rest.subarray(0, length) } : length - rest.length
   }
-  if (isStream(head) && rest.includes(BEGINNING)) return { head, body: Buffer.from(BEGINNING) }
+  if (isStream(head)) return { head, body: Buffer.alloc(0) }
   const body = /^transfer-encoding: chunked$/im.test(head) ? unchunked(rest) : closed ? rest : undefined
   return body === undefined ? 1 : { head, body }
 }

@@ -70,15 +70,13 @@ const overFetch = async (request: Request): Promise<Received> => {
   const response = await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MILLIS), redirect: "manual" })
   const { status, headers } = response
   const isStream = headers.get("content-type")?.startsWith("text/event-stream") ?? false
-  return { status, headers, body: await (isStream ? beginningOf(response) : response.text()), method }
+  return { status, headers, body: await (isStream ? hangUp(response) : response.text()), method }
 }
 
-/** What comes first; then it hangs up. */
-const beginningOf = async (response: Response): Promise<string> => {
-  const reader = response.body?.getReader()
-  const first = await reader?.read()
-  await reader?.cancel()
-  return Buffer.from(first?.value ?? []).toString()
+/** A stream has begun with its head, and need not say anything for a while: nothing of it is read. */
+const hangUp = async (response: Response): Promise<string> => {
+  await response.body?.cancel()
+  return ""
 }
 
 /** The bytes of a request, and whether its sender has to close its side because it will never be whole. */
