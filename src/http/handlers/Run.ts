@@ -1,15 +1,13 @@
 import { HttpApiBuilder, type HttpServerRequest } from "@effect/platform"
-import { Effect, Option, Schema } from "effect"
-import { RunNotFound } from "../../domain/Failure.ts"
-import { RunId } from "../../domain/Ids.ts"
-import { Ledger } from "../../services/Ledger.ts"
+import { Effect } from "effect"
 import { LiveRuns } from "../../services/LiveRuns.ts"
 import { Runs } from "../../services/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { makeBeginOnce } from "../Idempotency.ts"
-import { note, orProblem } from "../RequestContext.ts"
+import { orProblem } from "../RequestContext.ts"
 import { makeRunAnswers, prefersEvents, runAnswer, unlessGone } from "../RunAnswers.ts"
+import { makeSeenRuns } from "../SeenRuns.ts"
 
 /** What a prompt that does not say gets. */
 export interface RunDefaults {
@@ -28,7 +26,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
     Effect.gen(function* () {
       const runs = yield* Runs
       const live = yield* LiveRuns
-      const ledger = yield* Ledger
+      const seen = yield* makeSeenRuns
       const answers = yield* makeRunAnswers
       const beginOnce = yield* makeBeginOnce
       return handlers
@@ -66,11 +64,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
         .handle("cancelRun", ({ path: { id } }) =>
           Effect.gen(function* () {
             const { token } = yield* CurrentApp
-            const found = Schema.is(RunId)(id) ? yield* ledger.runs.find(id) : Option.none()
-            const run = yield* Option.filter(found, ({ tokenId }) => tokenId === token.id).pipe(
-              Effect.mapError(() => new RunNotFound()),
-            )
-            yield* note("run_id", run.id)
+            const run = yield* seen.run(id, token.id)
             return { ok: true as const, cancelled: yield* live.cancel(run.id) }
           }).pipe(orProblem),
         )

@@ -1,18 +1,18 @@
 import { HttpApiBuilder } from "@effect/platform"
-import { Effect, Option, Schema } from "effect"
-import { RunNotFound } from "../../domain/Failure.ts"
-import { RunId } from "../../domain/Ids.ts"
+import { Effect, Option } from "effect"
 import type { RunRecord } from "../../domain/Run.ts"
 import { Ledger } from "../../services/Ledger.ts"
 import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { cursorAfter, runBefore } from "../groups/Runs.ts"
 import { LIST_LIMIT, toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
-import { note, orProblem } from "../RequestContext.ts"
+import { orProblem } from "../RequestContext.ts"
+import { makeSeenRuns } from "../SeenRuns.ts"
 
 export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
   Effect.gen(function* () {
     const { runs } = yield* Ledger
+    const seen = yield* makeSeenRuns
     return handlers
       .handle(
         "listRuns",
@@ -33,13 +33,7 @@ export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
       .handle("readRun", ({ path: { id } }) =>
         Effect.gen(function* () {
           const { owner } = yield* CurrentReader
-          // What no run could be called is no run's name.
-          const found = Schema.is(RunId)(id) ? yield* runs.find(id) : Option.none()
-          const run = yield* Option.filter(found, (run) => owner === undefined || run.tokenId === owner).pipe(
-            Effect.mapError(() => new RunNotFound()),
-          )
-          yield* note("run_id", run.id)
-          return { ok: true as const, ...stateOf(run) }
+          return { ok: true as const, ...stateOf(yield* seen.run(id, owner)) }
         }).pipe(orProblem),
       )
   }),

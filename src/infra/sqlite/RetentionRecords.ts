@@ -2,6 +2,7 @@ import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import { CLAIM_MILLIS } from "../../domain/Run.ts"
+import { tick } from "../../services/events/Tick.ts"
 import type { RetentionRecords, StreamPass } from "../../services/Ledger.ts"
 import { BUSY_MILLIS } from "./Database.ts"
 import { unprepared } from "./QuickTransaction.ts"
@@ -15,12 +16,6 @@ const BYTES_MAX = 1024 * 1024
 const RUNS_MAX = 30
 /** So long after its end a run's rows stay, whatever there is too much of: somebody may still be reading. */
 const QUIET_MILLIS = 60_000
-
-/** Lets the event loop turn: whoever waits for the connection, or is on the network, comes first. */
-const turn = Effect.async<void>((resume) => {
-  const next = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(next))
-})
 
 /** The connection of the transaction that this is in; outside of one there is none, which is a bug. */
 const ofTransaction = Effect.serviceOptional(SqlClient.TransactionConnection).pipe(
@@ -46,7 +41,7 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
   const step =
     (during: string) =>
     <A, E>(effect: Effect.Effect<A, E>) =>
-      effect.pipe(sql.withTransaction, storing(during), Effect.zipLeft(turn))
+      effect.pipe(sql.withTransaction, storing(during), Effect.zipLeft(tick))
 
   /** Takes some of a run's text, its oldest; true when none is left. */
   const dropText = (run: RunId, trimmedTo: number, most: { rows: number; bytes: number }) =>
