@@ -2,10 +2,11 @@
 // The `claude` that the service uses, for the operator: `npm run claude -- /login`.
 import { spawn } from "node:child_process"
 import { Option } from "effect"
-import { claudeExecutable } from "../src/infra/Executables.ts"
 import { loadEnvFile } from "./env.mjs"
+import { source } from "./source.mjs"
 
 loadEnvFile()
+const { claudeExecutable } = await source("infra/Executables")
 const { command, args } = claudeExecutable(Option.liftPredicate(process.env.CLAUDE_BIN?.trim(), Boolean))
 spawn(command, [...args, ...process.argv.slice(2)], { stdio: "inherit" })
   .on("error", (error) => {

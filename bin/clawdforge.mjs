@@ -3,6 +3,7 @@
 // for the rest (better-sqlite3 crashes there; TypeScript would not even load).
 import v8 from "node:v8"
 import { loadEnvFile } from "./env.mjs"
+import { source } from "./source.mjs"
 
 const [major, minor] = process.versions.node.split(".").map(Number)
 
@@ -15,4 +16,4 @@ if (major < 22 || (major === 22 && minor < 18)) {
 loadEnvFile()
 // Half the memory at rest, and a fifth of the growth while megabytes pass through; before anything is loaded.
 v8.setFlagsFromString("--optimize-for-size")
-await import("../src/main.ts")
+await source("main")

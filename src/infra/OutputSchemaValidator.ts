@@ -1,3 +1,4 @@
+import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
 import { Deferred, Duration, Effect, Exit, Layer } from "effect"
 import { AnswerMismatch, InvalidRequest, type Issue } from "../domain/Failure.ts"
@@ -9,6 +10,8 @@ const DEADLINE = Duration.seconds(2)
 /** Threads at once: more would only slow each other down past the deadline. */
 const THREADS = 2
 const THREAD_LIMITS = { maxOldGenerationSizeMb: 256, stackSizeMb: 4 }
+/** Beside us, in the language that we are in: TypeScript in a checkout, compiled in a package. */
+const WORKER = new URL(`./OutputSchemaWorker${extname(import.meta.url)}`, import.meta.url)
 
 /** Ajv in a worker thread of its own for each call: what hangs there, or runs out of memory, hangs nobody else. */
 export const layer = Layer.effect(
@@ -39,7 +42,7 @@ const inThread = (work: Work): Effect.Effect<Verdict> =>
   Effect.acquireUseRelease(
     Effect.sync(
       () =>
-        new Worker(new URL("./OutputSchemaWorker.ts", import.meta.url), {
+        new Worker(WORKER, {
           workerData: work,
           resourceLimits: THREAD_LIMITS,
         }),

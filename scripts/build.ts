@@ -1,0 +1,30 @@
+/** Compiles `src` to `dist`, as `npm pack` takes it along: ESM with types, and whatever is not TypeScript. */
+import { execFileSync } from "node:child_process"
+import { cpSync, readFileSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { build } from "esbuild"
+
+const ROOT = join(import.meta.dirname, "..")
+const DIST = join(ROOT, "dist")
+const inModules = (...path: ReadonlyArray<string>) => join(ROOT, "node_modules", ...path)
+
+rmSync(DIST, { recursive: true, force: true })
+execFileSync(process.execPath, [inModules("typescript", "bin", "tsc"), "-p", "tsconfig.build.json"], {
+  cwd: ROOT,
+  stdio: "inherit",
+})
+cpSync(join(ROOT, "src/infra/acp/claude-for-agents.sh"), join(DIST, "infra/acp/claude-for-agents.sh"))
+
+/** The one package that is built in, and nothing of what it stands on: that has to be the embedder's own. */
+const DRIVER = "@effect/sql-sqlite-node"
+await build({
+  entryPoints: [join(ROOT, "src/infra/sqlite/Driver.ts")],
+  outfile: join(DIST, "infra/sqlite/Driver.js"),
+  allowOverwrite: true,
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node22",
+  external: ["better-sqlite3", "effect", "@effect/sql", "@effect/experimental"],
+  banner: { js: `/*! ${DRIVER}\n${readFileSync(inModules(DRIVER, "LICENSE"), "utf8").trim()}\n*/` },
+})
