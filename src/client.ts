@@ -23,3 +23,12 @@ export type {
   TurnPayload,
 } from "./client/Streams.ts"
 export type { AnswerHead } from "./client/Transport.ts"
+export {
+  Forge,
+  type ForgeOptions,
+  type RunOptions,
+  type RunResult,
+  type UploadOptions,
+} from "./client/Forge.ts"
+export type { CallOptions, Events } from "./client/Promises.ts"
+export { type ForgeSession, type KeyedOptions, textOf, type TurnAnswer } from "./client/Session.ts"

@@ -35,11 +35,10 @@ type RequestOf<Path, UrlParams, Payload, Headers> =
     : never
 
 /** With `withHead`, an answer comes with what its head says. */
-type Method<Request, A, E> = <WithHead extends boolean = false>(
-  ...request: {} extends Request
-    ? [request?: Request & { readonly withHead?: WithHead }]
-    : [request: Request & { readonly withHead?: WithHead }]
-) => Effect.Effect<WithHead extends true ? readonly [A, AnswerHead] : A, E>
+interface Method<Request, A, E> {
+  (request: Request & { readonly withHead: true }): Effect.Effect<readonly [A, AnswerHead], E>
+  (...request: {} extends Request ? [request?: Request] : [request: Request]): Effect.Effect<A, E>
+}
 
 type MethodOf<Endpoint, GroupProblem> = [Endpoint] extends [
   HttpApiEndpoint.HttpApiEndpoint<

@@ -15,6 +15,7 @@ import {
   runEventsOf,
   TurnEnd,
 } from "./StreamedEvents.ts"
+import type { AnswerHead } from "./Transport.ts"
 
 /** Every route that streams, as a stream that outlives its connections. */
 
@@ -43,6 +44,10 @@ export interface StreamOptions {
   readonly idempotencyKey?: string | undefined
   /** Whether the result has the tokens, the cost, the model and the session id; of a one-shot. */
   readonly usage?: boolean | undefined
+  /** Whether it goes on after a lost connection; by default it does. */
+  readonly resume?: boolean | undefined
+  /** Is told what the head of the answer says, when there is one. */
+  readonly onHead?: ((head: AnswerHead) => void) | undefined
 }
 
 export interface ReadOptions {
@@ -107,7 +112,7 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
   const asked = <A, I>(
     open: Open,
     request: AnyRequest,
-    { idempotencyKey, usage }: StreamOptions,
+    { idempotencyKey, usage, resume = true, onHead }: StreamOptions,
     answer: Schema.Schema<A, I>,
   ): Stream.Stream<RunEvent<A>, AnyError> => {
     const keyed = { ...request, headers: { "idempotency-key": idempotencyKey } }
@@ -115,9 +120,9 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
       resuming({
         open: ({ runId, lastId }) =>
           runId === undefined
-            ? open(keyed)
+            ? Effect.tap(open(keyed), ({ head }) => Effect.sync(() => onHead?.(head)))
             : readRun({ path: { id: runId }, urlParams: including(usage), headers: after(lastId) }),
-        resumable: ({ runId }) => runId !== undefined || idempotencyKey !== undefined,
+        resumable: ({ runId }) => resume && (runId !== undefined || idempotencyKey !== undefined),
         last: "result",
       }),
       answer,
