@@ -1,0 +1,48 @@
+import { join } from "node:path"
+import { describe, expect, it } from "vitest"
+import { build } from "esbuild"
+
+/** What a browser is given of `./api` and `./client`. */
+
+/** The declaration, what it is made of, and how an address is written. */
+const ALLOWED =
+  /^src\/(api\.ts|client\.ts|client\/.*|domain\/.*|http\/groups\/.*|http\/(Api|EventStream|Problem)\.ts|services\/Allowlist\.ts)$/
+
+const root = join(import.meta.dirname, "../..")
+
+const bundled = async (entry: string) => {
+  const { metafile, outputFiles } = await build({
+    entryPoints: [join(root, entry)],
+    absWorkingDir: root,
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    metafile: true,
+    write: false,
+    // What cannot be bundled for a browser is left as an import, and seen.
+    external: ["node:*"],
+    logLevel: "silent",
+  })
+  const [output] = Object.values(metafile.outputs)
+  return {
+    inputs: Object.keys(metafile.inputs),
+    imports: output?.imports.map(({ path }) => path),
+    text: outputFiles[0]?.text ?? "",
+  }
+}
+
+describe.each(["src/api.ts", "src/client.ts"])("%s", (entry) => {
+  it("is made for browsers: no module of Node's, no driver, nothing that runs the service", async () => {
+    const { inputs, imports, text } = await bundled(entry)
+    expect(imports).toEqual([])
+    expect(text).not.toMatch(/["']node:/)
+    expect(
+      inputs.filter((path) =>
+        /^\(disabled\)|better-sqlite3|platform-node|\/ajv\/|busboy|negotiator/.test(path),
+      ),
+    ).toEqual([])
+    const own = inputs.filter((path) => path.startsWith("src/"))
+    expect(own).toContain("src/http/Api.ts")
+    expect(own.filter((path) => !ALLOWED.test(path))).toEqual([])
+  })
+})
