@@ -9,6 +9,8 @@ export interface CuttingProxy {
   readonly requests: ReadonlyArray<string>
   /** After how many bytes of its answer each next connection is cut; when there are no more, none is. */
   readonly cuts: Array<number>
+  /** Cuts all that is open. */
+  readonly cutAll: () => void
 }
 
 /** Each connection has one request. */
@@ -63,5 +65,10 @@ export const cuttingProxy = (target: () => string): Effect.Effect<CuttingProxy, 
     )
     const address = server.address()
     if (address === null || typeof address === "string") return yield* Effect.dieMessage("no port")
-    return { url: `http://127.0.0.1:${address.port}`, requests, cuts }
+    return {
+      url: `http://127.0.0.1:${address.port}`,
+      requests,
+      cuts,
+      cutAll: () => open.forEach((socket) => socket.resetAndDestroy()),
+    }
   })
