@@ -14,7 +14,8 @@ import { makeStreams, type Streams } from "./Streams.ts"
  * answer comes with the run's id and whether it was given before. A request that the service would refuse is an
  * `InvalidRequestError` and is not sent. What is lost on its way is sent again a few times, but a POST only with an
  * `idempotency-key`. Runs and turns have their `timeout_secs`, the wait in the queue and 30 s; other routes 30 s, or as
- * long as they need.
+ * long as they need. A `fetch` gives up after five minutes without a byte: for what may take longer, use `streams`, or
+ * another `HttpClient`.
  */
 export interface ForgeMethods extends Derived {
   readonly streams: Streams

@@ -1,5 +1,5 @@
 import { Effect, Stream } from "effect"
-import type { AcpMessage } from "../services/AcpxClient.ts"
+import type { Derived } from "./Derived.ts"
 import { type AnyError, UnexpectedAnswerError } from "./Errors.ts"
 import type { ForgeMethods } from "./ForgeClient.ts"
 import { deadlineSecs, withDeadline } from "./Patience.ts"
@@ -12,6 +12,8 @@ import type { RunPayload, StreamOptions, TurnPayload } from "./Streams.ts"
  * without a byte. Such an answer is read as a stream, in which there is something every few seconds, and is the same.
  */
 const FETCH_SECS = 280
+
+type TurnEvents = Effect.Effect.Success<ReturnType<Derived["sessions"]["takeTurn"]>>["events"]
 
 interface Options {
   readonly idempotencyKey?: string | undefined
@@ -86,7 +88,7 @@ export const takeTurn = (
   }
   return gathered(secs, (onHead) => client.streams.turn(id, payload, { idempotencyKey, onHead })).pipe(
     Effect.map(({ result, messages, told }) =>
-      Object.assign({}, result, { events: messages as ReadonlyArray<AcpMessage> }, told),
+      Object.assign({}, result, { events: messages as TurnEvents }, told),
     ),
   )
 }

@@ -1,5 +1,5 @@
 import { Duration, Effect } from "effect"
-import { type AnyError, ConnectionError, DeadlineError } from "./Errors.ts"
+import { type AnyError, ConnectionError, DeadlineError, UnexpectedAnswerError } from "./Errors.ts"
 import type { Checked } from "./Settings.ts"
 
 /** How long the client waits, and when it asks again. */
@@ -26,7 +26,7 @@ const LONGER: Readonly<Record<string, number>> = {
   cancelRun: 60,
   cancelTurns: 60,
   revokeToken: 60,
-  maintainEvents: 600,
+  maintainEvents: 280,
 }
 
 const bytesIn = (form: unknown): number => {
@@ -55,7 +55,7 @@ export const withDeadline =
     })
 
 /** How often a request is sent again. */
-const AGAIN_MAX = 3
+export const AGAIN_MAX = 3
 /** Whoever wants to be left alone for longer is left alone by the caller. */
 const RETRY_AFTER_MAX_SECS = 10
 const FIRST_MILLIS = 200
@@ -68,16 +68,11 @@ export const backOff = (n: number, error: AnyError): Duration.Duration => {
   return Duration.millis(Math.max(own, theirs))
 }
 
-/** Whether the service may have been away for a moment. */
-export const isPassing = (error: AnyError): boolean => {
-  if (error instanceof ConnectionError) return true
-  return (
-    error.retryable &&
-    [502, 503, 504].includes(error.status ?? 0) &&
-    (error.code === "unexpected_answer" || error.status === 503) &&
-    (error.retryAfterSecs ?? 0) <= RETRY_AFTER_MAX_SECS
-  )
-}
+/** Whether the service, or what is before it, may have been away for a moment. */
+export const isPassing = (error: AnyError): boolean =>
+  error.retryable &&
+  (error.retryAfterSecs ?? 0) <= RETRY_AFTER_MAX_SECS &&
+  (error instanceof ConnectionError || error instanceof UnexpectedAnswerError || error.status === 503)
 
 /** Asks again, a few times, what may be asked again. */
 export const again = <A, R>(

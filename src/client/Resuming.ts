@@ -2,7 +2,7 @@ import { Effect, Option, Schema, Stream } from "effect"
 import type { Opened } from "./Routes.ts"
 import { type AnyError, ConnectionError, UnexpectedAnswerError } from "./Errors.ts"
 import { eventsIn } from "./EventSource.ts"
-import { backOff, isPassing, withDeadline } from "./Patience.ts"
+import { AGAIN_MAX, backOff, isPassing, withDeadline } from "./Patience.ts"
 import { errorOfProblem } from "./Problems.ts"
 import { parsed } from "./Transport.ts"
 
@@ -35,7 +35,7 @@ export interface Source {
 
 /** How long an answer may take to begin. */
 const OPENING_SECS = 75
-/** How often in a row it is tried in vain to go on. */
+/** How often in a row it is tried in vain to go on: some forty seconds, in which a service may start anew. */
 const IN_VAIN_MAX = 12
 
 export const resuming = ({ open, resumable, last }: Source): Stream.Stream<Came, AnyError> =>
@@ -44,18 +44,20 @@ export const resuming = ({ open, resumable, last }: Source): Stream.Stream<Came,
     let runId: string | undefined
     let lost: AnyError | undefined
     let inVain = 0
+    let begun = false
     let isOver = false
 
     const connection: Effect.Effect<Opened, Option.Option<AnyError>> = Effect.gen(function* () {
       if (isOver) return yield* Effect.fail(Option.none())
       if (lost !== undefined) {
-        if (inVain >= IN_VAIN_MAX || !resumable({ lastId, runId }))
+        if (inVain >= (begun ? IN_VAIN_MAX : AGAIN_MAX) || !resumable({ lastId, runId }))
           return yield* Effect.fail(Option.some(lost))
         yield* Effect.sleep(backOff(inVain, lost))
         inVain += 1
       }
       const opened = yield* Effect.either(open({ lastId, runId }).pipe(withDeadline(OPENING_SECS)))
       if (opened._tag === "Right") {
+        begun = true
         runId ??= opened.right.head.runId
         return opened.right
       }
