@@ -48,11 +48,13 @@ const wordOf = (cause: unknown): string | undefined => {
   return undefined
 }
 
-/** A connection that could not be made, or that was lost. */
+/** A connection that could not be made, or that was lost. Of its request, only where it went is told. */
 export const lostConnection = (error: HttpClientError.HttpClientError): ConnectionError => {
-  const word = wordOf(error.cause)
+  const { url } = error.request
+  const where = URL.canParse(url) ? new URL(url).origin : "the service"
   const what =
-    error._tag === "RequestError" ? "the service cannot be reached" : "the connection to the service was lost"
+    error._tag === "RequestError" ? `${where} cannot be reached` : `the connection to ${where} was lost`
+  const word = wordOf(error.cause)
   return new ConnectionError(word === undefined ? what : `${what}: ${word}`, { retryable: true })
 }
 

@@ -351,7 +351,8 @@ describe("a token", () => {
       })
       const tokens = { token: SECRET, adminToken: SECRET }
       const forge = new Forge({ baseUrl: stub.url, ...tokens })
-      const nobody = new Forge({ baseUrl: "http://127.0.0.1:1", ...tokens })
+      const gone = yield* Effect.scoped(stubServer(() => {}))
+      const nobody = new Forge({ baseUrl: gone.url, ...tokens })
       const throwing = new Forge({
         baseUrl: stub.url,
         ...tokens,
@@ -387,7 +388,13 @@ describe("a token", () => {
       expect(settings).toBeInstanceOf(SettingsError)
       for (const error of [...errors.slice(0, -1), settings]) expect(error).toBeInstanceOf(ForgeError)
       for (const error of [...errors, settings]) expect(shown(error)).not.toContain("hunter2")
-      expect(errors.filter((error) => error instanceof ConnectionError).length).toBeGreaterThan(0)
+      expect(errors.filter((error) => error instanceof ConnectionError).map(String)).toEqual([
+        expect.stringContaining(`ConnectionError: the connection to ${stub.url} was lost`),
+        `ConnectionError: ${gone.url} cannot be reached: ECONNREFUSED`,
+        `ConnectionError: ${gone.url} cannot be reached: ECONNREFUSED`,
+        `ConnectionError: ${stub.url} cannot be reached`,
+        `ConnectionError: ${stub.url} cannot be reached`,
+      ])
     }),
   )
 })
