@@ -134,6 +134,7 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
     .listEvents({ urlParams: { limit: 1 } })
     .pipe(Effect.map(({ events }) => String(events[0]?.seq ?? 0)))
 
+  // What reads streams knows of all failures; which of them a route has, its declaration says.
   return {
     run: (payload, options = {}) =>
       asked(openerOf("run"), { payload, urlParams: including(options.usage) }, options, RunEnd) as never,

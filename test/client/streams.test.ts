@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it, vi } from "@effect/vitest"
 import { FetchHttpClient } from "@effect/platform"
-import { Chunk, Deferred, Effect, Fiber, Option, Redacted, Stream, TestClock } from "effect"
+import { Chunk, Deferred, Effect, Exit, Fiber, Option, Redacted, Scope, Stream, TestClock } from "effect"
 import {
   ConnectionError,
   ForgeClient,
@@ -14,7 +14,7 @@ import {
 import { cuttingProxy } from "../support/CuttingProxy.ts"
 import { scriptedServer, shared } from "../support/Sessions.ts"
 import { answerProblem, stubServer } from "../support/StubServer.ts"
-import { eventually, scriptedClaude } from "../support/TestServer.ts"
+import { eventually, scriptedClaude, startServer, temporaryDirectory } from "../support/TestServer.ts"
 
 /** Streams through a proxy that loses its connections. */
 
@@ -142,6 +142,38 @@ describe("a stream whose connection is lost", () => {
   )
 })
 
+it.scopedLive("a stream of the log outlives the service", () =>
+  Effect.gen(function* () {
+    const dir = yield* temporaryDirectory
+    const claude = { claudeBin: Option.some(scriptedClaude) }
+    const first = yield* Scope.make()
+    const { url, mint } = yield* Scope.extend(startServer(claude, dir), first)
+    const client = yield* clientAt(url, yield* mint("survivor"))
+    const told: Array<string> = []
+    const reading = Stream.runForEach(client.streams.events({ type: "run.completed" }), ({ data }) =>
+      Effect.sync(() => void told.push("run_id" in data ? String(data.run_id) : "")),
+    )
+    yield* Effect.fork(reading)
+    // It begins where the log is when it is opened: whether that is so yet, only what it tells can say.
+    const runs: Array<string | undefined> = []
+    const ask = Effect.map(
+      client.run.run({ payload: { prompt: "SAY a" }, withHead: true }),
+      ([, { runId }]) => {
+        runs.push(runId)
+      },
+    )
+    while (told.length === 0) {
+      yield* ask
+      yield* Effect.sleep("200 millis")
+    }
+    yield* Scope.close(first, Exit.void)
+    yield* startServer({ ...claude, port: Number(new URL(url).port) }, dir)
+    yield* ask
+    yield* eventually(() => expect(told.at(-1)).toBe(runs.at(-1)))
+    expect(told).toEqual(runs.slice(-told.length))
+  }),
+)
+
 const frame = (id: number, event: string, data: unknown) =>
   `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 const BEGUN = frame(1, "run", { run_id: "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC" })
@@ -161,7 +193,9 @@ const stubbed = (answer: (request: IncomingMessage, response: ServerResponse, n:
 describe("a stream", () => {
   it.scopedLive("goes on after an answer that ends in good order before its work does", () =>
     Effect.gen(function* () {
-      const { stub, client } = yield* stubbed((_, response, n) => {
+      const after: Array<unknown> = []
+      const { stub, client } = yield* stubbed(({ headers }, response, n) => {
+        after.push(headers["last-event-id"])
         if (n === 1) begin(response).end(BEGUN + frame(2, "message", {}))
         // Told again, and more than was asked for.
         else
@@ -177,6 +211,7 @@ describe("a stream", () => {
         "9 result",
       ])
       expect(stub.asked).toEqual(["POST /run", "GET /runs/01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC/events"])
+      expect(after).toEqual([undefined, "2"])
     }),
   )
 
