@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import { createContext, runInContext } from "node:vm"
 import { describe, expect, it } from "vitest"
 import { build } from "esbuild"
 
@@ -45,4 +46,46 @@ describe.each(["src/api.ts", "src/client.ts"])("%s", (entry) => {
     expect(own).toContain("src/http/Api.ts")
     expect(own.filter((path) => !ALLOWED.test(path))).toEqual([])
   })
+})
+
+it("works where there is nothing of Node's", async () => {
+  const { outputFiles } = await build({
+    entryPoints: [join(root, "src/client.ts")],
+    bundle: true,
+    format: "iife",
+    globalName: "client",
+    platform: "browser",
+    write: false,
+  })
+  const asked: Array<string> = []
+  const health = {
+    ok: true,
+    claude_present: true,
+    claude_version: null,
+    acpx_present: true,
+    acpx_version: null,
+  }
+  const fetch = (url: URL) => {
+    asked.push(String(url))
+    return Promise.resolve(Response.json({ ...health, open_sessions: 0 }))
+  }
+  const web = { AbortController, Blob, Event, EventTarget, File, FormData, Headers, ReadableStream, Response }
+  const more = {
+    TextDecoder,
+    TextEncoder,
+    URL,
+    URLSearchParams,
+    clearTimeout,
+    crypto,
+    performance,
+    setTimeout,
+  }
+  const context = createContext({ ...web, ...more, fetch })
+  runInContext(outputFiles[0]?.text ?? "", context)
+  const answer = await runInContext(
+    'new client.Forge({ baseUrl: "http://forge.test", token: "cf_some" }).healthz()',
+    context,
+  )
+  expect(answer).toMatchObject(health)
+  expect(asked).toEqual(["http://forge.test/healthz"])
 })
