@@ -35,7 +35,7 @@ type RequestOf<Path, UrlParams, Payload, Headers> =
     : never
 
 /** With `withHead`, an answer comes with what its head says. */
-interface Method<Request, A, E> {
+export interface Method<Request, A, E> {
   (request: Request & { readonly withHead: true }): Effect.Effect<readonly [A, AnswerHead], E>
   (...request: {} extends Request ? [request?: Request] : [request: Request]): Effect.Effect<A, E>
 }
