@@ -10,13 +10,14 @@ import { StreamsGroup } from "./groups/Streams.ts"
 import { SystemGroup } from "./groups/System.ts"
 import { problems } from "./groups/Problems.ts"
 
+/** What any route may answer with. */
+export const everywhere = problems("InvalidRequest", "AddressNotAllowed", "NotAcceptable", "Internal")
+
 /**
  * Every HttpApi starts with `HttpApiDecodeError` as the error of each route. Ours is the contract's problem
  * object: the edge makes one of a decode error that nobody here can encode, and so the document says so too.
  */
-const base = Object.assign(HttpApi.make("clawdforge"), {
-  errorSchema: problems("InvalidRequest", "AddressNotAllowed", "NotAcceptable", "Internal"),
-})
+const base = Object.assign(HttpApi.make("clawdforge"), { errorSchema: everywhere })
 
 /** The whole API, declared. Clients and the OpenAPI document derive from it; `handlers/` implement it. */
 export class Api extends base

@@ -49,7 +49,7 @@ const Seq = Schema.Int.annotations({
   examples: [4711],
 })
 
-const Event = Schema.Struct({
+export const Event = Schema.Struct({
   seq: Seq,
   type: EventType,
   at: UnixSeconds,

@@ -61,7 +61,7 @@ const RunPayload = body({
   examples: [{ prompt: "Parse '2 cups of flour' into JSON with qty and unit.", timeout_secs: 60 }],
 })
 
-const RunAnswer = Schema.Struct({
+export const RunAnswer = Schema.Struct({
   ok: Schema.Literal(true),
   result: Schema.Unknown.annotations({
     description:

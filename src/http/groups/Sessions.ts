@@ -144,7 +144,7 @@ const Events = Schema.declare((value): value is ReadonlyArray<AcpMessage> =>
     "What the agent sent in this turn, in order, as it came: messages of the Agent Client Protocol. The last is the result.",
 })
 
-const Turned = Schema.Struct({
+export const Turned = Schema.Struct({
   ok: Schema.Literal(true),
   session_id: identity.session_id,
   turn_index: Schema.Int.annotations({ description: "Counts the session's turns, from 1.", examples: [2] }),

@@ -1,0 +1,91 @@
+import { join } from "node:path"
+import { createContext, runInContext } from "node:vm"
+import { describe, expect, it } from "vitest"
+import { build } from "esbuild"
+
+/** What a browser is given of `./api` and `./client`. */
+
+/** The declaration, what it is made of, and how an address is written. */
+const ALLOWED =
+  /^src\/(api\.ts|client\.ts|client\/.*|domain\/.*|http\/groups\/.*|http\/(Api|EventStream|Problem)\.ts|services\/Allowlist\.ts)$/
+
+const root = join(import.meta.dirname, "../..")
+
+const bundled = async (entry: string) => {
+  const { metafile, outputFiles } = await build({
+    entryPoints: [join(root, entry)],
+    absWorkingDir: root,
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    metafile: true,
+    write: false,
+    // What cannot be bundled for a browser is left as an import, and seen.
+    external: ["node:*"],
+    logLevel: "silent",
+  })
+  const [output] = Object.values(metafile.outputs)
+  return {
+    inputs: Object.keys(metafile.inputs),
+    imports: output?.imports.map(({ path }) => path),
+    text: outputFiles[0]?.text ?? "",
+  }
+}
+
+describe.each(["src/api.ts", "src/client.ts"])("%s", (entry) => {
+  it("is made for browsers: no module of Node's, no driver, nothing that runs the service", async () => {
+    const { inputs, imports, text } = await bundled(entry)
+    expect(imports).toEqual([])
+    expect(text).not.toMatch(/["']node:/)
+    expect(
+      inputs.filter((path) =>
+        /^\(disabled\)|better-sqlite3|platform-node|\/ajv\/|busboy|negotiator/.test(path),
+      ),
+    ).toEqual([])
+    const own = inputs.filter((path) => path.startsWith("src/"))
+    expect(own).toContain("src/http/Api.ts")
+    expect(own.filter((path) => !ALLOWED.test(path))).toEqual([])
+  })
+})
+
+it("works where there is nothing of Node's", async () => {
+  const { outputFiles } = await build({
+    entryPoints: [join(root, "src/client.ts")],
+    bundle: true,
+    format: "iife",
+    globalName: "client",
+    platform: "browser",
+    write: false,
+  })
+  const asked: Array<string> = []
+  const health = {
+    ok: true,
+    claude_present: true,
+    claude_version: null,
+    acpx_present: true,
+    acpx_version: null,
+  }
+  const fetch = (url: URL) => {
+    asked.push(String(url))
+    return Promise.resolve(Response.json({ ...health, open_sessions: 0 }))
+  }
+  const web = { AbortController, Blob, Event, EventTarget, File, FormData, Headers, ReadableStream, Response }
+  const more = {
+    TextDecoder,
+    TextEncoder,
+    URL,
+    URLSearchParams,
+    clearTimeout,
+    crypto,
+    performance,
+    setTimeout,
+  }
+  const context = createContext({ ...web, ...more, fetch })
+  runInContext(outputFiles[0]?.text ?? "", context)
+  const answer = await runInContext(
+    'new client.Forge({ baseUrl: "http://forge.test", token: "cf_some" }).healthz()',
+    context,
+  )
+  expect(answer).toMatchObject(health)
+  expect(asked).toEqual(["http://forge.test/healthz"])
+})

@@ -1,0 +1,340 @@
+import type { IncomingMessage, ServerResponse } from "node:http"
+import { setTimeout as sleep } from "node:timers/promises"
+import { describe, expect, it, vi } from "@effect/vitest"
+import { FetchHttpClient } from "@effect/platform"
+import { Chunk, Deferred, Effect, Exit, Fiber, Option, Redacted, Scope, Stream, TestClock } from "effect"
+import {
+  ConnectionError,
+  ForgeClient,
+  type LogEvent,
+  type Resync,
+  UnauthorizedError,
+  UnexpectedAnswerError,
+} from "../../src/client.ts"
+import { cuttingProxy } from "../support/CuttingProxy.ts"
+import { scriptedServer, shared } from "../support/Sessions.ts"
+import { answerProblem, stubServer } from "../support/StubServer.ts"
+import { eventually, scriptedClaude, startServer, temporaryDirectory } from "../support/TestServer.ts"
+
+/** Streams through a proxy that loses its connections. */
+
+const server = shared(scriptedServer({ claudeBin: Option.some(scriptedClaude) }))
+
+let apps = 0
+const clientAt = (baseUrl: string, token: string) =>
+  ForgeClient.make({ baseUrl, token: Redacted.make(token) }).pipe(
+    Effect.provide(FetchHttpClient.layer),
+    Effect.orDie,
+  )
+const setUp = Effect.gen(function* () {
+  const proxy = yield* cuttingProxy(() => server().url)
+  const token = yield* server().mint(`reader-${apps++}`)
+  return {
+    proxy,
+    token,
+    cut: yield* clientAt(proxy.url, token),
+    whole: yield* clientAt(server().url, token),
+  }
+})
+
+const collect = <A, E>(stream: Stream.Stream<A, E>) =>
+  Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
+
+const lines = (requests: ReadonlyArray<string>) => requests.map((head) => head.split(" http/1.1")[0])
+const lastIds = (requests: ReadonlyArray<string>) =>
+  requests.map((head) => /^last-event-id: (\d+)$/m.exec(head)?.[1])
+
+describe("a stream whose connection is lost", () => {
+  it.scopedLive("goes on after the last event that came, and tells each once", () =>
+    Effect.gen(function* () {
+      const { proxy, cut, whole } = yield* setUp
+      // In the head's last line, in the first event, within events, between two, and in a character.
+      proxy.cuts.push(700, 520, 900, 1234, 2000, 760)
+      const events = yield* collect(cut.streams.run({ prompt: "STREAM 20 15" }))
+      const [begun] = events
+      expect(begun?.type).toBe("run")
+      const run = begun?.type === "run" ? begun.data.run_id : ""
+      expect(events).toEqual(yield* collect(whole.streams.runEvents(run)))
+      expect(proxy.cuts).toEqual([])
+      expect(lines(proxy.requests)).toEqual([
+        "post /run",
+        ...Array(6).fill(`get /runs/${run.toLowerCase()}/events`),
+      ])
+      const ids = new Set(events.map(({ id }) => id))
+      expect(
+        lastIds(proxy.requests)
+          .slice(1)
+          .every((id) => id === undefined || ids.has(id)),
+      ).toBe(true)
+    }),
+  )
+
+  it.scopedLive("is not asked for again without a key when nothing of its answer came", () =>
+    Effect.gen(function* () {
+      const { proxy, cut, whole } = yield* setUp
+      proxy.cuts.push(20)
+      expect(yield* Effect.flip(collect(cut.streams.run({ prompt: "SAY once" })))).toBeInstanceOf(
+        ConnectionError,
+      )
+      expect(lines(proxy.requests)).toEqual(["post /run"])
+      expect((yield* whole.runs.listRuns()).runs).toHaveLength(1)
+    }),
+  )
+
+  it.scopedLive("is asked for again with a key, and runs once", () =>
+    Effect.gen(function* () {
+      const { proxy, cut, whole } = yield* setUp
+      proxy.cuts.push(20, 100)
+      const events = yield* collect(cut.streams.run({ prompt: "SAY once" }, { idempotencyKey: "once" }))
+      expect(events.at(-1)).toMatchObject({ type: "result", data: { ok: true, result: "once" } })
+      expect(lines(proxy.requests)).toEqual(["post /run", "post /run", "post /run"])
+      expect((yield* whole.runs.listRuns()).runs).toHaveLength(1)
+    }),
+  )
+
+  it.scopedLive("comes to the same wherever it is cut", () =>
+    Effect.gen(function* () {
+      const { token, whole } = yield* setUp
+      const events = yield* collect(whole.streams.run({ prompt: "STREAM 1 1" }))
+      const [begun] = events
+      const run = begun?.type === "run" ? begun.data.run_id : ""
+      const proxies = yield* Effect.forEach(Array.from({ length: 40 }), () =>
+        cuttingProxy(() => server().url),
+      )
+      const told = yield* Effect.forEach(
+        proxies,
+        (proxy, k) =>
+          Effect.gen(function* () {
+            proxy.cuts.push(1 + 61 * k)
+            const client = yield* clientAt(proxy.url, token)
+            return yield* collect(client.streams.runEvents(run))
+          }),
+        { concurrency: 8 },
+      )
+      for (const one of told) expect(one).toEqual(events)
+      const cut = proxies.filter(({ requests }) => requests.length === 2)
+      expect(cut.length).toBeGreaterThan(30)
+    }),
+  )
+
+  it.scopedLive("of the log goes on after the last event, and from where it began when none came", () =>
+    Effect.gen(function* () {
+      const { proxy, cut, whole } = yield* setUp
+      const before = yield* whole.run.run({ payload: { prompt: "SAY before" }, withHead: true })
+      const told: Array<LogEvent | Resync> = []
+      yield* Effect.fork(
+        Stream.runForEach(cut.streams.events(), (event) => Effect.sync(() => void told.push(event))),
+      )
+      // One to ask where the log is, one to follow it.
+      yield* eventually(() => expect(proxy.requests).toHaveLength(2))
+      const runs: Array<string | undefined> = []
+      for (const n of [1, 2, 3]) {
+        proxy.cutAll()
+        const [, { runId }] = yield* whole.run.run({ payload: { prompt: `SAY ${n}` }, withHead: true })
+        runs.push(runId)
+        yield* eventually(() => expect(told).toHaveLength(3 * n))
+      }
+      const { events } = yield* whole.events.listEvents({ urlParams: { limit: 9 } })
+      expect(told.map(({ data }) => data)).toEqual(events.toReversed())
+      expect(new Set(told.map(({ data }) => ("run_id" in data ? data.run_id : "")))).toEqual(new Set(runs))
+      expect(runs).not.toContain(before[1].runId)
+    }),
+  )
+})
+
+it.scopedLive("a stream of the log outlives the service", () =>
+  Effect.gen(function* () {
+    const dir = yield* temporaryDirectory
+    const claude = { claudeBin: Option.some(scriptedClaude) }
+    const first = yield* Scope.make()
+    const { url, mint } = yield* Scope.extend(startServer(claude, dir), first)
+    const client = yield* clientAt(url, yield* mint("survivor"))
+    const told: Array<string> = []
+    const reading = Stream.runForEach(client.streams.events({ type: "run.completed" }), ({ data }) =>
+      Effect.sync(() => void told.push("run_id" in data ? String(data.run_id) : "")),
+    )
+    yield* Effect.fork(reading)
+    // It begins where the log is when it is opened: whether that is so yet, only what it tells can say.
+    const runs: Array<string | undefined> = []
+    const ask = Effect.map(
+      client.run.run({ payload: { prompt: "SAY a" }, withHead: true }),
+      ([, { runId }]) => {
+        runs.push(runId)
+      },
+    )
+    while (told.length === 0) {
+      yield* ask
+      yield* Effect.sleep("200 millis")
+    }
+    yield* Scope.close(first, Exit.void)
+    yield* startServer({ ...claude, port: Number(new URL(url).port) }, dir)
+    yield* ask
+    yield* eventually(() => expect(told.at(-1)).toBe(runs.at(-1)))
+    expect(told).toEqual(runs.slice(-told.length))
+  }),
+)
+
+const frame = (id: number, event: string, data: unknown) =>
+  `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+const BEGUN = frame(1, "run", { run_id: "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC" })
+const ANSWER = { ok: true, result: "a", duration_ms: 1, stop_reason: "end_turn" }
+const RESULT = frame(9, "result", ANSWER)
+
+/** A stream that begins as one of the service's. */
+const begin = (response: ServerResponse): ServerResponse =>
+  response.writeHead(200, { "content-type": "text/event-stream" })
+
+const stubbed = (answer: (request: IncomingMessage, response: ServerResponse, n: number) => void) =>
+  Effect.gen(function* () {
+    const stub = yield* stubServer(answer)
+    return { stub, client: yield* clientAt(stub.url, "cf_some") }
+  })
+
+describe("a stream", () => {
+  it.scopedLive("goes on after an answer that ends in good order before its work does", () =>
+    Effect.gen(function* () {
+      const after: Array<unknown> = []
+      const { stub, client } = yield* stubbed(({ headers }, response, n) => {
+        after.push(headers["last-event-id"])
+        if (n === 1) begin(response).end(BEGUN + frame(2, "message", {}))
+        // Told again, and more than was asked for.
+        else
+          begin(response).end(
+            frame(2, "message", {}) + frame(3, "message", {}) + RESULT + frame(10, "message", {}),
+          )
+      })
+      const events = yield* collect(client.streams.run({ prompt: "a" }))
+      expect(events.map(({ id, type }) => `${id} ${type}`)).toEqual([
+        "1 run",
+        "2 message",
+        "3 message",
+        "9 result",
+      ])
+      expect(stub.asked).toEqual(["POST /run", "GET /runs/01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC/events"])
+      expect(after).toEqual([undefined, "2"])
+    }),
+  )
+
+  it.scopedLive("says what is gone, and leaves out what it does not know", () =>
+    Effect.gen(function* () {
+      const { client } = yield* stubbed((_, response) => {
+        const gap = frame(5, "resync", { oldest_id: "9" })
+        begin(response).end(gap + frame(6, "from-tomorrow", 1) + RESULT)
+      })
+      expect(yield* collect(client.streams.runEvents("r", { after: "1" }))).toEqual([
+        { type: "resync", id: "5", data: { oldest_id: "9" } },
+        { type: "result", id: "9", data: ANSWER },
+      ])
+    }),
+  )
+
+  it.scopedLive("fails with the problem of its `error`, also when its id is an old one", () =>
+    Effect.gen(function* () {
+      const problem = { ok: false, error: "revoked", code: "unauthorized", status: 401, retryable: false }
+      const { client } = yield* stubbed((_, response) =>
+        begin(response).end(BEGUN + frame(1, "error", problem)),
+      )
+      const error = yield* Effect.flip(collect(client.streams.run({ prompt: "a" })))
+      expect(error).toBeInstanceOf(UnauthorizedError)
+    }),
+  )
+
+  it.scopedLive("fails when it is not to be had any more", () =>
+    Effect.gen(function* () {
+      const { stub, client } = yield* stubbed((_, response, n) => {
+        if (n === 1) begin(response).end(BEGUN)
+        else if (n === 2) answerProblem(response, 503, "shutting_down", { "retry-after": "0" })
+        else answerProblem(response, 404, "not_found")
+      })
+      expect(yield* Effect.flip(collect(client.streams.run({ prompt: "a" })))).toMatchObject({
+        code: "not_found",
+      })
+      expect(stub.asked).toHaveLength(3)
+    }),
+  )
+
+  it.scopedLive("is no stream when it is another kind of answer", () =>
+    Effect.gen(function* () {
+      const { stub, client } = yield* stubbed((_, response) => {
+        response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(ANSWER))
+      })
+      const error = yield* Effect.flip(collect(client.streams.run({ prompt: "a" })))
+      expect(error).toBeInstanceOf(UnexpectedAnswerError)
+      expect(stub.asked).toHaveLength(1)
+    }),
+  )
+
+  it.scoped("that falls silent for 45 s is opened again, and given up after twelve times in vain", () =>
+    Effect.gen(function* () {
+      let closed = 0
+      const { stub, client } = yield* stubbed((_, response, n) => {
+        response.on("close", () => (closed += 1))
+        if (n < 3) begin(response).write(n === 1 ? BEGUN : ":\n\n")
+        else response.destroy()
+      })
+      const reading = yield* Effect.fork(Effect.flip(collect(client.streams.run({ prompt: "a" }))))
+      // Time goes on only as long as the client waits for nothing else.
+      while (reading.unsafePoll() === null) {
+        yield* Effect.promise(() => sleep(20))
+        yield* TestClock.adjust("5 seconds")
+      }
+      expect(yield* Fiber.join(reading)).toBeInstanceOf(ConnectionError)
+      expect(stub.asked).toHaveLength(2 + 12)
+      yield* Effect.promise(() => vi.waitFor(() => expect(closed).toBe(14)))
+    }),
+  )
+
+  it.scopedLive("hangs up when nobody reads it any more", () =>
+    Effect.gen(function* () {
+      const closed = yield* Deferred.make<void>()
+      const { client } = yield* stubbed((_, response) => {
+        response.on("close", () => Deferred.unsafeDone(closed, Effect.void))
+        begin(response).write(BEGUN)
+      })
+      expect(yield* Stream.runHead(client.streams.run({ prompt: "a" }))).toMatchObject({ _tag: "Some" })
+      yield* Deferred.await(closed)
+    }),
+  )
+
+  it.scopedLive("is read whatever its lines end with, and wherever its pieces do", () =>
+    Effect.gen(function* () {
+      for (const end of ["\n", "\r\n", "\r"]) {
+        const text =
+          `\uFEFF:hello\n\n${BEGUN}${frame(2, "message", "naïve 漢字 👩‍👩‍👧")}${RESULT}`.replaceAll("\n", end)
+        const { client } = yield* stubbed((_, response) => {
+          begin(response)
+          const bytes = Buffer.from(text)
+          const write = (at: number): void => {
+            if (at === bytes.length) response.end()
+            else response.write(bytes.subarray(at, at + 1), () => write(at + 1))
+          }
+          write(0)
+        })
+        const events = yield* collect(client.streams.run({ prompt: "a" }))
+        expect(events.map(({ data }) => data)).toEqual([
+          { run_id: "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC" },
+          "naïve 漢字 👩‍👩‍👧",
+          ANSWER,
+        ])
+      }
+    }),
+  )
+
+  it.scopedLive("may have lines of eight megabytes, in hundreds of pieces", () =>
+    Effect.gen(function* () {
+      const long = "x".repeat(8 * 1024 * 1024)
+      const { client } = yield* stubbed((_, response) => {
+        begin(response)
+        const bytes = Buffer.from(BEGUN + frame(2, "message", long) + RESULT)
+        const write = (at: number): void => {
+          if (at >= bytes.length) response.end()
+          else response.write(bytes.subarray(at, at + 16_384), () => setImmediate(write, at + 16_384))
+        }
+        write(0)
+      })
+      const events = yield* collect(client.streams.run({ prompt: "a" }))
+      expect(events.map(({ type }) => type)).toEqual(["run", "message", "result"])
+      expect(events[1]?.data).toBe(long)
+    }),
+  )
+})
