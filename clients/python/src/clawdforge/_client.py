@@ -1,0 +1,302 @@
+"""What an app asks of clawdforge."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import Any, Dict, List, Literal, Mapping, Optional, Union
+
+from ._answers import (
+    Health,
+    Readiness,
+    RunAnswer,
+    RunList,
+    RunState,
+    SessionState,
+    TurnAnswer,
+    UploadedFile,
+    answer,
+)
+from ._http import JsonBody, Transport, segment
+from ._multipart import FileForm
+from ._session import (
+    Files,
+    OnDisconnect,
+    Session,
+    deadline_of,
+    given,
+    replayed,
+    streamed_turn,
+    tokens_of,
+)
+from ._stream import EventStream, begin, read
+
+#: The service waits so long for each mebibyte of an upload.
+MEBIBYTE = 1024 * 1024
+MEBIBYTE_SECS = 60.0
+
+
+class Forge:
+    """
+    An app's access to clawdforge.
+
+    :param base_url: where it is; by default `CLAWDFORGE_URL`, else `http://127.0.0.1:8800`.
+    :param token: the app's token; by default `CLAWDFORGE_TOKEN`. It shows in no text, and is sent to no other host.
+    :param ssl_context: for https, with a CA of your own.
+    :param proxy: `http://host:port` of a proxy. The environment's (`http_proxy`) is not used: it would see the token, and
+        a service on the local network is not behind it.
+    :param reconnect_secs: how long a connection that was lost is tried again.
+    """
+
+    def __init__(
+        self,
+        base_url: Optional[str] = None,
+        token: Optional[str] = None,
+        *,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        proxy: Optional[str] = None,
+        reconnect_secs: float = 60.0,
+    ) -> None:
+        self._transport = Transport(
+            base_url or os.environ.get("CLAWDFORGE_URL") or "http://127.0.0.1:8800",
+            token or os.environ.get("CLAWDFORGE_TOKEN") or None,
+            ssl_context=ssl_context,
+            proxy=proxy,
+            reconnect_secs=reconnect_secs,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._transport.base_url!r})"
+
+    def healthz(self) -> Health:
+        """Which CLIs are there, and how many sessions are open. Needs no token."""
+        json, _ = self._transport.call("GET", "/healthz")
+        return answer(Health, json)
+
+    def readyz(self) -> Readiness:
+        """Whether the service can do its work, with a line for each thing that it needs. Needs no token."""
+        status, text = self._transport.text("/readyz")
+        return Readiness(status == 200, text.splitlines())
+
+    def run(
+        self,
+        prompt: str,
+        *,
+        model: Optional[str] = None,
+        system: Optional[str] = None,
+        system_mode: Optional[Literal["append", "replace"]] = None,
+        effort: Optional[Literal["low", "medium", "high", "xhigh", "max"]] = None,
+        files: Optional[Files] = None,
+        timeout_secs: Optional[int] = None,
+        output_schema: Optional[Mapping[str, Any]] = None,
+        include_usage: bool = False,
+        on_disconnect: Optional[OnDisconnect] = None,
+        idempotency_key: Optional[str] = None,
+        deadline: Optional[float] = None,
+    ) -> RunAnswer:
+        """
+        Asks once, and waits for the answer: for `timeout_secs` (120 by default) and 60 seconds more, or for `deadline`
+        seconds.
+
+        It is sent once. With an `idempotency_key`, it is sent again when the connection is lost, and runs once.
+        """
+        json, headers = self._transport.call(
+            "POST",
+            "/run",
+            query=_usage(include_usage),
+            body=_run_body(
+                prompt, model, system, system_mode, effort, files, timeout_secs, output_schema, on_disconnect
+            ),
+            key=idempotency_key,
+            deadline=deadline_of(timeout_secs, deadline),
+        )
+        return answer(RunAnswer, json, run_id=headers.get("X-Run-Id"), replayed=replayed(headers))
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        model: Optional[str] = None,
+        system: Optional[str] = None,
+        system_mode: Optional[Literal["append", "replace"]] = None,
+        effort: Optional[Literal["low", "medium", "high", "xhigh", "max"]] = None,
+        files: Optional[Files] = None,
+        timeout_secs: Optional[int] = None,
+        output_schema: Optional[Mapping[str, Any]] = None,
+        include_usage: bool = False,
+        on_disconnect: Optional[OnDisconnect] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> EventStream[RunAnswer]:
+        """
+        Asks once; what the agent says comes as it says it, at last the `result`.
+
+        A connection that is lost before the service said that it has begun raises TransportError, unless there is an
+        `idempotency_key`; one that is lost later is resumed.
+        """
+        return begin(
+            self._transport,
+            "/run",
+            _run_body(
+                prompt, model, system, system_mode, effort, files, timeout_secs, output_schema, on_disconnect
+            ),
+            query=_usage(include_usage),
+            key=idempotency_key,
+            to_answer=_streamed_run,
+            keeps_messages=False,
+        )
+
+    def upload_file(
+        self,
+        path: Union[str, os.PathLike[str]],
+        *,
+        name: Optional[str] = None,
+        ttl_secs: Optional[int] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> UploadedFile:
+        """Uploads a file for prompts of this app, an hour or `ttl_secs` long. It is read as it is sent."""
+        form = FileForm(path, name, ttl_secs)
+        json, _ = self._transport.call(
+            "POST",
+            "/files",
+            body=form,
+            key=idempotency_key,
+            deadline=MEBIBYTE_SECS * (2 + form.size // MEBIBYTE),
+            idle=MEBIBYTE_SECS,
+        )
+        return answer(UploadedFile, json)
+
+    def session(
+        self,
+        agent: Optional[str] = None,
+        *,
+        model: Optional[str] = None,
+        meta: Optional[Mapping[str, Any]] = None,
+        permission_mode: Optional[Literal["approve-all", "approve-reads", "deny-all"]] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> Session:
+        """Opens a session. Close it, or use it in a `with`."""
+        json, _ = self._transport.call(
+            "POST",
+            "/sessions",
+            body=JsonBody(given(agent=agent, model=model, meta=meta, permission_mode=permission_mode)),
+            key=idempotency_key,
+            # An agent has a minute to start, and one to open a session.
+            deadline=150,
+        )
+        return Session(self._transport, answer(SessionState, {"status": "open", **json}).session_id)
+
+    def resume_session(self, session_id: str) -> Session:
+        """A session that is open already. Asks nothing of the service."""
+        return Session(self._transport, session_id)
+
+    def sessions(self, *, include_closed: bool = True) -> List[SessionState]:
+        """The app's sessions, the newest first."""
+        query = {"include_closed": "true" if include_closed else "false"}
+        json, _ = self._transport.call("GET", "/sessions", query=query)
+        return [answer(SessionState, one) for one in json.get("sessions", [])]
+
+    def runs(
+        self,
+        *,
+        status: Optional[str] = None,
+        session_id: Optional[str] = None,
+        limit: Optional[int] = None,
+        cursor: Optional[str] = None,
+    ) -> RunList:
+        """The app's runs and turns, the newest first."""
+        query = {"status": status, "session_id": session_id, "limit": limit, "cursor": cursor}
+        json, _ = self._transport.call("GET", "/runs", query=query)
+        return RunList([answer(RunState, one) for one in json.get("runs", [])], json.get("next_cursor"))
+
+    def get_run(self, run_id: str) -> RunState:
+        json, _ = self._transport.call("GET", f"/runs/{segment(run_id)}")
+        return answer(RunState, json)
+
+    def cancel_run(self, run_id: str) -> bool:
+        """Ends a run or a turn; whether there was one to end. Again is fine."""
+        json, _ = self._transport.call("POST", f"/runs/{segment(run_id)}/cancel", deadline=60)
+        return json.get("cancelled") is True
+
+    def run_events(
+        self, run_id: str, *, after: Optional[str] = None, include_usage: bool = False
+    ) -> EventStream[Union[RunAnswer, TurnAnswer]]:
+        """A run's or a turn's stream, from its beginning or after an event, and then live."""
+        return read(
+            self._transport,
+            f"/runs/{segment(run_id)}/events",
+            query=_usage(include_usage),
+            after=after,
+            to_answer=_streamed_either,
+        )
+
+    def events(
+        self,
+        *,
+        type: Optional[str] = None,
+        run_id: Optional[str] = None,
+        session_id: Optional[str] = None,
+        after: Optional[int] = None,
+        limit: Optional[int] = None,
+    ) -> List[Dict[str, Any]]:
+        """What happened to the app, the newest first; with `after`, what came then, in its order."""
+        query = {"type": type, "run_id": run_id, "session_id": session_id, "after": after, "limit": limit}
+        json, _ = self._transport.call("GET", "/events", query=query)
+        events: List[Dict[str, Any]] = json.get("events", [])
+        return events
+
+    def follow_events(
+        self,
+        *,
+        type: Optional[str] = None,
+        run_id: Optional[str] = None,
+        session_id: Optional[str] = None,
+        after: Optional[int] = None,
+    ) -> EventStream[None]:
+        """What happens to the app, from now on or after an event; it has no end."""
+        if after is None:
+            # Else what happens before the first event, while the connection is lost, would be missed.
+            newest = self.events(limit=1)
+            after = newest[0]["seq"] if newest else 0
+        return read(
+            self._transport,
+            "/events/stream",
+            query={"type": type, "run_id": run_id, "session_id": session_id},
+            after=str(after),
+            to_answer=lambda _, __: None,
+        )
+
+
+def _run_body(
+    prompt: str,
+    model: Optional[str],
+    system: Optional[str],
+    system_mode: Optional[str],
+    effort: Optional[str],
+    files: Optional[Files],
+    timeout_secs: Optional[int],
+    output_schema: Optional[Mapping[str, Any]],
+    on_disconnect: Optional[OnDisconnect],
+) -> JsonBody:
+    options = given(
+        model=model,
+        system=system,
+        system_mode=system_mode,
+        effort=effort,
+        files=tokens_of(files),
+        timeout_secs=timeout_secs,
+        output_schema=output_schema,
+        on_disconnect=on_disconnect,
+    )
+    return JsonBody({"prompt": prompt, **options})
+
+
+def _usage(include_usage: bool) -> Dict[str, Any]:
+    return {"include": "usage"} if include_usage else {}
+
+
+def _streamed_run(json: Any, _: List[Dict[str, Any]]) -> RunAnswer:
+    return answer(RunAnswer, json)
+
+
+def _streamed_either(json: Any, messages: List[Dict[str, Any]]) -> Union[RunAnswer, TurnAnswer]:
+    return streamed_turn(json, messages) if "turn_index" in json else _streamed_run(json, messages)

@@ -1,0 +1,144 @@
+"""A conversation with an agent that keeps its context."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Literal, Optional, Union
+
+from ._answers import SessionState, TurnAnswer, UploadedFile, answer
+from ._errors import ForgeError, Headers
+from ._http import JsonBody, Transport, segment
+from ._stream import EventStream, begin, read
+
+OnDisconnect = Literal["continue", "cancel"]
+Files = Iterable[Union[str, UploadedFile]]
+
+#: What the service allows by default for the work, and for its place in the queue; and some time for the way.
+DEFAULT_TIMEOUT_SECS = 120
+QUEUE_SECS = 30
+SPARE_SECS = 30
+
+
+def deadline_of(timeout_secs: Optional[int], deadline: Optional[float]) -> float:
+    if deadline is not None:
+        return deadline
+    return (DEFAULT_TIMEOUT_SECS if timeout_secs is None else timeout_secs) + QUEUE_SECS + SPARE_SECS
+
+
+def given(**options: Any) -> Dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def tokens_of(files: Optional[Files]) -> Optional[List[str]]:
+    if files is None:
+        return None
+    if isinstance(files, (str, bytes)):
+        raise TypeError("files must be a list of uploaded files or of their tokens")
+    return [file.file_token if isinstance(file, UploadedFile) else file for file in files]
+
+
+class Session:
+    """Turns are taken one at a time, in the order in which they came. Leaving its `with` closes it."""
+
+    def __init__(self, transport: Transport, session_id: str) -> None:
+        self.session_id = session_id
+        self._transport = transport
+        self._path = f"/sessions/{segment(session_id)}"
+
+    def __repr__(self) -> str:
+        return f"Session({self.session_id!r})"
+
+    def turn(
+        self,
+        prompt: str,
+        *,
+        files: Optional[Files] = None,
+        timeout_secs: Optional[int] = None,
+        on_disconnect: Optional[OnDisconnect] = None,
+        idempotency_key: Optional[str] = None,
+        deadline: Optional[float] = None,
+    ) -> TurnAnswer:
+        """
+        Says the next thing, and waits for the agent's answer.
+
+        Waits for `timeout_secs` (120 by default) and 60 seconds more, or for `deadline` seconds, which a turn that waits
+        behind others may need.
+        """
+        json, headers = self._transport.call(
+            "POST",
+            f"{self._path}/turn",
+            body=_turn_body(prompt, files, timeout_secs, on_disconnect),
+            key=idempotency_key,
+            deadline=deadline_of(timeout_secs, deadline),
+        )
+        return turn_answer(json, headers)
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        files: Optional[Files] = None,
+        timeout_secs: Optional[int] = None,
+        on_disconnect: Optional[OnDisconnect] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> EventStream[TurnAnswer]:
+        """Says the next thing; the agent's messages come as it sends them."""
+        return begin(
+            self._transport,
+            f"{self._path}/turn",
+            _turn_body(prompt, files, timeout_secs, on_disconnect),
+            query={},
+            key=idempotency_key,
+            to_answer=streamed_turn,
+            keeps_messages=True,
+        )
+
+    def turn_events(self, turn_index: int, *, after: Optional[str] = None) -> EventStream[TurnAnswer]:
+        """A turn's stream, from its beginning or after an event; its `result()` has the messages of this reading."""
+        path = f"{self._path}/turns/{int(turn_index)}/events"
+        return read(self._transport, path, query={}, after=after, to_answer=streamed_turn, keeps_messages=True)
+
+    def state(self) -> SessionState:
+        json, _ = self._transport.call("GET", self._path)
+        return answer(SessionState, json)
+
+    def cancel(self) -> bool:
+        """Ends the turn at work and those that wait; whether there was any. Again is fine."""
+        # Answers when nothing is left of it, which an agent that does not obey may delay.
+        json, _ = self._transport.call("POST", f"{self._path}/cancel", deadline=60)
+        return json.get("cancelled") is True
+
+    def close(self) -> bool:
+        """Closes it, its turns first; whether it was open. Again is fine."""
+        json, _ = self._transport.call("DELETE", self._path, deadline=60)
+        return json.get("already_closed") is not True
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, _: object, error: object, __: object) -> None:
+        try:
+            self.close()
+        except ForgeError:
+            # What went wrong before says more.
+            if error is None:
+                raise
+
+
+def _turn_body(
+    prompt: str, files: Optional[Files], timeout_secs: Optional[int], on_disconnect: Optional[OnDisconnect]
+) -> JsonBody:
+    options = given(files=tokens_of(files), timeout_secs=timeout_secs, on_disconnect=on_disconnect)
+    return JsonBody({"prompt": prompt, **options})
+
+
+def replayed(headers: Headers) -> bool:
+    return headers.get("Idempotent-Replayed") == "true"
+
+
+def turn_answer(json: Any, headers: Headers) -> TurnAnswer:
+    return answer(TurnAnswer, json, run_id=headers.get("X-Run-Id"), replayed=replayed(headers))
+
+
+def streamed_turn(json: Any, messages: List[Dict[str, Any]]) -> TurnAnswer:
+    return answer(TurnAnswer, json, events=messages)

@@ -1,0 +1,116 @@
+"""Server-sent events, taken apart as WHATWG's HTML standard says (9.2.5 and 9.2.6)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, List, Optional
+
+_END = re.compile(rb"\r\n|\r|\n")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event. `data` is the JSON value that it carries, or the text if it is no JSON."""
+
+    id: str
+    type: str
+    data: Any
+
+    def text(self) -> str:
+        """The words of the answer that a `message` brings; mostly a part of it, often none."""
+        if self.type != "message" or not isinstance(self.data, dict):
+            return ""
+        return _words_of_turn(self.data) or _words_of_run(self.data)
+
+
+def _at(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _words_of_turn(message: Any) -> str:
+    update = _at(message, "params", "update")
+    if _at(update, "sessionUpdate") != "agent_message_chunk":
+        return ""
+    text = _at(update, "content", "text")
+    return text if isinstance(text, str) else ""
+
+
+def _words_of_run(line: Any) -> str:
+    # What a tool's own agent says is not the answer.
+    if _at(line, "type") != "stream_event" or _at(line, "parent_tool_use_id") is not None:
+        return ""
+    text = _at(line, "event", "delta", "text")
+    return text if isinstance(text, str) else ""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An event as it came: its data is text."""
+
+    id: str
+    type: str
+    data: str
+
+
+class Parser:
+    """Bytes in, events out: give it the pieces of one stream, cut anywhere. Takes time linear in what it is given."""
+
+    def __init__(self) -> None:
+        self._begun: List[bytes] = []
+        self._after_cr = False
+        self._at_start = True
+        self._id = ""
+        self._type = ""
+        self._data: List[bytes] = []
+        #: How long to wait before connecting again, if the stream said so, in seconds.
+        self.retry: Optional[float] = None
+
+    def push(self, piece: bytes) -> List[Frame]:
+        """The events that these bytes complete."""
+        frames: List[Frame] = []
+        if piece == b"":
+            return frames
+        # The second half of a CRLF ends no line.
+        start = 1 if self._after_cr and piece[:1] == b"\n" else 0
+        self._after_cr = piece[-1:] == b"\r"
+        for end in _END.finditer(piece, start):
+            self._begun.append(piece[start : end.start()])
+            start = end.end()
+            line = b"".join(self._begun)
+            self._begun = []
+            frame = self._line(line)
+            if frame is not None:
+                frames.append(frame)
+        self._begun.append(piece[start:])
+        return frames
+
+    def _line(self, line: bytes) -> Optional[Frame]:
+        if self._at_start:
+            self._at_start = False
+            if line.startswith(_BOM):
+                line = line[len(_BOM) :]
+        if line == b"":
+            return self._dispatch()
+        name, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._type = value.decode("utf-8", "replace")
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit():
+            self.retry = int(value) / 1000
+        return None
+
+    def _dispatch(self) -> Optional[Frame]:
+        data, self._data = self._data, []
+        kind, self._type = self._type, ""
+        if not data:
+            return None
+        return Frame(self._id, kind or "message", b"\n".join(data).decode("utf-8", "replace"))

@@ -1,0 +1,433 @@
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option, type Scope } from "effect"
+import { AgentName } from "../../src/domain/Session.ts"
+import { cutProxy } from "../support/CutProxy.ts"
+import { processesGiven } from "../support/ProcessTable.ts"
+import { scriptedAgent, shared } from "../support/Sessions.ts"
+import {
+  ADMIN_TOKEN,
+  eventually,
+  scriptedClaude,
+  startServer,
+  temporaryDirectory,
+  type TestServer,
+} from "../support/TestServer.ts"
+
+/** The shell client on the real service. */
+
+const CF = join(import.meta.dirname, "..", "..", "clients", "bash", "cf")
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+  /** The values on stdout, one a line, and the last of them. */
+  readonly lines: ReadonlyArray<any>
+  readonly json: any
+}
+
+const begin = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>, stdin = "") => {
+  const child = spawn(CF, args, { env: { PATH: process.env["PATH"] ?? "", ...env } })
+  const printed = { stdout: "", stderr: "" }
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (data: string) => (printed[name] += data))
+  }
+  child.stdin.on("error", () => {})
+  child.stdin.end(stdin)
+  const ended = once(child, "close").then(([code]): Ended => {
+    const texts = printed.stdout.startsWith("{") ? printed.stdout.trimEnd().split("\n") : []
+    const lines = texts.map((text) => JSON.parse(text))
+    return { code, ...printed, lines, json: lines.at(-1) }
+  })
+  return { child, printed, ended }
+}
+
+const system = shared(
+  Effect.gen(function* () {
+    const dir = yield* temporaryDirectory
+    const settings = {
+      claudeBin: Option.some(scriptedClaude),
+      agents: new Map([[AgentName.make("claude"), Option.some(scriptedAgent(dir))]]),
+      maxLiveSessions: 2,
+    }
+    const server: TestServer = yield* startServer(settings, dir)
+    return { server, token: yield* server.mint("shell"), dir }
+  }),
+)
+
+/** A home and a place for temporary files, empty. */
+const home = Effect.map(temporaryDirectory, (dir) => {
+  const tmp = join(dir, "tmp")
+  mkdirSync(tmp)
+  return { dir, tmp }
+})
+
+const access = () => ({
+  CLAWDFORGE_URL: system().server.url,
+  CLAWDFORGE_TOKEN: system().token,
+  CLAWDFORGE_ADMIN_TOKEN: ADMIN_TOKEN,
+})
+
+/** Runs it to its end; it leaves no temporary file. */
+const cf = (
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>> = {},
+  stdin?: string,
+): Effect.Effect<Ended> =>
+  Effect.gen(function* () {
+    const { dir, tmp } = yield* home
+    const ended = yield* Effect.promise(
+      () => begin(args, { HOME: dir, TMPDIR: tmp, ...access(), ...env }, stdin).ended,
+    )
+    expect(readdirSync(env["TMPDIR"] ?? tmp)).toEqual([])
+    return ended
+  }).pipe(Effect.scoped)
+
+/** The value that it prints when all goes well. */
+const value = (...args: ReadonlyArray<string>) =>
+  Effect.map(cf(args), ({ code, json, stderr }) => {
+    expect([code, stderr]).toEqual([0, ""])
+    return json
+  })
+
+const test = (name: string, body: () => Effect.Effect<void, never, Scope.Scope>) =>
+  it.live(name, () => Effect.scoped(body()))
+
+/** The same service by way of connections that are cut. */
+const through = (...cuts: ReadonlyArray<number>) =>
+  Effect.map(cutProxy(system().server.url, cuts), ({ url, seen }) => ({
+    env: { CLAWDFORGE_URL: url },
+    seen,
+  }))
+
+const argumentsOf = (pid: number | string) => readFileSync(`/proc/${pid}/cmdline`, "utf8")
+
+const PARTS = Array.from({ length: 20 }, (_, n) => `${n} 😀 naïve 漢字 👩‍👩‍👧\r\n`)
+
+describe("cf", () => {
+  test("asks how the service is", () =>
+    Effect.gen(function* () {
+      expect((yield* value("healthz")).ok).toBe(true)
+      const ready = yield* cf(["readyz"])
+      expect(ready.json.checks).toContainEqual({ name: "database", ok: true, detail: "can be written to" })
+      expect(ready.code).toBe(ready.json.ok ? 0 : 5)
+    }))
+
+  test("takes any prompt, as a word or from stdin", () =>
+    Effect.gen(function* () {
+      const controls = Array.from({ length: 31 }, (_, n) => String.fromCharCode(n + 1)).join("")
+      const prompts = [
+        `"quotes" 'and' \\back\\slashes\\n`,
+        `$HOME $(id) \`id\` %s %n`,
+        `lines\n\nand\r\ntabs\t`,
+        `${controls}\u007f`,
+        "😀 naïve 漢字 👩‍👩‍👧",
+        "a\n\n",
+        "&|;/{}[]\\1",
+      ]
+      for (const prompt of prompts) {
+        expect((yield* value("run", `SAY ${prompt}`)).result).toBe(prompt)
+        expect((yield* cf(["run", "-"], {}, `SAY ${prompt}`)).json.result).toBe(prompt)
+      }
+      expect((yield* cf(["run", "-"], {}, "SAY nul \0.")).json.result).toBe("nul \0.")
+      const dashed = yield* cf(["run", "--stream", "--", "--help"])
+      expect(dashed.stdout).not.toContain("cf run")
+      expect(dashed.lines[0].event).toBe("run")
+    }))
+
+  test("takes a prompt of 5 MB from stdin", () =>
+    Effect.gen(function* () {
+      const prompt = `漢字 "and" \\ more\n`.repeat(260_000)
+      expect(Buffer.byteLength(prompt)).toBeGreaterThan(5_000_000)
+      const { code, json } = yield* cf(["run", "-"], {}, `SAY ${prompt}`)
+      expect(code).toBe(0)
+      expect(json.result === prompt).toBe(true)
+    }))
+
+  test("takes every option of a run", () =>
+    Effect.gen(function* () {
+      const { dir } = yield* home
+      const schema = join(dir, "schema.json")
+      writeFileSync(schema, `{"type":"object","properties":{"qty":{"type":"number"}},"required":["qty"]}\n`)
+      const options = [
+        "--model",
+        "opus",
+        "--system=You parse.",
+        "--system-mode",
+        "replace",
+        "--effort",
+        "low",
+      ]
+      const more = [
+        "--timeout",
+        "60",
+        "--schema",
+        schema,
+        "--usage",
+        "--key",
+        "k-1",
+        "--on-disconnect",
+        "cancel",
+      ]
+      const answer = yield* value("run", ...options, ...more, `SAY {"qty":2}`)
+      expect(answer.result).toEqual({ qty: 2 })
+      expect(answer).toHaveProperty("cost_usd")
+      expect(yield* value("run", ...options, ...more, `SAY {"qty":2}`)).toEqual(answer)
+    }))
+
+  test("uploads files, whatever they are called", () =>
+    Effect.gen(function* () {
+      const { dir } = yield* home
+      const names = [`a "quoted", naïve;type=x.txt`, "lines\nbreak.txt", "back\\slash.txt", "-"]
+      for (const name of names) {
+        writeFileSync(join(dir, name), `in ${name}`)
+        const uploaded = yield* value("upload", join(dir, name), "--ttl", "600")
+        expect([uploaded.ttl_secs, uploaded.size]).toEqual([600, Buffer.byteLength(`in ${name}`)])
+        expect((yield* value("run", "--file-token", uploaded.file_token, "CAT")).result).toBe(`in ${name}`)
+      }
+      const all = names.flatMap((name) => ["--file", join(dir, name)])
+      expect((yield* value("run", ...all, "CAT")).result).toBe(names.map((name) => `in ${name}`).join(","))
+    }))
+
+  test("has sessions", () =>
+    Effect.gen(function* () {
+      const opened = yield* value("session", "open", "--agent", "claude", "--meta", `{"user":"ada"}`)
+      const id = opened.session_id
+      const turn = yield* value("session", "turn", id, "SAY naïve")
+      expect([turn.turn_index, turn.stop_reason]).toEqual([1, "end_turn"])
+      const streamed = yield* cf(["session", "turn", id, "--stream", "-"], {}, "STREAM 20 1")
+      const said = streamed.lines.map(({ data }) => data.params?.update?.content?.text ?? "")
+      expect(said.join("")).toBe(PARTS.join(""))
+      expect(streamed.json.data.turn_index).toBe(2)
+      const state = yield* value("session", "show", id)
+      expect([state.status, state.meta, state.turn_count]).toEqual(["open", { user: "ada" }, 2])
+      expect((yield* value("session", "list", "--open")).sessions).toHaveLength(1)
+      expect((yield* value("session", "cancel", id)).cancelled).toBe(false)
+      expect((yield* value("session", "close", id)).already_closed).toBe(false)
+      expect((yield* value("session", "close", id)).already_closed).toBe(true)
+      expect((yield* value("session", "list", "--open")).sessions).toEqual([])
+      const late = yield* cf(["session", "turn", id, "SAY late"])
+      expect([late.code, late.json.code]).toEqual([4, "session_closed"])
+    }))
+
+  test("takes an event of 8 MB", () =>
+    Effect.gen(function* () {
+      const { session_id } = yield* value("session", "open")
+      const { code, lines } = yield* cf(["session", "turn", session_id, "--stream", "HUGE 8000000"])
+      expect([code, lines.length]).toEqual([0, 4])
+      const { text } = lines[1].data.params.update.content
+      expect(text.length).toBeGreaterThan(7_900_000)
+      expect(text === "x".repeat(text.length)).toBe(true)
+      yield* value("session", "close", session_id)
+    }))
+
+  test("shows runs and what happened, and cancels", () =>
+    Effect.gen(function* () {
+      yield* value("run", "SAY seen")
+      const run = (yield* value("runs", "--limit", "1", "--status", "completed")).runs[0]
+      expect(yield* value("runs", run.run_id)).toEqual({ ok: true, ...run })
+      expect((yield* value("cancel", run.run_id)).cancelled).toBe(false)
+      const events = (yield* value("events", "--type", "run.completed", "--limit", "1")).events
+      expect(events[0].run_id).toBe(run.run_id)
+      const all = yield* cf(["events", run.run_id])
+      expect(all.lines.map(({ event }) => event)).toEqual(["run", "message", "result"])
+      const rest = yield* cf(["events", run.run_id, "--after", all.lines[0].id])
+      expect(rest.lines).toEqual(all.lines.slice(1))
+      // With the operator's token, everybody's.
+      expect((yield* cf(["runs", run.run_id], { CLAWDFORGE_TOKEN: "" })).code).toBe(0)
+    }))
+
+  test("mints, lists and revokes tokens", () =>
+    Effect.gen(function* () {
+      const minted = yield* value("admin", "token-mint", "recipes", "127.0.0.0/8", "fd00::/8")
+      expect(minted.ip_cidrs).toEqual(["127.0.0.0/8", "fd00::/8"])
+      const theirs = { CLAWDFORGE_TOKEN: minted.token }
+      expect((yield* cf(["run", "SAY hi"], theirs)).code).toBe(0)
+      const names = (yield* value("admin", "token-list")).tokens.map(({ name }: { name: string }) => name)
+      expect(names).toContain("recipes")
+      expect((yield* value("admin", "token-revoke", "recipes")).already_revoked).toBe(false)
+      expect((yield* cf(["run", "SAY hi"], theirs)).code).toBe(3)
+    }))
+})
+
+describe("cf, refused,", () => {
+  test("says why, and exits by it", () =>
+    Effect.gen(function* () {
+      const refused = (code: number, problem: string, args: ReadonlyArray<string>, env = {}) =>
+        Effect.map(cf(args, env), (ended) => {
+          expect([ended.code, ended.json.code]).toEqual([code, problem])
+          expect(ended.stderr).toBe(`cf: ${ended.json.status} ${problem}: ${ended.json.error}\n`)
+        })
+      yield* refused(3, "unauthorized", ["run", "SAY hi"], { CLAWDFORGE_TOKEN: "cf_unknown" })
+      yield* refused(3, "unauthorized", ["run", "--stream", "SAY hi"], { CLAWDFORGE_TOKEN: "cf_unknown" })
+      yield* refused(4, "not_found", ["runs", "../healthz?x"])
+      yield* refused(4, "not_found", ["events", "unknown"])
+      yield* refused(4, "invalid_request", ["run", "--timeout", "0", "SAY hi"])
+      yield* refused(5, "run_failed", ["run", "EXIT 3"])
+      yield* refused(5, "timeout", ["run", "--timeout", "1", "HOLD"])
+      const failed = yield* cf(["run", "--stream", "EXIT 3"])
+      expect([failed.code, failed.json.event, failed.json.data.code]).toEqual([5, "error", "run_failed"])
+    }))
+
+  test("tells of Retry-After", () =>
+    Effect.gen(function* () {
+      const ids = [yield* value("session", "open"), yield* value("session", "open")]
+      const full = yield* cf(["session", "open"])
+      expect([full.code, full.json.code]).toEqual([5, "pool_full"])
+      expect(full.stderr).toBe("cf: 503 pool_full: session pool is full (2 open); retry after 30 s\n")
+      for (const { session_id } of ids) yield* value("session", "close", session_id)
+    }))
+
+  test("exits with 2 for what is no command", () =>
+    Effect.gen(function* () {
+      const bad = [
+        [],
+        ["nonsense"],
+        ["run"],
+        ["run", "a", "b"],
+        ["run", "--nonsense", "a"],
+        ["run", "--model"],
+        ["run", "--timeout", "1s", "a"],
+        ["run", "--key", "", "a"],
+        ["run", "--file", "/nowhere", "a"],
+        ["session"],
+        ["session", "turn", "id"],
+        ["upload", "/nowhere"],
+        ["admin", "token-mint"],
+        ["events", "--after", "x"],
+      ]
+      for (const args of bad) {
+        const { code, stdout, stderr } = yield* cf(args)
+        expect([args, code, stdout]).toEqual([args, 2, ""])
+        expect(stderr).not.toBe("")
+      }
+      for (const args of [["help"], ["--help"]]) {
+        const { code, stdout, stderr } = yield* cf(args)
+        expect([code, stderr]).toEqual([0, ""])
+        expect(stdout).toContain("cf session open")
+      }
+    }))
+
+  test("exits with 1 where nobody answers, and follows no redirect", () =>
+    Effect.gen(function* () {
+      for (const args of [
+        ["healthz"],
+        ["run", "--stream", "hi"],
+        ["run", "--key", "k", "hi"],
+        ["events", "x"],
+      ]) {
+        const none = yield* cf(args, { CLAWDFORGE_URL: "http://127.0.0.1:1" })
+        expect([none.code, none.stdout]).toEqual([1, ""])
+        expect(none.stderr).toMatch(/^cf: no answer from http:\/\/127\.0\.0\.1:1: .+\n$/)
+      }
+      let seen = 0
+      const redirect = createServer((_, response) => {
+        seen += 1
+        response.writeHead(302, { location: `${system().server.url}/healthz` }).end()
+      })
+      yield* Effect.promise(() => once(redirect.listen(0, "127.0.0.1"), "listening"))
+      const url = `http://127.0.0.1:${(redirect.address() as AddressInfo).port}`
+      expect((yield* cf(["healthz"], { CLAWDFORGE_URL: url })).code).toBe(1)
+      redirect.close()
+      expect(seen).toBe(1)
+    }))
+})
+
+describe("cf, when a connection is lost,", () => {
+  test("goes on with a stream after the last event that it has", () =>
+    Effect.gen(function* () {
+      const { session_id } = yield* value("session", "open")
+      for (const command of [["run"], ["session", "turn", session_id]]) {
+        const { env, seen } = yield* through(900, 3, 300, 1500)
+        const cut = yield* cf([...command, "--stream", "STREAM 20 20"], env)
+        expect([cut.code, cut.stderr]).toEqual([0, ""])
+        expect(seen().cut).toBeGreaterThanOrEqual(3)
+        expect(cut.json.event).toBe("result")
+        const whole = yield* cf(["events", cut.lines[0].data.run_id])
+        expect(cut.lines).toEqual(whole.lines)
+      }
+      yield* value("session", "close", session_id)
+    }))
+
+  test("sends again what has a key, and nothing else", () =>
+    Effect.gen(function* () {
+      for (const how of [[], ["--stream"]]) {
+        const lost = yield* through(20)
+        const once = yield* cf(["run", ...how, "SAY hi"], lost.env)
+        expect([once.code, once.stdout, lost.seen().connections]).toEqual([1, "", 1])
+        const again = yield* through(20, 100)
+        const { code, json } = yield* cf(["run", ...how, "--key", `k${how.length}`, "SAY hi"], again.env)
+        expect([code, (json.data ?? json).result, again.seen().connections]).toEqual([0, "hi", 3])
+      }
+      const read = yield* through(20)
+      expect((yield* cf(["healthz"], read.env)).code).toBe(0)
+    }))
+})
+
+describe("cf's secrets", () => {
+  for (const how of ["plain", "streamed"] as const) {
+    test(`are in no list of processes and on no disk, and nothing is left of a ${how} run that is ended`, () =>
+      Effect.gen(function* () {
+        const { dir, tmp } = yield* home
+        const args =
+          how === "plain" ? ["run", "HOLD"] : ["run", "--stream", "--on-disconnect", "cancel", "HOLD"]
+        const { child, printed, ended } = begin(args, { HOME: dir, TMPDIR: tmp, ...access() })
+        yield* eventually(() => expect(readdirSync(tmp)).toHaveLength(1))
+        const mine = join(tmp, readdirSync(tmp)[0] ?? "")
+        yield* eventually(() =>
+          expect(processesGiven(tmp).map(argumentsOf).join("\n")).toMatch(/^curl\0-q\0/m),
+        )
+        if (how === "streamed") yield* eventually(() => expect(printed.stdout).toContain(`"event":"run"`))
+        yield* eventually(() => expect(readdirSync(mine)).toContain("body"))
+        for (const pid of processesGiven(tmp)) expect(argumentsOf(pid)).not.toContain(system().token)
+        expect(statSync(mine).mode & 0o777).toBe(0o700)
+        for (const name of readdirSync(mine)) {
+          const path = join(mine, name)
+          expect(statSync(path).mode & 0o077).toBe(0)
+          if (statSync(path).isFile()) expect(readFileSync(path, "utf8")).not.toContain(system().token)
+        }
+        child.kill("SIGTERM")
+        expect((yield* Effect.promise(() => ended)).code).toBe(143)
+        expect(readdirSync(tmp)).toEqual([])
+        yield* eventually(() => expect(processesGiven(tmp)).toEqual([]))
+      }))
+  }
+
+  test("come from a file that is read, and never run, after the environment", () =>
+    Effect.gen(function* () {
+      const { dir, tmp } = yield* home
+      const file = join(dir, ".config", "clawdforge", "cf.env")
+      mkdirSync(join(dir, ".config", "clawdforge"), { recursive: true })
+      const bad = `touch ${dir}/sourced\nCLAWDFORGE_OTHER=$(touch ${dir}/sourced)\nPATH=/nowhere\n# a comment\n`
+      const url = `CLAWDFORGE_URL="${system().server.url}"\r\n`
+      writeFileSync(file, `${bad}${url}CLAWDFORGE_TOKEN=${system().token}`, { mode: 0o600 })
+      const none = { CLAWDFORGE_URL: "", CLAWDFORGE_TOKEN: "", CLAWDFORGE_ADMIN_TOKEN: "" }
+      const env = { ...none, HOME: dir, TMPDIR: tmp }
+      const answered = yield* cf(["run", "SAY hi"], env)
+      expect([answered.code, answered.stderr, answered.json.result]).toEqual([0, "", "hi"])
+      expect(readdirSync(dir).sort()).toEqual([".config", "tmp"])
+      expect((yield* cf(["run", "SAY hi"], { ...env, CLAWDFORGE_TOKEN: "cf_unknown" })).code).toBe(3)
+      const missing = yield* cf(["admin", "token-list"], env)
+      expect([missing.code, missing.stdout]).toEqual([3, ""])
+      chmodSync(file, 0o644)
+      expect((yield* cf(["healthz"], env)).stderr).toContain("can be read by others")
+    }))
+
+  test("go to nobody that a proxy or curl's own settings name", () =>
+    Effect.gen(function* () {
+      const { dir, tmp } = yield* home
+      writeFileSync(join(dir, ".curlrc"), `proxy = "http://127.0.0.1:1"\nverbose\n`)
+      const proxies = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+      const env = Object.fromEntries(proxies.map((name) => [name, "http://127.0.0.1:1"]))
+      const answered = yield* cf(["run", "SAY hi"], { ...env, HOME: dir, TMPDIR: tmp })
+      expect([answered.code, answered.stderr, answered.json.result]).toEqual([0, "", "hi"])
+      const proxied = yield* cf(["healthz"], { CLAWDFORGE_PROXY: "http://127.0.0.1:1" })
+      expect(proxied.code).toBe(1)
+    }))
+})
