@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
-import { type Document, nodesOf, operationsOf, resolve } from "../support/openapi/Document.ts"
+import { type Document, nodesOf, operationsOf, resolve } from "../../scripts/openapi/Document.ts"
 import { objectionsTo } from "../support/openapi/Strict.ts"
 
 const served = (): Document => JSON.parse(JSON.stringify(openApiDocument))
@@ -15,7 +15,7 @@ const SPOILT: ReadonlyArray<readonly [what: string, spoil: (document: Document) 
     [
       "a schema that is none",
       (document) => (document.components.schemas.RunList.type = "list"),
-      /not OpenAPI/,
+      /RunList: is no JSON Schema/,
     ],
     ["no version", (document) => delete document.info.version, /not OpenAPI/],
     [

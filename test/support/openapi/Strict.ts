@@ -1,6 +1,12 @@
 import { Validator } from "@seriousme/openapi-schema-validator"
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js"
-import { type Document, nodesOf, type Operation, operationsOf, resolve } from "./Document.ts"
+import {
+  type Document,
+  nodesOf,
+  type Operation,
+  operationsOf,
+  resolve,
+} from "../../../scripts/openapi/Document.ts"
 
 const validator = new Validator()
 

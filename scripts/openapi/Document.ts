@@ -1,4 +1,4 @@
-/** A document of OpenAPI as tests read it. */
+/** A document of OpenAPI, as JSON. */
 export type Document = any
 
 export interface Operation {
