@@ -43,6 +43,11 @@ const SPOILT: ReadonlyArray<readonly [what: string, spoil: (document: Document) 
       (document) => (document.components.schemas.Other = { type: "string" }),
       /schemas Other is not used/,
     ],
+    [
+      "an object of which it says nothing",
+      (document) => (document.components.schemas.SessionState.properties.meta = { type: "object" }),
+      /SessionState.properties.meta: is an object without fields/,
+    ],
     ["no summary", (document) => delete run(document).summary, /POST \/run has no summary/],
     ["no tag", (document) => delete run(document).tags, /POST \/run has no tag/],
     [

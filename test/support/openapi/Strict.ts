@@ -24,6 +24,7 @@ export const objectionsTo = async (document: Document): Promise<ReadonlyArray<st
     ),
     ...examplesThatDoNotFit(document),
     ...unused(document),
+    ...emptyObjects(document),
     ...operations.flatMap((operation) => ofOperation(document, operation)),
   ]
 }
@@ -35,6 +36,15 @@ const danglingReferences = (document: Document) =>
   nodesOf(document)
     .filter(([, { $ref }]) => typeof $ref === "string" && resolve(document, $ref) === undefined)
     .map(([where, { $ref }]) => `${where}: ${$ref} names nothing`)
+
+/** Of an object that says nothing of its fields, a generator makes one that has none. */
+const emptyObjects = (document: Document) =>
+  nodesOf(document)
+    .filter(([, { type, properties, additionalProperties }]) => {
+      const says = Object.keys(properties ?? {}).length > 0 || additionalProperties !== undefined
+      return type === "object" && !says
+    })
+    .map(([where]) => `${where}: is an object without fields`)
 
 /** What no route says is not of this API. */
 const unused = (document: Document) => {
