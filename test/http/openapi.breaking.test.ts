@@ -1,6 +1,8 @@
-import { readFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { describe, expect, it } from "@effect/vitest"
+import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
 import { breakingChanges } from "../../scripts/openapi/Breaking.ts"
 import { unannounced } from "../../scripts/openapi/Changelog.ts"
 import type { Document } from "../../scripts/openapi/Document.ts"
@@ -97,5 +99,44 @@ describe("a breaking change in the changelog", () => {
     expect(silent("## Unreleased\n\n### Breaking\n\n- `POST /run`: it no longer streams.\n")).toEqual([
       "GET /events/stats",
     ])
+  })
+})
+
+/** What was promised, and is served no more: one route. */
+const promised = () => {
+  const base = document()
+  base.paths["/more"] = { get: { ...base.paths["/livez"].get, operationId: "system.more" } }
+  return JSON.stringify(base)
+}
+
+describe("npm run openapi -- --release", () => {
+  let dir: string
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), "clawdforge-openapi-"))
+    writeFileSync(join(dir, "openapi.released.json"), promised())
+  })
+  afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+  const release = (changelog: string) => {
+    writeFileSync(join(dir, "CHANGELOG.md"), changelog)
+    const script = join(import.meta.dirname, "..", "..", "scripts", "openapi.ts")
+    const { status, stderr } = spawnSync(process.execPath, [script, "--release", "--in", dir], {
+      encoding: "utf8",
+    })
+    const now = ["openapi.json", "openapi.released.json"].map((name) => readFileSync(join(dir, name), "utf8"))
+    return { status, stderr, now }
+  }
+
+  it("does not take a promise back in silence", () => {
+    const { status, stderr, now } = release("## Unreleased\n")
+    expect(status).toBe(1)
+    expect(stderr).toContain("GET /more: is gone")
+    expect(now).toEqual([served(), promised()])
+  })
+
+  it("does when the changelog says so", () => {
+    const { status, now } = release("## Unreleased\n\n### Breaking\n\n- `GET /more` is gone.\n")
+    expect(status).toBe(0)
+    expect(now).toEqual([served(), served()])
   })
 })
