@@ -12,10 +12,11 @@ export default defineConfig({
         test: {
           name: "service",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/browser/**", "test/proxy/**"],
+          exclude: ["test/browser/**", "test/proxy/**", "test/package/**"],
         },
       },
       { extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"] } },
+      { extends: true, test: { name: "package", include: ["test/package/**/*.test.ts"] } },
       { extends: true, test: { name: "proxy", include: ["test/proxy/**/*.test.ts"] } },
     ],
     // Most of the time is spent waiting for real processes.

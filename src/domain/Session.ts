@@ -40,7 +40,7 @@ const isMeta = (value: unknown): value is SessionMeta =>
 /** Given back as they came: a record of the framework's would be a copy, and lose a key `__proto__`. */
 export const SessionMeta = Schema.declare(isMeta).annotations({
   message: expected("must be a JSON object of at most 64 KiB and 64 levels"),
-  jsonSchema: { type: "object" },
+  jsonSchema: { type: "object", additionalProperties: true },
   description: "Anything that the app wants to remember; the service does not look at it.",
   examples: [{ user: "ada" }],
 })

@@ -33,4 +33,5 @@ export class Api extends base
   .annotate(OpenApi.Title, "clawdforge")
   .annotate(OpenApi.Version, "0.3.0")
   .annotate(OpenApi.Description, "One logged-in coding agent, served safely to every app on the network.")
-  .annotate(OpenApi.License, { name: "MIT" }) {}
+  .annotate(OpenApi.License, { name: "MIT", url: "https://spdx.org/licenses/MIT.html" })
+  .annotate(OpenApi.Servers, [{ url: "/", description: "The service that serves this document." }]) {}

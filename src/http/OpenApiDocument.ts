@@ -1,43 +1,146 @@
 import { OpenApi } from "@effect/platform"
 import { Api } from "./Api.ts"
+import { MEDIA_TYPE } from "./Problem.ts"
+
+/** What is mended here, the framework writes into every document, and no annotation of a route can change it. */
+
+type Node = Readonly<Record<string, unknown>>
 
 interface Response {
+  readonly headers?: Node
   readonly content?: Readonly<Record<string, unknown>>
 }
 
-/** A status that several problems share loses their media type on its way through the framework. */
-const asProblem = ({ content, ...rest }: Response): Response =>
-  content === undefined
-    ? rest
-    : { ...rest, content: { "application/problem+json": Object.values(content)[0] } }
-
-/** `$id`s of the framework's ("/schemas/unknown") repeat, which no document may. */
-const withoutIds = (node: unknown): unknown => {
-  if (Array.isArray(node)) return node.map(withoutIds)
-  if (typeof node !== "object" || node === null) return node
-  return Object.fromEntries(
-    Object.entries(node)
-      .filter(([key, value]) => !(key === "$id" && typeof value === "string"))
-      .map(([key, value]) => [key, withoutIds(value)]),
-  )
+interface Operation {
+  readonly parameters: ReadonlyArray<{ readonly name: string }>
+  readonly requestBody?: unknown
+  readonly responses: Readonly<Record<string, Response>>
 }
 
-const methods = (
-  operations: Readonly<Record<string, { readonly responses: Readonly<Record<string, Response>> }>>,
-) =>
+const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null
+
+/** What is no schema, whatever its keys are called. */
+const DATA: ReadonlySet<string> = new Set(["info", "examples", "enum"])
+
+/** Changes every object, from the leaves up. */
+const everywhere = (change: (node: Node) => Node) => {
+  const walk = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(walk)
+    if (!isNode(value)) return value
+    return change(
+      Object.fromEntries(
+        Object.entries(value).map(([key, inner]) => [key, DATA.has(key) ? inner : walk(inner)]),
+      ),
+    )
+  }
+  return walk
+}
+
+const INT = "#/components/schemas/Int"
+
+/**
+ * `$id`s of the framework's ("/schemas/unknown") repeat, which no document may. Its titles ("int", "maxItems(100)")
+ * become names of types in a generated client. A reference to "Int" with bounds beside it loses the bounds there.
+ */
+const plain = everywhere((node) =>
   Object.fromEntries(
-    Object.entries(operations).map(([method, operation]) => {
-      const responses = Object.entries(operation.responses).map(([status, response]) => [
-        status,
-        Number(status) < 400 ? response : asProblem(response),
-      ])
-      return [method, { ...operation, responses: Object.fromEntries(responses) }]
-    }),
+    Object.entries(node)
+      .filter(([key, value]) => !((key === "$id" || key === "title") && typeof value === "string"))
+      .map(([key, value]) => (key === "$ref" && value === INT ? ["type", "integer"] : [key, value])),
+  ),
+)
+
+/** An answer may get more fields: no client may refuse what it does not know. */
+const open = everywhere((node) =>
+  Object.fromEntries(
+    Object.entries(node).filter(([key, value]) => !(key === "additionalProperties" && value === false)),
+  ),
+)
+
+const header = (name: string) => ({ $ref: `#/components/headers/${name}` })
+
+const HEADERS = {
+  "X-Request-Id": {
+    description: "The request's id: the client's own, or a fresh one.",
+    required: true,
+    schema: { type: "string", examples: ["01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC"] },
+  },
+  "X-Run-Id": {
+    description: "The id of the run, or of the turn.",
+    schema: { type: "string", examples: ["01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC"] },
+  },
+  "Retry-After": {
+    description: "Seconds after which to ask again.",
+    schema: { type: "integer", minimum: 0, examples: [5] },
+  },
+  "Idempotent-Replayed": {
+    description: "There when it is the answer of an earlier request with the same `Idempotency-Key`.",
+    schema: { type: "string", enum: ["true"] },
+  },
+}
+
+const AGAIN_LATER: ReadonlySet<string> = new Set(["429", "503"])
+
+const headersOf = ({ parameters, responses }: Operation, status: string) => {
+  const content = responses[status]?.content ?? {}
+  const isAnswer = Number(status) < 400
+  return {
+    "X-Request-Id": header("X-Request-Id"),
+    ...(isAnswer && "application/json" in content && "text/event-stream" in content
+      ? { "X-Run-Id": header("X-Run-Id") }
+      : {}),
+    ...(isAnswer && parameters.some(({ name }) => name === "idempotency-key")
+      ? { "Idempotent-Replayed": header("Idempotent-Replayed") }
+      : {}),
+    ...(AGAIN_LATER.has(status) && !("text/plain" in content)
+      ? { "Retry-After": header("Retry-After") }
+      : {}),
+  }
+}
+
+/** A status that several problems share loses their media type on its way through the framework. */
+const contentOf = (status: string, content: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(
+    Object.entries(content).map(([type, media]) => [
+      Number(status) >= 400 && type === "application/json" ? MEDIA_TYPE : type,
+      media,
+    ]),
+  )
+
+const responsesOf = (operation: Operation) =>
+  Object.entries(operation.responses).map(([status, { content, ...response }]) => [
+    status,
+    {
+      ...response,
+      headers: headersOf(operation, status),
+      ...(content === undefined ? {} : { content: contentOf(status, content) }),
+    },
+  ])
+
+const byMethod = (operations: Readonly<Record<string, Operation>>) =>
+  Object.fromEntries(
+    Object.entries(operations).map(([method, operation]) => [
+      method,
+      { ...operation, responses: open(Object.fromEntries(responsesOf(operation))) },
+    ]),
   )
 
 /** This API as OpenAPI 3.1. */
 export const openApiDocument = (() => {
-  const { paths, ...rest } = OpenApi.fromApi(Api)
-  const repaired = Object.entries(paths).map(([path, operations]) => [path, methods(operations as never)])
-  return withoutIds({ ...rest, paths: Object.fromEntries(repaired) }) as OpenApi.OpenAPISpec
+  const { paths, components, ...rest } = plain(OpenApi.fromApi(Api)) as unknown as OpenApi.OpenAPISpec
+  const asked = JSON.stringify(
+    Object.values(paths)
+      .flatMap(Object.values)
+      .map(({ requestBody }) => requestBody),
+  )
+  const schemas = Object.entries(components.schemas)
+    .filter(([name]) => name !== "Int")
+    .map(([name, schema]) => [name, asked.includes(`schemas/${name}"`) ? schema : open(schema)])
+  return {
+    ...rest,
+    paths: Object.fromEntries(
+      Object.entries(paths).map(([path, operations]) => [path, byMethod(operations as never)]),
+    ),
+    components: { ...components, schemas: Object.fromEntries(schemas), headers: HEADERS },
+  } as unknown as OpenApi.OpenAPISpec
 })()

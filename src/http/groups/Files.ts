@@ -7,7 +7,15 @@ import { problems } from "./Problems.ts"
 
 const UploadForm = HttpApiSchema.Multipart(
   Schema.Struct({
-    file: Multipart.SingleFileSchema.annotations({ description: "The file, with a file name." }),
+    // What a form has; of the framework's own, a generator would make a list of paths on the server.
+    file: Multipart.SingleFileSchema.annotations({
+      jsonSchema: {
+        type: "string",
+        format: "binary",
+        contentMediaType: "application/octet-stream",
+        description: "The file, with a file name.",
+      },
+    }),
     ttl_secs: Schema.optional(FileTtlSecs),
   }),
 )

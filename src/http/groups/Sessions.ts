@@ -60,7 +60,7 @@ const Listing = query({
 
 /** Checked when it came in; it is not looked at again on its way out. */
 const Meta = Schema.declare((value): value is SessionMeta => typeof value === "object").annotations({
-  jsonSchema: { type: "object" },
+  jsonSchema: { type: "object", additionalProperties: true },
   description: "What the app gave when it opened the session.",
   examples: [{ user: "ada" }],
 })
@@ -133,9 +133,13 @@ const Events = Schema.declare((value): value is ReadonlyArray<AcpMessage> =>
       properties: {
         jsonrpc: { type: "string", enum: ["2.0"] },
         method: { type: "string", description: "Of a notification or a request: `session/update`, mostly." },
-        params: { type: "object", description: "What the method is about." },
+        params: { type: "object", additionalProperties: true, description: "What the method is about." },
         id: { description: "Of a request or a response: a number or a string." },
-        result: { type: "object", description: "Of the last message: the turn's result, with `stopReason`." },
+        result: {
+          type: "object",
+          additionalProperties: true,
+          description: "Of the last message: the turn's result, with `stopReason`.",
+        },
       },
       required: ["jsonrpc"],
     },

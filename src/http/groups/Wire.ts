@@ -54,23 +54,21 @@ export const FileTokens = Schema.Array(Schema.String)
   )
 
 /** A whole number behind the `?`. */
-export const wholeNumber = (min: number, max: number) =>
+export const wholeNumber = (min: number, max: number, description: string) =>
   Schema.transform(
     Schema.String.pipe(Schema.pattern(/^\d{1,16}$/)),
     Schema.Int.pipe(Schema.between(min, max)),
     { strict: true, decode: Number, encode: String },
   ).annotations({
     message: expected(`must be a whole number from ${min} to ${max}`),
-    jsonSchema: { type: "integer", minimum: min, maximum: max },
+    jsonSchema: { type: "integer", minimum: min, maximum: max, description },
   })
 
 /** A parameter that may be left out. */
 export const maybe = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
 
 /** How many there may be in one answer. */
-export const ListLimit = wholeNumber(1, 500).annotations({
-  description: "How many to answer with, 1 to 500; by default 50.",
-})
+export const ListLimit = wholeNumber(1, 500, "How many to answer with, 1 to 500; by default 50.")
 export const LIST_LIMIT = 50
 
 /** A session, as a filter. */

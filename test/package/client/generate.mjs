@@ -1,0 +1,10 @@
+// Makes types of the document as openapi-typescript's own pages have it: what is `binary` in a form is a Blob.
+import { readFileSync, writeFileSync } from "node:fs"
+import openapiTS, { astToString } from "openapi-typescript"
+import ts from "typescript"
+
+const blob = ts.factory.createTypeReferenceNode("Blob")
+const nodes = await openapiTS(readFileSync(process.argv[2], "utf8"), {
+  transform: ({ format }) => (format === "binary" ? blob : undefined),
+})
+writeFileSync("api.ts", astToString(nodes))
