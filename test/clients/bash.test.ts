@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, type Scope } from "effect"
 import { AgentName } from "../../src/domain/Session.ts"
-import { cutProxy } from "../support/CutProxy.ts"
+import { cuttingProxy } from "../support/CuttingProxy.ts"
 import { processesGiven } from "../support/ProcessTable.ts"
 import { scriptedAgent, shared } from "../support/Sessions.ts"
 import {
@@ -101,10 +101,14 @@ const test = (name: string, body: () => Effect.Effect<void, never, Scope.Scope>)
 
 /** The same service by way of connections that are cut. */
 const through = (...cuts: ReadonlyArray<number>) =>
-  Effect.map(cutProxy(system().server.url, cuts), ({ url, seen }) => ({
-    env: { CLAWDFORGE_URL: url },
-    seen,
-  }))
+  Effect.map(
+    cuttingProxy(() => system().server.url, "end"),
+    (proxy) => {
+      proxy.cuts.push(...cuts)
+      const seen = () => ({ connections: proxy.requests.length, cut: cuts.length - proxy.cuts.length })
+      return { env: { CLAWDFORGE_URL: proxy.url }, seen }
+    },
+  )
 
 const argumentsOf = (pid: number | string) => readFileSync(`/proc/${pid}/cmdline`, "utf8")
 

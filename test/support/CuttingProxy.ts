@@ -13,8 +13,11 @@ export interface CuttingProxy {
   readonly cutAll: () => void
 }
 
-/** Each connection has one request. */
-export const cuttingProxy = (target: () => string): Effect.Effect<CuttingProxy, never, Scope.Scope> =>
+/** Each connection has one request. One that is cut is reset, or ends as if the answer were whole. */
+export const cuttingProxy = (
+  target: () => string,
+  cutBy: "reset" | "end" = "reset",
+): Effect.Effect<CuttingProxy, never, Scope.Scope> =>
   Effect.gen(function* () {
     const requests: Array<string> = []
     const cuts: Array<number> = []
@@ -49,9 +52,12 @@ export const cuttingProxy = (target: () => string): Effect.Effect<CuttingProxy, 
       })
       let passed = 0
       service.on("data", (piece: Buffer) => {
+        if (passed >= cut) return
         client.write(piece.subarray(0, cut - passed))
         passed += piece.length
-        if (passed >= cut) client.resetAndDestroy()
+        if (passed < cut) return
+        if (cutBy === "reset") client.resetAndDestroy()
+        else client.end(() => service.destroy())
       })
       service.on("end", () => client.end())
     })
