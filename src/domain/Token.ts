@@ -32,3 +32,6 @@ export interface Origin {
   readonly requestId: string
   readonly address: string
 }
+
+/** Of what this process does by itself: an embedder that has no requests. */
+export const IN_PROCESS: Origin = { requestId: "in-process", address: "127.0.0.1" }

@@ -22,6 +22,10 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
       { readonly token: AppToken; readonly secret: Redacted.Redacted },
       TokenNameTaken | StorageFailed
     >
+    /**
+     * The token in force of that name, minted if there is none: for an app within this process, which needs no secret.
+     */
+    readonly named: (name: TokenName, origin: Origin) => Effect.Effect<AppToken, StorageFailed>
     /** The token in force that the secret belongs to. Revocation shows at the next call. */
     readonly authenticate: (
       secret: Redacted.Redacted,
@@ -75,6 +79,16 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
         return { token, secret }
       })
 
+      const named = Effect.fn("TokenStore.named")(
+        function* (name: TokenName, origin: Origin) {
+          const all = yield* tokens.list
+          const found = all.find((token) => token.name === name && token.revokedAt === null)
+          return found ?? (yield* mint(name, [], origin)).token
+        },
+        // Where somebody else was first, there is one now.
+        Effect.retry({ until: (failure): failure is StorageFailed => failure._tag === "StorageFailed" }),
+      )
+
       const authenticate = (secret: Redacted.Redacted) =>
         tokens.findByHash(secrets.hash(secret)).pipe(
           Effect.flatMap(Option.match({ onNone: () => new Unauthorized(), onSome: Effect.succeed })),
@@ -87,7 +101,7 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
         return outcome === "already_revoked" ? Option.none() : Option.some(outcome)
       })
 
-      return { mint, authenticate, list: tokens.list, revoke }
+      return { mint, named, authenticate, list: tokens.list, revoke }
     }),
   )
 }

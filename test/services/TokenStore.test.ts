@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Layer, Option, Redacted, TestClock } from "effect"
-import type { TokenName } from "../../src/domain/Token.ts"
+import { IN_PROCESS, type TokenName } from "../../src/domain/Token.ts"
 import { TokenStore } from "../../src/services/TokenStore.ts"
 import { ids, LedgerMemory, ledger, secrets } from "../../src/testing.ts"
 
@@ -35,6 +35,22 @@ describe("TokenStore", () => {
 
       expect(second.token.id).not.toBe(first.token.id)
       expect(Either.isLeft(yield* Effect.either(tokens.authenticate(first.secret)))).toBe(true)
+    }).pipe(Effect.provide(store())),
+  )
+
+  it.effect("has one token for an app of this process, however often and at once it is asked for", () =>
+    Effect.gen(function* () {
+      const tokens = yield* TokenStore
+      const all = yield* Effect.all(
+        Array.from({ length: 20 }, () => tokens.named(name, IN_PROCESS)),
+        { concurrency: "unbounded" },
+      )
+      expect(new Set(all.map(({ id }) => id)).size).toBe(1)
+      expect(yield* tokens.list).toHaveLength(1)
+
+      yield* tokens.revoke(name, origin)
+
+      expect((yield* tokens.named(name, IN_PROCESS)).id).not.toBe(all[0]?.id)
     }).pipe(Effect.provide(store())),
   )
 
