@@ -9,11 +9,14 @@ const [major, minor] = process.versions.node.split(".").map(Number)
 
 if (major < 22 || (major === 22 && minor < 18)) {
   console.error(
-    `clawdforge needs Node 22.18 or newer, or \`npm start\`; this is Node ${process.versions.node}.`,
+    `clawdforge needs Node 22.18 or newer, and this is Node ${process.versions.node}: install Node 24, or in a checkout use \`npm start\`, which brings its own.`,
   )
   process.exit(1)
 }
 loadEnvFile()
 // Half the memory at rest, and a fifth of the growth while megabytes pass through; before anything is loaded.
 v8.setFlagsFromString("--optimize-for-size")
-await source("main")
+const asked = process.argv.slice(2)
+// The service by itself does without the command line, and all that it loads.
+const isService = asked.length === 0 || (asked.length === 1 && asked[0] === "serve")
+await source(isService ? "main" : "cli/main")

@@ -5,7 +5,7 @@ import { Ledger } from "./Ledger.ts"
 import { LiveRuns } from "./LiveRuns.ts"
 
 /** Less than that, and the next upload or the ledger may not fit. */
-const DISK_MIN_BYTES = 256 * 1024 * 1024
+export const DISK_MIN_BYTES = 256 * 1024 * 1024
 /** What a look at the database or at the disks may take. */
 const PATIENCE = Duration.seconds(2)
 

@@ -1,0 +1,17 @@
+import { Command } from "@effect/cli"
+import { doctor } from "./commands/Doctor.ts"
+import { events } from "./commands/Events.ts"
+import { openapi } from "./commands/OpenApi.ts"
+import { run } from "./commands/Run.ts"
+import { serve } from "./commands/Serve.ts"
+import { session } from "./commands/Session.ts"
+import { token } from "./commands/Token.ts"
+import { upload } from "./commands/Upload.ts"
+
+/** The command line: the service, a client of it, and what an operator needs beside. */
+export const clawdforge = Command.make("clawdforge").pipe(
+  Command.withDescription(
+    "One logged-in coding agent, served safely to every app on the network. Asks the service at CLAWDFORGE_URL (by default this machine's) with CLAWDFORGE_TOKEN, as the operator with CLAWDFORGE_ADMIN_TOKEN. Completions for your shell: clawdforge --completions bash (or sh, zsh, fish).",
+  ),
+  Command.withSubcommands([serve, run, session, upload, token, events, doctor, openapi]),
+)

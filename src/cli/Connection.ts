@@ -1,0 +1,74 @@
+import { FileSystem, Path } from "@effect/platform"
+import { Config, Effect, Option, Redacted } from "effect"
+import { ForgeClient } from "../client/ForgeClient.ts"
+import type { ForgeSettings } from "../client/Settings.ts"
+
+/** Set, and not blank. */
+const given = <A>(config: Config.Config<A>) =>
+  Config.option(config).pipe(
+    Config.map(
+      Option.filter((value) => String(Redacted.isRedacted(value) ? Redacted.value(value) : value) !== ""),
+    ),
+  )
+
+const variables = Config.all({
+  url: given(Config.string("CLAWDFORGE_URL")),
+  token: given(Config.redacted("CLAWDFORGE_TOKEN")),
+  adminToken: given(Config.redacted("CLAWDFORGE_ADMIN_TOKEN")),
+  bootstrap: given(Config.redacted("ADMIN_BOOTSTRAP_TOKEN")),
+  host: given(Config.string("BIND_HOST")),
+  port: given(Config.string("BIND_PORT")),
+  dataDir: given(Config.string("DATA_DIR")),
+})
+
+/** Where this machine's own service listens: who listens everywhere can be asked here. */
+export const localUrl = (host: string, port: string | number): string => {
+  const near = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
+  return `http://${near.includes(":") ? `[${near}]` : near}:${port}`
+}
+
+/**
+ * Where the service is, and with what to ask it: CLAWDFORGE_URL, CLAWDFORGE_TOKEN, CLAWDFORGE_ADMIN_TOKEN. Without a
+ * URL it is this machine's own, as the service's own variables say, and so is the operator's token.
+ */
+export const connection = Effect.gen(function* () {
+  const read = yield* variables
+  const isLocal = Option.isNone(read.url)
+  const own = isLocal
+    ? Option.orElse(read.bootstrap, () => Option.none<Redacted.Redacted>())
+    : Option.none<Redacted.Redacted>()
+  const kept = isLocal ? yield* keptAdminToken(Option.getOrElse(read.dataDir, () => "./data")) : Option.none()
+  const adminToken = read.adminToken.pipe(
+    Option.orElse(() => own),
+    Option.orElse(() => kept),
+  )
+  const url = Option.getOrElse(read.url, () =>
+    localUrl(
+      Option.getOrElse(read.host, () => "127.0.0.1"),
+      Option.getOrElse(read.port, () => "8800"),
+    ),
+  )
+  return {
+    isLocal,
+    settings: {
+      baseUrl: url,
+      token: Option.getOrUndefined(read.token),
+      adminToken: Option.getOrUndefined(adminToken),
+    } satisfies ForgeSettings,
+  }
+})
+
+/** The token that the service made for itself, where this user may read it. */
+const keptAdminToken = (dataDir: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const text = yield* Effect.option(fs.readFileString(path.join(dataDir, "admin-token")))
+    return Option.filter(
+      Option.map(text, (token) => token.trim()),
+      (token) => token !== "",
+    ).pipe(Option.map(Redacted.make))
+  })
+
+/** The service that is to be asked. */
+export const client = Effect.flatMap(connection, ({ settings }) => ForgeClient.make(settings))

@@ -1,0 +1,23 @@
+/** The words among a stream's messages: what the model writes, piece by piece. Anything may come, and most is nothing. */
+
+type Fields = Readonly<Record<string, unknown>>
+
+const fieldsOf = (value: unknown): Fields =>
+  typeof value === "object" && value !== null ? (value as Fields) : {}
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "")
+
+/** Of a line of the CLI: a piece of the answer. What a helper of the model's says is none. */
+export const ofClaude = (message: unknown): string => {
+  const line = fieldsOf(message)
+  const event = fieldsOf(line["event"])
+  const delta = fieldsOf(event["delta"])
+  const isPiece = event["type"] === "content_block_delta" && delta["type"] === "text_delta"
+  return line["parent_tool_use_id"] == null && isPiece ? textOf(delta["text"]) : ""
+}
+
+/** Of an agent's message: a piece of the answer. */
+export const ofAgent = (message: unknown): string => {
+  const update = fieldsOf(fieldsOf(fieldsOf(message)["params"])["update"])
+  return update["sessionUpdate"] === "agent_message_chunk" ? textOf(fieldsOf(update["content"])["text"]) : ""
+}

@@ -1,0 +1,55 @@
+import { Command, Options } from "@effect/cli"
+import { Effect, Stream } from "effect"
+import { EventType } from "../../domain/Event.ts"
+import type { LogEvent, Resync } from "../../client/StreamedEvents.ts"
+import { client } from "../Connection.ts"
+import { saying } from "../Failed.ts"
+import { Output } from "../Output.ts"
+import { given } from "../Given.ts"
+import { json } from "./Options.ts"
+
+/** A line for people: when, what, whose, and of which run or session. */
+const lineOf = (event: LogEvent | Resync): string => {
+  if (event.type === "resync") return `… what came before ${event.data.oldest_id ?? "now"} is kept no more`
+  const { at, type, token, run_id, session_id, data } = event.data
+  const time = new Date(at * 1000).toISOString().slice(0, 19)
+  const about = [token ?? "-", run_id, session_id].filter((name) => name !== null)
+  const more = Object.entries(data ?? {}).map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+  return [time, type.padEnd(20), ...about, ...more].join("  ")
+}
+
+const optional = (name: string, description: string) =>
+  Options.text(name).pipe(Options.withDescription(description), Options.optional)
+
+const tail = Command.make(
+  "tail",
+  {
+    json,
+    type: Options.choice("type", EventType.literals).pipe(
+      Options.withDescription("Only events of this type."),
+      Options.optional,
+    ),
+    run: optional("run", "Only events of this run."),
+    session: optional("session", "Only events of this session."),
+    after: optional("after", "Begins after the event of this number; by default with what comes next."),
+  },
+  (asked) =>
+    Effect.gen(function* () {
+      const out = yield* Output
+      const forge = yield* client
+      const filter = given({
+        type: asked.type,
+        run_id: asked.run,
+        session_id: asked.session,
+        after: asked.after,
+      })
+      yield* Stream.runForEach(forge.streams.events(filter), (event) =>
+        asked.json ? out.json(event.data) : out.line(lineOf(event)),
+      )
+    }).pipe(saying(asked.json)),
+).pipe(Command.withDescription("Follows what happens, from now on; a lost connection is taken up again."))
+
+export const events = Command.make("events").pipe(
+  Command.withDescription("What happens: to this app, or with the operator's token to all."),
+  Command.withSubcommands([tail]),
+)

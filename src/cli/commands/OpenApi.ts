@@ -1,0 +1,9 @@
+import { Command } from "@effect/cli"
+import { Effect } from "effect"
+import { openApiDocument } from "../../http/OpenApiDocument.ts"
+import { Output } from "../Output.ts"
+
+/** The API's description, as the service of this version serves it at /openapi.json. */
+export const openapi = Command.make("openapi", {}, () =>
+  Effect.flatMap(Output, ({ line }) => line(JSON.stringify(openApiDocument, undefined, 2))),
+).pipe(Command.withDescription("Prints the API's OpenAPI 3.1 document; needs no service."))

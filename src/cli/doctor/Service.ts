@@ -1,0 +1,67 @@
+import type { HttpClient } from "@effect/platform"
+import { Effect } from "effect"
+import type { ForgeError, SettingsError } from "../../client/Errors.ts"
+import { ForgeClient } from "../../client/ForgeClient.ts"
+import type { ForgeSettings } from "../../client/Settings.ts"
+import { type Finding, fault, note, ok } from "./Finding.ts"
+
+const why = (error: ForgeError): Finding => {
+  switch (error.code) {
+    case "ip_not_allowed":
+      return fault(
+        "service",
+        "the service's allowlist excludes this machine (403 ip_not_allowed)",
+        "where the service runs, add this machine's address to ALLOW_CIDRS; `clawdforge doctor --from ADDRESS` there checks it",
+      )
+    case "connection_failed":
+    case "deadline_exceeded":
+      return fault(
+        "service",
+        error.message,
+        "start it (clawdforge serve), or set CLAWDFORGE_URL to where it is",
+      )
+    default:
+      return fault("service", error.message, "set CLAWDFORGE_URL to a clawdforge")
+  }
+}
+
+const whyNot = (error: ForgeError): Finding => {
+  switch (error.code) {
+    case "unauthorized":
+      return fault(
+        "token",
+        "the service does not know CLAWDFORGE_TOKEN, or has revoked it",
+        "have the operator mint one: clawdforge token mint NAME",
+      )
+    case "ip_not_allowed":
+      return fault(
+        "token",
+        "the token may not be used from this machine (403 ip_not_allowed)",
+        "have the operator mint one with this machine's address: clawdforge token mint NAME --cidr ADDRESS/32",
+      )
+    default:
+      return fault("token", error.message, "see the service's log")
+  }
+}
+
+/** Whether the service lets this machine in, and knows its token. */
+export const service = (
+  settings: ForgeSettings,
+): Effect.Effect<ReadonlyArray<Finding>, SettingsError, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const forge = yield* ForgeClient.make(settings)
+    const health = yield* Effect.either(forge.system.health())
+    if (health._tag === "Left") return [why(health.left)]
+    const there = ok("service", `${settings.baseUrl} answers`)
+    if (settings.token === undefined) {
+      return [
+        there,
+        note("token", "CLAWDFORGE_TOKEN is not set", "an app needs one: clawdforge token mint NAME"),
+      ]
+    }
+    const runs = yield* Effect.either(forge.runs.listRuns({ urlParams: { limit: 1 } }))
+    return [
+      there,
+      runs._tag === "Left" ? whyNot(runs.left) : ok("token", "the service knows CLAWDFORGE_TOKEN"),
+    ]
+  })

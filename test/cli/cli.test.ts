@@ -1,0 +1,273 @@
+import { once } from "node:events"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
+import { begin, cli, cliProcess, startCli } from "../support/Cli.ts"
+import { AgentName } from "../../src/domain/Session.ts"
+import { scriptedAgent } from "../support/Sessions.ts"
+import {
+  ADMIN_TOKEN,
+  eventually,
+  scriptedClaude,
+  startServer,
+  temporaryDirectory,
+} from "../support/TestServer.ts"
+
+const service = Effect.gen(function* () {
+  const command = scriptedAgent(yield* temporaryDirectory)
+  const agents = new Map([[AgentName.make("claude"), Option.some(command)]])
+  const server = yield* startServer({ claudeBin: Option.some(scriptedClaude), agents })
+  const token = yield* server.mint("the-app")
+  const env = { CLAWDFORGE_URL: server.url, CLAWDFORGE_TOKEN: token, CLAWDFORGE_ADMIN_TOKEN: ADMIN_TOKEN }
+  return { server, token, env }
+})
+
+describe("clawdforge run", () => {
+  it.scopedLive("prints the answer, and nothing else", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      expect(yield* cli(["run", "SAY hello"], env)).toMatchObject({
+        code: 0,
+        stdout: "hello\n",
+        stderr: "",
+      })
+    }),
+  )
+
+  it.scopedLive("reads a prompt of any size from standard input", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const said = "word ".repeat(60_000).trim()
+      expect(yield* cliProcess(["run", "-"], { env, stdin: `SAY ${said}` })).toMatchObject({
+        code: 0,
+        stdout: `${said}\n`,
+      })
+    }),
+  )
+
+  it.scopedLive("shows the text as it comes, each piece once", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const dir = yield* temporaryDirectory
+      const run = yield* begin(["run", `STEP ${dir} 3`], env)
+      for (const piece of [0, 1, 2]) {
+        // It says the next one only when it is let to, which is when the one before was seen.
+        writeFileSync(join(dir, String(piece)), "")
+        yield* eventually(() => expect(run.shown()).toContain(`${piece} 😀`))
+      }
+      expect((yield* run.end).code).toBe(0)
+      expect(run.shown().match(/\d 😀/g)).toEqual(["0 😀", "1 😀", "2 😀"])
+    }),
+  )
+
+  it.scopedLive("prints the whole answer with --json, with its tokens if it is asked for them", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const { code, json } = yield* cli(["run", "--json", "--usage", 'SAY {"qty":2}'], env)
+      expect(code).toBe(0)
+      expect(json).toMatchObject({ ok: true, result: { qty: 2 }, stop_reason: "end_turn" })
+      expect(Object.keys(json)).toContain("usage")
+    }),
+  )
+
+  it.scopedLive("prints the value that fits a schema", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const schema = join(yield* temporaryDirectory, "schema.json")
+      writeFileSync(schema, JSON.stringify({ type: "object", required: ["qty"] }))
+      const asked = yield* cli(["run", "--schema", schema, 'SAY {"qty":2}'], env)
+      expect(asked).toMatchObject({ code: 0, stdout: '{"qty":2}\n' })
+    }),
+  )
+
+  it.scopedLive("sends files along", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const file = join(yield* temporaryDirectory, "a b.txt")
+      writeFileSync(file, "two cups")
+      const { code, stdout } = yield* cli(["run", "--file", file, "CAT"], env)
+      expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining("two cups") })
+    }),
+  )
+
+  it.scopedLive("under a key runs once", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      for (const _ of [1, 2]) {
+        expect((yield* cli(["run", "--key", "order-17", "SAY once"], env)).stdout).toBe("once\n")
+      }
+      expect((yield* server.request("GET", "/runs", { token })).json.runs).toHaveLength(1)
+    }),
+  )
+
+  it.scopedLive("cancels its run when it is interrupted", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      const dir = yield* temporaryDirectory
+      writeFileSync(join(dir, "0"), "")
+      const run = yield* begin(["run", `STEP ${dir} 2`], env)
+      const runs = Effect.map(server.request("GET", "/runs", { token }), ({ json }) => json.runs)
+      yield* eventually(() => expect(run.shown()).toContain("0 😀"))
+      expect((yield* run.interrupt).code).toBe(130)
+      expect(yield* runs).toMatchObject([{ status: "cancelled" }])
+    }),
+  )
+})
+
+describe("what goes wrong", () => {
+  it.scopedLive("is said on stderr, to programs as JSON too, and told by the exit code", () =>
+    Effect.gen(function* () {
+      const { env, server } = yield* service
+      const wrong = { ...env, CLAWDFORGE_TOKEN: "cf_wrong" }
+      expect(yield* cli(["run", "hi"], wrong)).toMatchObject({
+        code: 3,
+        stdout: "",
+        stderr: expect.stringContaining("bearer token"),
+      })
+      const nowhere = { ...env, CLAWDFORGE_URL: "http://127.0.0.1:1" }
+      expect((yield* cli(["run", "hi"], nowhere)).code).toBe(1)
+      expect((yield* cli(["session", "show", "nobody"], env)).code).toBe(4)
+      const failed = yield* cli(["run", "--json", "EXIT 3"], env)
+      expect(failed.code).toBe(5)
+      expect(failed.json).toMatchObject({ ok: false, code: "run_failed", status: 502 })
+      expect((yield* cli(["run"], env)).code).toBe(2)
+      expect((yield* cli(["run", "--timeout", "soon", "hi"], env)).code).toBe(2)
+      expect((yield* cli(["frobnicate"], env)).code).toBe(2)
+      expect((yield* cli(["token", "mint", "No Name"], env)).code).toBe(2)
+      for (const { stdout, stderr } of [failed]) expect(stdout + stderr).not.toContain(env.CLAWDFORGE_TOKEN)
+      expect(server.url).toBe(env.CLAWDFORGE_URL)
+    }),
+  )
+
+  it.scopedLive("says when to try again", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ maxLiveSessions: 0 })
+      const env = { CLAWDFORGE_URL: server.url, CLAWDFORGE_TOKEN: yield* server.mint("the-app") }
+      expect(yield* cli(["session", "open"], env)).toMatchObject({
+        code: 5,
+        stderr: expect.stringMatching(/Try again in \d+ s/),
+      })
+    }),
+  )
+})
+
+describe("clawdforge session", () => {
+  it.scopedLive("has a conversation", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const id = (yield* cli(["session", "open", "--meta", '{"user":"ada"}'], env)).stdout.trim()
+      const first = yield* cli(["session", "turn", id, "SAY eggs"], env)
+      expect(first).toMatchObject({ code: 0, stdout: "eggs\n" })
+      const second = yield* cli(["session", "turn", "--json", id, "SAY flour"], env)
+      expect(second.json).toMatchObject({ ok: true, turn_index: 2, stop_reason: "end_turn" })
+      expect((yield* cli(["session", "show", "--json", id], env)).json).toMatchObject({
+        status: "open",
+        turn_count: 2,
+        meta: { user: "ada" },
+      })
+      expect((yield* cli(["session", "list", "--open"], env)).stdout).toContain(id)
+      expect((yield* cli(["session", "cancel", id], env)).stdout).toBe("nothing was at work\n")
+      expect((yield* cli(["session", "close", id], env)).stdout).toBe("closed\n")
+      expect((yield* cli(["session", "close", id], env)).stdout).toBe("was closed already\n")
+      expect((yield* cli(["session", "turn", id, "SAY milk"], env)).code).toBe(4)
+    }),
+  )
+})
+
+describe("clawdforge token", () => {
+  it.scopedLive("mints, lists and revokes, with the token that the service keeps where it runs", () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const server = yield* startServer({ adminToken: Option.none() }, dataDir)
+      const env = { BIND_PORT: new URL(server.url).port, DATA_DIR: dataDir }
+      const minted = yield* cli(["token", "mint", "recipes", "--cidr", "127.0.0.0/8"], env)
+      expect(minted).toMatchObject({ code: 0, stdout: expect.stringMatching(/^cf_\S+\n$/) })
+      const app = { ...env, CLAWDFORGE_TOKEN: minted.stdout.trim() }
+      expect((yield* cli(["session", "list", "--json"], app)).json).toEqual({
+        ok: true,
+        sessions: [],
+      })
+      const listed = yield* cli(["token", "list"], env)
+      expect(listed.stdout).toMatch(/^recipes +127\.0\.0\.0\/8 /m)
+      expect(listed.stdout).not.toContain(minted.stdout.trim())
+      expect((yield* cli(["token", "revoke", "recipes"], env)).stdout).toBe("revoked\n")
+      expect((yield* cli(["session", "list"], app)).code).toBe(3)
+    }),
+  )
+})
+
+describe("clawdforge upload", () => {
+  it.scopedLive("prints what a prompt's files take", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      const file = join(yield* temporaryDirectory, "a.txt")
+      writeFileSync(file, "three eggs")
+      const { stdout } = yield* cli(["upload", "--ttl", "60", file], env)
+      const { json } = yield* server.run(token, { prompt: "CAT", files: [stdout.trim()] })
+      expect(JSON.stringify(json.result)).toContain("three eggs")
+    }),
+  )
+})
+
+describe("clawdforge events tail", () => {
+  it.scopedLive("shows what happened, and what happens", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      yield* server.run(token, { prompt: "SAY before" })
+      const words = ["events", "tail", "--json", "--after", "0", "--type", "run.completed"]
+      const tail = yield* begin(words, env)
+      const events = () =>
+        tail
+          .shown()
+          .split("\n")
+          .filter(Boolean)
+          .map((line) => JSON.parse(line))
+      yield* eventually(() => expect(events()).toHaveLength(1))
+      yield* server.run(token, { prompt: "SAY after" })
+      yield* eventually(() => expect(events()).toHaveLength(2))
+      expect(events()).toMatchObject([
+        { type: "run.completed", token: "the-app" },
+        { type: "run.completed", token: "the-app" },
+      ])
+    }),
+  )
+})
+
+describe("the command line itself", () => {
+  it.live("has help, completions, its version and the API's document", () =>
+    Effect.gen(function* () {
+      const help = yield* cliProcess(["--help"])
+      for (const command of [
+        "serve",
+        "run",
+        "session turn",
+        "upload",
+        "token mint",
+        "events tail",
+        "doctor",
+        "openapi",
+      ]) {
+        expect(help.stdout).toContain(`- ${command}`)
+      }
+      expect((yield* cli(["run", "--help"])).stdout).toContain("--schema")
+      expect((yield* cliProcess(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+/)
+      expect((yield* cli(["--completions", "bash"])).stdout).toContain("complete")
+      expect((yield* cli(["openapi"])).json).toEqual(JSON.parse(JSON.stringify(openApiDocument)))
+    }),
+  )
+
+  it.scopedLive("starts the service", () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const env = { DATA_DIR: dataDir, BIND_PORT: "0", CLAUDE_BIN: scriptedClaude }
+      const child = yield* startCli(["serve", "--log-level", "info"], { env })
+      const { value } = yield* Effect.promise(() => child.stdout.setEncoding("utf8").iterator().next())
+      expect(value).toContain('"message":"listening"')
+      child.kill("SIGTERM")
+      yield* Effect.promise(() => once(child, "exit"))
+      expect(child.exitCode).toBe(0)
+    }),
+  )
+})

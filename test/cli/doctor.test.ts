@@ -1,0 +1,169 @@
+import { createServer as createHttpServer, request } from "node:http"
+import { createServer, type AddressInfo } from "node:net"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { cli, cliProcess, type Finished } from "../support/Cli.ts"
+import { ADMIN_TOKEN, scriptedClaude, startServer, temporaryDirectory } from "../support/TestServer.ts"
+
+interface Finding {
+  readonly name: string
+  readonly level: string
+  readonly detail: string
+  readonly remedy: string | null
+}
+
+/** A machine where all is well, but for what is said. */
+const machine = Effect.map(temporaryDirectory, (dir) => ({
+  DATA_DIR: join(dir, "data"),
+  BIND_PORT: "0",
+  CLAUDE_BIN: scriptedClaude,
+}))
+
+const faultsIn = ({ code, json }: Finished) => {
+  const faults = (json.findings as ReadonlyArray<Finding>).filter(({ level }) => level === "fault")
+  expect(json.ok).toBe(faults.length === 0)
+  expect(code).toBe(faults.length === 0 ? 0 : 1)
+  return faults
+}
+
+const faultsOf = (env: Readonly<Record<string, string>>, ...words: ReadonlyArray<string>) =>
+  Effect.map(cli(["doctor", "--json", ...words], env), faultsIn)
+
+/** Of what CLIs see of the environment, which is the process's own. */
+const faultsInProcess = (env: Readonly<Record<string, string>>) =>
+  Effect.map(cliProcess(["doctor", "--json"], { env }), faultsIn)
+
+const aboutAs = (name: string, detail: RegExp, remedy: RegExp) => [
+  { name, level: "fault", detail: expect.stringMatching(detail), remedy: expect.stringMatching(remedy) },
+]
+
+const listening = (port: number, server: ReturnType<typeof createServer>) =>
+  Effect.acquireRelease(
+    Effect.async<number>((resume) => {
+      server.listen(port, "127.0.0.1", () => resume(Effect.succeed((server.address() as AddressInfo).port)))
+    }),
+    () => Effect.sync(() => server.close()),
+  )
+
+describe("clawdforge doctor", () => {
+  it.scopedLive("finds nothing where all is well", () =>
+    Effect.gen(function* () {
+      const env = yield* machine
+      expect(yield* faultsOf(env)).toEqual([])
+      const { code, stdout } = yield* cliProcess(["doctor"], { env })
+      expect(code).toBe(0)
+      expect(stdout).toMatch(/^ok +claude +0\.0\.1/m)
+    }),
+  )
+
+  it.scopedLive("names a missing CLI", () =>
+    Effect.gen(function* () {
+      const env = { ...(yield* machine), CLAUDE_BIN: "/nowhere/claude" }
+      expect(yield* faultsOf(env)).toEqual(aboutAs("claude", /CLAUDE_BIN/, /npm ci.*CLAUDE_BIN/))
+      const acpx = { ...(yield* machine), ACPX_BIN: "/nowhere/acpx", CLAWDFORGE_AGENT_BACKEND: "acpx" }
+      expect(yield* faultsOf(acpx)).toEqual(aboutAs("acpx", /missing/, /ACPX_BIN/))
+    }),
+  )
+
+  it.scopedLive("names a missing login", () =>
+    Effect.gen(function* () {
+      const env = { ...(yield* machine), CLAUDE_SCRIPTED_LOGIN: "none" }
+      expect(yield* faultsInProcess(env)).toEqual(
+        aboutAs("login", /not logged in/, /\/login.*ANTHROPIC_API_KEY/),
+      )
+    }),
+  )
+
+  it.scopedLive("names a missing login of the real claude", () =>
+    Effect.gen(function* () {
+      const { CLAUDE_BIN: _, ...env } = yield* machine
+      const found = yield* faultsInProcess({ ...env, CLAUDE_CONFIG_DIR: yield* temporaryDirectory })
+      expect(found).toEqual(aboutAs("login", /not logged in/, /\/login/))
+    }),
+  )
+
+  it.scopedLive("names a data directory that cannot be written to", () =>
+    Effect.gen(function* () {
+      const file = join(yield* temporaryDirectory, "file")
+      writeFileSync(file, "")
+      const env = { ...(yield* machine), DATA_DIR: join(file, "data") }
+      expect(yield* faultsOf(env)).toEqual(aboutAs("data", /DATA_DIR.*cannot be written to/, /DATA_DIR/))
+    }),
+  )
+
+  it.scopedLive("names a port that another program has, and knows a clawdforge", () =>
+    Effect.gen(function* () {
+      const env = yield* machine
+      const port = yield* listening(
+        0,
+        createServer((socket) => socket.destroy()),
+      )
+      expect(yield* faultsOf({ ...env, BIND_PORT: String(port) })).toEqual(
+        aboutAs("port", new RegExp(`${port} is taken by another program`), /BIND_PORT/),
+      )
+      const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+      expect(yield* faultsOf({ ...env, BIND_PORT: new URL(server.url).port })).toEqual([])
+    }),
+  )
+
+  it.scopedLive("names an allowlist that excludes the caller", () =>
+    Effect.gen(function* () {
+      const env = { ...(yield* machine), BIND_HOST: "0.0.0.0", ADMIN_BOOTSTRAP_TOKEN: ADMIN_TOKEN }
+      expect(yield* faultsOf(env)).toEqual(aboutAs("allowlist", /nobody but this host/, /ALLOW_CIDRS/))
+      const some = { ...env, ALLOW_CIDRS: "10.0.0.0/8" }
+      expect(yield* faultsOf(some, "--from", "10.1.2.3")).toEqual([])
+      expect(yield* faultsOf(some, "--from", "192.168.1.7")).toEqual(
+        aboutAs("caller", /192\.168\.1\.7 is not in the allowlist/, /10\.0\.0\.0\/8,192\.168\.1\.7\/32/),
+      )
+    }),
+  )
+
+  it.scopedLive("names it where the caller is, too", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({
+        claudeBin: Option.some(scriptedClaude),
+        trustedProxies: ["127.0.0.1"],
+      })
+      // As seen through a proxy, this machine is one that nobody has allowed.
+      const proxy = createHttpServer(({ url, headers, method }, response) => {
+        const forwarded = { ...headers, "x-forwarded-for": "192.168.1.7" }
+        request(`${server.url}${url}`, { method, headers: forwarded }, (answer) => {
+          response.writeHead(answer.statusCode ?? 0, answer.headers)
+          answer.pipe(response)
+        }).end()
+      })
+      const port = yield* listening(0, proxy)
+      expect(yield* faultsOf({ CLAWDFORGE_URL: `http://127.0.0.1:${port}` })).toEqual(
+        aboutAs("service", /allowlist excludes this machine/, /ALLOW_CIDRS/),
+      )
+      const elsewhere = yield* server.mint("elsewhere", ["10.0.0.0/8"])
+      expect(yield* faultsOf({ CLAWDFORGE_URL: server.url, CLAWDFORGE_TOKEN: elsewhere })).toEqual(
+        aboutAs("token", /may not be used from this machine/, /--cidr/),
+      )
+      expect(yield* faultsOf({ CLAWDFORGE_URL: server.url, CLAWDFORGE_TOKEN: "cf_unknown" })).toEqual(
+        aboutAs("token", /does not know/, /token mint/),
+      )
+    }),
+  )
+
+  it.live("names a Node that is too old", () =>
+    Effect.gen(function* () {
+      const older = `data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.20.2"}})`
+      const { code, stderr } = yield* cliProcess(["doctor"], { node: ["--import", older] })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/needs Node 22\.18 or newer.*20\.20\.2.*install Node 24/)
+    }),
+  )
+
+  it.scopedLive("names every bad setting", () =>
+    Effect.gen(function* () {
+      const env = { ...(yield* machine), BIND_PORT: "high", DEFAULT_TIMEOUT_SECS: "0" }
+      expect((yield* faultsOf(env)).map(({ detail }) => detail.split(":")[0])).toEqual([
+        "BIND_PORT",
+        "DEFAULT_TIMEOUT_SECS",
+      ])
+    }),
+  )
+})
