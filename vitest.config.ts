@@ -4,8 +4,8 @@ export default defineConfig({
   // The package by its own name is the source, which is always what is to be tested.
   ssr: { resolve: { conditions: ["clawdforge-source"] } },
   test: {
-    // A browser and nginx are not everywhere: `npm test` runs the first, `npm run test:browser` the second,
-    // `npm run test:proxy` the third.
+    // A browser, nginx and a registry are not everywhere: `npm test` runs the first, `npm run test:browser`,
+    // `test:package` and `test:proxy` the others.
     projects: [
       {
         extends: true,

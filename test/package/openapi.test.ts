@@ -1,9 +1,7 @@
-import { execFile } from "node:child_process"
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { cpSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { promisify } from "node:util"
-import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import { beforeAll, describe, expect, it } from "@effect/vitest"
+import { DONE, folderWith } from "../support/EmptyFolder.ts"
 import { serviceUnderTest } from "../support/Service.ts"
 import { scriptedAgent } from "../support/Sessions.ts"
 
@@ -24,47 +22,17 @@ const STRICT =
 
 const { dataDir, start, mint } = serviceUnderTest("file")
 
-/** The linter would tell its makers of itself. */
-const QUIET = { ...process.env, REDOCLY_TELEMETRY: "off", REDOCLY_SUPPRESS_UPDATE_NOTICE: "true" }
-
-let dir: string
-
-interface Ended {
-  readonly code: number
-  readonly output: string
-}
-
-/** Runs a program in the directory, whatever comes of it. */
-const exec = (file: string, ...args: ReadonlyArray<string>): Promise<Ended> =>
-  promisify(execFile)(file, args, { cwd: dir, env: QUIET, maxBuffer: 1e8 }).then(
-    ({ stdout }) => ({ code: 0, output: stdout }),
-    (error) => ({ code: Number(error.code), output: `${error.stdout}${error.stderr}` }),
-  )
-const node = (...args: ReadonlyArray<string>) => exec(process.execPath, ...args)
+const folder = folderWith({ ...TOOLS, "@types/node": "24.19.2" })
+const node = (...args: ReadonlyArray<string>) => folder.node(args)
 const tsc = (...files: ReadonlyArray<string>) =>
   node("node_modules/typescript/bin/tsc", ...STRICT.split(" "), ...files)
 const lint = (document: string) =>
   node("node_modules/@redocly/cli/bin/cli.js", "lint", document, "--extends=recommended-strict")
-const DONE: Ended = { code: 0, output: "" }
 
 beforeAll(async () => {
-  dir = mkdtempSync(join(tmpdir(), "clawdforge-client-"))
-  cpSync(join(import.meta.dirname, "client"), dir, { recursive: true })
-  const devDependencies = { ...TOOLS, "@types/node": "24.19.2" }
-  writeFileSync(join(dir, "package.json"), JSON.stringify({ private: true, type: "module", devDependencies }))
-  const installed = await exec(
-    "npm",
-    "install",
-    "--ignore-scripts",
-    "--no-audit",
-    "--no-fund",
-    "--loglevel=error",
-  )
-  expect(installed).toMatchObject({ code: 0 })
+  cpSync(join(import.meta.dirname, "client"), folder.dir(), { recursive: true })
   expect(await node("generate.mjs", DOCUMENT)).toMatchObject({ code: 0 })
-}, 300_000)
-
-afterAll(() => rmSync(dir, { recursive: true, force: true }))
+})
 
 describe("a client that is generated from openapi.json", () => {
   it("type-checks strictly where it is used rightly, and only there", async () => {
@@ -72,8 +40,8 @@ describe("a client that is generated from openapi.json", () => {
   })
 
   it("is really looked at: a mistake is found", async () => {
-    const right = readFileSync(join(dir, "consumer.ts"), "utf8")
-    writeFileSync(join(dir, "mistaken.ts"), right.replace('prompt: "CAT"', 'promt: "CAT"'))
+    const right = readFileSync(join(folder.dir(), "consumer.ts"), "utf8")
+    writeFileSync(join(folder.dir(), "mistaken.ts"), right.replace('prompt: "CAT"', 'promt: "CAT"'))
     const { code, output } = await tsc("mistaken.ts")
     expect(code).not.toBe(0)
     expect(output).toMatch(/mistaken\.ts\(\d+,\d+\): error TS\d+:.*promt/)
@@ -106,7 +74,7 @@ describe("a strict linter", () => {
     const document = JSON.parse(readFileSync(DOCUMENT, "utf8"))
     document.components.schemas.RunList.type = "list"
     document.paths["/runs/{id}"].get.parameters = []
-    writeFileSync(join(dir, "spoilt.json"), JSON.stringify(document, null, 2))
+    writeFileSync(join(folder.dir(), "spoilt.json"), JSON.stringify(document, null, 2))
     const { code, output } = await lint("spoilt.json")
     expect(code).toBe(1)
     expect(output).toContain("by the struct rule")

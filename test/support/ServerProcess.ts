@@ -15,8 +15,11 @@ export interface ServerProcess {
 }
 
 /** `detached`: in a process group of its own, so that Ctrl-C at a terminal does not reach it past its starter. */
-export const launch = (env: Readonly<Record<string, string>>, { detached = false } = {}) => {
-  const child = spawn(process.execPath, [LAUNCHER], {
+export const launch = (
+  env: Readonly<Record<string, string>>,
+  { detached = false, launcher = LAUNCHER } = {},
+) => {
+  const child = spawn(process.execPath, [launcher], {
     // Where no .env lies.
     cwd: import.meta.dirname,
     env: { PATH: process.env["PATH"] ?? "", BIND_PORT: "0", ...env },
@@ -42,9 +45,12 @@ export const listening = async ({ child, exited, output }: Launched): Promise<st
   }
 }
 
-/** Starts the service and waits until it listens. */
-export const startServerProcess = async (env: Readonly<Record<string, string>>): Promise<ServerProcess> => {
-  const launched = launch(env)
+/** Starts the service, of this checkout or of whatever launcher, and waits until it listens. */
+export const startServerProcess = async (
+  env: Readonly<Record<string, string>>,
+  launcher = LAUNCHER,
+): Promise<ServerProcess> => {
+  const launched = launch(env, { launcher })
   return {
     url: await listening(launched),
     process: launched.child,

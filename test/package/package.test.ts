@@ -1,0 +1,201 @@
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, describe, expect, it } from "@effect/vitest"
+import { exec, folderWith } from "../support/EmptyFolder.ts"
+import { startServerProcess } from "../support/ServerProcess.ts"
+import { serviceUnderTest } from "../support/Service.ts"
+import { scriptedAgent } from "../support/Sessions.ts"
+import { scriptedClaude } from "../support/TestServer.ts"
+
+/** The package as `npm pack` makes it, in a folder where there is nothing else. */
+
+const ROOT = join(import.meta.dirname, "..", "..")
+const packed = mkdtempSync(join(tmpdir(), "clawdforge-packed-"))
+let tarball: string
+afterAll(() => rmSync(packed, { recursive: true, force: true }))
+
+const folder = folderWith(async () => {
+  const { code } = await exec(ROOT, "npm", ["pack", "--pack-destination", packed], {
+    // Compiling needs what is installed here.
+    PATH: process.env["PATH"] ?? "",
+  })
+  expect(code).toBe(0)
+  tarball = join(packed, readdirSync(packed)[0] ?? "")
+  return { clawdforge: `file:${tarball}`, typescript: "7.0.2", "@types/node": "24.19.2" }
+})
+
+const STRICT =
+  "--strict --noUncheckedIndexedAccess --exactOptionalPropertyTypes --noEmit --module nodenext --target es2024 --lib es2024,esnext.disposable,dom,dom.iterable --types node --skipLibCheck --allowImportingTsExtensions --ignoreConfig"
+const tsc = (...files: ReadonlyArray<string>) =>
+  folder.node(["node_modules/typescript/bin/tsc", ...STRICT.split(" "), ...files])
+
+const write = (name: string, text: string) => writeFileSync(join(folder.dir(), name), text)
+const OK = { code: 0, output: expect.any(String) }
+
+/** The README's code, by the number of its block. */
+const blocks = [...readFileSync(join(ROOT, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(
+  ([, code]) => code ?? "",
+)
+const blockWith = (word: string) => blocks.find((code) => code.includes(word)) ?? ""
+
+describe("the package", () => {
+  it("has nothing against it by those who look at packages", async () => {
+    const bin = join(ROOT, "node_modules", ".bin")
+    expect(await exec(ROOT, join(bin, "publint"), ["run", "--strict", tarball])).toEqual(OK)
+    expect(await exec(ROOT, join(bin, "attw"), [tarball, "--profile", "esm-only"])).toEqual(OK)
+  })
+
+  it("brings no agent, and the one SQLite driver that it was tried with", async () => {
+    expect(existsSync(join(folder.dir(), "node_modules", "@anthropic-ai"))).toBe(false)
+    expect(existsSync(join(folder.dir(), "node_modules", "acpx"))).toBe(false)
+    // Exits with 1 for what is missing, or not of the version that somebody asks for.
+    const { code, output } = await folder.exec("npm", ["ls", "better-sqlite3", "effect", "--all"])
+    expect({ code, output }).toEqual(OK)
+    expect(new Set(output.match(/(?<=better-sqlite3@)\S+/g))).toEqual(new Set(["13.2.0"]))
+    expect(new Set(output.match(/(?<= effect@)\S+/g)).size).toBe(1)
+  })
+
+  it("loads neither a database nor processes for who wants the API or a client", async () => {
+    write(
+      "loaded.mjs",
+      `import { registerHooks } from "node:module"
+      const loaded = []
+      registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })
+      await import(process.argv[2])
+      console.log(loaded.filter((url) => /better-sqlite3|child_process/.test(url)).length, loaded.length > 50)`,
+    )
+    for (const name of ["clawdforge/api", "clawdforge/client"]) {
+      expect(await folder.node(["loaded.mjs", name])).toEqual({ code: 0, output: "0 true\n" })
+    }
+    // Without that it would say nothing.
+    expect((await folder.node(["loaded.mjs", "clawdforge"])).output).toMatch(/^[1-9]/)
+  })
+})
+
+describe("the README, in an empty folder without claude", () => {
+  it("embeds: its lines type-check strictly, open a database and answer a prompt", async () => {
+    write("embed.ts", blockWith("services(config"))
+    expect(await tsc("embed.ts")).toEqual({ code: 0, output: "" })
+    const env = { CLAUDE_BIN: scriptedClaude, DATA_DIR: join(folder.dir(), "embedded") }
+    for (const _ of ["once", "again"]) {
+      const { code, output } = await folder.node(["embed.ts"], env)
+      expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/./) })
+    }
+    expect(existsSync(join(folder.dir(), "embedded", "clawdforge.db"))).toBe(true)
+  })
+
+  it("mocks: its test type-checks strictly, and passes", async () => {
+    write("mock.test.ts", blockWith("clawdforge/testing"))
+    expect(await tsc("mock.test.ts")).toEqual({ code: 0, output: "" })
+    const { code, output } = await folder.node(["--test", "mock.test.ts"])
+    expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("pass 1") })
+  })
+
+  it("asks: its client type-checks strictly, and asks the service", async () => {
+    write("ask.ts", blockWith("clawdforge/client"))
+    expect(await tsc("ask.ts")).toEqual({ code: 0, output: "" })
+    const { code, output } = await folder.node(["ask.ts"], await service())
+    expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/./) })
+  })
+})
+
+const { dataDir, start, mint } = serviceUnderTest("file")
+let running: Readonly<Record<string, string>> | undefined
+/** What a client of the service has in its environment. */
+const service = async () => {
+  if (running !== undefined) return running
+  const { url } = await start({ CLAWDFORGE_AGENTS: `claude=${scriptedAgent(dataDir())}` })
+  running = { CLAWDFORGE_URL: url, CLAWDFORGE_TOKEN: await mint(url) }
+  return running
+}
+
+describe("the examples, with the package", () => {
+  const copied = (name: string) => {
+    cpSync(join(ROOT, "examples", name), join(folder.dir(), name))
+    return name
+  }
+
+  it("embed", async () => {
+    expect(await tsc(copied("embedder.ts"))).toEqual({ code: 0, output: "" })
+    expect(await folder.node(["embedder.ts"], { DATA_DIR: join(folder.dir(), "example") })).toEqual({
+      code: 0,
+      output: '{"words":4} in “Two cups of flour.”\n{"words":1} in “Stir.”\n',
+    })
+  })
+
+  it("test an app", async () => {
+    expect(await tsc(copied("consumer.test.ts"))).toEqual({ code: 0, output: "" })
+    const { code, output } = await folder.node(["--test", "consumer.test.ts"])
+    expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("pass 3") })
+  })
+
+  it("ask from a script", async () => {
+    const { code, output } = await folder.node([copied("ask.mjs")], await service())
+    expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/after \d+ ms[\s\S]*result/) })
+  })
+
+  it("ask from Python", async () => {
+    const PYTHONPATH = join(ROOT, "clients", "python", "src")
+    const python = process.env["PYTHON_BIN"] ?? "python3"
+    const { code, output } = await folder.exec(python, [copied("ask.py")], {
+      ...(await service()),
+      PYTHONPATH,
+    })
+    expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/after \d+ ms[\s\S]*result/) })
+  })
+
+  it("tour with curl", async () => {
+    const { code, output } = await folder.exec("sh", [copied("tour.sh")], await service())
+    expect({ code, output }).toEqual(OK)
+    expect(output.match(/"stop_reason":"end_turn"/g)?.length).toBeGreaterThanOrEqual(5)
+  })
+
+  it("are all of them tried", () => {
+    const tried = ["README.md", "ask.mjs", "ask.py", "consumer.test.ts", "embedder.ts", "tour.sh"]
+    expect(readdirSync(join(ROOT, "examples")).toSorted()).toEqual(tried)
+  })
+})
+
+describe("the command, of the package", () => {
+  it("has its version, looks at the machine, and asks", async () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"))
+    const command = join("node_modules", ".bin", "clawdforge")
+    expect((await folder.exec(command, ["--version"])).output.trim()).toBe(version)
+    const doctor = await folder.exec(command, ["doctor", "--json"], { DATA_DIR: "data", BIND_PORT: "0" })
+    expect(JSON.parse(doctor.output).findings).toContainEqual(
+      expect.objectContaining({
+        name: "claude",
+        level: "fault",
+        remedy: expect.stringContaining("npm install"),
+      }),
+    )
+    expect(await folder.exec(command, ["run", "SAY hello"], await service())).toEqual({
+      code: 0,
+      output: "hello\n",
+    })
+  })
+
+  it("starts the service", async () => {
+    const command = join(folder.dir(), "node_modules", "clawdforge", "bin", "clawdforge.mjs")
+    const other = mkdtempSync(join(tmpdir(), "clawdforge-test-"))
+    try {
+      const server = await startServerProcess({ DATA_DIR: other, CLAUDE_BIN: scriptedClaude }, command)
+      expect(await (await fetch(`${server.url}/healthz`)).json()).toMatchObject({ ok: true })
+      // Ajv runs in a thread of its own, whose file is another one there.
+      const token = await mint(server.url, other)
+      const asked = await fetch(`${server.url}/run`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        body: JSON.stringify({
+          prompt: 'SAY {"qty":2}',
+          output_schema: { type: "object", required: ["qty"] },
+        }),
+      })
+      expect(await asked.json()).toMatchObject({ ok: true, result: { qty: 2 } })
+      expect(await server.end("SIGTERM")).toBe(0)
+    } finally {
+      rmSync(other, { recursive: true, force: true, maxRetries: 5 })
+    }
+  })
+})
