@@ -24,7 +24,7 @@ const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => c
 const origin = { requestId: "embedded", address: "127.0.0.1" }
 
 describe("the README", () => {
-  it("has ten lines for an embedder and ten each for two testers, and they type-check under strict", () => {
+  it("has ten lines each for a client, an embedder and a tester, and they type-check under strict", () => {
     expect(blocks).toHaveLength(3)
     const dir = mkdtempSync(join(ROOT, "test", ".readme-"))
     try {

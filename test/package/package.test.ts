@@ -93,7 +93,7 @@ describe("the README, in an empty folder without claude", () => {
   })
 
   it("asks: its client type-checks strictly, and asks the service", async () => {
-    write("ask.ts", blockWith("clawdforge/client"))
+    write("ask.ts", blockWith("forge.stream("))
     expect(await tsc("ask.ts")).toEqual({ code: 0, output: "" })
     const { code, output } = await folder.node(["ask.ts"], await service())
     expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/./) })
