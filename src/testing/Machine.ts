@@ -1,0 +1,81 @@
+import { Effect, Layer, Stream } from "effect"
+import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
+import type { FileId, SessionId } from "../domain/Ids.ts"
+import { Disks } from "../services/Disks.ts"
+import { FileContents } from "../services/FileContents.ts"
+import { OutputSchemas } from "../services/OutputSchemas.ts"
+import { Processes, type ProcessExit, type ProcessSpec } from "../services/Processes.ts"
+import { SessionDirs } from "../services/SessionDirs.ts"
+import { WorkDirs } from "../services/WorkDirs.ts"
+
+/** Processes that print `lines` and exit, whatever is written to them. */
+export const processes = (
+  script: (spec: ProcessSpec) => { readonly lines: ReadonlyArray<string>; readonly exit: ProcessExit },
+) =>
+  Layer.succeed(Processes, {
+    spawn: (spec) =>
+      Effect.sync(() => {
+        const { lines, exit } = script(spec)
+        return {
+          write: () => Effect.void,
+          endInput: Effect.void,
+          output: Stream.encodeText(Stream.make(...lines.map((line) => `${line}\n`))),
+          errorTail: Effect.succeed(""),
+          exit: Effect.succeed(exit),
+        }
+      }),
+  })
+
+export const workDirs = Layer.succeed(WorkDirs, {
+  make: (run) => Effect.succeed({ cwd: `/runs/${run}/work`, tmp: `/runs/${run}/tmp` }),
+})
+
+/** Directories of sessions that are in a set only; keep it to look into it. */
+export const sessionDirs = (made: Set<SessionId> = new Set()) =>
+  Layer.succeed(SessionDirs, {
+    of: (session) => `/sessions/${session}`,
+    make: (session) => Effect.sync(() => void made.add(session)),
+    forFiles: (session, turnIndex) => Effect.succeed(`/sessions/${session}/attached-${turnIndex}`),
+    remove: (session) => Effect.sync(() => void made.delete(session)),
+    list: Effect.sync(() => [...made]),
+  })
+
+/** Bytes of uploads in memory; a copy is a path that nothing is at. */
+export const fileContents = (bytes: Map<FileId, Uint8Array> = new Map()) =>
+  Layer.succeed(FileContents, {
+    create: (id) =>
+      Effect.gen(function* () {
+        let kept = false
+        bytes.set(id, new Uint8Array())
+        yield* Effect.addFinalizer(() => Effect.sync(() => kept || bytes.delete(id)))
+        return {
+          write: (more) =>
+            Effect.sync(() => {
+              const before = bytes.get(id) ?? new Uint8Array()
+              const after = new Uint8Array(before.length + more.length)
+              after.set(before)
+              after.set(more, before.length)
+              bytes.set(id, after)
+            }),
+          sync: Effect.void,
+          keep: Effect.sync(() => {
+            kept = true
+          }),
+        }
+      }),
+    copy: (id, dir, name) => (bytes.has(id) ? Effect.succeed(`${dir}/${name}`) : new FileNotFound()),
+    remove: (id) =>
+      Effect.try({
+        try: () => void bytes.delete(id),
+        catch: (cause) => new StorageFailed({ during: "removing an upload", cause }),
+      }),
+    list: Effect.sync(() => [...bytes.keys()]),
+  })
+
+export const disks = (freeBytes: number) => Layer.succeed(Disks, { freeBytes: Effect.succeed(freeBytes) })
+
+/** Takes every schema, and finds that every answer fits. */
+export const outputSchemas = Layer.succeed(OutputSchemas, {
+  check: () => Effect.succeed({ native: true }),
+  fits: () => Effect.void,
+})
