@@ -18,10 +18,22 @@ export {
   ScriptedClaude,
   scriptedClaude,
 } from "./testing/Claude.ts"
+export { type Fetch, Forge, forge, type ForgeOptions } from "./testing/Forge.ts"
+export { ForgeMemory } from "./testing/forge/Memory.ts"
+export type { ForgeSettings } from "./testing/forge/Settings.ts"
+export { InMemoryServer } from "./testing/http/InMemoryServer.ts"
 export { ids, secrets } from "./testing/Ids.ts"
 export { ledger } from "./testing/Ledger.ts"
 export { type KeptRun, type KeptSession, LedgerMemory } from "./testing/ledger/LedgerMemory.ts"
-export { disks, fileContents, outputSchemas, processes, sessionDirs, workDirs } from "./testing/Machine.ts"
+export {
+  disks,
+  fileContents,
+  jsonSchemas,
+  outputSchemas,
+  processes,
+  sessionDirs,
+  workDirs,
+} from "./testing/Machine.ts"
 export { type Held, type Say, Script } from "./testing/Script.ts"
 export {
   admitEverybody,
@@ -39,3 +51,10 @@ export {
   tokenStore,
 } from "./testing/Services.ts"
 export { type MockTurn, sessionPool, turnReport } from "./testing/SessionPool.ts"
+export {
+  type HeldPrompt,
+  type RunningForge,
+  type Scripting,
+  startForge,
+  type StartForgeOptions,
+} from "./testing/StartForge.ts"

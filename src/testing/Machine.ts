@@ -3,6 +3,7 @@ import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
 import type { FileId, SessionId } from "../domain/Ids.ts"
 import { Disks } from "../services/Disks.ts"
 import { FileContents } from "../services/FileContents.ts"
+import { judgedBy } from "../infra/OutputSchemaVerdicts.ts"
 import { OutputSchemas } from "../services/OutputSchemas.ts"
 import { Processes, type ProcessExit, type ProcessSpec } from "../services/Processes.ts"
 import { SessionDirs } from "../services/SessionDirs.ts"
@@ -40,8 +41,11 @@ export const sessionDirs = (made: Set<SessionId> = new Set()) =>
     list: Effect.sync(() => [...made]),
   })
 
-/** Bytes of uploads in memory; a copy is a path that nothing is at. */
-export const fileContents = (bytes: Map<FileId, Uint8Array> = new Map()) =>
+/** Bytes of uploads in memory, and of the copies of them that runs got, by their paths. */
+export const fileContents = (
+  bytes: Map<FileId, Uint8Array> = new Map(),
+  copies: Map<string, Uint8Array> = new Map(),
+) =>
   Layer.succeed(FileContents, {
     create: (id) =>
       Effect.gen(function* () {
@@ -63,7 +67,16 @@ export const fileContents = (bytes: Map<FileId, Uint8Array> = new Map()) =>
           }),
         }
       }),
-    copy: (id, dir, name) => (bytes.has(id) ? Effect.succeed(`${dir}/${name}`) : new FileNotFound()),
+    copy: (id, dir, name) =>
+      Effect.suspend(() => {
+        const content = bytes.get(id)
+        if (content === undefined) return new FileNotFound()
+        const path = `${dir}/${name}`
+        return Effect.as(
+          Effect.sync(() => copies.set(path, content)),
+          path,
+        )
+      }),
     remove: (id) =>
       Effect.try({
         try: () => void bytes.delete(id),
@@ -79,3 +92,12 @@ export const outputSchemas = Layer.succeed(OutputSchemas, {
   check: () => Effect.succeed({ native: true }),
   fits: () => Effect.void,
 })
+
+/** Output schemas as they really are checked, but in this thread: a hostile one may hang it. */
+export const jsonSchemas = Layer.succeed(
+  OutputSchemas,
+  judgedBy((work) => Effect.map(loadJudge, ({ judge }) => judge(work))),
+)
+
+/** Who never asks for a schema need not load what compiles it. */
+const loadJudge = Effect.promise(() => import("../infra/OutputSchemaJudge.ts"))

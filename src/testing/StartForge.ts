@@ -1,0 +1,104 @@
+import { type Duration, Effect, Layer, ManagedRuntime, TestClock, TestContext } from "effect"
+
+import { type Fetch, Forge, type ForgeOptions, forge } from "./Forge.ts"
+import type { ForgeMemory } from "./forge/Memory.ts"
+import type { Held, Script } from "./Script.ts"
+
+/** A {@link Held} prompt, for those who wait by `await`. */
+export interface HeldPrompt<Asked, Reply, Failure>
+  extends Pick<Held<Asked, Reply, Failure>, "say" | "release" | "fail"> {
+  /** Is fulfilled when the prompt is at work, with what was asked. */
+  readonly started: Promise<Asked>
+  /** Is fulfilled when it is at work no more, on whatever way. */
+  readonly ended: Promise<void>
+}
+
+/** What an agent does with the next prompts, see {@link Script}. */
+export interface Scripting<Asked, Reply, Failure>
+  extends Pick<Script<Asked, Reply, Failure>, "nextAnswer" | "nextFailure" | "failNth" | "requests"> {
+  /** Has the next prompt stay at work until it is let go. */
+  readonly hold: () => HeldPrompt<Asked, Reply, Failure>
+}
+
+type ScriptingOf<S> =
+  S extends Script<infer Asked, infer Reply, infer Failure> ? Scripting<Asked, Reply, Failure> : never
+
+/** A whole clawdforge that runs until it is disposed of; its own methods are about `claude`. */
+export interface RunningForge extends ScriptingOf<(typeof Forge.Service)["claude"]> {
+  readonly url: string
+  /** As the global `fetch`, but reaches this one; it also takes a path alone. */
+  readonly fetch: Fetch
+  /** The bearer of an app, `app`. */
+  readonly token: string
+  /** The operator's bearer. */
+  readonly adminToken: string
+  /** The bearer of another app, which is made. */
+  readonly mint: (name: string) => Promise<string>
+  /** The agents of sessions. */
+  readonly agents: ScriptingOf<(typeof Forge.Service)["agents"]>
+  /** What it keeps. */
+  readonly memory: ForgeMemory
+  /** Lets that much time pass at once, and all that is due in it happen. Fails unless its clock is `manual`. */
+  readonly advance: (time: Duration.DurationInput) => Promise<void>
+  /** Ends it: runs at work are cancelled, and whoever waits for an answer gets none. */
+  readonly dispose: () => Promise<void>
+  readonly [Symbol.asyncDispose]: () => Promise<void>
+}
+
+export interface StartForgeOptions extends ForgeOptions {
+  /** `manual`: no time passes but by {@link RunningForge.advance}. Unset: the machine's. */
+  readonly clock?: "real" | "manual"
+}
+
+/** Starts a whole clawdforge in this process, without a socket, a disk or a process of its own. */
+export const startForge = (options: StartForgeOptions = {}): Promise<RunningForge> =>
+  startedAs(forge(options), options)
+
+/** Starts it as that layer makes it. */
+export const startedAs = async <R, E>(
+  layer: Layer.Layer<Forge | R, E>,
+  { clock = "real" }: StartForgeOptions,
+): Promise<RunningForge> => {
+  const isManual = clock === "manual"
+  const runtime = ManagedRuntime.make(isManual ? Layer.provideMerge(layer, TestContext.TestContext) : layer)
+  const { claude, agents, mint, ...rest } = await runtime.runPromise(Forge)
+  const dispose = () => runtime.dispose()
+  return {
+    ...rest,
+    ...scripting(claude),
+    get requests() {
+      return claude.requests
+    },
+    agents: scripting(agents),
+    mint: (name) => runtime.runPromise(mint(name)),
+    advance: (time) =>
+      isManual
+        ? runtime.runPromise(TestClock.adjust(time))
+        : Promise.reject(new Error('only a forge with { clock: "manual" } can be told the time')),
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  }
+}
+
+const scripting = <Asked, Reply, Failure>(
+  script: Script<Asked, Reply, Failure>,
+): Scripting<Asked, Reply, Failure> => ({
+  nextAnswer: (...replies) => script.nextAnswer(...replies),
+  nextFailure: (failure) => script.nextFailure(failure),
+  failNth: (nth, failure) => script.failNth(nth, failure),
+  get requests() {
+    return script.requests
+  },
+  hold: () => {
+    const { started, ended, ...orders } = script.hold()
+    return {
+      ...orders,
+      get started() {
+        return Effect.runPromise(started)
+      },
+      get ended() {
+        return Effect.runPromise(ended)
+      },
+    }
+  },
+})
