@@ -25,6 +25,7 @@ export { InMemoryServer } from "./testing/http/InMemoryServer.ts"
 export { ids, secrets } from "./testing/Ids.ts"
 export { ledger } from "./testing/Ledger.ts"
 export { type KeptRun, type KeptSession, LedgerMemory } from "./testing/ledger/LedgerMemory.ts"
+export { ManualClock } from "./testing/ManualClock.ts"
 export {
   disks,
   fileContents,
@@ -51,10 +52,4 @@ export {
   tokenStore,
 } from "./testing/Services.ts"
 export { type MockTurn, sessionPool, turnReport } from "./testing/SessionPool.ts"
-export {
-  type HeldPrompt,
-  type RunningForge,
-  type Scripting,
-  startForge,
-  type StartForgeOptions,
-} from "./testing/StartForge.ts"
+export { type HeldPrompt, type RunningForge, type Scripting, startForge } from "./testing/StartForge.ts"

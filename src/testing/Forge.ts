@@ -1,7 +1,8 @@
 import { FetchHttpClient, HttpServer } from "@effect/platform"
-import { Context, Effect, Layer, Logger, Redacted } from "effect"
+import { Context, type Duration, Effect, Layer, Logger, Redacted } from "effect"
 import { TokenName } from "../domain/Token.ts"
 import { serve } from "../http/Server.ts"
+import { Sweeper } from "../services/Sweeper.ts"
 import { TokenStore } from "../services/TokenStore.ts"
 import { AgentScript } from "./AcpxClient.ts"
 import { type ClaudeReply, ClaudeScript } from "./Claude.ts"
@@ -23,6 +24,8 @@ export interface ForgeOptions extends Partial<ForgeSettings> {
   readonly agentNames?: ReadonlyArray<string>
   /** What another one kept, to go on with. */
   readonly memory?: ForgeMemory
+  /** `manual`: no time passes but by `advance`. Unset: the clock that the test has, or the machine's. */
+  readonly clock?: "manual"
 }
 
 /** A whole clawdforge in this process: its HTTP API, what its agents do, and what it keeps. */
@@ -44,6 +47,11 @@ export class Forge extends Context.Tag("clawdforge/testing/Forge")<
     /** What the agents of sessions do with their turns. */
     readonly agents: AgentScript
     readonly memory: ForgeMemory
+    /**
+     * Lets that much time pass at once, and what is due by then be swept: idle sessions, expired files, old texts. What
+     * waits for no more than that wakes. A bug, unless its clock is `manual`.
+     */
+    readonly advance: (time: Duration.DurationInput) => Effect.Effect<void>
   }
 >() {}
 
@@ -60,9 +68,10 @@ const MEBIBYTE = 1024 * 1024
 /** What it is made of, with everything that was left out. */
 export const partsOf = (options: ForgeOptions): Parts => {
   const { answers = [], claude = new ClaudeScript(), agents = new AgentScript(), ...rest } = options
-  const { agentNames = ["claude"], memory = new ForgeMemory(), ...settings } = rest
+  const { agentNames = ["claude"], memory = new ForgeMemory(), clock, ...settings } = rest
   claude.nextAnswer(...answers)
-  return { settings: { ...DEFAULTS, ...settings }, memory, claude, agents, agentNames }
+  const isManual = clock === "manual"
+  return { settings: { ...DEFAULTS, ...settings }, memory, claude, agents, agentNames, isManual }
 }
 
 /** The API on those services; still needs a server and its ports. */
@@ -84,12 +93,24 @@ const minting = Effect.map(
     ),
 )
 
+/** Whose clock it goes by. */
+export const timeOf = ({ isManual, memory }: Parts): Layer.Layer<never> =>
+  isManual ? Layer.setClock(memory.clock) : Layer.empty
+
 /** What a test holds of it, wherever it is served. */
-export const handles = ({ claude, agents, memory }: Parts, url: string, fetch: Fetch) =>
+export const handles = ({ claude, agents, memory, isManual }: Parts, url: string, fetch: Fetch) =>
   Effect.gen(function* () {
+    const { sweep } = yield* Sweeper
+    const advance = (time: Duration.DurationInput) =>
+      isManual
+        ? Effect.zipRight(
+            Effect.sync(() => memory.clock.advance(time)),
+            Effect.asVoid(sweep),
+          )
+        : Effect.dieMessage('only a forge with { clock: "manual" } can be told the time')
     const mint = yield* minting
     const token = (memory.token ??= yield* mint(APP))
-    return Forge.of({ url, fetch, token, adminToken: ADMIN_TOKEN, mint, claude, agents, memory })
+    return Forge.of({ url, fetch, token, adminToken: ADMIN_TOKEN, mint, claude, agents, memory, advance })
   })
 
 const fetchFrom =
@@ -101,8 +122,8 @@ const fetchFrom =
 
 /**
  * A whole clawdforge in this process: the real API on the real services, with a ledger, files and directories in
- * memory, and agents that do as they are told. No socket, no disk, no process. Time is the test's: with a `TestClock`,
- * timeouts, lifetimes and retention come when that says so.
+ * memory, and agents that do as they are told. No socket, no disk, no process. Time is the test's, by a `TestClock` or
+ * by `clock: "manual"`: timeouts, lifetimes and retention come when the test says so.
  *
  * Gives the {@link Forge}, an `HttpClient` that reaches it, and every service.
  */
@@ -134,7 +155,7 @@ export const forge = (options: ForgeOptions = {}) =>
         Layer.provideMerge(InMemory.layer),
         Layer.provide(HttpServer.layerContext),
         Layer.provideMerge(services(parts)),
-        Layer.provide(Logger.remove(Logger.defaultLogger)),
+        Layer.provide([timeOf(parts), Logger.remove(Logger.defaultLogger)]),
       )
     }),
   )

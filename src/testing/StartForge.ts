@@ -1,4 +1,4 @@
-import { type Duration, Effect, Layer, ManagedRuntime, TestClock, TestContext } from "effect"
+import { type Duration, Effect, type Layer, ManagedRuntime } from "effect"
 
 import { type Fetch, Forge, type ForgeOptions, forge } from "./Forge.ts"
 import type { ForgeMemory } from "./forge/Memory.ts"
@@ -38,30 +38,23 @@ export interface RunningForge extends ScriptingOf<(typeof Forge.Service)["claude
   readonly agents: ScriptingOf<(typeof Forge.Service)["agents"]>
   /** What it keeps. */
   readonly memory: ForgeMemory
-  /** Lets that much time pass at once, and all that is due in it happen. Fails unless its clock is `manual`. */
+  /**
+   * Lets that much time pass at once, and what is due by then be swept: idle sessions, expired files, old texts. Fails
+   * unless its clock is `manual`.
+   */
   readonly advance: (time: Duration.DurationInput) => Promise<void>
   /** Ends it: runs at work are cancelled, and whoever waits for an answer gets none. */
   readonly dispose: () => Promise<void>
   readonly [Symbol.asyncDispose]: () => Promise<void>
 }
 
-export interface StartForgeOptions extends ForgeOptions {
-  /** `manual`: no time passes but by {@link RunningForge.advance}. Unset: the machine's. */
-  readonly clock?: "real" | "manual"
-}
-
 /** Starts a whole clawdforge in this process, without a socket, a disk or a process of its own. */
-export const startForge = (options: StartForgeOptions = {}): Promise<RunningForge> =>
-  startedAs(forge(options), options)
+export const startForge = (options: ForgeOptions = {}): Promise<RunningForge> => startedAs(forge(options))
 
 /** Starts it as that layer makes it. */
-export const startedAs = async <R, E>(
-  layer: Layer.Layer<Forge | R, E>,
-  { clock = "real" }: StartForgeOptions,
-): Promise<RunningForge> => {
-  const isManual = clock === "manual"
-  const runtime = ManagedRuntime.make(isManual ? Layer.provideMerge(layer, TestContext.TestContext) : layer)
-  const { claude, agents, mint, ...rest } = await runtime.runPromise(Forge)
+export const startedAs = async <R, E>(layer: Layer.Layer<Forge | R, E>): Promise<RunningForge> => {
+  const runtime = ManagedRuntime.make(layer)
+  const { claude, agents, mint, advance, ...rest } = await runtime.runPromise(Forge)
   const dispose = () => runtime.dispose()
   return {
     ...rest,
@@ -71,10 +64,7 @@ export const startedAs = async <R, E>(
     },
     agents: scripting(agents),
     mint: (name) => runtime.runPromise(mint(name)),
-    advance: (time) =>
-      isManual
-        ? runtime.runPromise(TestClock.adjust(time))
-        : Promise.reject(new Error('only a forge with { clock: "manual" } can be told the time')),
+    advance: (time) => runtime.runPromise(advance(time)),
     dispose,
     [Symbol.asyncDispose]: dispose,
   }

@@ -7,11 +7,11 @@ import { Effect, Layer, Logger } from "effect"
 import * as NodeServer from "../infra/http/HttpServer.ts"
 import * as NodeConnections from "../infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../infra/http/NodeRequestBody.ts"
-import { api, bodyLimits, type Fetch, Forge, type ForgeOptions, handles, partsOf } from "./Forge.ts"
+import { api, bodyLimits, type Fetch, Forge, type ForgeOptions, handles, partsOf, timeOf } from "./Forge.ts"
 import { services } from "./forge/Services.ts"
-import { type RunningForge, startedAs, type StartForgeOptions } from "./StartForge.ts"
+import { type RunningForge, startedAs } from "./StartForge.ts"
 
-export type { Forge, ForgeOptions, RunningForge, StartForgeOptions }
+export type { Forge, ForgeOptions, RunningForge }
 
 const fetchFrom =
   (url: string): Fetch =>
@@ -36,11 +36,11 @@ export const listeningForge = (options: ForgeOptions = {}) =>
         Layer.provide(NodeConnections.layer),
         Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: 0 })),
         Layer.provideMerge(services(parts)),
-        Layer.provide(Logger.remove(Logger.defaultLogger)),
+        Layer.provide([timeOf(parts), Logger.remove(Logger.defaultLogger)]),
       )
     }),
   )
 
 /** As `startForge`, but listening on a free port of 127.0.0.1: `url` says which. */
-export const startListeningForge = (options: StartForgeOptions = {}): Promise<RunningForge> =>
-  startedAs(listeningForge(options), options)
+export const startListeningForge = (options: ForgeOptions = {}): Promise<RunningForge> =>
+  startedAs(listeningForge(options))

@@ -1,6 +1,7 @@
 import type { FileId, SessionId } from "../../domain/Ids.ts"
 import { Counter } from "../Ids.ts"
 import { LedgerMemory } from "../ledger/LedgerMemory.ts"
+import { ManualClock } from "../ManualClock.ts"
 
 /** All that a clawdforge in memory keeps. Give it to another one, which goes on with it, as after a restart. */
 export class ForgeMemory {
@@ -14,6 +15,8 @@ export class ForgeMemory {
   readonly sessionDirs = new Set<SessionId>()
   /** How many ids and secrets were given out. */
   readonly counters = { ids: new Counter(), secrets: new Counter() }
+  /** The time, for one whose clock is `manual`. */
+  readonly clock = new ManualClock()
   /** The bearer of the app that is always there. */
   token: string | undefined
 }

@@ -1,4 +1,4 @@
-import { Layer, Logger, Option, Redacted } from "effect"
+import { Layer, Option, Redacted } from "effect"
 import { AgentName } from "../../domain/Session.ts"
 import { Admission } from "../../services/Admission.ts"
 import { EventFeed } from "../../services/EventFeed.ts"
@@ -35,6 +35,8 @@ export interface Parts {
   readonly agents: AgentScript
   /** Which agents sessions may ask for. */
   readonly agentNames: ReadonlyArray<string>
+  /** Whether time passes only when it is told to. */
+  readonly isManual: boolean
 }
 
 /** The ports of the services, all of them in memory. */
@@ -78,7 +80,5 @@ export const services = (parts: Parts) => {
     Layer.provideMerge(runs),
     Layer.provideMerge(Layer.mergeAll(TokenStore.layer, Refusals.layer, Idempotency.layer)),
     Layer.provideMerge(machine(parts)),
-    // Its log would stand in the midst of the tests' own.
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
   )
 }
