@@ -95,10 +95,14 @@ export class ScriptedAgents extends Context.Tag("clawdforge/testing/ScriptedAgen
   AgentScript
 >() {}
 
-/** Agents that do as a script says. Keep the script, or ask for it. */
-export const scriptedAgents = (
-  script: AgentScript = new AgentScript(),
-): Layer.Layer<AcpxClient | ScriptedAgents> =>
+/**
+ * Agents that do as a script says. Keep the script, or ask for it; without one, each time that the layer is built there
+ * is a new one.
+ */
+export const scriptedAgents = (script?: AgentScript): Layer.Layer<AcpxClient | ScriptedAgents> =>
+  Layer.suspend(() => scriptedBy(script ?? new AgentScript()))
+
+const scriptedBy = (script: AgentScript) =>
   Layer.merge(
     Layer.succeed(ScriptedAgents, script),
     acpxClient((prompt, say) => Effect.map(script.perform(prompt, say), ({ reply }) => reply)),

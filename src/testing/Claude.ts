@@ -83,10 +83,14 @@ export class ScriptedClaude extends Context.Tag("clawdforge/testing/ScriptedClau
   ClaudeScript
 >() {}
 
-/** A `claude` that does as a script says; it says every answer in its stream. Keep the script, or ask for it. */
-export const scriptedClaude = (
-  script: ClaudeScript = new ClaudeScript(),
-): Layer.Layer<ClaudeRunner | ScriptedClaude> =>
+/**
+ * A `claude` that does as a script says; it says every answer in its stream. Keep the script, or ask for it; without
+ * one, each time that the layer is built there is a new one.
+ */
+export const scriptedClaude = (script?: ClaudeScript): Layer.Layer<ClaudeRunner | ScriptedClaude> =>
+  Layer.suspend(() => scriptedBy(script ?? new ClaudeScript()))
+
+const scriptedBy = (script: ClaudeScript) =>
   Layer.merge(
     Layer.succeed(ScriptedClaude, script),
     claudeRunner((request, say) =>

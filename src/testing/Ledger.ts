@@ -12,10 +12,10 @@ import { tokenRecords } from "./ledger/TokenMemory.ts"
 
 /**
  * The ledger without a disk. Given the memory of another one, it goes on with that, as after a restart: what was left
- * unfinished is lost.
+ * unfinished is lost. Without one, it has a new one each time that the layer is built.
  */
 export const ledger = (
-  memory: LedgerMemory = new LedgerMemory(),
+  kept?: LedgerMemory,
   options: {
     /** How long what a run said is kept after its end; by default an hour. */
     readonly streamRetentionSecs?: number
@@ -24,6 +24,7 @@ export const ledger = (
   Layer.effect(
     Ledger,
     Effect.gen(function* () {
+      const memory = kept ?? new LedgerMemory()
       const { keys, streams, refusals, log } = memory
       const runs = runRecords(memory, options.streamRetentionSecs ?? 3600)
       yield* runs.loseUnfinished(yield* Clock.currentTimeMillis)

@@ -32,7 +32,9 @@ export const workDirs = Layer.succeed(WorkDirs, {
 })
 
 /** Directories of sessions that are in a set only; keep it to look into it. */
-export const sessionDirs = (made: Set<SessionId> = new Set()) =>
+export const sessionDirs = (made?: Set<SessionId>) => Layer.suspend(() => sessionDirsIn(made ?? new Set()))
+
+const sessionDirsIn = (made: Set<SessionId>) =>
   Layer.succeed(SessionDirs, {
     of: (session) => `/sessions/${session}`,
     make: (session) => Effect.sync(() => void made.add(session)),
@@ -42,10 +44,10 @@ export const sessionDirs = (made: Set<SessionId> = new Set()) =>
   })
 
 /** Bytes of uploads in memory, and of the copies of them that runs got, by their paths. */
-export const fileContents = (
-  bytes: Map<FileId, Uint8Array> = new Map(),
-  copies: Map<string, Uint8Array> = new Map(),
-) =>
+export const fileContents = (bytes?: Map<FileId, Uint8Array>, copies?: Map<string, Uint8Array>) =>
+  Layer.suspend(() => fileContentsIn(bytes ?? new Map(), copies ?? new Map()))
+
+const fileContentsIn = (bytes: Map<FileId, Uint8Array>, copies: Map<string, Uint8Array>) =>
   Layer.succeed(FileContents, {
     create: (id) =>
       Effect.gen(function* () {
@@ -71,11 +73,11 @@ export const fileContents = (
       Effect.suspend(() => {
         const content = bytes.get(id)
         if (content === undefined) return new FileNotFound()
-        const path = `${dir}/${name}`
-        return Effect.as(
-          Effect.sync(() => copies.set(path, content)),
-          path,
-        )
+        return Effect.sync(() => {
+          const path = `${dir}/${name}`
+          copies.set(path, content)
+          return path
+        })
       }),
     remove: (id) =>
       Effect.try({
