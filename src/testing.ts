@@ -21,12 +21,14 @@ export {
 export { type Fetch, Forge, forge, type ForgeOptions } from "./testing/Forge.ts"
 export { ForgeMemory } from "./testing/forge/Memory.ts"
 export type { ForgeSettings } from "./testing/forge/Settings.ts"
-export { InMemoryServer } from "./testing/http/InMemoryServer.ts"
+export { InMemoryServer, layer as inMemoryServer } from "./testing/http/InMemoryServer.ts"
+export { layer as webRequestBody } from "./testing/http/WebRequestBody.ts"
 export { ids, secrets } from "./testing/Ids.ts"
 export { ledger } from "./testing/Ledger.ts"
 export { type KeptRun, type KeptSession, LedgerMemory } from "./testing/ledger/LedgerMemory.ts"
 export { ManualClock } from "./testing/ManualClock.ts"
 export {
+  acpxRecords,
   disks,
   fileContents,
   jsonSchemas,

@@ -1,6 +1,8 @@
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
 import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
 import type { FileId, SessionId } from "../domain/Ids.ts"
+import type { AgentSessionRef } from "../domain/Session.ts"
+import { AcpxRecords } from "../services/acp/acpx/Records.ts"
 import { Disks } from "../services/Disks.ts"
 import { FileContents } from "../services/FileContents.ts"
 import { judgedBy } from "../infra/OutputSchemaVerdicts.ts"
@@ -103,3 +105,15 @@ export const jsonSchemas = Layer.succeed(
 
 /** Who never asks for a schema need not load what compiles it. */
 const loadJudge = Effect.promise(() => import("../infra/OutputSchemaJudge.ts"))
+
+/** What acpx keeps: of each of its records, what the agent calls the session. Keep the map to look into it. */
+export const acpxRecords = (kept?: Map<AgentSessionRef, AgentSessionRef>) =>
+  Layer.sync(AcpxRecords, () => {
+    const records = kept ?? new Map<AgentSessionRef, AgentSessionRef>()
+    return {
+      agentSession: (ref) => Effect.sync(() => Option.fromNullable(records.get(ref))),
+      insist: (ref) => Effect.sync(() => records.has(ref)),
+      remove: (ref) => Effect.sync(() => void records.delete(ref)),
+      dropSettings: () => Effect.void,
+    }
+  })

@@ -21,8 +21,6 @@ import { EventLog } from "../../src/services/EventLog.ts"
 import { SessionPool } from "../../src/services/SessionPool.ts"
 import { TokenStore } from "../../src/services/TokenStore.ts"
 import * as Mock from "../../src/testing.ts"
-import * as InMemory from "../../src/testing/http/InMemoryServer.ts"
-import * as WebRequestBody from "../../src/testing/http/WebRequestBody.ts"
 import { eventually } from "../support/TestServer.ts"
 
 const appNamed = (name: string): AppToken => ({
@@ -63,7 +61,7 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
       ({ annotations }) => void log.push(Object.fromEntries(annotations)),
     )
     const service = serve({ model: "sonnet", timeoutSecs: 5 }).pipe(
-      Layer.provideMerge(InMemory.layer),
+      Layer.provideMerge(Mock.inMemoryServer),
       Layer.provide(HttpServer.layerContext),
       Layer.provide([
         admission,
@@ -79,13 +77,13 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
         Mock.eventFeed,
         Mock.idempotency,
         Layer.provideMerge(EventLog.layer, Mock.ledger()),
-        WebRequestBody.layer({ json: 100_000, form: 100_000 }),
+        Mock.webRequestBody({ json: 100_000, form: 100_000 }),
       ]),
       Layer.provide(pool),
       Layer.provide(Mock.ids),
       Layer.provide(Logger.replace(Logger.defaultLogger, lines)),
     )
-    const { handle } = Context.get(yield* Layer.build(service), InMemory.InMemoryServer)
+    const { handle } = Context.get(yield* Layer.build(service), Mock.InMemoryServer)
     return (method: string, path: string, body?: unknown, as = "recipes", accept = "*/*") =>
       Effect.promise(async (signal): Promise<Asked> => {
         const request = new Request(`http://clawdforge.test${path}`, {

@@ -7,6 +7,7 @@ import { build } from "esbuild"
 import { Connections } from "../../src/http/Connections.ts"
 import { RequestBody } from "../../src/http/RequestBody.ts"
 import * as Service from "../../src/index.ts"
+import { AcpxRecords } from "../../src/services/acp/acpx/Records.ts"
 import { SessionDirs } from "../../src/services/SessionDirs.ts"
 import * as Mock from "../../src/testing.ts"
 
@@ -24,6 +25,9 @@ const versions = { claude: Option.none(), acpx: Option.none(), loggedIn: Option.
 
 /** What stands in for each service, by itself. */
 const standIns = [
+  Mock.acpxRecords(),
+  Mock.inMemoryServer,
+  Mock.webRequestBody({ json: 1, form: 1 }),
   Mock.acpxClient(() => Effect.succeed("ok")),
   Mock.admitEverybody(app),
   Mock.claudeRunner(() => Effect.succeed(Mock.claudeAnswer("ok"))),
@@ -52,9 +56,13 @@ const standIns = [
 ] as const
 
 /** What the package offers that is a service, and the ports that it does not offer. */
-const tags = [...Object.values(Service).filter(Context.isTag), SessionDirs] as ReadonlyArray<
-  Context.Tag<unknown, unknown>
->
+const tags = [
+  ...Object.values(Service).filter(Context.isTag),
+  AcpxRecords,
+  Connections,
+  RequestBody,
+  SessionDirs,
+] as ReadonlyArray<Context.Tag<unknown, unknown>>
 
 /** The keys of what a layer gives. */
 const given = <A, E>(layer: Layer.Layer<A, E>) =>
@@ -72,10 +80,9 @@ describe("clawdforge/testing", () => {
   it.effect("has all of them at once, as they are in production, in a whole clawdforge", () =>
     Effect.gen(function* () {
       const keys = yield* given(Mock.forge())
-      // What only speaks to processes has nothing to do there.
       const left = tags.map(({ key }) => key).filter((key) => !keys.has(key))
-      expect(left).toEqual([Service.Processes.key])
-      expect([Connections.key, RequestBody.key].filter((key) => !keys.has(key))).toEqual([RequestBody.key])
+      // What only speaks to processes has nothing to do there; what only the API uses is not given on.
+      expect(left).toEqual([Service.Processes.key, AcpxRecords.key, RequestBody.key])
     }),
   )
 
