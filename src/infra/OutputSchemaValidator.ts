@@ -1,9 +1,8 @@
 import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
 import { Deferred, Duration, Effect, Exit, Layer } from "effect"
-import { AnswerMismatch, InvalidRequest, type Issue } from "../domain/Failure.ts"
 import { OutputSchemas } from "../services/OutputSchemas.ts"
-import type { Verdict, Work } from "./OutputSchemaWorker.ts"
+import { judgedBy, type Verdict, type Work } from "./OutputSchemaVerdicts.ts"
 
 /** What compiling a schema, or checking a value, may take once its thread has loaded what it needs. */
 const DEADLINE = Duration.seconds(2)
@@ -16,25 +15,10 @@ const WORKER = new URL(`./OutputSchemaWorker${extname(import.meta.url)}`, import
 /** Ajv in a worker thread of its own for each call: what hangs there, or runs out of memory, hangs nobody else. */
 export const layer = Layer.effect(
   OutputSchemas,
-  Effect.map(Effect.makeSemaphore(THREADS), (threads) => {
-    const judge = (work: Work) => threads.withPermits(1)(inThread(work))
-    return {
-      check: (schema) =>
-        Effect.flatMap(judge({ schema: JSON.stringify(schema) }), (verdict) =>
-          verdict._tag === "Valid"
-            ? Effect.succeed({ native: verdict.native })
-            : new InvalidRequest({ issues: prefixed(verdict.issues) }),
-        ),
-      fits: (schema, value) =>
-        Effect.flatMap(judge({ schema: JSON.stringify(schema), value: JSON.stringify(value) }), (verdict) =>
-          verdict._tag === "Valid" ? Effect.void : new AnswerMismatch({ issues: verdict.issues }),
-        ),
-    }
-  }),
+  Effect.map(Effect.makeSemaphore(THREADS), (threads) =>
+    judgedBy((work) => threads.withPermits(1)(inThread(work))),
+  ),
 )
-
-const prefixed = (issues: ReadonlyArray<Issue>) =>
-  issues.map(({ path, message }) => ({ path: ["output_schema", ...path], message }))
 
 const refused = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
 

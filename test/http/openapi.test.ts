@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Ajv2020 } from "ajv/dist/2020.js"
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
-import { scriptedClaude, startServer } from "../support/TestServer.ts"
+import { Forge, forge } from "../../src/testing.ts"
 
 const spec = openApiDocument as any
 const operations = Object.entries<any>(spec.paths).flatMap(([path, methods]) =>
@@ -42,15 +42,14 @@ const OF_BODIES = {
 
 describe("GET /openapi.json", () => {
   it.live("is the document of this API, for anybody who may ask", () =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
-        const { status, json } = yield* server.request("GET", "/openapi.json")
-        expect(status).toBe(200)
-        expect(json).toEqual(JSON.parse(JSON.stringify(spec)))
-        expect(json.openapi).toBe("3.1.0")
-      }),
-    ),
+    Effect.gen(function* () {
+      const { fetch } = yield* Forge
+      const response = yield* Effect.promise(() => fetch("/openapi.json"))
+      const json = (yield* Effect.promise(() => response.json())) as any
+      expect(response.status).toBe(200)
+      expect(json).toEqual(JSON.parse(JSON.stringify(spec)))
+      expect(json.openapi).toBe("3.1.0")
+    }).pipe(Effect.provide(forge())),
   )
 
   it("has every route", () => {

@@ -1,13 +1,24 @@
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { Effect, Option } from "effect"
-import { appOf, scriptedServer, type ScriptedServer } from "../support/Sessions.ts"
-import { ADMIN_TOKEN, type Answer, scriptedClaude } from "../support/TestServer.ts"
+import { ProcessFailed } from "../../src/domain/Failure.ts"
+import { ClaudeScript } from "../../src/testing.ts"
+import { appOf } from "../support/Sessions.ts"
+import {
+  ADMIN_TOKEN,
+  type Answer,
+  scriptedClaude,
+  startForge,
+  startServer,
+  type TestClient,
+} from "../support/TestServer.ts"
 
-/** `GET /runs` and `GET /runs/{id}`, on a server whose agents do as they are told. */
+/** `GET /runs` and `GET /runs/{id}`. */
 
 interface Apps {
-  readonly server: ScriptedServer
+  readonly server: TestClient
+  /** What `claude` does; without a word, it says what it is told to. */
+  readonly claude: ClaudeScript
   /** Two apps' tokens. */
   readonly recipes: string
   readonly garden: string
@@ -17,10 +28,11 @@ interface Apps {
 const withApps = <A>(test: (apps: Apps) => Effect.Effect<A>) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const server = yield* scriptedServer({ claudeBin: Option.some(scriptedClaude) })
+      const claude = new ClaudeScript(({ prompt }) => prompt.replace(/^SAY /, ""))
+      const server = yield* startForge({ claude })
       const get: Apps["get"] = (path, token) => server.request("GET", path, { token })
       const recipes = yield* server.mint("recipes")
-      return yield* test({ server, recipes, garden: yield* server.mint("garden"), get })
+      return yield* test({ server, claude, recipes, garden: yield* server.mint("garden"), get })
     }),
   )
 
@@ -84,7 +96,8 @@ describe("GET /runs/{id}", () => {
   it.live("tells of a run that failed, with the code that its client was answered", () =>
     withApps((apps) =>
       Effect.gen(function* () {
-        yield* apps.server.run(apps.recipes, { prompt: "EXIT 3" })
+        apps.claude.nextFailure(new ProcessFailed({ reason: "it exited with code 3", exitCode: 3 }))
+        yield* apps.server.run(apps.recipes, { prompt: "hello" })
         const [id] = idsIn(yield* apps.get("/runs", apps.recipes))
         const { json } = yield* apps.get(`/runs/${id}`, apps.recipes)
         expect(json).toMatchObject({ status: "failed", code: "run_failed", stop_reason: null, usage: null })
@@ -95,7 +108,7 @@ describe("GET /runs/{id}", () => {
   it.live("tells of a turn, which is a run of its session", () =>
     withApps((apps) =>
       Effect.gen(function* () {
-        const app = appOf(apps.server, apps.recipes, "scripted")
+        const app = appOf(apps.server, apps.recipes)
         const session = yield* app.opened()
         yield* app.turn(session, "one")
         const { headers } = yield* app.turn(session, "two")
@@ -162,7 +175,8 @@ describe("GET /runs", () => {
     withApps((apps) =>
       Effect.gen(function* () {
         const good = yield* runs(apps, apps.recipes, "SAY hello")
-        yield* apps.server.run(apps.recipes, { prompt: "EXIT 3" })
+        apps.claude.nextFailure(new ProcessFailed({ reason: "it exited with code 3", exitCode: 3 }))
+        yield* apps.server.run(apps.recipes, { prompt: "hello" })
         expect(idsIn(yield* apps.get("/runs?status=completed", apps.recipes))).toEqual([good])
         const failed = yield* apps.get("/runs?status=failed", ADMIN_TOKEN)
         expect(failed.json.runs.map(({ code }: any) => code)).toEqual(["run_failed"])
@@ -210,10 +224,10 @@ describe("GET /runs", () => {
   )
 
   it.live("finds a rare state among many runs without a look at the others", () =>
-    withApps((apps) =>
+    Effect.scoped(
       Effect.gen(function* () {
-        yield* runs(apps, apps.recipes, "SAY hello")
-        const db = new Sqlite(apps.server.config.dbPath, { readonly: true })
+        const { config } = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+        const db = new Sqlite(config.dbPath, { readonly: true })
         for (const [where, index] of [
           ["token_id = ? AND status = ?", "runs_of_token_by_status"],
           ["status = ?", "runs_of_status"],

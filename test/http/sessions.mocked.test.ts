@@ -16,9 +16,6 @@ import {
 import type { TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import { serve } from "../../src/http/Server.ts"
-import * as NodeServer from "../../src/infra/http/HttpServer.ts"
-import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
-import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/Admission.ts"
 import { EventLog } from "../../src/services/EventLog.ts"
 import { SessionPool } from "../../src/services/SessionPool.ts"
@@ -64,7 +61,8 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
       ({ annotations }) => void log.push(Object.fromEntries(annotations)),
     )
     const service = serve({ model: "sonnet", timeoutSecs: 5 }).pipe(
-      Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: 0 })),
+      Layer.provideMerge(Mock.inMemoryServer),
+      Layer.provide(HttpServer.layerContext),
       Layer.provide([
         admission,
         Mock.noFiles,
@@ -79,18 +77,16 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
         Mock.eventFeed,
         Mock.idempotency,
         Layer.provideMerge(EventLog.layer, Mock.ledger()),
-        NodeConnections.layer,
-        NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
+        Mock.webRequestBody({ json: 100_000, form: 100_000 }),
       ]),
       Layer.provide(pool),
       Layer.provide(Mock.ids),
       Layer.provide(Logger.replace(Logger.defaultLogger, lines)),
     )
-    const context = yield* Layer.build(service)
-    const url = HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)
+    const { handle } = Context.get(yield* Layer.build(service), Mock.InMemoryServer)
     return (method: string, path: string, body?: unknown, as = "recipes", accept = "*/*") =>
       Effect.promise(async (signal): Promise<Asked> => {
-        const response = await fetch(`${url}${path}`, {
+        const request = new Request(`http://clawdforge.test${path}`, {
           method,
           signal,
           headers: {
@@ -101,6 +97,7 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
           },
           ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
         })
+        const response = await handle(request)
         const text = await response.text()
         return { status: response.status, headers: response.headers, text, json: JSON.parse(text) }
       })

@@ -12,6 +12,7 @@ import {
   eventually,
   startServer,
   temporaryDirectory,
+  type TestClient,
   type TestServer,
 } from "./TestServer.ts"
 
@@ -38,7 +39,7 @@ export interface SessionApp {
 }
 
 export const appOf = (
-  { request }: TestServer,
+  { request }: TestClient,
   token: string,
   agent: string | undefined = undefined,
 ): SessionApp => {

@@ -7,6 +7,7 @@ import { Context, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope 
 import { agent, app, sessionAgents } from "../../src/app.ts"
 import { AgentName } from "../../src/domain/Session.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
+import { type Fetch, Forge, forge, type ForgeOptions } from "../../src/testing.ts"
 
 export const ADMIN_TOKEN = "an-admin-token-for-tests-only-0123456789"
 
@@ -63,16 +64,20 @@ export interface Answer {
   readonly json: any
 }
 
-export interface TestServer {
+/** A client of a service, real or in memory. */
+export interface TestClient {
   readonly url: string
-  readonly config: AppConfig
-  /** A request to the real server over a real socket. */
   readonly request: (method: string, path: string, options?: RequestOptions) => Effect.Effect<Answer>
   /** A new app's token. */
   readonly mint: (name: string, ipCidrs?: ReadonlyArray<string>) => Effect.Effect<string>
   readonly run: (token: string, payload: object, query?: string) => Effect.Effect<Answer>
   /** An upload of a form; a file of that content and name, or whatever form it is. */
   readonly upload: (token: string, form: FormData) => Effect.Effect<Answer>
+}
+
+/** The real server, over a real socket. */
+export interface TestServer extends TestClient {
+  readonly config: AppConfig
 }
 
 export interface RequestOptions {
@@ -97,14 +102,15 @@ export const startServer = (
     const service = app(config, runner ?? agent(config), acpx ?? sessionAgents(config))
     const context = yield* Layer.build(Layer.provide(service, Logger.remove(Logger.defaultLogger)))
     const { address } = Context.get(context, HttpServer.HttpServer)
-    return clientOf(HttpServer.formatAddress(address), config)
+    return { ...clientOf(HttpServer.formatAddress(address)), config }
   }).pipe(Effect.orDie)
 
-const clientOf = (url: string, config: AppConfig): TestServer => {
-  const request: TestServer["request"] = (method, path, options = {}) =>
+/** As the admin and the apps of the service at that URL. */
+const clientOf = (url: string, send: Fetch = fetch): TestClient => {
+  const request: TestClient["request"] = (method, path, options = {}) =>
     Effect.promise(async (signal) => {
       const { token, body, form, headers } = options
-      const response = await fetch(`${url}${path}`, {
+      const response = await send(`${url}${path}`, {
         method,
         signal,
         headers: {
@@ -126,7 +132,6 @@ const clientOf = (url: string, config: AppConfig): TestServer => {
     })
   return {
     url,
-    config,
     request,
     mint: (name, ipCidrs) =>
       Effect.map(
@@ -137,6 +142,15 @@ const clientOf = (url: string, config: AppConfig): TestServer => {
     upload: (token, form) => request("POST", "/files", { token, form }),
   }
 }
+
+/** The whole service in memory; gone with the scope. */
+export const startForge = (
+  options: ForgeOptions = {},
+): Effect.Effect<TestClient & { readonly forge: typeof Forge.Service }, never, Scope.Scope> =>
+  Effect.map(Layer.build(forge(options)), (context) => {
+    const forge = Context.get(context, Forge)
+    return { ...clientOf(forge.url, forge.fetch), forge }
+  }).pipe(Effect.orDie)
 
 /** A form with one file, and perhaps a `ttl_secs`. */
 export const fileForm = (

@@ -1,0 +1,83 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from "ajv"
+import { Ajv2019 } from "ajv/dist/2019.js"
+import { Ajv2020 } from "ajv/dist/2020.js"
+import type { Issue } from "../domain/Failure.ts"
+import type { Verdict, Work } from "./OutputSchemaVerdicts.ts"
+
+const ISSUES_MAX = 20
+
+type Schema = Readonly<Record<string, unknown>>
+
+/** The dialect that the schema names: 2020-12 (also if it names none), 2019-09, or draft-07. */
+const validatorFor = ({ $schema }: Schema): Ajv => {
+  const options = {
+    strict: false,
+    allErrors: true,
+    ownProperties: true,
+    validateFormats: false,
+    logger: false as const,
+  }
+  if (typeof $schema !== "string" || $schema.includes("2020-12")) return new Ajv2020(options)
+  if ($schema.includes("2019-09")) return new Ajv2019(options)
+  return new Ajv(options)
+}
+
+/** Whether the CLI's structured output takes it: an object, in plain draft-07. It drops anything else silently. */
+const isNative = (schema: Schema): boolean => {
+  if (schema["type"] !== "object" || "$schema" in schema) return false
+  try {
+    const options = { strict: true, strictTypes: false, strictTuples: false, validateFormats: false }
+    new Ajv({ ...options, logger: false }).compile(schema)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const invalid = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
+
+/** Where and what. Names that the schema does not have are the answer's own words, and are not told. */
+const toIssue =
+  (schema: string) =>
+  ({ instancePath, message }: ErrorObject): Issue => ({
+    path: instancePath
+      .split("/")
+      .slice(1)
+      .map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"))
+      .map((name) => (/^\d+$/.test(name) || schema.includes(`${JSON.stringify(name)}:`) ? name : "*")),
+    message: message ?? "does not fit",
+  })
+
+/** Ajv's own words, where they are about the schema; anything else is an accident of its compiler. */
+const complaint = (error: unknown): string => {
+  const message = error instanceof Error ? error.message : ""
+  return /^(schema is invalid|can't resolve reference|no schema with key|Invalid regular expression)/.test(
+    message,
+  )
+    ? `is no JSON Schema: ${message.slice(0, 200)}`
+    : "is no JSON Schema"
+}
+
+const compiled = (schema: Schema): ValidateFunction | string => {
+  try {
+    return validatorFor(schema).compile(schema)
+  } catch (error) {
+    return complaint(error)
+  }
+}
+
+/** Compiles a JSON Schema and, if there is one, checks a value; takes as long as a hostile one makes it. */
+export const judge = ({ schema, value }: Work): Verdict => {
+  // `$async` is Ajv's own, and no schema's business: its validators answer with a promise.
+  const { $async: _, ...parsed } = JSON.parse(schema) as Schema
+  const validate = compiled(parsed)
+  if (typeof validate === "string") return invalid(validate)
+  if (value === undefined) return { _tag: "Valid", native: isNative(parsed) }
+  try {
+    return validate(JSON.parse(value)) === true
+      ? { _tag: "Valid", native: false }
+      : { _tag: "Invalid", issues: (validate.errors ?? []).slice(0, ISSUES_MAX).map(toIssue(schema)) }
+  } catch {
+    return invalid("cannot be checked")
+  }
+}

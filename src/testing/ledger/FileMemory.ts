@@ -1,0 +1,42 @@
+import { Effect, Option } from "effect"
+import { Unauthorized } from "../../domain/Failure.ts"
+import type { FileRecords } from "../../services/Ledger.ts"
+import { type LedgerMemory, originData } from "./LedgerMemory.ts"
+
+/** The uploads of the in-memory ledger. */
+export const fileRecords = (memory: LedgerMemory): FileRecords => {
+  const { files, log } = memory
+  return {
+    insert: (file, hash, origin, kept) =>
+      Effect.gen(function* () {
+        const { id, tokenId, size, createdAt: at, expiresAt } = file
+        if (memory.isRevoked(tokenId)) return yield* new Unauthorized()
+        files.set(hash, file)
+        const data = { file_id: id, size, expires_at: expiresAt, ...originData(origin) }
+        log.add({ type: "file.upload", at, tokenId, data })
+        memory.keep(tokenId, kept, at)
+      }),
+    findByHash: (hash) => Effect.sync(() => Option.fromNullable(files.get(hash))),
+    list: Effect.sync(() => [...files.values()]),
+    soonestExpiry: (owner) =>
+      Effect.sync(() => {
+        const times = [...files.values()].filter((f) => f.tokenId === owner).map((f) => f.expiresAt)
+        return times.length === 0 ? Option.none() : Option.some(Math.min(...times))
+      }),
+    due: (at) =>
+      Effect.sync(() =>
+        [...files.values()]
+          .filter((file) => file.expiresAt <= at)
+          .sort((one, other) => one.expiresAt - other.expiresAt),
+      ),
+    remove: (gone, at) =>
+      Effect.sync(() => {
+        const ids = new Set(gone.map(({ id }) => id))
+        const removed = [...files].filter(([hash, { id }]) => ids.has(id) && files.delete(hash))
+        for (const [, { id, tokenId, size }] of removed) {
+          log.add({ type: "file.expire", at, tokenId, data: { file_id: id, size } })
+        }
+        return removed.map(([, file]) => file)
+      }),
+  }
+}

@@ -1,0 +1,71 @@
+import { Effect } from "effect"
+import type { RunId } from "../../domain/Ids.ts"
+import { CLAIM_MILLIS } from "../../domain/Run.ts"
+import type { RetentionRecords, StreamPass } from "../../services/Ledger.ts"
+import type { LedgerMemory } from "./LedgerMemory.ts"
+import { bytesOf } from "./StreamMemory.ts"
+
+/** So long after its end a run's rows stay, whatever there is too much of. */
+const QUIET_MILLIS = 60_000
+
+/** What goes from the in-memory ledger: each in one step, as it holds nobody up. */
+export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
+  const { runs, streams, keys, log } = memory
+
+  const isSpared = (id: RunId, { at }: StreamPass): boolean => {
+    const run = runs.get(id)
+    if (run === undefined) return false
+    if (run.finishedAt === null || run.finishedAt > at - QUIET_MILLIS) return true
+    return [...keys.values()].some((kept) => kept.run === id && kept.at > at - CLAIM_MILLIS)
+  }
+  const trim = (id: RunId, seq: number) => {
+    const run = runs.get(id)
+    if (run !== undefined) runs.set(id, { ...run, trimmedTo: Math.max(run.trimmedTo, seq) })
+  }
+
+  return {
+    dropTexts: (at) =>
+      Effect.sync(() => {
+        let removed = 0
+        for (const run of runs.values()) {
+          if (run.textUntil === null || run.textUntil > at) continue
+          const gone = streams.forget(run.id, run.trimmedTo)
+          removed += gone.length
+          runs.set(run.id, { ...run, trimmedTo: gone.at(-1)?.seq ?? run.trimmedTo, textUntil: null })
+        }
+        return { removed, done: true }
+      }),
+    dropStreams: (pass) =>
+      Effect.sync(() => {
+        let excess = streams.rows.length - pass.maxRows
+        let { seq } = pass
+        const gone = new Set<number>()
+        for (const row of streams.rows.filter((row) => row.seq > pass.seq)) {
+          if (row.at >= pass.before && excess <= 0) break
+          seq = row.seq
+          if (isSpared(row.run, pass)) continue
+          gone.add(seq)
+          trim(row.run, seq)
+          excess -= 1
+        }
+        streams.remove(gone)
+        return { removed: gone.size, done: true, pass: { ...pass, seq } }
+      }),
+    dropEvents: (before) => Effect.sync(() => ({ removed: log.drop(before), done: true })),
+    dropKeys: (at) =>
+      Effect.sync(() => {
+        const due = [...keys].filter(([, kept]) => kept.at <= at - CLAIM_MILLIS)
+        for (const [key] of due) keys.delete(key)
+        return { removed: due.length, done: true }
+      }),
+    sizes: Effect.sync(() => ({
+      events: log.all.length,
+      streamRows: streams.rows.length,
+      streamBytes: bytesOf(streams.rows),
+      databaseBytes: 0,
+      freeBytes: 0,
+    })),
+    vacuum: () => Effect.succeed(0),
+    checkpoint: Effect.void,
+  }
+}

@@ -1,0 +1,136 @@
+import { Effect, Option } from "effect"
+import { PoolFull, Unauthorized } from "../../domain/Failure.ts"
+import type { SessionId } from "../../domain/Ids.ts"
+import type { SessionOpening, SessionRecord } from "../../domain/Session.ts"
+import type { SessionRecords } from "../../services/Ledger.ts"
+import { type KeptSession, type LedgerMemory, originData } from "./LedgerMemory.ts"
+
+/** A session as everybody sees it; nobody sees one that is opening. */
+const seen = (session: KeptSession): Option.Option<SessionRecord> => {
+  const { origin: _, status, ...rest } = session
+  return status === "opening" ? Option.none() : Option.some({ ...rest, status })
+}
+
+/** The order in which sessions become due. */
+const order = (one: SessionRecord, other: SessionRecord) =>
+  quietSince(one) - quietSince(other) || (one.id < other.id ? -1 : 1)
+
+const quietSince = ({
+  closedAt,
+  lastTurnAt,
+  createdAt,
+}: Pick<KeptSession, "closedAt" | "lastTurnAt" | "createdAt">) => closedAt ?? lastTurnAt ?? createdAt
+
+const reserved = ({ at, ...session }: SessionOpening): KeptSession => ({
+  ...session,
+  status: "opening",
+  ref: null,
+  answered: false,
+  turnCount: 0,
+  createdAt: at,
+  lastTurnAt: null,
+  closedAt: null,
+})
+
+const isOpen = ({ status }: KeptSession): boolean => status === "open"
+const isLiving = ({ status }: KeptSession): boolean => status !== "closed"
+
+/** The sessions of the in-memory ledger. */
+export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
+  const { sessions, runs, log } = memory
+  const those = (which: (session: KeptSession) => boolean) => [...sessions.values()].filter(which)
+  const hasTurn = (id: SessionId) =>
+    [...runs.values()].some(({ session, end }) => session === id && end === undefined)
+  const mayOpen = ({ status, tokenId }: KeptSession) => status === "opening" && !memory.isRevoked(tokenId)
+  const isIdle = (session: KeptSession, since: number) =>
+    isOpen(session) && quietSince(session) < since && !hasTurn(session.id)
+  const due = (which: (session: KeptSession) => boolean, after: SessionRecord | undefined) =>
+    those(which)
+      .flatMap((session) => Option.toArray(seen(session)))
+      .filter((session) => after === undefined || (session.id !== after.id && order(after, session) < 0))
+      .sort(order)
+  /** Changes a session that is so; tells of it, if it did. */
+  const change = (
+    id: SessionId,
+    isSo: (session: KeptSession) => boolean,
+    to: Pick<Partial<KeptSession>, "status" | "ref" | "answered" | "closedAt">,
+  ): KeptSession | undefined => {
+    const session = sessions.get(id)
+    if (session === undefined || !isSo(session)) return undefined
+    sessions.set(id, { ...session, ...to })
+    return session
+  }
+  /** Tells that a session is no longer what it was, if it was so. */
+  const left = (
+    type: "session.close" | "session.sweep_close" | "session.hard_delete",
+    session: KeptSession | undefined,
+    at: number,
+    data = {},
+  ): boolean => {
+    if (session !== undefined) log.add({ type, at, sessionId: session.id, tokenId: session.tokenId, data })
+    return session !== undefined
+  }
+
+  return {
+    reserve: (session, limit) =>
+      Effect.gen(function* () {
+        if (memory.isRevoked(session.tokenId)) return yield* new Unauthorized()
+        if (those(isLiving).length >= limit) return yield* new PoolFull({ limit })
+        sessions.set(session.id, reserved(session))
+      }),
+    activate: (id, ref, at, kept) =>
+      Effect.suspend(() => {
+        const opened = change(id, mayOpen, { status: "open", ref })
+        if (opened === undefined) return new Unauthorized()
+        const { tokenId, agent, model, permissionMode, origin } = opened
+        const data = { agent, model, permission_mode: permissionMode, ...originData(origin) }
+        log.add({ type: "session.create", at, sessionId: id, tokenId, data })
+        return Effect.sync(() => memory.keep(tokenId, kept, at))
+      }),
+    abandon: (id) =>
+      Effect.sync(() => {
+        if (sessions.get(id)?.status === "opening") sessions.delete(id)
+      }),
+    abandonAll: Effect.sync(() =>
+      those(({ id, status }) => status === "opening" && sessions.delete(id)).map(({ id }) => id),
+    ),
+    find: (id) => Effect.sync(() => Option.flatMap(Option.fromNullable(sessions.get(id)), seen)),
+    list: (owner, { includeClosed }) =>
+      Effect.sync(() =>
+        those(({ tokenId, status }) => tokenId === owner && (includeClosed || status === "open"))
+          .flatMap((session) => Option.toArray(seen(session)))
+          .toReversed()
+          .sort((one, other) => other.createdAt - one.createdAt),
+      ),
+    refer: (id, ref) => Effect.sync(() => void change(id, isOpen, { ref })),
+    answered: (id) => Effect.sync(() => void change(id, isOpen, { answered: true })),
+    close: (id, at, origin) =>
+      Effect.sync(() => {
+        const closed = change(id, isOpen, { status: "closed", closedAt: at })
+        return left("session.close", closed, at, origin === null ? {} : originData(origin))
+      }),
+    closeIdle: (id, idleSince, at) =>
+      Effect.sync(() => {
+        const to = { status: "closed", closedAt: at } as const
+        const closed = change(id, (session) => isIdle(session, idleSince), to)
+        return left("session.sweep_close", closed, at)
+      }),
+    idle: (idleSince, after) => Effect.sync(() => due((session) => isIdle(session, idleSince), after)),
+    closedBy: (at, after) =>
+      Effect.sync(() => due((session) => session.status === "closed" && quietSince(session) <= at, after)),
+    remove: (id, at) =>
+      Effect.sync(() => {
+        const session = sessions.get(id)
+        if (session?.status !== "closed") return false
+        sessions.delete(id)
+        return left("session.hard_delete", session, at)
+      }),
+    living: (ids) => {
+      const asked = new Set(ids)
+      return Effect.sync(() =>
+        those((session) => isLiving(session) && asked.has(session.id)).map(({ id }) => id),
+      )
+    },
+    countOpen: Effect.sync(() => those(isLiving).length),
+  }
+}

@@ -1,0 +1,82 @@
+import { Effect, Option } from "effect"
+import type { RunId } from "../../domain/Ids.ts"
+import type { StreamEnd, StreamEvent } from "../../domain/Stream.ts"
+import type { StreamRecords } from "../../services/Ledger.ts"
+import { Sequence } from "./EventMemory.ts"
+
+/** A row of a stream; its text goes before it does. */
+export interface StreamRow {
+  readonly seq: number
+  readonly run: RunId
+  readonly kind: StreamEvent["kind"]
+  readonly at: number
+  readonly body: string | null
+}
+
+/** What runs said, in memory. */
+export class StreamMemory {
+  readonly #sequence: Sequence
+  #rows: Array<StreamRow> = []
+
+  constructor(sequence: Sequence = new Sequence()) {
+    this.#sequence = sequence
+  }
+
+  get rows(): ReadonlyArray<StreamRow> {
+    return this.#rows
+  }
+
+  readonly add = (run: RunId, kind: StreamEvent["kind"], body: string, at = 0): void => {
+    this.#rows.push({ seq: this.#sequence.next(), run, kind, at, body })
+  }
+
+  /** What a run said after that place, as far as its text is there. */
+  readonly of = (run: RunId, after = 0): ReadonlyArray<StreamEvent> =>
+    this.#rows.flatMap(({ seq, kind, body, ...row }) =>
+      row.run === run && seq > after && body !== null ? [{ seq, kind, body }] : [],
+    )
+
+  /** Takes the text of a run's rows after that place; returns these. */
+  readonly forget = (run: RunId, after: number): ReadonlyArray<StreamRow> => {
+    const isDue = (row: StreamRow) => row.run === run && row.seq > after
+    const due = this.#rows.filter(isDue)
+    this.#rows = this.#rows.map((row) => (isDue(row) ? { ...row, body: null } : row))
+    return due
+  }
+
+  readonly remove = (gone: ReadonlySet<number>): void => {
+    this.#rows = this.#rows.filter(({ seq }) => !gone.has(seq))
+  }
+}
+
+const isEnd = (event: StreamEvent): event is StreamEvent & StreamEnd =>
+  event.kind === "result" || event.kind === "error"
+
+const utf8 = new TextEncoder()
+
+export const bytesOf = (rows: ReadonlyArray<{ readonly body: string | null }>): number =>
+  rows.reduce((sum, { body }) => sum + (body === null ? 0 : utf8.encode(body).length), 0)
+
+/** The streams of the in-memory ledger; `trimmedTo` is how far a run's stream is gone, if the run is known. */
+export const streamRecords = (
+  streams: StreamMemory,
+  trimmedTo: (run: RunId) => number | undefined,
+): StreamRecords => ({
+  append: (messages) =>
+    Effect.sync(() => {
+      for (const { run, at, body } of messages) streams.add(run, "message", body, at)
+    }),
+  read: (run, after) => Effect.sync(() => streams.of(run, after)),
+  gap: (run, after) =>
+    Effect.sync(() => {
+      const seq = trimmedTo(run) ?? 0
+      if (seq <= after) return Option.none()
+      const next = streams.rows.find((row) => row.run === run && row.seq > seq)
+      return Option.some({ kind: "resync" as const, seq, oldest: next?.seq ?? null })
+    }),
+  bytesAfter: (run, after) => Effect.sync(() => bytesOf(streams.of(run, after))),
+  end: (run) =>
+    Effect.sync(() =>
+      Option.map(Option.fromNullable(streams.of(run).findLast(isEnd)), ({ kind, body }) => ({ kind, body })),
+    ),
+})
