@@ -28,13 +28,15 @@ test("takes a number for what it is, and a text for no answer", async () => {
 
 test("has no answer where the agent fails", async () => {
   await using clawdforge = await startForge()
-  clawdforge.nextFailure(new Failure.OutputGarbled())
+  clawdforge.nextFailure(
+    new Failure.OutputGarbled({ reason: "no answer", stderr: "", exitCode: 0, durationMs: 10 }),
+  )
   const forge = new Forge({ baseUrl: clawdforge.url, token: clawdforge.token, fetch: clawdforge.fetch })
   assert.equal(await grams(forge, "2 cups of flour"), undefined)
 })
 
 test("is told when there is no room for another session", async () => {
-  await using clawdforge = await startForge({ settings: { maxLiveSessions: 1 } })
+  await using clawdforge = await startForge({ maxLiveSessions: 1 })
   const forge = new Forge({ baseUrl: clawdforge.url, token: clawdforge.token, fetch: clawdforge.fetch })
   await using first = await forge.session()
   assert.match(first.id, /^[0-9a-f-]{36}$/)

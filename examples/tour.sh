@@ -6,27 +6,28 @@ URL=${CLAWDFORGE_URL:-http://127.0.0.1:8800}
 # The token comes from a file descriptor: in an argument, every process of this machine could read it.
 ask() {
   printf 'header = "Authorization: Bearer %s"\n' "$CLAWDFORGE_TOKEN" |
-    curl --config - --fail-with-body --silent --show-error --header 'Content-Type: application/json' "$@"
+    curl --config - --fail-with-body --silent --show-error "$@"
   echo
 }
+JSON='Content-Type: application/json'
 
 echo "# one-shot"
-ask "$URL/run" --data '{"prompt":"Say hello in five words.","timeout_secs":60}'
+ask "$URL/run" --header "$JSON" --data '{"prompt":"Say hello in five words.","timeout_secs":60}'
 
 echo "# as it comes"
-ask "$URL/run" --no-buffer --header 'Accept: text/event-stream' --data '{"prompt":"Say hello in five words."}'
+ask "$URL/run" --no-buffer --header 'Accept: text/event-stream' --header "$JSON" --data '{"prompt":"Say hello in five words."}'
 
 echo "# a file"
 printf '2 cups of flour\n' > "${TMPDIR:-/tmp}/tour.$$.txt"
 trap 'rm -f "${TMPDIR:-/tmp}/tour.$$.txt"' EXIT
-FILE=$(ask "$URL/files" --header 'Content-Type:' --form "file=@${TMPDIR:-/tmp}/tour.$$.txt;filename=recipe.txt" |
+FILE=$(ask "$URL/files" --form "file=@${TMPDIR:-/tmp}/tour.$$.txt;filename=recipe.txt" |
   sed -n 's/.*"file_token":"\([^"]*\)".*/\1/p')
-ask "$URL/run" --data "{\"prompt\":\"How much flour is in it?\",\"files\":[\"$FILE\"]}"
+ask "$URL/run" --header "$JSON" --data "{\"prompt\":\"How much flour is in it?\",\"files\":[\"$FILE\"]}"
 
 echo "# a session"
-SESSION=$(ask "$URL/sessions" --data '{"agent":"claude"}' | sed -n 's/.*"session_id":"\([^"]*\)".*/\1/p')
-ask "$URL/sessions/$SESSION/turn" --data '{"prompt":"My pancakes take 2 cups of flour for two people."}'
-ask "$URL/sessions/$SESSION/turn" --data '{"prompt":"And for five?"}'
+SESSION=$(ask "$URL/sessions" --header "$JSON" --data '{"agent":"claude"}' | sed -n 's/.*"session_id":"\([^"]*\)".*/\1/p')
+ask "$URL/sessions/$SESSION/turn" --header "$JSON" --data '{"prompt":"My pancakes take 2 cups of flour for two people."}'
+ask "$URL/sessions/$SESSION/turn" --header "$JSON" --data '{"prompt":"And for five?"}'
 ask --request DELETE "$URL/sessions/$SESSION"
 
 echo "# what became of it"

@@ -1,6 +1,6 @@
 /** Compiles `src` to `dist`, as `npm pack` takes it along: ESM with types, and whatever is not TypeScript. */
 import { execFileSync } from "node:child_process"
-import { cpSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { build } from "esbuild"
 
@@ -14,6 +14,25 @@ execFileSync(process.execPath, [inModules("typescript", "bin", "tsc"), "-p", "ts
   stdio: "inherit",
 })
 cpSync(join(ROOT, "src/infra/acp/claude-for-agents.sh"), join(DIST, "infra/acp/claude-for-agents.sh"))
+
+/**
+ * `import { Effect } from "effect"` loads all of it, and of the platform a codec that looks for a compiler: who wants a
+ * client waits for neither. Each name of theirs is a module.
+ */
+for (const file of globSync(join(DIST, "**/*.js"))) {
+  const text = readFileSync(file, "utf8").replace(
+    /^import \{ ([\w, ]+?),? \} from "(effect|@effect\/[a-z-]+)";$/gm,
+    (_, names: string, from: string) =>
+      names
+        .split(", ")
+        .map((name) => {
+          import.meta.resolve(`${from}/${name}`)
+          return `import * as ${name} from "${from}/${name}";`
+        })
+        .join(" "),
+  )
+  writeFileSync(file, text)
+}
 
 /** The one package that is built in, and nothing of what it stands on: that has to be the embedder's own. */
 const DRIVER = "@effect/sql-sqlite-node"

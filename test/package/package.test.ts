@@ -1,11 +1,20 @@
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, describe, expect, it } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { exec, folderWith } from "../support/EmptyFolder.ts"
 import { startServerProcess } from "../support/ServerProcess.ts"
 import { serviceUnderTest } from "../support/Service.ts"
-import { scriptedAgent } from "../support/Sessions.ts"
+import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
 import { scriptedClaude } from "../support/TestServer.ts"
 
 /** The package as `npm pack` makes it, in a folder where there is nothing else. */
@@ -32,6 +41,53 @@ const tsc = (...files: ReadonlyArray<string>) =>
 
 const write = (name: string, text: string) => writeFileSync(join(folder.dir(), name), text)
 const OK = { code: 0, output: expect.any(String) }
+
+/** What the examples and the README ask, and what the model answers: `claude` is the real one. */
+const ANSWERS = {
+  "Say hello in five words.": "SAY Hello from your own forge",
+  "Parse: 2 cups of flour": 'SAY {"qty":2,"unit":"cup"}',
+  "How much is that in grams?": "SAY 250",
+  "My pancakes take 2 cups of flour for two people.": "SAY Noted.",
+  "And for five?": "SAY Five cups.",
+  "How much flour is in it?": "READ ATTACHED",
+}
+
+const { start, mint } = serviceUnderTest("file")
+let provider: StandInApi
+let running: Readonly<Record<string, string>>
+beforeAll(async () => {
+  provider = await startStandInApi(ANSWERS)
+  const agent = {
+    ANTHROPIC_BASE_URL: provider.url,
+    ANTHROPIC_API_KEY: "stand-in",
+    CLAUDE_BIN: "",
+    ACPX_BIN: "",
+  }
+  const { url } = await start(agent)
+  running = { CLAWDFORGE_URL: url, CLAWDFORGE_TOKEN: await mint(url) }
+})
+afterAll(() => provider.close())
+/** What a client of the service has in its environment. */
+const service = () => running
+
+/** An agent that needs no login: whatever it is asked. */
+const echo = () => {
+  const result =
+    '{type:"result",subtype:"success",is_error:false,stop_reason:"end_turn",result:"you said "+message.message.content}'
+  const reply = '{type:"control_response",response:{subtype:"success",request_id:message.request_id}}'
+  write(
+    "echo.mjs",
+    `#!/usr/bin/env node
+    import { createInterface } from "node:readline"
+    createInterface({ input: process.stdin }).on("line", (line) => {
+      const message = JSON.parse(line)
+      console.log(JSON.stringify(message.type === "control_request" ? ${reply} : ${result}))
+    })`,
+  )
+  const file = join(folder.dir(), "echo.mjs")
+  chmodSync(file, 0o755)
+  return file
+}
 
 /** The README's code, by the number of its block. */
 const blocks = [...readFileSync(join(ROOT, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(
@@ -77,10 +133,10 @@ describe("the README, in an empty folder without claude", () => {
   it("embeds: its lines type-check strictly, open a database and answer a prompt", async () => {
     write("embed.ts", blockWith("services(config"))
     expect(await tsc("embed.ts")).toEqual({ code: 0, output: "" })
-    const env = { CLAUDE_BIN: scriptedClaude, DATA_DIR: join(folder.dir(), "embedded") }
+    const env = { CLAUDE_BIN: echo(), DATA_DIR: join(folder.dir(), "embedded") }
     for (const _ of ["once", "again"]) {
       const { code, output } = await folder.node(["embed.ts"], env)
-      expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/./) })
+      expect({ code, output }).toEqual({ code: 0, output: "you said Say hello in five words.\n" })
     }
     expect(existsSync(join(folder.dir(), "embedded", "clawdforge.db"))).toBe(true)
   })
@@ -95,27 +151,20 @@ describe("the README, in an empty folder without claude", () => {
   it("asks: its client type-checks strictly, and asks the service", async () => {
     write("ask.ts", blockWith("forge.stream("))
     expect(await tsc("ask.ts")).toEqual({ code: 0, output: "" })
-    const { code, output } = await folder.node(["ask.ts"], await service())
-    expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/./) })
+    const { code, output } = await folder.node(["ask.ts"], service())
+    expect({ code, output }).toEqual({
+      code: 0,
+      output: expect.stringMatching(/qty: 2[\s\S]*result[\s\S]*Noted\.\n$/),
+    })
   })
 })
 
-const { dataDir, start, mint } = serviceUnderTest("file")
-let running: Readonly<Record<string, string>> | undefined
-/** What a client of the service has in its environment. */
-const service = async () => {
-  if (running !== undefined) return running
-  const { url } = await start({ CLAWDFORGE_AGENTS: `claude=${scriptedAgent(dataDir())}` })
-  running = { CLAWDFORGE_URL: url, CLAWDFORGE_TOKEN: await mint(url) }
-  return running
+const copied = (name: string) => {
+  cpSync(join(ROOT, "examples", name), join(folder.dir(), name))
+  return name
 }
 
 describe("the examples, with the package", () => {
-  const copied = (name: string) => {
-    cpSync(join(ROOT, "examples", name), join(folder.dir(), name))
-    return name
-  }
-
   it("embed", async () => {
     expect(await tsc(copied("embedder.ts"))).toEqual({ code: 0, output: "" })
     expect(await folder.node(["embedder.ts"], { DATA_DIR: join(folder.dir(), "example") })).toEqual({
@@ -131,24 +180,39 @@ describe("the examples, with the package", () => {
   })
 
   it("ask from a script", async () => {
-    const { code, output } = await folder.node([copied("ask.mjs")], await service())
-    expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/after \d+ ms[\s\S]*result/) })
+    const { code, output } = await folder.node([copied("ask.mjs")], service())
+    expect({ code, output }).toEqual({
+      code: 0,
+      output: expect.stringMatching(/Hello from your own forge.* after \d+ ms\nNoted\.\n[\s\S]* result\n$/),
+    })
   })
 
   it("ask from Python", async () => {
     const PYTHONPATH = join(ROOT, "clients", "python", "src")
     const python = process.env["PYTHON_BIN"] ?? "python3"
     const { code, output } = await folder.exec(python, [copied("ask.py")], {
-      ...(await service()),
+      ...service(),
       PYTHONPATH,
     })
-    expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/after \d+ ms[\s\S]*result/) })
+    expect({ code, output }).toEqual({
+      code: 0,
+      output: expect.stringMatching(/Hello from your own forge.* after \d+ ms\nNoted\.\n[\s\S]* result\n$/),
+    })
   })
 
   it("tour with curl", async () => {
-    const { code, output } = await folder.exec("sh", [copied("tour.sh")], await service())
+    const { code, output } = await folder.exec("sh", [copied("tour.sh")], service())
     expect({ code, output }).toEqual(OK)
-    expect(output.match(/"stop_reason":"end_turn"/g)?.length).toBeGreaterThanOrEqual(5)
+    for (const told of [
+      "Hello from your own forge",
+      "tool said: 1\\t2 cups of flour",
+      "Noted.",
+      "Five cups.",
+    ]) {
+      expect(output).toContain(told)
+    }
+    expect(output).toMatch(/^event: result$/m)
+    expect(output).toContain('"already_closed":false')
   })
 
   it("are all of them tried", () => {
@@ -170,7 +234,7 @@ describe("the command, of the package", () => {
         remedy: expect.stringContaining("npm install"),
       }),
     )
-    expect(await folder.exec(command, ["run", "SAY hello"], await service())).toEqual({
+    expect(await folder.exec(command, ["run", "SAY hello"], service())).toEqual({
       code: 0,
       output: "hello\n",
     })
