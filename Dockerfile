@@ -11,6 +11,7 @@ COPY src ./src
 # One `claude` serves /run, sessions and the operator's `docker exec -it clawdforge claude /login`.
 RUN ln -s "$(ls -d /app/node_modules/@anthropic-ai/claude-agent-sdk-linux-*/claude)" /usr/local/bin/claude \
  && ln -s /app/node_modules/.bin/acpx /usr/local/bin/acpx \
+ && ln -s /app/bin/clawdforge.mjs /usr/local/bin/clawdforge \
  && mkdir -p /data /home/node/.claude /home/node/.acpx/sessions \
  && chown -R node:node /data /home/node
 

@@ -52,9 +52,8 @@ export const directories = (
     }
     const looked = yield* Effect.forEach(Object.entries(all), ([variable, dir]) => writable(variable, dir))
     const faults = looked.filter((finding) => finding !== undefined)
-    const [first] = faults
-    // What is below a directory that cannot be written to tells nothing more.
-    if (first !== undefined) return looked[0] === undefined ? faults : [first]
+    // Below a data directory that cannot be written to nothing can, unless it was put elsewhere.
+    if (faults.length > 0) return faults.slice(0, looked[0] === undefined ? faults.length : 1)
     const places = yield* Effect.forEach(Object.values(all), existing)
     const free = yield* Effect.option(
       Effect.provide(
