@@ -19,8 +19,8 @@ export default defineConfig({
       { extends: true, test: { name: "package", include: ["test/package/**/*.test.ts"] } },
       { extends: true, test: { name: "proxy", include: ["test/proxy/**/*.test.ts"] } },
     ],
-    // Most of the time is spent waiting for real processes.
-    poolOptions: { forks: { minForks: 1, maxForks: 3 } },
+    // Their real processes want the rest of a small machine.
+    poolOptions: { forks: { minForks: 1, maxForks: 2 } },
     // Of tests that say that they can run beside each other.
     maxConcurrency: 2,
     testTimeout: 180_000,

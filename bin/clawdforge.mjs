@@ -2,7 +2,7 @@
 // Plain JavaScript on purpose: it must still parse, and say so in one line, on a Node that is too old
 // for the rest (better-sqlite3 crashes there; TypeScript would not even load).
 import v8 from "node:v8"
-import { loadEnvFile } from "./env.mjs"
+import { loadEnvFile, loadEnvFileOfClient } from "./env.mjs"
 import { source } from "./source.mjs"
 
 const [major, minor] = process.versions.node.split(".").map(Number)
@@ -13,10 +13,11 @@ if (major < 22 || (major === 22 && minor < 18)) {
   )
   process.exit(1)
 }
-loadEnvFile()
-// Half the memory at rest, and a fifth of the growth while megabytes pass through; before anything is loaded.
-v8.setFlagsFromString("--optimize-for-size")
 const asked = process.argv.slice(2)
 // The service by itself does without the command line, and all that it loads.
 const isService = asked.length === 0 || (asked.length === 1 && asked[0] === "serve")
+if (isService || asked[0] === "serve") loadEnvFile()
+else loadEnvFileOfClient()
+// Half the memory at rest, and a fifth of the growth while megabytes pass through; before anything is loaded.
+v8.setFlagsFromString("--optimize-for-size")
 await source(isService ? "main" : "cli/main")

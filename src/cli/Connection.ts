@@ -2,6 +2,7 @@ import { FileSystem, Path } from "@effect/platform"
 import { Config, Effect, Option, Redacted } from "effect"
 import { ForgeClient } from "../client/ForgeClient.ts"
 import type { ForgeSettings } from "../client/Settings.ts"
+import { bindsLoopback } from "../infra/Config.ts"
 
 /** Set, and not blank. */
 const given = <A>(config: Config.Config<A>) =>
@@ -29,24 +30,25 @@ export const localUrl = (host: string, port: string | number): string => {
 
 /**
  * Where the service is, and with what to ask it: CLAWDFORGE_URL, CLAWDFORGE_TOKEN, CLAWDFORGE_ADMIN_TOKEN. Without a
- * URL it is this machine's own, as the service's own variables say, and so is the operator's token.
+ * URL, or with its own, it is this machine's, as the service's own variables say, and so is the operator's token.
  */
 export const connection = Effect.gen(function* () {
   const read = yield* variables
-  const isLocal = Option.isNone(read.url)
-  const own = isLocal
-    ? Option.orElse(read.bootstrap, () => Option.none<Redacted.Redacted>())
-    : Option.none<Redacted.Redacted>()
-  const kept = isLocal ? yield* keptAdminToken(Option.getOrElse(read.dataDir, () => "./data")) : Option.none()
-  const adminToken = read.adminToken.pipe(
-    Option.orElse(() => own),
-    Option.orElse(() => kept),
+  const host = Option.getOrElse(read.host, () => "127.0.0.1")
+  const local = localUrl(
+    host,
+    Option.getOrElse(read.port, () => "8800"),
   )
-  const url = Option.getOrElse(read.url, () =>
-    localUrl(
-      Option.getOrElse(read.host, () => "127.0.0.1"),
-      Option.getOrElse(read.port, () => "8800"),
-    ),
+  const url = Option.getOrElse(read.url, () => local)
+  const isLocal = url.replace(/\/+$/, "") === local
+  // It is made only where the service listens on loopback, and goes nowhere else.
+  const kept =
+    isLocal && bindsLoopback(host)
+      ? yield* keptAdminToken(Option.getOrElse(read.dataDir, () => "./data"))
+      : Option.none()
+  const adminToken = read.adminToken.pipe(
+    Option.orElse(() => (isLocal ? read.bootstrap : Option.none())),
+    Option.orElse(() => kept),
   )
   return {
     isLocal,

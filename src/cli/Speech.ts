@@ -7,13 +7,18 @@ const fieldsOf = (value: unknown): Fields =>
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "")
 
-/** Of a line of the CLI: a piece of the answer. What a helper of the model's says is none. */
+/** What parts a message of the model from the one before. */
+export const BREAK = "\n"
+
+/** Of a line of the CLI: a piece of what the model writes. What a helper of the model's says is none. */
 export const ofClaude = (message: unknown): string => {
   const line = fieldsOf(message)
+  if (line["parent_tool_use_id"] != null) return ""
   const event = fieldsOf(line["event"])
+  if (event["type"] === "message_start") return BREAK
   const delta = fieldsOf(event["delta"])
   const isPiece = event["type"] === "content_block_delta" && delta["type"] === "text_delta"
-  return line["parent_tool_use_id"] == null && isPiece ? textOf(delta["text"]) : ""
+  return isPiece ? textOf(delta["text"]) : ""
 }
 
 /** Of an agent's message: a piece of the answer. */

@@ -25,7 +25,17 @@ export const upload = (
   })
 
 /** Sends files that a prompt is about; returns what its `files` takes. */
-export const attach = (forge: ForgeMethods, paths: ReadonlyArray<string>) =>
+export const attach = (
+  forge: ForgeMethods,
+  { file, key }: { readonly file: ReadonlyArray<string>; readonly key: Option.Option<string> },
+) =>
+  Effect.if(Option.isSome(key) && file.length > 0, {
+    // Each upload gets another token, and a request with another token is another request.
+    onTrue: () => Effect.fail(new Error("--key cannot go with --file")),
+    onFalse: () => uploaded(forge, file),
+  })
+
+const uploaded = (forge: ForgeMethods, paths: ReadonlyArray<string>) =>
   Effect.forEach(paths, (path) =>
     Effect.map(
       upload(forge, { path, ttlSecs: Option.none(), key: Option.none() }),

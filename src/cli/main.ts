@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs"
+import { constants } from "node:os"
 import { stripVTControlCharacters } from "node:util"
 import { FetchHttpClient } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect, Exit, Layer, Logger, LogLevel } from "effect"
+import { EXIT } from "./Exit.ts"
 import { Output } from "./Output.ts"
-import { DEFECT, exitCodeOf, program } from "./Program.ts"
+import { exitCodeOf, program } from "./Program.ts"
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   readonly version: string
@@ -25,13 +27,16 @@ const withReadableHelp = <A, E, R>(program: Effect.Effect<A, E, R>) =>
     return Effect.withConsole(program, { ...console, log })
   })
 
-// Who reads our output may have had enough of it.
-process.stdout.on("error", () => process.exit(0))
-
 const words = process.argv.slice(2)
-/** The service knows no other end. */
-const isServiceEnded = (exit: Exit.Exit<unknown, unknown>) =>
-  words[0] === "serve" && Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
+let signal: NodeJS.Signals = "SIGINT"
+process.once("SIGTERM", (name) => (signal = name))
+/** The service knows no other end; of everything else a shell says how it was ended. */
+const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+  const code = exitCodeOf(exit)
+  if (code !== EXIT.interrupted || !Exit.isInterrupted(exit)) return code
+  if (words[0] === "serve") return 0
+  return 128 + constants.signals[signal]
+}
 
 program(words, version).pipe(
   Effect.provide(Layer.mergeAll(NodeContext.layer, FetchHttpClient.layer, Output.layer)),
@@ -41,8 +46,8 @@ program(words, version).pipe(
     disableErrorReporting: true,
     disablePrettyLogger: true,
     teardown: (exit, end) => {
-      const code = isServiceEnded(exit) ? 0 : exitCodeOf(exit)
-      if (Exit.isFailure(exit) && code === DEFECT) console.error(Cause.pretty(exit.cause))
+      const code = codeOf(exit)
+      if (Exit.isFailure(exit) && code === EXIT.defect) console.error(Cause.pretty(exit.cause))
       end(code)
     },
   }),

@@ -61,9 +61,9 @@ export const run = (client: ForgeMethods, settings: Checked, payload: RunPayload
   }
   // As an answer that is not streamed: without a key, to hang up is to cancel.
   const resume = idempotencyKey !== undefined
-  const on_disconnect = payload.on_disconnect ?? (resume ? "continue" : "cancel")
+  const asked = resume ? payload : { ...payload, on_disconnect: payload.on_disconnect ?? ("cancel" as const) }
   return gathered(secs, (onHead) =>
-    client.streams.run({ ...payload, on_disconnect }, { idempotencyKey, usage, resume, onHead }),
+    client.streams.run(asked, { idempotencyKey, usage, resume, onHead }),
   ).pipe(Effect.map(({ result, told }) => ({ ...result, ...told })))
 }
 

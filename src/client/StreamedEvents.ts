@@ -1,4 +1,5 @@
 import { Effect, Schema, Stream } from "effect"
+import { EventType } from "../domain/Event.ts"
 import { Event } from "../http/groups/Events.ts"
 import { RunAnswer } from "../http/groups/Run.ts"
 import { Turned } from "../http/groups/Sessions.ts"
@@ -87,14 +88,16 @@ export const runEventsOf = <Answer, I>(
   return came.pipe(Stream.mapEffect(one), Stream.flattenIterables)
 }
 
-/** The events of the log. */
+/** The events of the log; of types that this version does not know, none. */
 export const logEventsOf = (
   came: Stream.Stream<Came, AnyError>,
 ): Stream.Stream<LogEvent | Resync, AnyError> =>
-  Stream.mapEffect(
-    came,
-    ({ id, event, data }): Effect.Effect<LogEvent | Resync, AnyError> =>
-      event === "resync"
-        ? Effect.map(decode(Gap)(data), (data) => ({ type: "resync" as const, id, data }))
-        : Effect.map(decode(Event)(data), (data) => ({ type: data.type, id, data })),
+  came.pipe(
+    Stream.filter(({ event }) => event === "resync" || Schema.is(EventType)(event)),
+    Stream.mapEffect(
+      ({ id, event, data }): Effect.Effect<LogEvent | Resync, AnyError> =>
+        event === "resync"
+          ? Effect.map(decode(Gap)(data), (data) => ({ type: "resync" as const, id, data }))
+          : Effect.map(decode(Event)(data), (data) => ({ type: data.type, id, data })),
+    ),
   )

@@ -1,10 +1,11 @@
 import {
+  FetchHttpClient,
   HttpClient,
   type HttpClientError,
   HttpClientRequest,
   type HttpClientResponse,
 } from "@effect/platform"
-import { Effect, Redacted } from "effect"
+import { Effect, Option, Redacted } from "effect"
 import { MEDIA_TYPE } from "../http/Problem.ts"
 import { type AnyError, ConnectionError, type Known, UnexpectedAnswerError } from "./Errors.ts"
 import { errorOfProblem } from "./Problems.ts"
@@ -87,6 +88,15 @@ export const parsed = (text: string): unknown => {
   }
 }
 
+/** Whoever redirects is not the service, and a `fetch` would send the prompt on. */
+const withoutRedirects = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) =>
+    Effect.provideService(effect, FetchHttpClient.RequestInit, {
+      ...Option.getOrUndefined(init),
+      redirect: "manual",
+    }),
+  )
+
 /** The client's way to a route: with its token, and with our failures in place of the platform's. */
 export const transportOf = (
   client: HttpClient.HttpClient,
@@ -106,7 +116,7 @@ export const transportOf = (
       })
     }),
     HttpClient.transformResponse((effect) =>
-      effect.pipe(
+      withoutRedirects(effect).pipe(
         Effect.mapError(lostConnection),
         Effect.flatMap((response) => answerOr(route.successes, response)),
       ),

@@ -1,10 +1,11 @@
 import { once } from "node:events"
-import { writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
-import { begin, cli, cliProcess, startCli } from "../support/Cli.ts"
+import { begin, cli, cliProcess, LAUNCHER, startCli } from "../support/Cli.ts"
 import { AgentName } from "../../src/domain/Session.ts"
 import { scriptedAgent } from "../support/Sessions.ts"
 import {
@@ -51,7 +52,7 @@ describe("clawdforge run", () => {
     Effect.gen(function* () {
       const { env } = yield* service
       const dir = yield* temporaryDirectory
-      const run = yield* begin(["run", `STEP ${dir} 3`], env)
+      const run = yield* begin(["run", `STEP ${dir} 3`], env, true)
       for (const piece of [0, 1, 2]) {
         // It says the next one only when it is let to, which is when the one before was seen.
         writeFileSync(join(dir, String(piece)), "")
@@ -107,23 +108,72 @@ describe("clawdforge run", () => {
       const { env, server, token } = yield* service
       const dir = yield* temporaryDirectory
       writeFileSync(join(dir, "0"), "")
-      const run = yield* begin(["run", `STEP ${dir} 2`], env)
+      const run = yield* begin(["run", `STEP ${dir} 2`], env, true)
       const runs = Effect.map(server.request("GET", "/runs", { token }), ({ json }) => json.runs)
       yield* eventually(() => expect(run.shown()).toContain("0 😀"))
       expect((yield* run.interrupt).code).toBe(130)
       expect(yield* runs).toMatchObject([{ status: "cancelled" }])
     }),
   )
+
+  it.scopedLive("leaves its run to go on under a key, which somebody may ask again", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      const dir = yield* temporaryDirectory
+      writeFileSync(join(dir, "0"), "")
+      const words = ["run", "--key", "order-17", `STEP ${dir} 2`]
+      const run = yield* begin(words, env, true)
+      yield* eventually(() => expect(run.shown()).toContain("0 😀"))
+      yield* run.interrupt
+      writeFileSync(join(dir, "1"), "")
+      const again = yield* cli(words, env)
+      expect([again.code, again.stdout.match(/\d 😀/g)]).toEqual([0, ["0 😀", "1 😀"]])
+      expect((yield* server.request("GET", "/runs", { token })).json.runs).toHaveLength(1)
+    }),
+  )
+
+  it.scopedLive("whose run is cancelled by somebody else exits as interrupted", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      const dir = yield* temporaryDirectory
+      const run = yield* begin(["run", "--json", `STEP ${dir} 2`], env)
+      const runs = Effect.map(server.request("GET", "/runs", { token }), ({ json }) => json.runs)
+      const [{ run_id }] = yield* Effect.repeat(runs, { until: (runs) => runs[0]?.status === "running" })
+      yield* server.request("POST", `/runs/${run_id}/cancel`, { token })
+      expect(yield* run.end).toMatchObject({ code: 130, json: { stop_reason: "cancelled" } })
+    }),
+  )
 })
 
 describe("what goes wrong", () => {
+  it.scopedLive("in a request is said once, and nothing is sent", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      const dir = yield* temporaryDirectory
+      const broken = join(dir, "broken.json")
+      writeFileSync(broken, "{")
+      const refused = yield* cli(["run", " "], env)
+      expect([refused.code, refused.stderr.trim().split("\n")]).toEqual([
+        2,
+        [expect.stringContaining("prompt")],
+      ])
+      expect(yield* cli(["run", "--schema", broken, "hi"], env)).toMatchObject({
+        code: 2,
+        stderr: `clawdforge: ${broken} is no JSON\n`,
+      })
+      expect((yield* cli(["run", "--key", "k", "--file", broken, "hi"], env)).code).toBe(2)
+      expect((yield* server.request("GET", "/runs", { token })).json.runs).toEqual([])
+    }),
+  )
+
   it.scopedLive("is said on stderr, to programs as JSON too, and told by the exit code", () =>
     Effect.gen(function* () {
-      const { env, server } = yield* service
+      const { env } = yield* service
       const wrong = { ...env, CLAWDFORGE_TOKEN: "cf_wrong" }
-      expect(yield* cli(["run", "hi"], wrong)).toMatchObject({
+      const unknown = yield* cli(["run", "--json", "hi"], wrong)
+      expect(unknown).toMatchObject({
         code: 3,
-        stdout: "",
+        json: { ok: false, code: "unauthorized" },
         stderr: expect.stringContaining("bearer token"),
       })
       const nowhere = { ...env, CLAWDFORGE_URL: "http://127.0.0.1:1" }
@@ -136,8 +186,10 @@ describe("what goes wrong", () => {
       expect((yield* cli(["run", "--timeout", "soon", "hi"], env)).code).toBe(2)
       expect((yield* cli(["frobnicate"], env)).code).toBe(2)
       expect((yield* cli(["token", "mint", "No Name"], env)).code).toBe(2)
-      for (const { stdout, stderr } of [failed]) expect(stdout + stderr).not.toContain(env.CLAWDFORGE_TOKEN)
-      expect(server.url).toBe(env.CLAWDFORGE_URL)
+      for (const { stdout, stderr } of [failed, unknown]) {
+        expect(stdout + stderr).not.toMatch(/cf_/)
+        expect(stdout + stderr).not.toContain(ADMIN_TOKEN)
+      }
     }),
   )
 
@@ -235,7 +287,54 @@ describe("clawdforge events tail", () => {
   )
 })
 
+describe("a .env", () => {
+  it.scopedLive(
+    "is read where nothing else says whom to ask, and never says where a token that is set is sent",
+    () =>
+      Effect.gen(function* () {
+        const { env } = yield* service
+        const dir = yield* temporaryDirectory
+        writeFileSync(
+          join(dir, ".env"),
+          `CLAWDFORGE_URL=${env.CLAWDFORGE_URL}\nCLAWDFORGE_TOKEN=${env.CLAWDFORGE_TOKEN}`,
+        )
+        expect(yield* cliProcess(["run", "SAY hello"], { cwd: dir })).toMatchObject({
+          code: 0,
+          stdout: "hello\n",
+        })
+        writeFileSync(join(dir, ".env"), `CLAWDFORGE_URL=${env.CLAWDFORGE_URL}`)
+        const set = { CLAWDFORGE_TOKEN: env.CLAWDFORGE_TOKEN, BIND_PORT: "1" }
+        expect(yield* cliProcess(["run", "SAY hello"], { cwd: dir, env: set })).toMatchObject({
+          code: 1,
+          stdout: "",
+        })
+      }),
+  )
+
+  it.scopedLive("that is a directory is somebody else's", () =>
+    Effect.gen(function* () {
+      const dir = yield* temporaryDirectory
+      mkdirSync(join(dir, ".env"))
+      expect((yield* cliProcess(["--version"], { cwd: dir })).code).toBe(0)
+    }),
+  )
+})
+
 describe("the command line itself", () => {
+  it("says that its result could not be written", () => {
+    const words = ["-c", '"$0" "$1" openapi > /dev/full', process.execPath, LAUNCHER]
+    const { status, stderr } = spawnSync("sh", words, { encoding: "utf8" })
+    expect([status, stderr]).toEqual([1, expect.stringContaining("cannot be written")])
+  })
+
+  it("ends quietly when its reader has had enough", () => {
+    const script = '"$0" "$1" openapi | head -c 10; echo " ${PIPESTATUS[0]}"'
+    const { stdout, stderr } = spawnSync("bash", ["-c", script, process.execPath, LAUNCHER], {
+      encoding: "utf8",
+    })
+    expect([stdout.split(" ").at(-1), stderr]).toEqual(["141\n", ""])
+  })
+
   it.live("has help, completions, its version and the API's document", () =>
     Effect.gen(function* () {
       const help = yield* cliProcess(["--help"])

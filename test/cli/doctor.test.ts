@@ -67,6 +67,15 @@ describe("clawdforge doctor", () => {
     }),
   )
 
+  it.scopedLive("names a claude that is there and broken", () =>
+    Effect.gen(function* () {
+      const broken = join(yield* temporaryDirectory, "claude")
+      writeFileSync(broken, "#!/bin/sh\necho Error: config broken\nexit 3\n", { mode: 0o755 })
+      const env = { ...(yield* machine), CLAUDE_BIN: broken }
+      expect(yield* faultsOf(env)).toEqual(aboutAs("claude", /CLAUDE_BIN/, /CLAUDE_BIN/))
+    }),
+  )
+
   it.scopedLive("names a missing login", () =>
     Effect.gen(function* () {
       const env = { ...(yield* machine), CLAUDE_SCRIPTED_LOGIN: "none" }
@@ -104,7 +113,11 @@ describe("clawdforge doctor", () => {
         aboutAs("port", new RegExp(`${port} is taken by another program`), /BIND_PORT/),
       )
       const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
-      expect(yield* faultsOf({ ...env, BIND_PORT: new URL(server.url).port })).toEqual([])
+      const local = { ...env, BIND_PORT: new URL(server.url).port }
+      expect(yield* faultsOf(local)).toEqual([])
+      // Its URL says no more than its port does: the machine is looked at all the same.
+      const named = { ...local, CLAWDFORGE_URL: `${server.url}/`, CLAUDE_BIN: "/nowhere/claude" }
+      expect(yield* faultsOf(named)).toEqual(aboutAs("claude", /CLAUDE_BIN/, /CLAUDE_BIN/))
     }),
   )
 

@@ -152,6 +152,19 @@ describe("the derived client", () => {
 })
 
 describe("what is in the way of an answer", () => {
+  it.scopedLive("does not follow a redirect, which would send the prompt to somebody else", () =>
+    Effect.gen(function* () {
+      const other = yield* stubServer((_, response) => response.end("{}"))
+      const stub = yield* stubServer((_, response) => {
+        response.writeHead(307, { location: `${other.url}/run` }).end()
+      })
+      const client = yield* ForgeClient.make({ baseUrl: stub.url, token: Redacted.make("cf_x") })
+      const failure = yield* Effect.flip(client.run.run({ payload: { prompt: "hello" } }))
+      expect(failure).toMatchObject({ code: "unexpected_answer", status: 307 })
+      expect([stub.asked, other.asked]).toEqual([["POST /run"], []])
+    }).pipe(Effect.provide(FetchHttpClient.layer)),
+  )
+
   it.scopedLive("is told: nobody there, a proxy's page, another's JSON", () =>
     Effect.gen(function* () {
       const stub = yield* stubServer((request, response) => {

@@ -7,7 +7,7 @@ import { ConfigProvider, Console, Effect, type Exit, Fiber, Layer } from "effect
 import { Output } from "../../src/cli/Output.ts"
 import { exitCodeOf, program } from "../../src/cli/Program.ts"
 
-const LAUNCHER = join(import.meta.dirname, "..", "..", "bin", "clawdforge.mjs")
+export const LAUNCHER = join(import.meta.dirname, "..", "..", "bin", "clawdforge.mjs")
 
 type Environment = Readonly<Record<string, string>>
 
@@ -28,13 +28,14 @@ const finished = (code: number | null, stdout: string, stderr: string): Finished
   },
 })
 
-/** A command at work in this process, with that environment and no terminal; interrupted with its scope. */
-export const begin = (words: ReadonlyArray<string>, env: Environment = {}) =>
+/** A command at work in this process, with that environment; read by people if so. Interrupted with its scope. */
+export const begin = (words: ReadonlyArray<string>, env: Environment = {}, isRead = false) =>
   Effect.gen(function* () {
     let stdout = ""
     let stderr = ""
     const out = (text: string) => Effect.sync(() => void (stdout += text))
     const output = Layer.succeed(Output, {
+      isRead,
       json: (value) => out(`${JSON.stringify(value)}\n`),
       line: (text) => out(`${text}\n`),
       text: out,
@@ -71,17 +72,21 @@ export const cli = (words: ReadonlyArray<string>, env: Environment = {}): Effect
 
 export interface ProcessOptions {
   readonly env?: Environment
+  /** By default, where no .env lies. */
+  readonly cwd?: string
   /** Given to Node before the launcher. */
   readonly node?: ReadonlyArray<string>
 }
 
 /** The command as a shell starts it; ended with its scope. */
-export const startCli = (words: ReadonlyArray<string>, { env, node = [] }: ProcessOptions = {}) =>
+export const startCli = (
+  words: ReadonlyArray<string>,
+  { env, cwd = import.meta.dirname, node = [] }: ProcessOptions = {},
+) =>
   Effect.acquireRelease(
     Effect.sync(() =>
       spawn(process.execPath, [...node, LAUNCHER, ...words], {
-        // Where no .env lies.
-        cwd: import.meta.dirname,
+        cwd,
         env: { PATH: process.env["PATH"] ?? "", ...env },
         stdio: "pipe",
       }),

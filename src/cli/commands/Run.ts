@@ -2,12 +2,12 @@ import { Command, Options } from "@effect/cli"
 import { Effect, Option } from "effect"
 import { Effort, SystemMode } from "../../domain/Run.ts"
 import { client } from "../Connection.ts"
-import { saying } from "../Failed.ts"
+import { saying } from "../Saying.ts"
 import { given } from "../Given.ts"
 import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
 import * as Speech from "../Speech.ts"
-import { show } from "../Streaming.ts"
+import { show, unlessCancelled } from "../Streaming.ts"
 import { attach } from "../Upload.ts"
 import { attached, json, key, timeout } from "./Options.ts"
 
@@ -44,9 +44,14 @@ export const run = Command.make("run", options, (asked) =>
     const forge = yield* client
     const prompt = yield* promptOf(asked.prompt)
     const outputSchema = yield* Effect.transposeOption(
-      Option.map(asked.schema, ([, text]) => Effect.try(() => JSON.parse(text) as Record<string, unknown>)),
+      Option.map(asked.schema, ([path, text]) =>
+        Effect.try({
+          try: () => JSON.parse(text) as Record<string, unknown>,
+          catch: () => new Error(`${path} is no JSON`),
+        }),
+      ),
     )
-    const files = yield* attach(forge, asked.file)
+    const files = yield* attach(forge, asked)
     const payload = {
       prompt,
       files,
@@ -59,15 +64,18 @@ export const run = Command.make("run", options, (asked) =>
         output_schema: outputSchema,
       }),
     }
-    const isSilent = asked.json || Option.isSome(asked.schema)
+    // In a pipe the answer is a value, without what the model says on the way to it.
+    const isSilent = asked.json || Option.isSome(asked.schema) || !out.isRead
     const { answer, isShown } = yield* show(
       forge.streams.run(payload, { ...given({ idempotencyKey: asked.key }), usage: asked.usage }),
       isSilent ? () => "" : Speech.ofClaude,
-      (id) => forge.run.cancelRun({ path: { id } }),
+      // Under a key somebody may ask for the answer again.
+      (id) => (Option.isSome(asked.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
     )
-    if (asked.json) return yield* out.json(answer)
-    if (answer.stop_reason === "cancelled") yield* out.remark("clawdforge: cancelled")
-    if (isShown) return
-    yield* typeof answer.result === "string" ? out.line(answer.result) : out.json(answer.result)
+    if (asked.json) yield* out.json(answer)
+    else if (!isShown) {
+      yield* typeof answer.result === "string" ? out.line(answer.result) : out.json(answer.result)
+    }
+    yield* unlessCancelled(answer)
   }).pipe(saying(asked.json)),
 ).pipe(Command.withDescription("Asks once, and shows the answer as it comes."))

@@ -1,13 +1,13 @@
 import { Command, Options } from "@effect/cli"
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { AgentName, PermissionMode } from "../../domain/Session.ts"
 import { client } from "../Connection.ts"
-import { saying } from "../Failed.ts"
+import { saying } from "../Saying.ts"
 import { given } from "../Given.ts"
 import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
 import * as Speech from "../Speech.ts"
-import { show } from "../Streaming.ts"
+import { show, unlessCancelled } from "../Streaming.ts"
 import * as Table from "../Table.ts"
 import { attach } from "../Upload.ts"
 import { attached, json, key, sessionId, timeout } from "./Options.ts"
@@ -61,20 +61,23 @@ const turn = Command.make(
       const out = yield* Output
       const forge = yield* client
       const prompt = yield* promptOf(asked.prompt)
-      const files = yield* attach(forge, asked.file)
+      const files = yield* attach(forge, asked)
       const payload = { prompt, files, ...given({ timeout_secs: asked.timeout }) }
-      if (asked.json) {
-        const headers = given({ "idempotency-key": asked.key })
-        return yield* out.json(
-          yield* forge.sessions.takeTurn({ path: { id: asked.session }, payload, headers }),
-        )
+      const events: Array<unknown> = []
+      const heard = (message: unknown) => {
+        if (!asked.json) return Speech.ofAgent(message)
+        events.push(message)
+        return ""
       }
       const { answer } = yield* show(
         forge.streams.turn(asked.session, payload, given({ idempotencyKey: asked.key })),
-        Speech.ofAgent,
-        (id) => forge.run.cancelRun({ path: { id } }),
+        heard,
+        (id) => (Option.isSome(asked.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
       )
-      if (answer.stop_reason !== "end_turn") yield* out.remark(`clawdforge: ended with ${answer.stop_reason}`)
+      const { stop_reason, duration_ms, ...turn } = answer
+      if (asked.json) yield* out.json({ ...turn, events, stop_reason, duration_ms })
+      yield* unlessCancelled(answer)
+      if (stop_reason !== "end_turn") yield* out.remark(`clawdforge: ended with ${stop_reason}`)
     }).pipe(saying(asked.json)),
 ).pipe(Command.withDescription("Says the next thing in a session, and shows the answer as it comes."))
 

@@ -1,7 +1,7 @@
 import { Args, Command, Options } from "@effect/cli"
 import { Effect } from "effect"
 import { client } from "../Connection.ts"
-import { saying } from "../Failed.ts"
+import { saying } from "../Saying.ts"
 import { Output } from "../Output.ts"
 import { upload } from "../Upload.ts"
 import { json, key } from "./Options.ts"

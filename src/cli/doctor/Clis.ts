@@ -1,5 +1,5 @@
 import { Command, type CommandExecutor } from "@effect/platform"
-import { Duration, Effect, Option, Schema } from "effect"
+import { Duration, Effect, Option, Schema, Stream } from "effect"
 import type { AgentName } from "../../domain/Session.ts"
 import { agentExecutables } from "../../infra/Agents.ts"
 import { childEnvironment } from "../../infra/ChildEnvironment.ts"
@@ -12,15 +12,27 @@ import { type Finding, fault, note, ok } from "./Finding.ts"
 /** What a CLI may take to say its version, or whether it has a login. */
 const PATIENCE = Duration.seconds(20)
 
-/** The first line that a CLI prints, as the service would start it; none when it is missing or says nothing. */
-const said = ({ command, args }: Executable, ...more: ReadonlyArray<string>) =>
+/** What a CLI prints, as the service would start it, and its exit code; none when it is missing or hangs. */
+const printed = ({ command, args }: Executable, ...more: ReadonlyArray<string>) =>
   Command.make(command, ...args, ...more).pipe(
     Command.env(environment(childEnvironment()), { extendEnv: false }),
-    Command.string,
-    Effect.map((text) => text.trim()),
+    Command.start,
+    Effect.flatMap(({ stdout, exitCode }) =>
+      Effect.all([Stream.mkString(Stream.decodeText(stdout)), exitCode], { concurrency: "unbounded" }),
+    ),
+    Effect.scoped,
     Effect.timeout(PATIENCE),
     Effect.option,
-    Effect.map(Option.filter((text) => text !== "")),
+  )
+
+/** Its version, as the service takes it. */
+const versionOf = (executable: Executable) =>
+  Effect.map(
+    printed(executable, "--version"),
+    Option.flatMap(([text, code]) => {
+      const [line = ""] = text.trim().split("\n")
+      return code === 0 && line !== "" ? Option.some(line) : Option.none()
+    }),
   )
 
 const INSTALL =
@@ -31,16 +43,15 @@ const Status = Schema.parseJson(Schema.Struct({ loggedIn: Schema.Boolean }))
 const claude = (config: AppConfig) =>
   Effect.gen(function* () {
     const executable = claudeExecutable(config.claudeBin)
-    const version = yield* said(executable, "--version")
+    const version = yield* versionOf(executable)
     if (Option.isNone(version)) {
       const named = Option.isSome(config.claudeBin)
         ? "CLAUDE_BIN is no claude that starts"
         : "claude is missing"
       return [fault("claude", named, `${INSTALL}; or set CLAUDE_BIN to where it is`)]
     }
-    const status = Option.flatMap(
-      yield* said(executable, "auth", "status", "--json"),
-      Schema.decodeOption(Status),
+    const status = Option.flatMap(yield* printed(executable, "auth", "status", "--json"), ([text]) =>
+      Schema.decodeOption(Status)(text),
     )
     const login = Option.match(status, {
       onNone: () => note("login", "claude does not say whether it has one"),
@@ -57,7 +68,7 @@ const claude = (config: AppConfig) =>
   })
 
 const acpx = (config: AppConfig) =>
-  Effect.map(said(acpxExecutable(config.acpxBin), "--version"), (version) => {
+  Effect.map(versionOf(acpxExecutable(config.acpxBin)), (version) => {
     if (config.agentBackend === "direct") {
       return ok(
         "acpx",

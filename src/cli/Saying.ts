@@ -1,18 +1,15 @@
-import { Data, Effect } from "effect"
+import { ConfigError, Effect } from "effect"
 import { ForgeError } from "../client/Errors.ts"
 import { explain } from "../infra/Config.ts"
+import { EXIT, Failed } from "./Exit.ts"
 import { Output } from "./Output.ts"
-
-/** The command did not do what it was to do, and has said so. */
-export class Failed extends Data.TaggedError("Failed")<{ readonly exitCode: number }> {}
-
-/** What a script goes by: the same as the shell client's. */
-export const EXIT = { transport: 1, usage: 2, auth: 3, client: 4, server: 5 } as const
 
 const exitCodeOf = ({ status, code }: ForgeError): number => {
   if (code === "invalid_settings") return EXIT.usage
   if (status === undefined) return code === "invalid_request" ? EXIT.usage : EXIT.transport
   if (status === 401 || status === 403) return EXIT.auth
+  // What is no failure of the service's own is somebody else's answer.
+  if (status < 400) return EXIT.transport
   return status < 500 ? EXIT.client : EXIT.server
 }
 
@@ -30,7 +27,9 @@ const say = (error: ForgeError, json: boolean) =>
     const out = yield* Output
     const { code, message, status, requestId, retryable, retryAfterSecs, issues } = error
     yield* out.remark(`clawdforge: ${message}`)
-    for (const { path, message } of issues ?? []) yield* out.remark(`  ${path.join(".")}: ${message}`)
+    // A request that was not sent has them in its sentence.
+    for (const { path, message } of (status === undefined ? undefined : issues) ?? [])
+      yield* out.remark(`  ${path.join(".")}: ${message}`)
     if (retryAfterSecs !== undefined) yield* out.remark(`Try again in ${retryAfterSecs} s.`)
     const advice = ADVICE[code]
     if (advice !== undefined) yield* out.remark(advice)
@@ -55,7 +54,7 @@ export const saying =
     })
 
 /** Of a bad setting, or of a file that cannot be read. */
-const linesOf = (error: unknown): ReadonlyArray<string> =>
-  typeof error === "object" && error !== null && "_op" in error
-    ? explain(error as never)
-    : [error instanceof Error ? error.message : String(error)]
+const linesOf = (error: unknown): ReadonlyArray<string> => {
+  if (ConfigError.isConfigError(error)) return explain(error)
+  return [error instanceof Error ? error.message : String(error)]
+}
