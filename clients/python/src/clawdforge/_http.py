@@ -343,12 +343,20 @@ class Patience:
     """How long a lost connection is tried again, at growing intervals, without anything coming of it."""
 
     def __init__(self, secs: float) -> None:
-        self._ends = time.monotonic() + secs
+        self._secs = secs
+        self._ends: Optional[float] = None
         self._next = 0.0
+
+    def renew(self) -> None:
+        """It was not in vain: the next loss has all the time again. The intervals go on growing."""
+        self._ends = None
 
     def wait(self, at_least: Optional[float] = None) -> bool:
         """Waits; False when there is no patience left."""
-        left = self._ends - time.monotonic()
+        now = time.monotonic()
+        if self._ends is None:
+            self._ends = now + self._secs
+        left = self._ends - now
         if left <= 0:
             return False
         pause = max(self._next * random.uniform(0.5, 1.0), at_least or 0.0)
