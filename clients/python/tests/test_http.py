@@ -76,6 +76,32 @@ class AnswerTest(unittest.TestCase):
         self.assertEqual((raised.exception.code, raised.exception.retry_after), ("http_503", 9))
 
 
+    def test_says_whether_the_service_is_ready(self) -> None:
+        lines = ["ok database: can be written to", "fail disk: 1 % is free"]
+        body, plain = "\n".join(lines).encode(), "Content-Type: text/plain; charset=utf-8"
+        for status, ok in (("200 OK", True), ("503 Service Unavailable", False)):
+            server, _ = answering(http(status, body, plain))
+            with server:
+                self.assertEqual(Forge(server.url).readyz(), clawdforge.Readiness(ok, lines))
+
+    def test_a_refusal_says_nothing_of_the_service_being_ready(self) -> None:
+        refused = json.dumps({"code": "ip_not_allowed", "error": "not from there"}).encode()
+        stopping = json.dumps({"code": "shutting_down", "error": "the service is stopping"}).encode()
+        html, plain = "Content-Type: text/html", "Content-Type: text/plain"
+        problem = "Content-Type: application/problem+json"
+        for answer, failure, code in (
+            (http("403 x", refused, problem), clawdforge.Forbidden, "ip_not_allowed"),
+            (http("404 x", b"not found", plain), clawdforge.NotFound, "http_404"),
+            (http("502 x", b"<html>", html), clawdforge.UnexpectedAnswer, "http_502"),
+            (http("503 x", b"<html>", html), clawdforge.Unavailable, "http_503"),
+            (http("503 x", stopping, problem), clawdforge.ShuttingDown, "shutting_down"),
+        ):
+            server, _ = answering(answer)
+            with server, self.assertRaises(failure) as raised:
+                Forge(server.url).readyz()
+            self.assertEqual((raised.exception.code, type(raised.exception)), (code, failure))
+
+
 class LostTest(unittest.TestCase):
     def test_sends_a_post_without_a_key_once(self) -> None:
         for cut in (b"", http("200 OK", ANSWER, length=1000), b"HTTP/1.1 200 OK\r\nContent-"):
