@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
-import { createServer } from "node:http"
+import { createServer, type RequestListener } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
@@ -32,8 +32,13 @@ interface Ended {
   readonly json: any
 }
 
-const begin = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>, stdin = "") => {
-  const child = spawn(CF, args, { env: { PATH: process.env["PATH"] ?? "", ...env } })
+const begin = (
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>>,
+  stdin = "",
+  command = CF,
+) => {
+  const child = spawn(command, args, { env: { PATH: process.env["PATH"] ?? "", ...env } })
   const printed = { stdout: "", stderr: "" }
   for (const name of ["stdout", "stderr"] as const) {
     child[name].setEncoding("utf8").on("data", (data: string) => (printed[name] += data))
@@ -79,11 +84,12 @@ const cf = (
   args: ReadonlyArray<string>,
   env: Readonly<Record<string, string>> = {},
   stdin?: string,
+  command?: string,
 ): Effect.Effect<Ended> =>
   Effect.gen(function* () {
     const { dir, tmp } = yield* home
     const ended = yield* Effect.promise(
-      () => begin(args, { HOME: dir, TMPDIR: tmp, ...access(), ...env }, stdin).ended,
+      () => begin(args, { HOME: dir, TMPDIR: tmp, ...access(), ...env }, stdin, command).ended,
     )
     expect(readdirSync(env["TMPDIR"] ?? tmp)).toEqual([])
     return ended
@@ -109,6 +115,33 @@ const through = (...cuts: ReadonlyArray<number>) =>
       return { env: { CLAWDFORGE_URL: proxy.url }, seen }
     },
   )
+
+/** The same command, which tries for so many seconds to go on. */
+const patientFor = (secs: number) =>
+  Effect.map(temporaryDirectory, (dir) => {
+    const usual = /^RECONNECT_SECS=60$/m
+    const source = readFileSync(CF, "utf8")
+    expect(source).toMatch(usual)
+    const path = join(dir, "cf")
+    writeFileSync(path, source.replace(usual, `RECONNECT_SECS=${secs}`), { mode: 0o700 })
+    return path
+  })
+
+/** Where a server of that kind is. */
+const serving = (listener: RequestListener) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = createServer(listener)
+      await once(server.listen(0, "127.0.0.1"), "listening")
+      return server
+    }),
+    (server) =>
+      Effect.promise(async () => {
+        server.close()
+        server.closeAllConnections()
+        await once(server, "close")
+      }),
+  ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
 
 const argumentsOf = (pid: number | string) => readFileSync(`/proc/${pid}/cmdline`, "utf8")
 
@@ -357,6 +390,46 @@ describe("cf, when a connection is lost,", () => {
         expect(cut.lines).toEqual(whole.lines)
       }
       yield* value("session", "close", session_id)
+    }))
+
+  test("has its patience renewed by heartbeats", () =>
+    Effect.gen(function* () {
+      const secs = 2
+      const command = yield* patientFor(secs)
+      const after: Array<unknown> = []
+      const url = yield* serving((request, response) => {
+        after.push(request.headers["last-event-id"])
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        if (after.length === 3) return response.end(`id: 6\nevent: result\ndata: {"ok":true}\n\n`)
+        const beat = setInterval(() => response.write(":\n\n"), 100)
+        const cut = setTimeout(() => response.destroy(), secs * 1000 + 200)
+        return response.on("close", () => {
+          clearInterval(beat)
+          clearTimeout(cut)
+        })
+      })
+      const args = ["events", "01M", "--after", "5"]
+      const { code, stderr, lines } = yield* cf(args, { CLAWDFORGE_URL: url }, "", command)
+      expect([code, stderr]).toEqual([0, ""])
+      expect(lines).toEqual([{ id: "6", event: "result", data: { ok: true } }])
+      expect(after).toEqual(["5", "5", "5"])
+    }))
+
+  test("gives up where others answer", () =>
+    Effect.gen(function* () {
+      const command = yield* patientFor(2)
+      for (const status of [200, 502]) {
+        let seen = 0
+        const url = yield* serving((_, response) => {
+          seen += 1
+          response.writeHead(status, { "content-type": "text/html" }).end("<html>\n\n</html>")
+        })
+        const args = ["events", "01M", "--after", "5"]
+        const { code, stdout, stderr } = yield* cf(args, { CLAWDFORGE_URL: url }, "", command)
+        expect([code, stdout]).toEqual([1, ""])
+        expect(stderr).toBe("cf: the stream of run 01M could not be resumed after event 5\n")
+        expect(seen).toBeGreaterThan(1)
+      }
     }))
 
   test("sends again what has a key, and nothing else", () =>

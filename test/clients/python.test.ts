@@ -52,7 +52,7 @@ describe("the Python client", () => {
       })
       expect(code, printed).toBe(0)
       const ran = Number(/^Ran (\d+) tests in /m.exec(printed)?.[1])
-      expect(ran, printed).toBeGreaterThanOrEqual(70)
+      expect(ran, printed).toBeGreaterThanOrEqual(74)
       expect(printed.trimEnd().split("\n").at(-1)).toBe("OK")
       expect(existsSync(join(CLIENT, "src", "clawdforge", "py.typed"))).toBe(true)
     }).pipe(Effect.scoped),

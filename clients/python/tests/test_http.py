@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from typing import List
 from unittest import mock
@@ -73,6 +74,32 @@ class AnswerTest(unittest.TestCase):
         with server, self.assertRaises(clawdforge.Unavailable) as raised:
             Forge(server.url, TOKEN).run("hi")
         self.assertEqual((raised.exception.code, raised.exception.retry_after), ("http_503", 9))
+
+
+    def test_says_whether_the_service_is_ready(self) -> None:
+        lines = ["ok database: can be written to", "fail disk: 1 % is free"]
+        body, plain = "\n".join(lines).encode(), "Content-Type: text/plain; charset=utf-8"
+        for status, ok in (("200 OK", True), ("503 Service Unavailable", False)):
+            server, _ = answering(http(status, body, plain))
+            with server:
+                self.assertEqual(Forge(server.url).readyz(), clawdforge.Readiness(ok, lines))
+
+    def test_a_refusal_says_nothing_of_the_service_being_ready(self) -> None:
+        refused = json.dumps({"code": "ip_not_allowed", "error": "not from there"}).encode()
+        stopping = json.dumps({"code": "shutting_down", "error": "the service is stopping"}).encode()
+        html, plain = "Content-Type: text/html", "Content-Type: text/plain"
+        problem = "Content-Type: application/problem+json"
+        for answer, failure, code in (
+            (http("403 x", refused, problem), clawdforge.Forbidden, "ip_not_allowed"),
+            (http("404 x", b"not found", plain), clawdforge.NotFound, "http_404"),
+            (http("502 x", b"<html>", html), clawdforge.UnexpectedAnswer, "http_502"),
+            (http("503 x", b"<html>", html), clawdforge.Unavailable, "http_503"),
+            (http("503 x", stopping, problem), clawdforge.ShuttingDown, "shutting_down"),
+        ):
+            server, _ = answering(answer)
+            with server, self.assertRaises(failure) as raised:
+                Forge(server.url).readyz()
+            self.assertEqual((raised.exception.code, type(raised.exception)), (code, failure))
 
 
 class LostTest(unittest.TestCase):
@@ -176,6 +203,36 @@ class StreamTest(unittest.TestCase):
                 stream.result()
         self.assertEqual((raised.exception.run_id, raised.exception.last_event_id), ("01M", "1"))
         self.assertGreater(len(asked), 1)
+
+    def test_heartbeats_renew_its_patience(self) -> None:
+        patience = 0.3
+
+        def serve(connection: socket.socket, number: int) -> None:
+            request_of(connection)
+            connection.sendall(STREAM + (RUN if number == 0 else RESULT if number == 3 else b""))
+            if number in (1, 2):
+                began = time.monotonic()
+                while time.monotonic() - began < 2 * patience:
+                    connection.sendall(b":\n\n")
+                    time.sleep(0.02)
+
+        with Server(serve) as server:
+            stream = Forge(server.url, TOKEN, reconnect_secs=patience).stream("hi")
+            self.assertEqual([event.type for event in stream], ["run", "result"])
+        self.assertEqual(server.connections, 4)
+
+    def test_one_that_is_cut_after_each_heartbeat_is_asked_for_ever_less_often(self) -> None:
+        beat = STREAM + b":\n\n"
+        server, _ = answering(STREAM + RUN, beat, beat, beat, STREAM + RESULT)
+        with server, mock.patch("clawdforge._http.time.sleep") as sleep:
+            events = list(Forge(server.url, TOKEN).stream("hi"))
+        self.assertEqual([event.type for event in events], ["run", "result"])
+        pauses = [call.args[0] for call in sleep.call_args_list]
+        self.assertEqual(pauses[0], 0)
+        for pause, most in zip(pauses[1:], (0.25, 0.5, 1.0)):
+            self.assertGreaterEqual(pause, most / 2)
+            self.assertLessEqual(pause, most)
+        self.assertEqual(len(pauses), 4)
 
     def test_one_that_says_nothing_is_lost(self) -> None:
         def serve(connection: socket.socket, number: int) -> None:

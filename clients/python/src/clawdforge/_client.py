@@ -75,8 +75,8 @@ class Forge:
 
     def readyz(self) -> Readiness:
         """Whether the service can do its work, with a line for each thing that it needs. Needs no token."""
-        status, text = self._transport.text("/readyz")
-        return Readiness(status == 200, text.splitlines())
+        ok, text = self._transport.checks("/readyz")
+        return Readiness(ok, text.splitlines())
 
     def run(
         self,

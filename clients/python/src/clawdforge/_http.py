@@ -179,10 +179,13 @@ class Transport:
     def patience(self) -> Patience:
         return Patience(self._reconnect_secs)
 
-    def text(self, path: str) -> Tuple[int, str]:
-        """The status and the text that a path answers with, whatever the status."""
+    def checks(self, path: str) -> Tuple[bool, str]:
+        """Whether all is well there (200, not 503), and the text that says so. Raises any other answer."""
         response = self._exchange("GET", self._target(path, None), {}, None, Clock(ANSWER_SECS))
-        return response.status, response.read().decode("utf-8", "replace")
+        raw = response.read()
+        if response.status != 200 and (response.status != 503 or _media_type(response) != "text/plain"):
+            raise _refusal(response, raw)
+        return response.status == 200, raw.decode("utf-8", "replace")
 
     def open(
         self,
@@ -198,12 +201,7 @@ class Transport:
         response = self._exchange(method, self._target(path, query), headers, body, clock)
         if 200 <= response.status < 300:
             return response
-        raw = response.read()
-        try:
-            problem = json.loads(raw)
-        except ValueError:
-            problem = None
-        raise error_of(problem, response.status, response.headers)
+        raise _refusal(response, response.read())
 
     def stream(
         self,
@@ -221,7 +219,7 @@ class Transport:
             headers["Last-Event-ID"] = after
         clock = Clock(None, STREAM_IDLE_SECS)
         response = self.open(method, path, query=query, body=body, headers=headers, clock=clock)
-        if (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower() != "text/event-stream":
+        if _media_type(response) != "text/event-stream":
             response.close()
             raise UnexpectedAnswer("the answer is no stream", code="unexpected_answer", status=response.status)
         return response
@@ -343,12 +341,20 @@ class Patience:
     """How long a lost connection is tried again, at growing intervals, without anything coming of it."""
 
     def __init__(self, secs: float) -> None:
-        self._ends = time.monotonic() + secs
+        self._secs = secs
+        self._ends: Optional[float] = None
         self._next = 0.0
+
+    def renew(self) -> None:
+        """It was not in vain: the next loss has all the time again. The intervals go on growing."""
+        self._ends = None
 
     def wait(self, at_least: Optional[float] = None) -> bool:
         """Waits; False when there is no patience left."""
-        left = self._ends - time.monotonic()
+        now = time.monotonic()
+        if self._ends is None:
+            self._ends = now + self._secs
+        left = self._ends - now
         if left <= 0:
             return False
         pause = max(self._next * random.uniform(0.5, 1.0), at_least or 0.0)
@@ -362,6 +368,18 @@ def passes(error: ForgeError) -> bool:
     if isinstance(error, TransportError):
         return True
     return error.status in (502, 503, 504) and error.code in ("shutting_down", f"http_{error.status}")
+
+
+def _media_type(response: Response) -> str:
+    return (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+
+
+def _refusal(response: Response, raw: bytes) -> ForgeError:
+    try:
+        problem = json.loads(raw)
+    except ValueError:
+        problem = None
+    return error_of(problem, response.status, response.headers)
 
 
 def _json(response: Response) -> Any:

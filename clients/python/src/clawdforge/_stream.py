@@ -96,6 +96,9 @@ class EventStream(Generic[T], Iterator[Event]):
             self._response = None
             self._wait_after(error)
             return
+        # A comment is a sign of life, too: who thinks for long says nothing else.
+        if self._patience is not None:
+            self._patience.renew()
         self._arrived.extend(self._parser.push(piece))
 
     def _reopened(self) -> Response:
