@@ -1,11 +1,11 @@
+import { textOf } from "../client/Session.ts"
+
 /** The words among a stream's messages: what the model writes, piece by piece. Anything may come, and most is nothing. */
 
 type Fields = Readonly<Record<string, unknown>>
 
 const fieldsOf = (value: unknown): Fields =>
   typeof value === "object" && value !== null ? (value as Fields) : {}
-
-const textOf = (value: unknown): string => (typeof value === "string" ? value : "")
 
 /** What parts a message of the model from the one before. */
 export const BREAK = "\n"
@@ -18,11 +18,8 @@ export const ofClaude = (message: unknown): string => {
   if (event["type"] === "message_start") return BREAK
   const delta = fieldsOf(event["delta"])
   const isPiece = event["type"] === "content_block_delta" && delta["type"] === "text_delta"
-  return isPiece ? textOf(delta["text"]) : ""
+  return isPiece && typeof delta["text"] === "string" ? delta["text"] : ""
 }
 
 /** Of an agent's message: a piece of the answer. */
-export const ofAgent = (message: unknown): string => {
-  const update = fieldsOf(fieldsOf(fieldsOf(message)["params"])["update"])
-  return update["sessionUpdate"] === "agent_message_chunk" ? textOf(fieldsOf(update["content"])["text"]) : ""
-}
+export const ofAgent = (message: unknown): string => textOf([message])

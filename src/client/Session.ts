@@ -33,7 +33,7 @@ export type TurnAnswer = Answer<Sessions["takeTurn"]> & {
 /** What the agent's messages say in words. */
 export const textOf = (events: ReadonlyArray<unknown>): string =>
   events
-    .map((event) => (event as Said).params?.update)
+    .map((event) => (event as Said | null)?.params?.update)
     .filter((update) => update?.sessionUpdate === "agent_message_chunk")
     .map((update) => update?.content?.text ?? "")
     .join("")
