@@ -1,5 +1,6 @@
+import { once } from "node:events"
 import { readFileSync } from "node:fs"
-import { setTimeout as sleep } from "node:timers/promises"
+import { Worker } from "node:worker_threads"
 import { describe, expect, it } from "@effect/vitest"
 import { backends, said, scriptedAgent } from "./support/Sessions.ts"
 import { post, serviceUnderTest } from "./support/Service.ts"
@@ -13,22 +14,14 @@ const { dataDir, start, mint } = serviceUnderTest()
 const memoryOf = (pid: number | undefined, what: "VmRSS" | "VmHWM"): number =>
   Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
 
-/** Asks for a sign of life all the time, and returns the longest that it took, in milliseconds. */
-const pulse = (url: string) => {
-  const stop = new AbortController()
-  const longest = (async () => {
-    let longest = 0
-    while (!stop.signal.aborted) {
-      const from = performance.now()
-      await (await fetch(`${url}/livez`)).text()
-      longest = Math.max(longest, performance.now() - from)
-      await sleep(20)
-    }
-    return longest
-  })()
-  return () => {
-    stop.abort()
-    return longest
+/** Asks for a sign of life all the time, and gives the longest that it took, in milliseconds, when it is stopped. */
+const pulse = async (url: string) => {
+  const worker = new Worker(new URL("./support/pulse.ts", import.meta.url), { workerData: url })
+  const said = async () => (await once(worker, "message"))[0]
+  await said()
+  return (): Promise<number> => {
+    worker.postMessage("stop")
+    return said()
   }
 }
 
@@ -46,7 +39,7 @@ describe.each(backends)("a flood by way of %s", (backend) => {
     const before = memoryOf(server.process.pid, "VmRSS")
     const answers: Array<{ readonly text: string; readonly longest: number }> = []
     for (const prompt of prompts) {
-      const stop = pulse(server.url)
+      const stop = await pulse(server.url)
       const response = await fetch(`${server.url}${path}`, {
         method: "POST",
         headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
