@@ -32,10 +32,11 @@ describe("an executable that", () => {
     ["leaves a child that holds its stdout", "HOLD-PIPE", "it exited without printing an answer"],
     ["leaves a child that talks on in its stdout", "TALK-ON", "what it printed is not its protocol"],
   ])("%s is 502 run_failed, in time", ([, prompt, sentence]) =>
-    Effect.map(ask({ prompt, timeout_secs: 30 }), ({ status, json }) => {
+    Effect.map(ask({ prompt, timeout_secs: 90 }), ({ status, json }) => {
       expect([status, json.code]).toEqual([502, "run_failed"])
       expect(json.error).toContain(sentence)
-      expect(json.duration_ms).toBeLessThan(25_000)
+      // A child holds the output for a minute.
+      expect(json.duration_ms).toBeLessThan(50_000)
     }),
   )
 
