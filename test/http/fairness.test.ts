@@ -103,7 +103,7 @@ describe("runs of two apps", () => {
         yield* told("run.queued", 101)
         yield* Fiber.interrupt(holding)
         expect((yield* Fiber.join(late)).json.result).toBe("here")
-        yield* Fiber.interruptAll([held, others])
+        for (const fibers of [held, others]) yield* Fiber.interrupt(fibers)
         const happened = events(server)
         const arrival = happened.findIndex(({ app }) => app === "right")
         const next = happened.slice(arrival).find(({ type }) => type === "run.started")
