@@ -1,8 +1,8 @@
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { claudeProcesses, deafProcesses, processesNamed } from "./support/ProcessTable.ts"
-import { post, readiness, serviceUnderTest, until } from "./support/Service.ts"
+import { claudeProcesses, deafProcesses, probesOf, processesNamed } from "./support/ProcessTable.ts"
+import { post, serviceUnderTest, until } from "./support/Service.ts"
 import { startStandInApi } from "./support/StandInApi.ts"
 
 /** No process outlives the service for long: it ends them when it is told to stop, or when it starts again. */
@@ -18,8 +18,8 @@ const escape = async (url: string, token: string, words = "HOLD") => {
   return { name, ended }
 }
 
-/** Waits until a service knows of the login: then nothing but its runs is at work for it. */
-const probed = (url: string) => readiness(url, (lines) => !lines.includes("not known"))
+/** Waits until the service has asked for the login: then nothing but its runs is at work for it. */
+const probed = () => until(() => probesOf(dataDir()).length === 0)
 
 /** How many processes of a dead server a start has logged that it ended. */
 const saidToBeEnded = (output: string) =>
@@ -51,7 +51,7 @@ describe("when the service is killed and started again", () => {
     // One of them was started by a process that goes, and it may take its time.
     await until(() => processesNamed(ours.name).length === 3)
     await until(() => deafProcesses(runsDir()).length === 1)
-    await probed(first.url)
+    await probed()
     await first.end("SIGKILL")
     expect(await ours.ended).toBe("cut")
     expect(claudeProcesses(runsDir())).toHaveLength(4)
@@ -81,7 +81,7 @@ describe("when the service is killed and started again", () => {
     await until(() => api.requests.length === 1)
     // As it starts, it starts others, which go.
     await until(() => claudeProcesses(runsDir()).length === 1)
-    await probed(first.url)
+    await probed()
     await first.end("SIGKILL")
     expect(await ended).toBe("cut")
     expect(claudeProcesses(runsDir())).toHaveLength(1)

@@ -27,15 +27,23 @@ export const processesGiven = (text: string): ReadonlyArray<number> =>
 /** What the service itself asks the CLIs now and then: for their versions, and whether there is a login. */
 const PROBES = ["--version\0", "auth\0status\0"]
 
+const isProbe = (command: string) => PROBES.some((probe) => command.includes(probe))
+
 /** Every process that a service on that data directory started, or a descendant of one, but for its own probes. */
-export const processesOf = (dataDir: string): ReadonlyArray<number> => {
+export const processesOf = (dataDir: string): ReadonlyArray<number> =>
+  startedBy(dataDir, (command) => !isProbe(command))
+
+/** What it asks the CLIs just now. */
+export const probesOf = (dataDir: string): ReadonlyArray<number> => startedBy(dataDir, isProbe)
+
+const startedBy = (dataDir: string, holds: (command: string) => boolean): ReadonlyArray<number> => {
   const { dev, ino } = statSync(dataDir)
   const marker = `CLAWDFORGE_PROCESS=${dev}-${ino}.`
   return processesThat((proc) => {
     if (!readFileSync(`${proc}/environ`).includes(marker)) return false
     const command = readFileSync(`${proc}/cmdline`, "utf8")
     // Without a command it has ended since, or becomes another program just now.
-    return command !== "" && !PROBES.some((probe) => command.includes(probe))
+    return command !== "" && holds(command)
   })
 }
 
