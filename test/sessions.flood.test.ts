@@ -43,7 +43,7 @@ describe.each(backends)("a flood by way of %s", (backend) => {
       const response = await fetch(`${server.url}${path}`, {
         method: "POST",
         headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body: JSON.stringify({ prompt, timeout_secs: 120 }),
+        body: JSON.stringify({ prompt, timeout_secs: 600 }),
       })
       const text = await response.text()
       answers.push({ text, longest: await stop() })

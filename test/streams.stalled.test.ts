@@ -31,7 +31,7 @@ const peakOf = (pid: number | undefined) => {
 
 /** Posts a turn over a socket that reads the first bytes of its stream, and then no more. */
 const stall = async (url: string, path: string, token: string, prompt: string): Promise<Socket> => {
-  const body = JSON.stringify({ prompt })
+  const body = JSON.stringify({ prompt, timeout_secs: 600 })
   const socket = connect(Number(new URL(url).port), "127.0.0.1")
   socket.on("error", () => {})
   socket.write(
@@ -77,7 +77,7 @@ describe("a client that stops reading", () => {
     const warm = await openEvents(`${server.url}${turns}`, {
       method: "POST",
       token,
-      body: { prompt: `PAGES ${PAGES}` },
+      body: { prompt: `PAGES ${PAGES}`, timeout_secs: 600 },
     })
     expect(await warm.ended).toBe("ended")
     expect(warm.events.length).toBeGreaterThan(PAGES)
@@ -105,5 +105,5 @@ describe("a client that stops reading", () => {
     })
     expect(await rest.ended).toBe("ended")
     expect([...ids(got), ...ids(rest.events)]).toEqual(ids(other.events))
-  })
+  }, 400_000)
 })
