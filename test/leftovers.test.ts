@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { claudeProcesses, processesNamed } from "./support/ProcessTable.ts"
+import { claudeProcesses, deafProcesses, probesOf, processesNamed } from "./support/ProcessTable.ts"
 import { post, serviceUnderTest, until } from "./support/Service.ts"
 import { startStandInApi } from "./support/StandInApi.ts"
 
@@ -17,6 +17,9 @@ const escape = async (url: string, token: string, words = "HOLD") => {
   await until(() => processesNamed(`${name}-up`).length === 3)
   return { name, ended }
 }
+
+/** Waits until the service has asked for the login: then nothing but its runs is at work for it. */
+const probed = () => until(() => probesOf(dataDir()).length === 0)
 
 /** How many processes of a dead server a start has logged that it ended. */
 const saidToBeEnded = (output: string) =>
@@ -45,6 +48,10 @@ describe("when the service is killed and started again", () => {
 
     const first = await start()
     const ours = await escape(first.url, await mint(first.url), "DEAF")
+    // One of them was started by a process that goes, and it may take its time.
+    await until(() => processesNamed(ours.name).length === 3)
+    await until(() => deafProcesses(runsDir()).length === 1)
+    await probed()
     await first.end("SIGKILL")
     expect(await ours.ended).toBe("cut")
     expect(claudeProcesses(runsDir())).toHaveLength(4)
@@ -72,6 +79,9 @@ describe("when the service is killed and started again", () => {
     const token = await mint(first.url)
     const ended = post(first.url, "/run", token, { prompt: "HANG" }).catch(() => "cut")
     await until(() => api.requests.length === 1)
+    // As it starts, it starts others, which go.
+    await until(() => claudeProcesses(runsDir()).length === 1)
+    await probed()
     await first.end("SIGKILL")
     expect(await ended).toBe("cut")
     expect(claudeProcesses(runsDir())).toHaveLength(1)

@@ -1,16 +1,22 @@
 import { connect } from "node:net"
 import { execFileSync } from "node:child_process"
-import { readdirSync, statSync } from "node:fs"
+import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
-import { claudeProcesses } from "./support/ProcessTable.ts"
-import { launch } from "./support/ServerProcess.ts"
-import { post, scripted, serviceUnderTest, until } from "./support/Service.ts"
+import { claudeProcesses, deafProcesses } from "./support/ProcessTable.ts"
+import { launch, type ServerProcess } from "./support/ServerProcess.ts"
+import { post, readiness, scripted, serviceUnderTest, until } from "./support/Service.ts"
 
 /** The service as a process: what an operator starts, stops and kills. */
 
 const { dataDir, runsDir, start, adminToken, mint, runs } = serviceUnderTest()
+
+/** The whole lines that a server has printed since it listened. */
+const linesOf = (server: ServerProcess) => {
+  const before = server.output().split("\n").length - 1
+  return () => server.output().split("\n").slice(before, -1)
+}
 
 describe("the service", () => {
   it("starts without any setting: says where the admin token is, never what it is", async () => {
@@ -27,14 +33,15 @@ describe("the service", () => {
 
   it("writes one line of JSON a request, with no prompt, answer or token in it", async () => {
     const server = await start()
+    const lines = linesOf(server)
     const token = await mint(server.url)
-    const before = server.output().trim().split("\n").length
     await post(server.url, `/run?token=${token}`, token, { prompt: "x" })
     await post(server.url, "/run", token, { prompt: "SAY canary-2b3c" })
     await fetch(`${server.url}/nowhere/${token}`)
-    const lines = server.output().trim().split("\n").slice(before)
-    expect(lines).toHaveLength(3)
-    expect(JSON.parse(lines[1] ?? "")).toMatchObject({
+    // A line is written after its answer.
+    await until(() => lines().length >= 4)
+    expect(lines()).toHaveLength(4)
+    expect(JSON.parse(lines()[2] ?? "")).toMatchObject({
       level: "INFO",
       message: "request",
       method: "POST",
@@ -52,12 +59,11 @@ describe("the service", () => {
 
   it("writes the client's address, not its trusted proxy's, in the line of a request", async () => {
     const server = await start({ TRUSTED_PROXIES: "127.0.0.0/8", ALLOW_CIDRS: "10.0.0.0/8" })
-    const before = server.output().trim().split("\n").length
+    const lines = linesOf(server)
     for (const hops of ["127.0.0.1, [::ffff:10.0.0.9]:567", "10.0.0.9, 203.0.113.5", "<script>"]) {
       await fetch(`${server.url}/healthz`, { headers: { "x-forwarded-for": hops } })
     }
-    const lines = () => server.output().trim().split("\n").slice(before)
-    await until(() => lines().length === 3)
+    await until(() => lines().length >= 3)
     expect(lines().map((line) => JSON.parse(line))).toMatchObject([
       { status: 200, address: "10.0.0.9" },
       { status: 403, address: "203.0.113.5" },
@@ -111,7 +117,8 @@ describe("the service", () => {
   it("lets what runs go on for its grace when it is told to stop, and takes no new work", async () => {
     const server = await start({ SHUTDOWN_GRACE_SECS: "30", CLAWDFORGE_MAX_CONCURRENT_RUNS: "1" })
     const token = await mint(server.url)
-    const slow = post(server.url, "/run", token, { prompt: "SLOW 3000" })
+    const steps = join(dataDir(), "steps")
+    const slow = post(server.url, "/run", token, { prompt: `STEP ${steps} 1` })
     await until(() => claudeProcesses(runsDir()).length > 0)
     const queued = post(server.url, "/run", token, { prompt: "SAY queued" })
     await until(() => runs().length === 2)
@@ -134,7 +141,9 @@ describe("the service", () => {
       body: form,
     })
     expect(await upload.json()).toMatchObject({ code: "shutting_down" })
-    expect(await slow).toMatchObject({ status: 200, json: { result: "slow" } })
+    mkdirSync(steps)
+    writeFileSync(join(steps, "0"), "")
+    expect(await slow).toMatchObject({ status: 200, json: { result: expect.stringMatching(/^0 /) } })
     expect(await code).toBe(0)
     expect(runs()).toEqual([
       { status: "completed", code: null },
@@ -146,7 +155,7 @@ describe("the service", () => {
     const server = await start()
     const token = await mint(server.url)
     const hanging = post(server.url, "/run", token, { prompt: "DEAF" })
-    await until(() => claudeProcesses(runsDir()).length > 0)
+    await until(() => deafProcesses(runsDir()).length > 0)
     const code = server.end("SIGINT")
     await new Promise((resolve) => setTimeout(resolve, 300))
     await server.end("SIGINT")
@@ -178,7 +187,7 @@ describe("the service", () => {
       say(`GET /docs HTTP/1.1\r\n${head}\r\n`.repeat(20)).pause(),
     ]
     const deaf = post(server.url, "/run", token, { prompt: "DEAF" })
-    await until(() => claudeProcesses(runsDir()).length > 0)
+    await until(() => deafProcesses(runsDir()).length > 0)
     await new Promise((resolve) => setTimeout(resolve, 1000))
     const at = Date.now()
     expect(await server.end("SIGTERM")).toBe(0)
@@ -196,11 +205,10 @@ describe("the service", () => {
     const hanging = post(server.url, "/run", token, { prompt: "HOLD" })
     await until(() => claudeProcesses(runsDir()).length > 0)
     const deaf = post(server.url, "/run", token, { prompt: "DEAF" })
-    await until(() => claudeProcesses(runsDir()).length > 1)
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    await until(() => deafProcesses(runsDir()).length > 0)
     const code = server.end("SIGTERM")
     // The deaf one takes its grace of 4 s; who comes meanwhile is told.
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    await readiness(server.url, (lines) => lines.includes("is stopping"))
     expect(await post(server.url, "/run", token, { prompt: "SAY late" })).toMatchObject({
       json: { code: "shutting_down" },
     })
@@ -252,7 +260,7 @@ describe("the service", () => {
     const first = await start()
     const token = await mint(first.url)
     const waiting = post(first.url, "/run", token, { prompt: "HOLD" })
-    await until(() => runs().length === 1)
+    await until(() => runs()[0]?.status === "running")
     const { exited, output } = launch({
       DATA_DIR: dataDir(),
       ...scripted,

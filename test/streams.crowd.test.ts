@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { Follower } from "./support/Follower.ts"
+import { socketsOf } from "./support/ProcessTable.ts"
 import { ask, post, serviceUnderTest } from "./support/Service.ts"
 import { fileForm } from "./support/TestServer.ts"
 
@@ -17,17 +18,6 @@ const { start, adminToken } = serviceUnderTest()
 
 const memoryOf = (pid: number | undefined, what: "VmRSS" | "VmHWM"): number =>
   Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
-
-/** How many sockets it has open. */
-const socketsOf = (pid: number | undefined): number =>
-  readdirSync(`/proc/${pid}/fd`).filter((fd) => {
-    try {
-      return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith("socket:")
-    } catch {
-      // It was closed meanwhile.
-      return false
-    }
-  }).length
 
 /** Waits for what a loaded machine may take long for; whether it came. */
 const eventually = async (holds: () => boolean): Promise<boolean> => {
@@ -53,7 +43,7 @@ describe("five hundred who follow the log", () => {
     const garden = await mint("garden")
     const { json } = await ask(server.url, "GET", "/events?limit=1", admin)
     const before: string = String(json.events[0].seq)
-    const sockets = socketsOf(pid)
+    const sockets = socketsOf(pid).length
     const memory = memoryOf(pid, "VmRSS")
 
     const group = (count: number, query: string, token: string, theirs: (event: Listed) => boolean) =>
@@ -75,7 +65,7 @@ describe("five hundred who follow the log", () => {
     expect(crowd.length).toBe(500)
     for (let n = 0; n < crowd.length; n += 20)
       await Promise.all(crowd.slice(n, n + 20).map(({ follower }) => follower.open()))
-    expect(socketsOf(pid)).toBeGreaterThanOrEqual(500)
+    expect(socketsOf(pid).length).toBeGreaterThanOrEqual(500)
 
     const upload = async (token: string) => {
       const headers = { authorization: `Bearer ${token}` }
@@ -120,6 +110,6 @@ describe("five hundred who follow the log", () => {
     expect(memoryOf(pid, "VmHWM") - memory).toBeLessThan(GROWTH_MAX_BYTES)
 
     for (const { follower } of crowd) follower.close()
-    expect(await eventually(() => socketsOf(pid) <= sockets)).toBe(true)
+    expect(await eventually(() => socketsOf(pid).length <= sockets)).toBe(true)
   })
 })

@@ -1,8 +1,11 @@
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { beforeAll, describe, expect, it } from "@effect/vitest"
 import { type Cut, type Reading, readThrough, type Where } from "./support/CutClient.ts"
 import { openEvents } from "./support/EventSource.ts"
 import { randomFrom } from "./support/Random.ts"
-import { post, serviceUnderTest } from "./support/Service.ts"
+import { socketsOf } from "./support/ProcessTable.ts"
+import { post, serviceUnderTest, until } from "./support/Service.ts"
 import { scriptedAgent } from "./support/Sessions.ts"
 
 /**
@@ -159,11 +162,19 @@ describe(`a thousand connections cut at random (CUTS_SEED=${seed})`, () => {
       run: await sizeOf("/run", `STREAM ${LINES} 0`),
       turn: await sizeOf(paths[3] ?? "", `STREAM ${LINES} 0`),
     }
-    const atWork = await Promise.all(paths.map((path) => begin(path, `STREAM ${LINES} 80`)))
+    const steps = join(dataDir(), "steps")
+    mkdirSync(steps)
+    const atWork = await Promise.all(paths.map((path) => begin(path, `STEP ${steps} ${LINES}`)))
     const tried = atWork.map(({ stream, isTurn }) =>
       many(100, () => trial({ start: stream, size: isTurn ? sizes.turn : sizes.run })),
     )
     const there = atWork.map(({ stream }) => uncut(stream))
+    // Most are there by then; the others are just between two connections.
+    await until(() => socketsOf(server.process.pid).length > 300)
+    for (let n = 0; n < LINES; n++) {
+      writeFileSync(join(steps, String(n)), "")
+      await sleep(80)
+    }
     const seen = new Set<Where>()
     for (const [n, { opened, stream, isTurn }] of atWork.entries()) {
       const all = (await there[n]) ?? ""

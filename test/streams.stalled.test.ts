@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { EventParser, openEvents, type ServerEvent } from "./support/EventSource.ts"
 import { scriptedAgent } from "./support/Sessions.ts"
-import { ask, post, serviceUnderTest } from "./support/Service.ts"
+import { socketsOf } from "./support/ProcessTable.ts"
+import { ask, post, serviceUnderTest, until } from "./support/Service.ts"
 
 /** One who stops reading is nobody's trouble: a turn of 50 MB goes on, and costs the service no memory. */
 
@@ -30,7 +31,7 @@ const peakOf = (pid: number | undefined) => {
 
 /** Posts a turn over a socket that reads the first bytes of its stream, and then no more. */
 const stall = async (url: string, path: string, token: string, prompt: string): Promise<Socket> => {
-  const body = JSON.stringify({ prompt })
+  const body = JSON.stringify({ prompt, timeout_secs: 600 })
   const socket = connect(Number(new URL(url).port), "127.0.0.1")
   socket.on("error", () => {})
   socket.write(
@@ -76,18 +77,20 @@ describe("a client that stops reading", () => {
     const warm = await openEvents(`${server.url}${turns}`, {
       method: "POST",
       token,
-      body: { prompt: `PAGES ${PAGES}` },
+      body: { prompt: `PAGES ${PAGES}`, timeout_secs: 600 },
     })
     expect(await warm.ended).toBe("ended")
     expect(warm.events.length).toBeGreaterThan(PAGES)
 
     const before = memoryOf(server.process.pid)
     const peak = peakOf(server.process.pid)
+    const sockets = socketsOf(server.process.pid)
     const stalled = await stall(server.url, turns, token, `PAGES ${PAGES}`)
+    const its = socketsOf(server.process.pid).filter((socket) => !sockets.includes(socket))
+    expect(its.length).toBeGreaterThan(0)
     const other = await openEvents(`${server.url}/sessions/${session}/turns/2/events`, { token })
     while ((await stateOfRun()).status === "running") await sleep(200)
-    // It has had its five seconds, and some more.
-    await sleep(8000)
+    await until(() => !socketsOf(server.process.pid).some((socket) => its.includes(socket)))
     expect(peak() - before).toBeLessThan(32 * MEBIBYTE)
     expect(await stateOfRun()).toMatchObject({ status: "completed", stop_reason: "end_turn", turn_index: 2 })
 
@@ -102,5 +105,5 @@ describe("a client that stops reading", () => {
     })
     expect(await rest.ended).toBe("ended")
     expect([...ids(got), ...ids(rest.events)]).toEqual(ids(other.events))
-  })
+  }, 400_000)
 })

@@ -237,7 +237,8 @@ describe("POST /events/maintenance", () => {
           ])
           stream.close()
         }),
-      { streamRetentionSecs: 0 },
+      // Removes nothing by itself meanwhile.
+      { streamRetentionSecs: 0, sweepIntervalSecs: 3600 },
     ),
   )
 

@@ -88,23 +88,22 @@ describe("runs of two apps", () => {
   it.live("one of which has a hundred: the other's only one gets the next slot that is free", () =>
     withTwoApps((server, left, right) =>
       Effect.gen(function* () {
-        const queued = (runs: number) =>
-          eventually(() =>
-            expect(events(server).filter(({ type }) => type === "run.queued")).toHaveLength(runs),
-          )
+        const told = (of: string, runs: number) =>
+          eventually(() => expect(events(server).filter(({ type }) => type === of)).toHaveLength(runs))
         const holding = yield* Effect.fork(server.run(left, { prompt: "HOLD" }))
-        yield* queued(1)
-        const others = yield* Effect.forkAll(
-          Array.from({ length: 99 }, (_, n) =>
-            server.run(left, { prompt: n < SLOTS - 1 ? "HOLD" : "SAY x" }),
-          ),
+        const held = yield* Effect.forkAll(
+          Array.from({ length: SLOTS - 1 }, () => server.run(left, { prompt: "HOLD" })),
         )
-        yield* queued(100)
+        yield* told("run.started", SLOTS)
+        const others = yield* Effect.forkAll(
+          Array.from({ length: 100 - SLOTS }, () => server.run(left, { prompt: "SAY x" })),
+        )
+        yield* told("run.queued", 100)
         const late = yield* Effect.fork(server.run(right, { prompt: "SAY here" }))
-        yield* queued(101)
+        yield* told("run.queued", 101)
         yield* Fiber.interrupt(holding)
         expect((yield* Fiber.join(late)).json.result).toBe("here")
-        yield* Fiber.interrupt(others)
+        for (const fibers of [held, others]) yield* Fiber.interrupt(fibers)
         const happened = events(server)
         const arrival = happened.findIndex(({ app }) => app === "right")
         const next = happened.slice(arrival).find(({ type }) => type === "run.started")

@@ -8,7 +8,9 @@ import { type Answer, eventually, fileForm, overSocket, scriptedClaude } from ".
 
 /** `Idempotency-Key` on real sockets: what is asked for twice is done once. */
 
-const server = shared(scriptedServer({ claudeBin: Option.some(scriptedClaude), maxLiveSessions: 1000 }))
+/** No sweep removes a file while they are counted. */
+const limits = { maxLiveSessions: 1000, sweepIntervalSecs: 3600 }
+const server = shared(scriptedServer({ claudeBin: Option.some(scriptedClaude), ...limits }))
 
 let names = 0
 /** A new app, so that no test knows the keys of another. */

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
 import { Effect, Fiber, Option } from "effect"
 import { claudeProcesses } from "../support/ProcessTable.ts"
 import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
@@ -351,17 +352,25 @@ describe("a failure of the real claude", () => {
 describe("many at once", () => {
   it.live("50 runs with 4 slots: four at work and never more, all answered", () =>
     withApp(
-      (ask) => {
+      (ask, { config }) => {
+        const queued = () => {
+          const db = new Sqlite(config.dbPath, { readonly: true })
+          const rows = db.prepare("SELECT id FROM runs WHERE status = 'queued'").all()
+          db.close()
+          return rows
+        }
         const atOnce = (prompts: ReadonlyArray<string>) =>
           Effect.all(
             prompts.map((prompt) => ask({ prompt })),
             { concurrency: "unbounded" },
           )
         return Effect.gen(function* () {
-          const first = yield* Effect.fork(atOnce([0, 1, 2, 3].map((n) => `SLOW 3000 SAY ${n}`)))
+          const first = yield* Effect.fork(atOnce([0, 1, 2, 3].map((n) => `HELD SAY ${n}`)))
           yield* eventually(() => expect(api.open).toBe(4))
-          const others = yield* atOnce(Array.from({ length: 46 }, (_, n) => `SAY ${n + 4}`))
-          const answers = [...(yield* Fiber.join(first)), ...others]
+          const others = yield* Effect.fork(atOnce(Array.from({ length: 46 }, (_, n) => `SAY ${n + 4}`)))
+          yield* eventually(() => expect(queued()).toHaveLength(46))
+          api.release()
+          const answers = [...(yield* Fiber.join(first)), ...(yield* Fiber.join(others))]
           expect(answers.map(({ json }) => json.result)).toEqual(Array.from({ length: 50 }, (_, n) => n))
           expect(api.peak).toBe(4)
         })

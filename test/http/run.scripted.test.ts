@@ -32,10 +32,11 @@ describe("an executable that", () => {
     ["leaves a child that holds its stdout", "HOLD-PIPE", "it exited without printing an answer"],
     ["leaves a child that talks on in its stdout", "TALK-ON", "what it printed is not its protocol"],
   ])("%s is 502 run_failed, in time", ([, prompt, sentence]) =>
-    Effect.map(ask({ prompt, timeout_secs: 30 }), ({ status, json }) => {
+    Effect.map(ask({ prompt, timeout_secs: 90 }), ({ status, json }) => {
       expect([status, json.code]).toEqual([502, "run_failed"])
       expect(json.error).toContain(sentence)
-      expect(json.duration_ms).toBeLessThan(25_000)
+      // A child holds the output for a minute.
+      expect(json.duration_ms).toBeLessThan(50_000)
     }),
   )
 
@@ -64,10 +65,10 @@ describe("an executable that", () => {
   it.live.each(["DEAF", "DEAF-CHILD"])(
     "ignores SIGTERM (%s) is ended at timeout_secs and a grace of 4 s",
     (prompt) =>
-      Effect.map(ask({ prompt, timeout_secs: 1 }), ({ status, json }) => {
+      Effect.map(ask({ prompt, timeout_secs: 5 }), ({ status, json }) => {
         expect([status, json.code]).toEqual([504, "timeout"])
-        expect(json.duration_ms).toBeGreaterThanOrEqual(5000)
-        expect(json.duration_ms).toBeLessThan(8000)
+        expect(json.duration_ms).toBeGreaterThanOrEqual(9000)
+        expect(json.duration_ms).toBeLessThan(12_000)
       }),
   )
 })

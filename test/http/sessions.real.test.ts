@@ -12,7 +12,14 @@ import { eventually, startServer } from "../support/TestServer.ts"
 
 const SECRETS = { ADMIN_BOOTSTRAP_TOKEN: "canary-env", SOME_SECRET: "canary-env", CLAUDECODE: "1" }
 
-const cmdline = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, "utf8")
+/** Of one that has ended meanwhile, nothing. */
+const cmdline = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8")
+  } catch {
+    return ""
+  }
+}
 
 /** What would run a command, or tell the model something, if anybody took it from there. */
 const plant = (dir: string, touched: string) => {

@@ -76,7 +76,7 @@ const readBy = (
     let said = ""
     socket.on("data", (data) => (said += String(data)))
     yield* Effect.fork(parts((text) => Effect.sync(() => void socket.write(text))))
-    yield* eventually(() => expect(said).not.toBe(""))
+    yield* eventually(() => expect(said).toMatch(/\r\n\r\n./))
     return said.split("\r\n").at(-1)
   }).pipe(Effect.scoped, Effect.provide(NodeRequestBody.layer({ json: 1000, form: 100_000_000, patience })))
 

@@ -1,7 +1,9 @@
+import { mkdirSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
+import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
-import { Effect, Exit, Option, Scope } from "effect"
+import { Effect, Exit, Fiber, Option, Scope } from "effect"
 import { type Opened, openEvents, type ServerEvent } from "../support/EventSource.ts"
 import { type ScriptedServer, scriptedServer, shared } from "../support/Sessions.ts"
 import { ADMIN_TOKEN, type Answer, eventually, scriptedClaude } from "../support/TestServer.ts"
@@ -68,9 +70,20 @@ const sql = (query: string, ...values: ReadonlyArray<unknown>): ReadonlyArray<an
 const becomes = (run: string, status: string, at: ScriptedServer = server()) =>
   eventually(() => {
     const db = new Sqlite(at.config.dbPath, { readonly: true })
-    expect(db.prepare("SELECT status FROM runs WHERE id = ?").get(run)).toEqual({ status })
+    const row = db.prepare("SELECT status FROM runs WHERE id = ?").get(run)
     db.close()
+    expect(row).toEqual({ status })
   })
+
+/** Waits until the runs of an app are in these states, in their alphabetical order. */
+const become = (name: string, ...statuses: ReadonlyArray<string>) =>
+  eventually(() =>
+    expect(
+      sql("SELECT status FROM runs WHERE token_id = (SELECT id FROM tokens WHERE name = ?)", name)
+        .map(({ status }) => status)
+        .toSorted(),
+    ).toEqual(statuses),
+  )
 
 const session = (token: string) =>
   Effect.map(
@@ -247,12 +260,15 @@ describe("the stream of a run", () => {
   it.live("can be joined half-way, and then goes on live", () =>
     Effect.gen(function* () {
       const token = yield* app("recipes")
-      const first = yield* open(token, "/run", { prompt: "SLOW 1500" })
+      const steps = join(server().dir, "half-way")
+      mkdirSync(steps)
+      const first = yield* open(token, "/run", { prompt: `STEP ${steps} 1` })
       yield* until(first, has("run"))
       const second = yield* open(token, `/runs/${runOf(first)}/events`)
       const third = yield* open(token, `/runs/${runOf(first)}/events?after=${first.events[0]?.id}`)
       yield* until(second, has("run"))
       expect(kinds(second)).not.toContain("result")
+      writeFileSync(join(steps, "0"), "")
       const all = [first, second, third]
       expect(yield* Effect.promise(() => Promise.all(all.map(({ ended }) => ended)))).toEqual(
         all.map(() => "ended"),
@@ -325,6 +341,9 @@ describe("the stream of a run", () => {
 })
 
 describe("a client that hangs up", () => {
+  /** Long enough for a client to hang up meanwhile; and for as long as it takes to be cancelled. */
+  const prompts: Readonly<Record<string, string>> = { completed: "SLOW 1500", cancelled: "SLOW 60000" }
+
   it.live.each<[string, object, string]>([
     ["leaves a streamed run to go on", {}, "completed"],
     ["leaves it also when it says null", { on_disconnect: null }, "completed"],
@@ -332,7 +351,7 @@ describe("a client that hangs up", () => {
   ])("%s", ([, more, status]) =>
     Effect.gen(function* () {
       const token = yield* app("recipes")
-      const stream = yield* open(token, "/run", { prompt: "SLOW 1500", ...more })
+      const stream = yield* open(token, "/run", { prompt: prompts[status], ...more })
       yield* until(stream, has("run"))
       stream.close()
       yield* becomes(runOf(stream), status)
@@ -342,28 +361,27 @@ describe("a client that hangs up", () => {
   it.live("cancels a run that is not streamed, unless it says otherwise", () =>
     Effect.gen(function* () {
       const token = yield* app("hasty")
-      const ask = (more: object) =>
-        server()
-          .run(token, { prompt: "SLOW 1500", ...more })
-          .pipe(Effect.timeoutOption("700 millis"))
-      const all = [{}, { on_disconnect: "cancel" }, { on_disconnect: "continue" }]
-      yield* Effect.all(all.map(ask), { concurrency: "unbounded" })
-      yield* eventually(() =>
-        expect(
-          sql("SELECT status FROM runs WHERE token_id = (SELECT id FROM tokens WHERE name = 'hasty')")
-            .map(({ status }) => status)
-            .toSorted(),
-        ).toEqual(["cancelled", "cancelled", "completed"]),
+      const clients = yield* Effect.forkAll(
+        [
+          { prompt: prompts["cancelled"] },
+          { prompt: prompts["cancelled"], on_disconnect: "cancel" },
+          { prompt: prompts["completed"], on_disconnect: "continue" },
+        ].map((body) => server().run(token, body)),
       )
+      yield* become("hasty", "running", "running", "running")
+      yield* Fiber.interrupt(clients)
+      yield* become("hasty", "cancelled", "cancelled", "completed")
     }),
   )
 
   it.live("leaves a run with an Idempotency-Key to go on, unless it says otherwise", () =>
     Effect.gen(function* () {
       const token = yield* app("recipes")
-      const keyed = (key: string, more: object) =>
-        open(token, "/run", { prompt: "SLOW 1500", ...more }, { "idempotency-key": key })
-      const streams = [yield* keyed("a", {}), yield* keyed("b", { on_disconnect: "cancel" })]
+      const keyed = (key: string, body: object) => open(token, "/run", body, { "idempotency-key": key })
+      const streams = [
+        yield* keyed("a", { prompt: prompts["completed"] }),
+        yield* keyed("b", { prompt: prompts["cancelled"], on_disconnect: "cancel" }),
+      ]
       for (const stream of streams) {
         yield* until(stream, has("run"))
         stream.close()
@@ -380,7 +398,7 @@ describe("a client that hangs up", () => {
     Effect.gen(function* () {
       const token = yield* app("recipes")
       const path = `/sessions/${yield* session(token)}/turn`
-      const stream = yield* open(token, path, { prompt: "SLOW 1500", ...more })
+      const stream = yield* open(token, path, { prompt: prompts[status], ...more })
       yield* until(stream, has("run"))
       stream.close()
       yield* becomes(runOf(stream), status)

@@ -4,6 +4,14 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs"
 export const claudeProcesses = (dir: string): ReadonlyArray<number> =>
   processesThat((proc) => readlinkSync(`${proc}/cwd`).startsWith(dir))
 
+/** Those of them that are deaf to SIGTERM by now, and are named so. */
+export const deafProcesses = (dir: string): ReadonlyArray<number> =>
+  processesThat(
+    (proc) =>
+      readlinkSync(`${proc}/cwd`).startsWith(dir) &&
+      readFileSync(`${proc}/cmdline`, "utf8").startsWith("deaf"),
+  )
+
 /** The processes that have an argument which begins so. */
 export const processesNamed = (name: string): ReadonlyArray<number> =>
   processesThat((proc) =>
@@ -16,19 +24,40 @@ export const processesNamed = (name: string): ReadonlyArray<number> =>
 export const processesGiven = (text: string): ReadonlyArray<number> =>
   processesThat((proc) => readFileSync(`${proc}/environ`).includes(text))
 
-/**
- * Every process that a service on that data directory started, or a descendant of one, but for its own question whether
- * there is a login, which it asks now and then.
- */
-export const processesOf = (dataDir: string): ReadonlyArray<number> => {
+/** What the service itself asks the CLIs now and then: for their versions, and whether there is a login. */
+const PROBES = ["--version\0", "auth\0status\0"]
+
+const isProbe = (command: string) => PROBES.some((probe) => command.includes(probe))
+
+/** Every process that a service on that data directory started, or a descendant of one, but for its own probes. */
+export const processesOf = (dataDir: string): ReadonlyArray<number> =>
+  startedBy(dataDir, (command) => !isProbe(command))
+
+/** What it asks the CLIs just now. */
+export const probesOf = (dataDir: string): ReadonlyArray<number> => startedBy(dataDir, isProbe)
+
+const startedBy = (dataDir: string, holds: (command: string) => boolean): ReadonlyArray<number> => {
   const { dev, ino } = statSync(dataDir)
   const marker = `CLAWDFORGE_PROCESS=${dev}-${ino}.`
-  return processesThat(
-    (proc) =>
-      readFileSync(`${proc}/environ`).includes(marker) &&
-      !readFileSync(`${proc}/cmdline`).includes("auth\0status\0"),
-  )
+  return processesThat((proc) => {
+    if (!readFileSync(`${proc}/environ`).includes(marker)) return false
+    const command = readFileSync(`${proc}/cmdline`, "utf8")
+    // Without a command it has ended since, or becomes another program just now.
+    return command !== "" && holds(command)
+  })
 }
+
+/** The sockets that a process has open, each by a name of its own. */
+export const socketsOf = (pid: number | undefined): ReadonlyArray<string> =>
+  readdirSync(`/proc/${pid}/fd`)
+    .map((fd) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${fd}`)
+      } catch {
+        return "closed meanwhile"
+      }
+    })
+    .filter((target) => target.startsWith("socket:"))
 
 const processesThat = (holds: (proc: string) => boolean): ReadonlyArray<number> =>
   readdirSync("/proc")

@@ -28,7 +28,8 @@ export const launch = (
   })
   let printed = ""
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (printed += String(data)))
-  const exited = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string)
+  // Its output is all there when it closes, which may be after its exit.
+  const exited = once(child, "close").then(([code, signal]) => (code ?? signal) as number | string)
   return { child, exited, output: () => printed }
 }
 

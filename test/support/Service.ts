@@ -20,7 +20,7 @@ export const serviceUnderTest = (of: "test" | "file" = "test") => {
   })
   after(async () => {
     for (const server of started.splice(0)) await server.end("SIGKILL")
-    for (const pid of processesOf(dataDir)) process.kill(pid, "SIGKILL")
+    for (const pid of processesOf(dataDir)) kill(pid)
     rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
   })
 
@@ -57,6 +57,14 @@ const rowsIn = (dir: string, query: string): ReadonlyArray<any> => {
   }
 }
 
+const kill = (pid: number) => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // Gone by itself meanwhile.
+  }
+}
+
 const tokenIn = (dir: string) => readFileSync(join(dir, "admin-token"), "utf8").trim()
 
 export const ask = async (url: string, method: string, path: string, token: string, body?: object) => {
@@ -71,7 +79,14 @@ export const ask = async (url: string, method: string, path: string, token: stri
 export const post = (url: string, path: string, token: string, body: object) =>
   ask(url, "POST", path, token, body)
 
+/** Waits until that holds of what a service says of its readiness. */
+export const readiness = async (url: string, holds: (lines: string) => boolean) => {
+  while (!holds(await (await fetch(`${url}/readyz`)).text()))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+/** Waits until that holds, for half a minute. */
 export const until = async (holds: () => boolean) => {
-  for (let n = 0; n < 200 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
+  for (let n = 0; n < 600 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
   expect(holds()).toBe(true)
 }

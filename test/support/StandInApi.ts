@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net"
  *
  *   SAY <text>      that text                    STATUS <n>   that HTTP error
  *   HANG            never answers                SLOW <ms>    answers after that time
+ *   HELD            answers once it is released
  *   READ <path>     a call of the Read tool      RUN <command> a call of the Bash tool
  *   READ ATTACHED   a call of the Read tool on the first file that the prompt lists
  *   WRITE <path>    a call of the Write tool
@@ -26,6 +27,8 @@ export interface StandInApi {
   readonly open: number
   readonly peak: number
   readonly reset: () => void
+  /** Answers what is held, and holds nothing any more. */
+  readonly release: () => void
   readonly close: () => Promise<void>
 }
 
@@ -72,6 +75,7 @@ export const startStandInApi = async (script: Script = {}): Promise<StandInApi> 
   const requests: Array<Asked> = []
   let open = 0
   let peak = 0
+  const held = Promise.withResolvers<void>()
   const server = createServer((request, response) => {
     void readBody(request).then(async (raw) => {
       if (request.method !== "POST" || !request.url?.startsWith("/v1/messages"))
@@ -83,7 +87,7 @@ export const startStandInApi = async (script: Script = {}): Promise<StandInApi> 
       response.on("close", () => {
         open -= 1
       })
-      await answer(body, response, script)
+      await answer(body, response, script, held.promise)
     })
   })
   await listen(server)
@@ -100,6 +104,7 @@ export const startStandInApi = async (script: Script = {}): Promise<StandInApi> 
       requests.length = 0
       peak = 0
     },
+    release: held.resolve,
     close: () => {
       server.closeAllConnections()
       return new Promise((resolve) => server.close(() => resolve()))
@@ -142,7 +147,12 @@ const asked = (body: Body, raw: string, key?: string): Asked => {
   }
 }
 
-const answer = async (body: Body, response: ServerResponse, script: Script): Promise<void> => {
+const answer = async (
+  body: Body,
+  response: ServerResponse,
+  script: Script,
+  released: Promise<void>,
+): Promise<void> => {
   const { prompt, system, tools } = asked(body, "")
   const words = Object.entries(script).find(([natural]) => prompt.endsWith(natural))?.[1] ?? prompt
   const after = (word: string) => new RegExp(`\\b${word} ([\\s\\S]*)`).exec(words)?.[1]
@@ -150,6 +160,7 @@ const answer = async (body: Body, response: ServerResponse, script: Script): Pro
   const status = Number(after("STATUS")?.split(" ")[0] ?? 0)
   if (status > 0) return refuse(response, status)
   if (/\bHANG\b/.test(words)) return
+  if (/\bHELD\b/.test(words)) await released
   const delay = Number(after("SLOW")?.split(" ")[0] ?? 0)
   if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))
   const result = blocksOf(body.messages.at(-1)?.content).find(({ type }) => type === "tool_result")

@@ -28,7 +28,7 @@ export const configFor = (dataDir: string, overrides: Partial<AppConfig> = {}): 
   claudeBin: Option.none(),
   acpxBin: Option.some(scriptedClaude),
   defaultModel: "sonnet",
-  defaultTimeoutSecs: 30,
+  defaultTimeoutSecs: 120,
   maxConcurrentRuns: 4,
   maxQueuedRuns: 256,
   maxQueueWaitSecs: 30,
@@ -164,10 +164,10 @@ export const fileForm = (
   return form
 }
 
-/** Waits until `check` no longer throws; after ten seconds, with what it throws then. */
+/** Waits until `check` no longer throws; after half a minute, with what it throws then. */
 export const eventually = (check: () => void): Effect.Effect<void> =>
   Effect.try({ try: check, catch: (error) => error }).pipe(
-    Effect.retry(Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(200))),
+    Effect.retry(Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(600))),
     Effect.orDie,
   )
 
@@ -197,4 +197,4 @@ export const overSocket = (
     for (const part of parts) socket.write(part)
     void Effect.runPromise(later).then((more) => more.forEach((part) => socket.write(part)))
     return Effect.sync(() => socket.destroy())
-  }).pipe(Effect.timeout("10 seconds"), Effect.orDie)
+  }).pipe(Effect.timeout("30 seconds"), Effect.orDie)

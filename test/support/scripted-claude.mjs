@@ -2,6 +2,7 @@
 // A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
 //   SAY <text> | SLOW <ms> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | TALK-ON |
 //   SAY-AND-HOLD-PIPE <text> | EXIT <code> | KILL | QUOTE | NO-TEXT
+//   DEAF is named so once it is
 //   STREAM <n> <ms>    says n parts, so far apart, and all else that the CLI prints with --include-partial-messages
 //   STEP <dir> <n>     the same, but says part k only once there is a file <dir>/k, from 0
 //   CAT (what the attached files hold) | LIST (their paths) | SPOIL (overwrites them)
@@ -117,6 +118,7 @@ const scripts = {
   SLOW: (rest) => setTimeout(() => say(result("slow")), Number(rest)),
   DEAF: () => {
     process.on("SIGTERM", () => {})
+    process.title = "deaf"
     forever()
   },
   "DEAF-CHILD": () => {
