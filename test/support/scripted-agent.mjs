@@ -182,7 +182,11 @@ const perform = async (session, sessionId, text, client, cancelled) => {
   } else if (words !== undefined) await say(words)
   else if (!big && !huge && !stream && !steps) await say(`echo: ${text}`)
 
-  if (said("LATE\\b")) setTimeout(() => write(updateLine(sessionId, chunk("too late"))), 50)
+  const sayLate = async () => {
+    await write(updateLine(sessionId, chunk("too late")))
+    log("late", sessionId)
+  }
+  if (said("LATE\\b")) setTimeout(sayLate, 50)
   const stopReason = said("REFUSE\\b") ? "refusal" : said("MAXTOK\\b") ? "max_tokens" : "end_turn"
   return said("USAGE\\b")
     ? { stopReason, usage: { inputTokens: 10, outputTokens: 5, totalTokens: 15 } }
