@@ -45,7 +45,7 @@ const send = async (page: Page, route: string): Promise<string | undefined> => {
   return answer.request().headers()["authorization"]
 }
 
-describe("the page at /docs", () => {
+describe("the page at /docs", { timeout: 300_000 }, () => {
   it.live("shows every route, complains of nothing, and asks this service only", () =>
     withDocs(({ page, requested, complaints }, server) =>
       Effect.gen(function* () {

@@ -2,7 +2,7 @@ import { once } from "node:events"
 import { spawnSync } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
 import { begin, cli, cliProcess, LAUNCHER, startCli } from "../support/Cli.ts"
@@ -362,8 +362,11 @@ describe("the command line itself", () => {
       const dataDir = yield* temporaryDirectory
       const env = { DATA_DIR: dataDir, BIND_PORT: "0", CLAUDE_BIN: scriptedClaude }
       const child = yield* startCli(["serve", "--log-level", "info"], { env })
-      const { value } = yield* Effect.promise(() => child.stdout.setEncoding("utf8").iterator().next())
-      expect(value).toContain('"message":"listening"')
+      let printed = ""
+      child.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text))
+      yield* Effect.promise(() =>
+        vi.waitFor(() => expect(printed).toContain('"message":"listening"'), { timeout: 60_000 }),
+      )
       child.kill("SIGTERM")
       yield* Effect.promise(() => once(child, "exit"))
       expect(child.exitCode).toBe(0)

@@ -32,7 +32,8 @@ const tested = (python: string, env: Readonly<Record<string, string>>) =>
     return { code: code as number | null, printed }
   })
 
-describe("the Python client", () => {
+// They are some eighty in one.
+describe("the Python client", { timeout: 300_000 }, () => {
   it.live("passes its tests against the service, all of them", () =>
     Effect.gen(function* () {
       const dir = yield* temporaryDirectory

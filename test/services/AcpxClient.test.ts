@@ -57,7 +57,8 @@ const contract = (backend: Backend) => {
           },
           { jsonrpc: "2.0", result: { stopReason: "end_turn", usage: { totalTokens: 15 } } },
         ])
-        // What came too late for the first turn is not of the second.
+        // What came too late for the first turn is not of the second: once it was written, it is soon read.
+        yield* eventually(() => expect(agents.log()).toContain(" late "))
         yield* Effect.sleep("200 millis")
         expect((yield* ask("SAY again")).map((event) => Object.keys(event))).toEqual([
           ["jsonrpc", "method", "params"],

@@ -101,7 +101,7 @@ export const makeAgents = (backend: Backend): Effect.Effect<Agents, never, Scope
               agents: scripted(),
               env: { ...childEnvironment(), HOME: home },
               idleSecs: 60,
-              openPatience: Duration.seconds(30),
+              openPatience: Duration.minutes(1),
               ...more,
             },
             dir,

@@ -37,6 +37,8 @@ export const openTab: Effect.Effect<Tab, never, Scope.Scope> = Effect.gen(functi
     (browser) => Effect.promise(() => browser.close()),
   )
   const page = yield* Effect.promise(() => browser.newPage({ viewport: { width: 1280, height: 900 } }))
+  // How quick the machine is, is not what is tested.
+  page.setDefaultTimeout(120_000)
   const requested: Array<string> = []
   const complaints: Array<string> = []
   page.on("request", (request) => requested.push(request.url()))

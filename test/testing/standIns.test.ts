@@ -126,7 +126,7 @@ describe("clawdforge/testing", () => {
       await forge.dispose()
       console.log(await answer)`
     const run = promisify(execFile)(process.execPath, ["--input-type=module", "--eval", code], {
-      timeout: 60_000,
+      timeout: 150_000,
     })
     expect((await run).stdout).toBe("left\nexit 0\n")
   })

@@ -156,7 +156,7 @@ class LostTest(unittest.TestCase):
         with Server(drip) as server:
             for key in (None, "order-17"):
                 with self.assertRaises(clawdforge.DeadlineExceeded) as raised:
-                    Forge(server.url, TOKEN).run("hi", deadline=0.3, idempotency_key=key)
+                    Forge(server.url, TOKEN).run("hi", deadline=1, idempotency_key=key)
                 self.assertIsInstance(raised.exception, TimeoutError)
             ended.set()
         self.assertEqual(server.connections, 2)
@@ -241,7 +241,7 @@ class StreamTest(unittest.TestCase):
             if number == 0:
                 connection.recv(1)
 
-        with mock.patch("clawdforge._http.STREAM_IDLE_SECS", 0.2), Server(serve) as server:
+        with mock.patch("clawdforge._http.STREAM_IDLE_SECS", 2), Server(serve) as server:
             self.assertEqual([event.type for event in Forge(server.url, TOKEN).stream("hi")], ["run", "result"])
         self.assertEqual(server.connections, 2)
 
