@@ -24,6 +24,6 @@ export default defineConfig({
     // Of tests that say that they can run beside each other.
     maxConcurrency: 2,
     testTimeout: 180_000,
-    hookTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 })
