@@ -12,7 +12,7 @@ const RING_MAX = 2000
 /** Events read at once. */
 const PAGE = 256
 /** How long those who follow are left alone after there was something for them; what comes meanwhile, comes at once. */
-const BUSY = Duration.millis(75)
+const BUSY = Duration.millis(50)
 const RETRY = Schedule.spaced("1 second")
 
 /** The log of all that happens, for whoever follows it. */
