@@ -19,7 +19,7 @@ const isService = asked.length === 0 || (asked.length === 1 && asked[0] === "ser
 if (isService || asked[0] === "serve") loadEnvFile()
 else loadEnvFileOfClient()
 // Half the memory at rest that V8 would take, and a fifth of the growth while megabytes pass through; before anything is
-// loaded. Its own `--optimize-for-size` saves no more, and collects all garbage once a second of any load.
+// loaded. Its own `--optimize-for-size` saves little more, and collects all garbage about once a second under load.
 v8.setFlagsFromString("--semi-space-growth-factor=1")
 v8.setFlagsFromString("--heap-growing-percent=30")
 await source(isService ? "main" : "cli/main")

@@ -1,7 +1,7 @@
 import { once } from "node:events"
-import { readFileSync } from "node:fs"
 import { Worker } from "node:worker_threads"
 import { describe, expect, it } from "@effect/vitest"
+import { memoryOf } from "./support/ProcessTable.ts"
 import { backends, said, scriptedAgent } from "./support/Sessions.ts"
 import { post, serviceUnderTest } from "./support/Service.ts"
 
@@ -10,9 +10,6 @@ import { post, serviceUnderTest } from "./support/Service.ts"
 const UPDATES = 100_000
 
 const { dataDir, start, mint } = serviceUnderTest()
-
-const memoryOf = (pid: number | undefined, what: "VmRSS" | "VmHWM"): number =>
-  Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
 
 /** Asks for a sign of life all the time, and gives the longest that it took, in milliseconds, when it is stopped. */
 const pulse = async (url: string) => {

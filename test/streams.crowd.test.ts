@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { Follower } from "./support/Follower.ts"
-import { socketsOf } from "./support/ProcessTable.ts"
+import { memoryOf, socketsOf } from "./support/ProcessTable.ts"
 import { ask, post, serviceUnderTest } from "./support/Service.ts"
 import { fileForm } from "./support/TestServer.ts"
 
@@ -15,9 +14,6 @@ const INTERVAL_MILLIS = 50
 const GROWTH_MAX_BYTES = 192 * MEBIBYTE
 
 const { start, adminToken } = serviceUnderTest()
-
-const memoryOf = (pid: number | undefined, what: "VmRSS" | "VmHWM"): number =>
-  Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
 
 /** Waits for what a loaded machine may take long for; whether it came. */
 const eventually = async (holds: () => boolean): Promise<boolean> => {

@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { EventParser, openEvents, type ServerEvent } from "./support/EventSource.ts"
 import { scriptedAgent } from "./support/Sessions.ts"
-import { socketsOf } from "./support/ProcessTable.ts"
+import { memoryOf, socketsOf } from "./support/ProcessTable.ts"
 import { ask, post, serviceUnderTest, until } from "./support/Service.ts"
 
 /** One who stops reading is nobody's trouble: a turn of 50 MB goes on, and costs the service no memory. */
@@ -14,14 +13,11 @@ const MEBIBYTE = 1024 * 1024
 
 const { dataDir, start, mint } = serviceUnderTest()
 
-const memoryOf = (pid: number | undefined): number =>
-  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
-
 /** Looks again and again, and returns the most that was seen. */
 const peakOf = (pid: number | undefined) => {
-  let peak = memoryOf(pid)
+  let peak = memoryOf(pid, "VmRSS")
   const timer = setInterval(() => {
-    peak = Math.max(peak, memoryOf(pid))
+    peak = Math.max(peak, memoryOf(pid, "VmRSS"))
   }, 20)
   return () => {
     clearInterval(timer)
@@ -82,7 +78,7 @@ describe("a client that stops reading", () => {
     expect(await warm.ended).toBe("ended")
     expect(warm.events.length).toBeGreaterThan(PAGES)
 
-    const before = memoryOf(server.process.pid)
+    const before = memoryOf(server.process.pid, "VmRSS")
     const peak = peakOf(server.process.pid)
     const sockets = socketsOf(server.process.pid)
     const stalled = await stall(server.url, turns, token, `PAGES ${PAGES}`)

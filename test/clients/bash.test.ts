@@ -8,7 +8,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, type Scope } from "effect"
 import { AgentName } from "../../src/domain/Session.ts"
 import { cuttingProxy } from "../support/CuttingProxy.ts"
-import { processesGiven } from "../support/ProcessTable.ts"
+import { argumentsOf, processesGiven } from "../support/ProcessTable.ts"
 import { scriptedAgent, shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
@@ -142,15 +142,6 @@ const serving = (listener: RequestListener) =>
         await once(server, "close")
       }),
   ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
-
-/** One that has ended has none. */
-const argumentsOf = (pid: number): string => {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8")
-  } catch {
-    return ""
-  }
-}
 
 const PARTS = Array.from({ length: 20 }, (_, n) => `${n} 😀 naïve 漢字 👩‍👩‍👧\r\n`)
 

@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { processesOf } from "../support/ProcessTable.ts"
+import { argumentsOf, processesOf } from "../support/ProcessTable.ts"
 import { appOf, backends, said, type SessionApp, shared } from "../support/Sessions.ts"
 import { type Asked, startStandInApi } from "../support/StandInApi.ts"
 import { eventually, startServer } from "../support/TestServer.ts"
@@ -11,15 +11,6 @@ import { eventually, startServer } from "../support/TestServer.ts"
 /** The session routes on the real adapter of the real `claude`, whose provider is a local stand-in of the Messages API. */
 
 const SECRETS = { ADMIN_BOOTSTRAP_TOKEN: "canary-env", SOME_SECRET: "canary-env", CLAUDECODE: "1" }
-
-/** Of one that has ended meanwhile, nothing. */
-const cmdline = (pid: number): string => {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8")
-  } catch {
-    return ""
-  }
-}
 
 /** What would run a command, or tell the model something, if anybody took it from there. */
 const plant = (dir: string, touched: string) => {
@@ -118,7 +109,7 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
   /** Kills the adapter with -9, and waits until it is noticed: all that the adapter has started is ended, too. */
   const killAdapter = Effect.suspend(() => {
     const before = processesOf(world().dir)
-    const adapters = before.filter((pid) => cmdline(pid).includes("claude-agent-acp"))
+    const adapters = before.filter((pid) => argumentsOf(pid).includes("claude-agent-acp"))
     expect(adapters.length).toBeGreaterThan(0)
     for (const pid of adapters) process.kill(pid, "SIGKILL")
     return eventually(() =>

@@ -35,6 +35,17 @@ const withRetention = <A, E>(
     Effect.provide(Logger.remove(Logger.defaultLogger)),
   )
 
+/** The same on a file of its own, that is new. */
+const withNewLedger = <A, E>(
+  use: (file: string) => Effect.Effect<A, E, Ledger | Retention | SqlClient.SqlClient>,
+) =>
+  Effect.scoped(
+    Effect.flatMap(temporaryDirectory, (dir) => {
+      const file = join(dir, "ledger.db")
+      return withRetention(file, use(file))
+    }),
+  )
+
 /** Ended runs, each with that many texts of that many bytes in its stream; its text is due `dueIn` from now. */
 const fill = Effect.fn(function* (
   from: number,
@@ -96,94 +107,68 @@ const longestWait = <A, E, R>(busy: Effect.Effect<A, E, R>) =>
 
 describe("trimming a large ledger", () => {
   it.live("looks only at what is due, and at all that is due", () =>
-    Effect.scoped(
+    withNewLedger(() =>
       Effect.gen(function* () {
-        const file = join(yield* temporaryDirectory, "ledger.db")
-        yield* withRetention(
-          file,
-          Effect.gen(function* () {
-            const { trim } = yield* Retention
-            const sql = yield* SqlClient.SqlClient
-            yield* addApp
-            yield* fill(0, { runs: 500, texts: 2, bytes: 100, age: 400 * DAY, dueIn: HOUR })
-            yield* fill(1000, { runs: 4000, texts: 5, bytes: 100, age: HOUR, dueIn: HOUR })
-            yield* fill(9000, { runs: 500, texts: 2, bytes: 100, age: 2 * HOUR, dueIn: -HOUR })
-            yield* sql`
+        const { trim } = yield* Retention
+        const sql = yield* SqlClient.SqlClient
+        yield* addApp
+        yield* fill(0, { runs: 500, texts: 2, bytes: 100, age: 400 * DAY, dueIn: HOUR })
+        yield* fill(1000, { runs: 4000, texts: 5, bytes: 100, age: HOUR, dueIn: HOUR })
+        yield* fill(9000, { runs: 500, texts: 2, bytes: 100, age: 2 * HOUR, dueIn: -HOUR })
+        yield* sql`
               WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000)
               INSERT INTO idempotency_keys
               SELECT ${APP}, 'POST /run', 'key-' || n, 'f', '{}', NULL, iif(n <= 500, 0, ${Date.now()}) FROM numbers`
-            const removed: Array<unknown> = []
-            const statements = yield* expectNoScan(Effect.map(trim(), (counts) => removed.push(counts)))
-            // The row cap takes what is oldest of those that are neither too old nor due.
-            expect(removed).toEqual([
-              { texts: 1000, streamEvents: 1000 + 1000, events: 500, idempotencyKeys: 500 },
-            ])
-            for (const table of ["stream_events", "events", "idempotency_keys", "runs"]) {
-              expect(statements.some((text) => new RegExp(`(DELETE FROM|UPDATE) ${table}`).test(text))).toBe(
-                true,
-              )
-            }
-          }),
-        )
+        const removed: Array<unknown> = []
+        const statements = yield* expectNoScan(Effect.map(trim(), (counts) => removed.push(counts)))
+        // The row cap takes what is oldest of those that are neither too old nor due.
+        expect(removed).toEqual([
+          { texts: 1000, streamEvents: 1000 + 1000, events: 500, idempotencyKeys: 500 },
+        ])
+        for (const table of ["stream_events", "events", "idempotency_keys", "runs"]) {
+          expect(statements.some((text) => new RegExp(`(DELETE FROM|UPDATE) ${table}`).test(text))).toBe(true)
+        }
       }),
     ),
   )
 
   it.live("so do lists of events and runs, whatever they are asked for", () =>
-    Effect.scoped(
+    withNewLedger(() =>
       Effect.gen(function* () {
-        const file = join(yield* temporaryDirectory, "ledger.db")
-        yield* withRetention(
-          file,
-          Effect.gen(function* () {
-            const { events, runs } = yield* Ledger
-            const some = [{}, { owner: APP }]
-            const runId = "0".repeat(26) as RunId
-            const sessionId = "00000000-0000-4000-8000-000000000000" as SessionId
-            const kinds = [{}, { type: "run.lost" as const }]
-            const subjects = [{ runId }, { sessionId }, { runId, sessionId }]
-            const filters = [{ owner: APP }, { type: "run.lost" as const }, ...subjects].flatMap((filter) =>
-              some.flatMap((owner) => kinds.map((kind) => Object.assign({}, filter, owner, kind))),
-            )
-            yield* expectNoScan(
-              Effect.forEach(filters, (filter) =>
-                Effect.zip(events.latest(filter, 50), events.after(7, filter, 50)),
-              ),
-            )
-            yield* expectNoScan(events.summary(APP))
-            const pages = [
-              { owner: APP },
-              { status: "lost" as const },
-              { owner: APP, status: "lost" as const },
-            ]
-            yield* expectNoScan(
-              Effect.forEach(pages, (filter) =>
-                Effect.zip(runs.page(filter, 50), runs.page(filter, 50, runId)),
-              ),
-            )
-          }),
+        const { events, runs } = yield* Ledger
+        const some = [{}, { owner: APP }]
+        const runId = "0".repeat(26) as RunId
+        const sessionId = "00000000-0000-4000-8000-000000000000" as SessionId
+        const kinds = [{}, { type: "run.lost" as const }]
+        const subjects = [{ runId }, { sessionId }, { runId, sessionId }]
+        const filters = [{ owner: APP }, { type: "run.lost" as const }, ...subjects].flatMap((filter) =>
+          some.flatMap((owner) => kinds.map((kind) => Object.assign({}, filter, owner, kind))),
+        )
+        yield* expectNoScan(
+          Effect.forEach(filters, (filter) =>
+            Effect.zip(events.latest(filter, 50), events.after(7, filter, 50)),
+          ),
+        )
+        yield* expectNoScan(events.summary(APP))
+        const pages = [{ owner: APP }, { status: "lost" as const }, { owner: APP, status: "lost" as const }]
+        yield* expectNoScan(
+          Effect.forEach(pages, (filter) => Effect.zip(runs.page(filter, 50), runs.page(filter, 50, runId))),
         )
       }),
     ),
   )
 
   it.live("takes a run's own events by the run, whatever else is asked of them", () =>
-    Effect.scoped(
+    withNewLedger(() =>
       Effect.gen(function* () {
-        const file = join(yield* temporaryDirectory, "ledger.db")
-        yield* withRetention(
-          file,
-          Effect.gen(function* () {
-            const { events } = yield* Ledger
-            const sql = yield* SqlClient.SqlClient
-            const runId = "0".repeat(26) as RunId
-            const filter = { owner: APP, type: "run.lost" as const, runId }
-            const [text = ""] = yield* expectNoScan(events.latest(filter, 50))
-            const values = Array.from(text.matchAll(/\?/g), () => null)
-            const plan = yield* sql.unsafe<{ detail: string }>(`EXPLAIN QUERY PLAN ${text}`, values)
-            expect(plan[0]?.detail).toContain("events_of_run (run_id=?")
-          }),
-        )
+        const { events } = yield* Ledger
+        const sql = yield* SqlClient.SqlClient
+        const runId = "0".repeat(26) as RunId
+        const filter = { owner: APP, type: "run.lost" as const, runId }
+        const [text = ""] = yield* expectNoScan(events.latest(filter, 50))
+        const values = Array.from(text.matchAll(/\?/g), () => null)
+        const plan = yield* sql.unsafe<{ detail: string }>(`EXPLAIN QUERY PLAN ${text}`, values)
+        expect(plan[0]?.detail).toContain("events_of_run (run_id=?")
       }),
     ),
   )
@@ -191,41 +176,35 @@ describe("trimming a large ledger", () => {
 
 describe("giving space back", () => {
   it.live("shrinks a file of 150 MiB to what it holds, while others are served", () =>
-    Effect.scoped(
+    withNewLedger((file) =>
       Effect.gen(function* () {
-        const file = join(yield* temporaryDirectory, "ledger.db")
-        yield* withRetention(
-          file,
-          Effect.gen(function* () {
-            const { maintain, trim } = yield* Retention
-            const sql = yield* SqlClient.SqlClient
-            yield* addApp
-            // What goes lies between what stays.
-            for (let n = 0; n < 10; n++) {
-              yield* fill(n * 100, { runs: 10, texts: 3, bytes: 480_000, age: 2 * HOUR, dueIn: -HOUR })
-              yield* fill(n * 100 + 50, { runs: 10, texts: 20, bytes: 5000, age: HOUR, dueIn: HOUR })
-            }
-            yield* sql`PRAGMA wal_checkpoint(TRUNCATE)`
-            expect(statSync(file).size).toBeGreaterThan(140 * MEBIBYTE)
+        const { maintain, trim } = yield* Retention
+        const sql = yield* SqlClient.SqlClient
+        yield* addApp
+        // What goes lies between what stays.
+        for (let n = 0; n < 10; n++) {
+          yield* fill(n * 100, { runs: 10, texts: 3, bytes: 480_000, age: 2 * HOUR, dueIn: -HOUR })
+          yield* fill(n * 100 + 50, { runs: 10, texts: 20, bytes: 5000, age: HOUR, dueIn: HOUR })
+        }
+        yield* sql`PRAGMA wal_checkpoint(TRUNCATE)`
+        expect(statSync(file).size).toBeGreaterThan(140 * MEBIBYTE)
 
-            const trimmed = yield* longestWait(trim())
-            expect(trimmed.result.texts).toBe(300)
-            const vacuumed = yield* longestWait(maintain({ vacuum: true }))
-            const { before, after } = vacuumed.result
-            console.log(
-              `dropping 140 MiB of texts took ${trimmed.took.toFixed()} ms, others waited ${trimmed.longest.toFixed()} ms at most; ` +
-                `giving them back took ${vacuumed.took.toFixed()} ms, others waited ${vacuumed.longest.toFixed()} ms at most`,
-            )
-            expect(before.freeBytes).toBeGreaterThan(130 * MEBIBYTE)
-            expect([after.freeBytes, after.streamBytes]).toEqual([0, 2000 * 5000])
-            expect(after.databaseBytes).toBeLessThan(20 * MEBIBYTE)
-            expect(statSync(file).size).toBe(after.databaseBytes)
-            // In many small steps, others between them; each is a few milliseconds on a machine that has time.
-            expect(vacuumed.waits).toBeGreaterThan(10)
-            expect(vacuumed.longest).toBeLessThan(Math.max(250, vacuumed.took / 2))
-            expect(yield* sql`PRAGMA integrity_check`).toEqual([{ integrity_check: "ok" }])
-          }),
+        const trimmed = yield* longestWait(trim())
+        expect(trimmed.result.texts).toBe(300)
+        const vacuumed = yield* longestWait(maintain({ vacuum: true }))
+        const { before, after } = vacuumed.result
+        console.log(
+          `dropping 140 MiB of texts took ${trimmed.took.toFixed()} ms, others waited ${trimmed.longest.toFixed()} ms at most; ` +
+            `giving them back took ${vacuumed.took.toFixed()} ms, others waited ${vacuumed.longest.toFixed()} ms at most`,
         )
+        expect(before.freeBytes).toBeGreaterThan(130 * MEBIBYTE)
+        expect([after.freeBytes, after.streamBytes]).toEqual([0, 2000 * 5000])
+        expect(after.databaseBytes).toBeLessThan(20 * MEBIBYTE)
+        expect(statSync(file).size).toBe(after.databaseBytes)
+        // In many small steps, others between them; each is a few milliseconds on a machine that has time.
+        expect(vacuumed.waits).toBeGreaterThan(10)
+        expect(vacuumed.longest).toBeLessThan(Math.max(250, vacuumed.took / 2))
+        expect(yield* sql`PRAGMA integrity_check`).toEqual([{ integrity_check: "ok" }])
       }),
     ),
   )

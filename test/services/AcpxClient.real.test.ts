@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, type Scope } from "effect"
@@ -15,6 +15,7 @@ import {
   makeAgents,
   reopened,
 } from "../support/AgentClient.ts"
+import { argumentsOf } from "../support/ProcessTable.ts"
 import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
 
 const ADAPTER = join(
@@ -87,7 +88,7 @@ const client = (agents: RealAgents) =>
   })
 
 const adapters = (agents: Agents) =>
-  agents.processes().filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[1] === ADAPTER)
+  agents.processes().filter((pid) => argumentsOf(pid).split("\0")[1] === ADAPTER)
 
 const real = (backend: Backend) => {
   const check = (

@@ -1,5 +1,18 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs"
 
+/** The command line of a process, its arguments parted by NUL; of one that has ended, nothing. */
+export const argumentsOf = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8")
+  } catch {
+    return ""
+  }
+}
+
+/** How many bytes of memory a process has now, or had at most. */
+export const memoryOf = (pid: number | undefined, what: "VmRSS" | "VmHWM"): number =>
+  Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
+
 /** The processes whose working directory is below `dir` (or was, before it was removed). */
 export const claudeProcesses = (dir: string): ReadonlyArray<number> =>
   processesThat((proc) => readlinkSync(`${proc}/cwd`).startsWith(dir))
