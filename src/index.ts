@@ -16,23 +16,23 @@ export {
   type AgentInfo,
   type AgentSession,
   type LeftOff,
-} from "./services/AcpxClient.ts"
-export * as DirectAgents from "./services/acp/Direct.ts"
-export { Admission } from "./services/Admission.ts"
-export type { ClaudeAnswer } from "./services/claude/Outcome.ts"
-export type { ClaudeRequest } from "./services/claude/Request.ts"
-export { ClaudeRunner, type Executable } from "./services/ClaudeRunner.ts"
-export { Disks } from "./services/Disks.ts"
-export { FileContents, type FileWriter } from "./services/FileContents.ts"
-export { EventFeed } from "./services/EventFeed.ts"
-export { EventLog } from "./services/EventLog.ts"
-export { Files } from "./services/Files.ts"
+} from "./services/agents/AcpxClient.ts"
+export * as DirectAgents from "./services/agents/acp/Direct.ts"
+export { Admission } from "./services/access/Admission.ts"
+export type { ClaudeAnswer } from "./services/agents/claude/Outcome.ts"
+export type { ClaudeRequest } from "./services/agents/claude/Request.ts"
+export { ClaudeRunner, type Executable } from "./services/agents/ClaudeRunner.ts"
+export { Disks } from "./services/upkeep/Disks.ts"
+export { FileContents, type FileWriter } from "./services/files/FileContents.ts"
+export { EventFeed } from "./services/journal/EventFeed.ts"
+export { EventLog } from "./services/journal/EventLog.ts"
+export { Files } from "./services/files/Files.ts"
 export type { Arriving, Upload } from "./services/files/Receiving.ts"
-export { type Check, Readiness } from "./services/Readiness.ts"
-export { type Cli, Clis, type CliVersions } from "./services/Clis.ts"
-export type { Client, Peer } from "./services/ClientAddress.ts"
-export { type Answered, type Asked, Idempotency, type Keyed } from "./services/Idempotency.ts"
-export { Ids } from "./services/Ids.ts"
+export { type Check, Readiness } from "./services/upkeep/Readiness.ts"
+export { type Cli, Clis, type CliVersions } from "./services/agents/Clis.ts"
+export type { Client, Peer } from "./services/access/ClientAddress.ts"
+export { type Answered, type Asked, Idempotency, type Keyed } from "./services/runs/Idempotency.ts"
+export { Ids } from "./services/access/Ids.ts"
 export {
   type EventRecords,
   type FileRecords,
@@ -43,21 +43,26 @@ export {
   type RunRecords,
   type StreamRecords,
   type TokenRecords,
-} from "./services/Ledger.ts"
-export { OutputSchemas } from "./services/OutputSchemas.ts"
-export { Processes, type ProcessExit, type ProcessSpec, type RunningProcess } from "./services/Processes.ts"
-export { type Refused, Refusals } from "./services/Refusals.ts"
-export { type Maintained, Retention, type RetentionSettings } from "./services/Retention.ts"
-export { LiveRuns, type LiveRun, type NewRun } from "./services/LiveRuns.ts"
-export { type OpenRun, Runs, type RunsOptions } from "./services/Runs.ts"
+} from "./services/journal/Ledger.ts"
+export { OutputSchemas } from "./services/runs/OutputSchemas.ts"
+export {
+  Processes,
+  type ProcessExit,
+  type ProcessSpec,
+  type RunningProcess,
+} from "./services/agents/Processes.ts"
+export { type Refused, Refusals } from "./services/access/Refusals.ts"
+export { type Maintained, Retention, type RetentionSettings } from "./services/journal/Retention.ts"
+export { LiveRuns, type LiveRun, type NewRun } from "./services/runs/RunEngine.ts"
+export { type OpenRun, Runs, type RunsOptions } from "./services/runs/Runs.ts"
 export type { RunReport } from "./services/runs/Report.ts"
-export { type Digest, Secrets } from "./services/Secrets.ts"
-export { SessionDirs } from "./services/SessionDirs.ts"
-export { SessionPool, type SessionPoolOptions } from "./services/SessionPool.ts"
+export { type Digest, Secrets } from "./services/access/Secrets.ts"
+export { SessionDirs } from "./services/sessions/SessionDirs.ts"
+export { SessionPool, type SessionPoolOptions } from "./services/sessions/SessionPool.ts"
 export type { OpenTurn, TurnReport } from "./services/sessions/Report.ts"
-export { Sweeper, type SweepReport } from "./services/Sweeper.ts"
-export { TokenStore } from "./services/TokenStore.ts"
-export { type WorkDir, WorkDirs } from "./services/WorkDirs.ts"
+export { Sweeper, type SweepReport } from "./services/upkeep/Sweeper.ts"
+export { TokenStore } from "./services/access/TokenStore.ts"
+export { type WorkDir, WorkDirs } from "./services/agents/WorkDirs.ts"
 export { Api } from "./http/Api.ts"
 export { type AppConfig, explain as explainConfig, load as loadConfig } from "./infra/Config.ts"
 export { agent, api, app, machine, services, sessionAgents } from "./app.ts"

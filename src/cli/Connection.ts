@@ -5,7 +5,7 @@ import type { ForgeSettings } from "../client/Settings.ts"
 import { bindsLoopback } from "../infra/Config.ts"
 
 /** Set, and not blank. */
-const given = <A>(config: Config.Config<A>) =>
+const definedOptions = <A>(config: Config.Config<A>) =>
   Config.option(config).pipe(
     Config.map(
       Option.filter((value) => String(Redacted.isRedacted(value) ? Redacted.value(value) : value) !== ""),
@@ -13,13 +13,13 @@ const given = <A>(config: Config.Config<A>) =>
   )
 
 const variables = Config.all({
-  url: given(Config.string("CLAWDFORGE_URL")),
-  token: given(Config.redacted("CLAWDFORGE_TOKEN")),
-  adminToken: given(Config.redacted("CLAWDFORGE_ADMIN_TOKEN")),
-  bootstrap: given(Config.redacted("ADMIN_BOOTSTRAP_TOKEN")),
-  host: given(Config.string("BIND_HOST")),
-  port: given(Config.string("BIND_PORT")),
-  dataDir: given(Config.string("DATA_DIR")),
+  url: definedOptions(Config.string("CLAWDFORGE_URL")),
+  token: definedOptions(Config.redacted("CLAWDFORGE_TOKEN")),
+  adminToken: definedOptions(Config.redacted("CLAWDFORGE_ADMIN_TOKEN")),
+  bootstrap: definedOptions(Config.redacted("ADMIN_BOOTSTRAP_TOKEN")),
+  host: definedOptions(Config.string("BIND_HOST")),
+  port: definedOptions(Config.string("BIND_PORT")),
+  dataDir: definedOptions(Config.string("DATA_DIR")),
 })
 
 /** Where this machine's own service listens: who listens everywhere can be asked here. */

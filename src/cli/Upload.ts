@@ -2,7 +2,7 @@ import { openAsBlob } from "node:fs"
 import { basename } from "node:path"
 import { Effect, Option } from "effect"
 import type { ForgeMethods } from "../client/ForgeClient.ts"
-import { given } from "./Given.ts"
+import { definedOptions } from "./DefinedOptions.ts"
 
 /** Sends a file, read from the disk as it goes out. */
 export const upload = (
@@ -21,7 +21,10 @@ export const upload = (
     const form = new FormData()
     if (Option.isSome(file.ttlSecs)) form.set("ttl_secs", String(file.ttlSecs.value))
     form.set("file", blob, basename(file.path))
-    return yield* forge.files.upload({ payload: form, headers: given({ "idempotency-key": file.key }) })
+    return yield* forge.files.upload({
+      payload: form,
+      headers: definedOptions({ "idempotency-key": file.key }),
+    })
   })
 
 /** Sends files that a prompt is about; returns what its `files` takes. */

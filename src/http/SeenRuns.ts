@@ -2,7 +2,7 @@ import { Effect, Option, Schema } from "effect"
 import { RunNotFound } from "../domain/Failure.ts"
 import { RunId, SessionId, type TokenId } from "../domain/Ids.ts"
 import type { RunRecord } from "../domain/Run.ts"
-import { Ledger } from "../services/Ledger.ts"
+import { Ledger } from "../services/journal/Ledger.ts"
 import { note } from "./RequestContext.ts"
 
 /** Runs as they are named in a path, by one who may see his own; undefined: everybody's. What he may not see is not there. */

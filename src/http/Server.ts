@@ -1,6 +1,6 @@
 import { HttpLayerRouter } from "@effect/platform"
 import { Effect, Layer } from "effect"
-import { LiveRuns } from "../services/LiveRuns.ts"
+import { LiveRuns } from "../services/runs/RunEngine.ts"
 import { Api } from "./Api.ts"
 import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
@@ -13,7 +13,7 @@ import { SessionsHandlers } from "./handlers/Sessions.ts"
 import { StreamsHandlers } from "./handlers/Streams.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
-import { OpenStreams, type OpenStreamsOptions } from "./OpenStreams.ts"
+import { OpenStreams, type OpenStreamsOptions } from "./sse/OpenStreams.ts"
 
 /**
  * Ends the work while requests are still taken: who waits for a run gets its answer, and who comes now gets a 503.

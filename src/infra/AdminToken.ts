@@ -2,8 +2,8 @@ import { chmod, mkdir, open, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
-import { Ledger } from "../services/Ledger.ts"
-import { Secrets } from "../services/Secrets.ts"
+import { Ledger } from "../services/journal/Ledger.ts"
+import { Secrets } from "../services/access/Secrets.ts"
 import { type AppConfig, bindsLoopback, isAdminToken } from "./Config.ts"
 
 /** Reachable from the network, and nobody could ever use it: no admin bearer, and no app token either. */

@@ -1,6 +1,6 @@
 import { Effect, Option } from "effect"
 import type { AgentName } from "../domain/Session.ts"
-import type { Executable } from "../services/ClaudeRunner.ts"
+import type { Executable } from "../services/agents/ClaudeRunner.ts"
 
 /** How an agent is started, given the operator's command for it, if there is one. */
 type Find = (name: AgentName, command: string | undefined) => ReadonlyArray<string> | undefined

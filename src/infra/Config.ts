@@ -2,7 +2,7 @@ import { join } from "node:path"
 import { Config, ConfigError, Effect, Either, Option, Redacted, Schema } from "effect"
 import { Model, TIMEOUT_MAX_SECS } from "../domain/Run.ts"
 import { AgentName } from "../domain/Session.ts"
-import { isLoopback, parseCidr } from "../services/Allowlist.ts"
+import { isLoopback, parseCidr } from "../services/access/Allowlist.ts"
 
 /** Everything an operator can set, as the service uses it. Documented in the README's table. */
 export interface AppConfig {

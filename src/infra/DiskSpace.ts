@@ -1,7 +1,7 @@
 import { statfs } from "node:fs/promises"
 import { Effect, Layer } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
-import { Disks } from "../services/Disks.ts"
+import { Disks } from "../services/upkeep/Disks.ts"
 
 /** The disks that these paths are on. What is kept for root is not counted: the service need not be root. */
 export const layer = (paths: ReadonlyArray<string>) =>

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { Option } from "effect"
-import type { Executable } from "../services/ClaudeRunner.ts"
+import type { Executable } from "../services/agents/ClaudeRunner.ts"
 
 /**
  * Where the CLIs are: what the operator names, else what is installed beside us, else what `PATH` has.

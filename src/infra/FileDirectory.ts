@@ -4,7 +4,7 @@ import { join, resolve } from "node:path"
 import { Effect, Layer, Schema } from "effect"
 import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
 import { FileId } from "../domain/Ids.ts"
-import { FileContents } from "../services/FileContents.ts"
+import { FileContents } from "../services/files/FileContents.ts"
 
 const storing = <A>(during: string, act: () => Promise<A>) =>
   Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) })

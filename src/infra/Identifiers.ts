@@ -2,8 +2,8 @@ import { createHash, randomBytes, randomUUID, timingSafeEqual } from "node:crypt
 import { Clock, Effect, Layer, Redacted } from "effect"
 import { monotonicFactory } from "ulid"
 import type { FileId, RequestId, RunId, SessionId, TokenId } from "../domain/Ids.ts"
-import { Ids } from "../services/Ids.ts"
-import { Secrets } from "../services/Secrets.ts"
+import { Ids } from "../services/access/Ids.ts"
+import { Secrets } from "../services/access/Secrets.ts"
 
 /** ULIDs that sort in the order they were made, also within a millisecond. */
 export const idsLayer = Layer.sync(Ids, () => {

@@ -1,7 +1,7 @@
 import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
 import { Deferred, Duration, Effect, Exit, Layer } from "effect"
-import { OutputSchemas } from "../services/OutputSchemas.ts"
+import { OutputSchemas } from "../services/runs/OutputSchemas.ts"
 import { judgedBy, type Verdict, type Work } from "./OutputSchemaVerdicts.ts"
 
 /** What compiling a schema, or checking a value, may take once its thread has loaded what it needs. */

@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { AnswerMismatch, InvalidRequest, type Issue } from "../domain/Failure.ts"
-import { OutputSchemas } from "../services/OutputSchemas.ts"
+import { OutputSchemas } from "../services/runs/OutputSchemas.ts"
 
 /** A schema to compile and, if there is one, a value to check. Both are JSON. */
 export interface Work {

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path"
 import { Effect, Layer, Schema } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
 import { SessionId } from "../domain/Ids.ts"
-import { SessionDirs } from "../services/SessionDirs.ts"
+import { SessionDirs } from "../services/sessions/SessionDirs.ts"
 
 /** What Node has begun it does to its end: whoever removes a directory next must not meet it. */
 const storing = <A>(during: string, act: () => Promise<A>) =>

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path"
 import { Effect, Layer, Schema } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
 import { RunId } from "../domain/Ids.ts"
-import { WorkDirs } from "../services/WorkDirs.ts"
+import { WorkDirs } from "../services/agents/WorkDirs.ts"
 
 const making = <A>(what: string, make: () => Promise<A>) =>
   Effect.tryPromise({ try: make, catch: (cause) => new StorageFailed({ during: `making ${what}`, cause }) })

@@ -1,7 +1,7 @@
 import { Context, Deferred, Effect, Layer, Mailbox, Option, Stream } from "effect"
 import type { AgentRefusal, TurnFailed } from "../domain/Failure.ts"
 import { AgentSessionRef } from "../domain/Session.ts"
-import { type AcpMessage, AcpxClient, type AgentSession } from "../services/AcpxClient.ts"
+import { type AcpMessage, AcpxClient, type AgentSession } from "../services/agents/AcpxClient.ts"
 import { type Say, Script, unsaid } from "./Script.ts"
 
 /** A prompt, as the one who answers it sees it: which session's, and all that was asked in it before. */

@@ -1,9 +1,9 @@
 import { Context, Effect, Layer, Option } from "effect"
 import type { AgentFailure, StorageFailed } from "../domain/Failure.ts"
-import type { ClaudeAnswer } from "../services/claude/Outcome.ts"
-import { decodeLine } from "../services/claude/Protocol.ts"
-import type { ClaudeRequest } from "../services/claude/Request.ts"
-import { ClaudeRunner, type Say as SayLines } from "../services/ClaudeRunner.ts"
+import type { ClaudeAnswer } from "../services/agents/claude/Outcome.ts"
+import { decodeLine } from "../services/agents/claude/Protocol.ts"
+import type { ClaudeRequest } from "../services/agents/claude/Request.ts"
+import { ClaudeRunner, type Say as SayLines } from "../services/agents/ClaudeRunner.ts"
 import { type Say, Script, unsaid } from "./Script.ts"
 
 /** An answer of the agent, complete but for what the test cares about. */

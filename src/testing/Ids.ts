@@ -1,7 +1,7 @@
 import { Effect, Layer, Redacted } from "effect"
 import type { FileId, RequestId, RunId, SessionId, TokenId } from "../domain/Ids.ts"
-import { Ids } from "../services/Ids.ts"
-import { Secrets } from "../services/Secrets.ts"
+import { Ids } from "../services/access/Ids.ts"
+import { Secrets } from "../services/access/Secrets.ts"
 
 /** Counts 1, 2, 3. */
 export class Counter {

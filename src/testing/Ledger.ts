@@ -1,6 +1,6 @@
 import { Clock, Effect, Layer, Option } from "effect"
 import { CLAIM_MILLIS } from "../domain/Run.ts"
-import { Ledger } from "../services/Ledger.ts"
+import { Ledger } from "../services/journal/Ledger.ts"
 import { eventRecords } from "./ledger/EventMemory.ts"
 import { fileRecords } from "./ledger/FileMemory.ts"
 import { keyOf, LedgerMemory } from "./ledger/LedgerMemory.ts"

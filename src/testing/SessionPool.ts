@@ -9,8 +9,8 @@ import {
 } from "../domain/Failure.ts"
 import type { SessionId, TokenId } from "../domain/Ids.ts"
 import type { Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
-import { Ids } from "../services/Ids.ts"
-import { SessionPool } from "../services/SessionPool.ts"
+import { Ids } from "../services/access/Ids.ts"
+import { SessionPool } from "../services/sessions/SessionPool.ts"
 import type { TurnReport } from "../services/sessions/Report.ts"
 
 /** A turn, as the one who answers it sees it. */

@@ -7,7 +7,7 @@ import { build } from "esbuild"
 
 /** The declaration, what it is made of, and how an address is written. */
 const ALLOWED =
-  /^src\/(api\.ts|client\.ts|client\/.*|domain\/.*|http\/groups\/.*|http\/(Api|EventStream|Problem)\.ts|services\/Allowlist\.ts)$/
+  /^src\/(api\.ts|client\.ts|client\/.*|domain\/.*|http\/groups\/.*|http\/(Api|Problem|sse\/EventStream)\.ts|services\/access\/Allowlist\.ts)$/
 
 const root = join(import.meta.dirname, "../..")
 

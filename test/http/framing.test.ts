@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { type Frame, framesOf, Progress, render, writeTo } from "../../src/http/EventStream.ts"
+import { type Frame, framesOf, Progress, render, writeTo } from "../../src/http/sse/EventStream.ts"
 import { EventParser } from "../support/EventSource.ts"
 
 const parse = (bytes: Uint8Array) => new EventParser().push(bytes)

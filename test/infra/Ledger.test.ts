@@ -10,7 +10,7 @@ import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 const origin = { requestId: "req-1", address: "192.168.1.9" }

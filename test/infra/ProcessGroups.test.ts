@@ -2,7 +2,7 @@ import { readFileSync, statSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, type Scope, Stream } from "effect"
 import * as ProcessGroups from "../../src/infra/processes/ProcessGroups.ts"
-import { Processes } from "../../src/services/Processes.ts"
+import { Processes } from "../../src/services/agents/Processes.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 /** Children of the service whose data directory is a new one. */

@@ -7,8 +7,8 @@ import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
-import { Retention } from "../../src/services/Retention.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
+import { Retention } from "../../src/services/journal/Retention.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 /** What is kept, and for how long, in a real database. */

@@ -18,7 +18,7 @@ import { Effect, Fiber } from "effect"
 import type { StorageFailed } from "../../src/domain/Failure.ts"
 import type { SessionId } from "../../src/domain/Ids.ts"
 import * as SessionDirectories from "../../src/infra/SessionDirectories.ts"
-import { SessionDirs } from "../../src/services/SessionDirs.ts"
+import { SessionDirs } from "../../src/services/sessions/SessionDirs.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 const session = "6fd2c1a4-9f0e-4d5b-8a37-2b1c0d9e8f70" as SessionId

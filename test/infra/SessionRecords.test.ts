@@ -12,7 +12,7 @@ import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
 import secondVersion from "../../src/infra/sqlite/migrations/0002_files.ts"
 import thirdVersion from "../../src/infra/sqlite/migrations/0003_refusals.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 

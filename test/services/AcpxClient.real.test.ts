@@ -5,7 +5,7 @@ import { Effect, Option, type Scope } from "effect"
 import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
 import { claudeForAgents } from "../../src/infra/acp/ClaudeForAgents.ts"
 import { claudeExecutable } from "../../src/infra/Executables.ts"
-import { environment } from "../../src/services/claude/Command.ts"
+import { environment } from "../../src/services/agents/claude/Command.ts"
 import {
   AGENT,
   type Agents,

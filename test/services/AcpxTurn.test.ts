@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { turnReader } from "../../src/services/acp/acpx/Turn.ts"
+import { turnReader } from "../../src/services/agents/acpx/Turn.ts"
 
 const PROMPT = { id: 2, method: "session/prompt", params: {} }
 const UPDATE = { method: "session/update", params: {} }

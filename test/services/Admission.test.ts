@@ -3,9 +3,9 @@ import { Effect, Either, Layer, Option, Redacted } from "effect"
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
-import { Admission } from "../../src/services/Admission.ts"
-import type { Refused } from "../../src/services/Refusals.ts"
-import { TokenStore } from "../../src/services/TokenStore.ts"
+import { Admission } from "../../src/services/access/Admission.ts"
+import type { Refused } from "../../src/services/access/Refusals.ts"
+import { TokenStore } from "../../src/services/access/TokenStore.ts"
 import { refusals, secrets, tokenStore } from "../../src/testing.ts"
 
 const app = (ipCidrs: ReadonlyArray<string>): AppToken => ({

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
-import { allowlistOf, isLoopback, parseCidr, rememberingAllowlists } from "../../src/services/Allowlist.ts"
+import {
+  allowlistOf,
+  isLoopback,
+  parseCidr,
+  rememberingAllowlists,
+} from "../../src/services/access/Allowlist.ts"
 
 describe("an allowlist", () => {
   it.each([

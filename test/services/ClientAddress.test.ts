@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { allowlistOf } from "../../src/services/Allowlist.ts"
-import { clientOf } from "../../src/services/ClientAddress.ts"
+import { allowlistOf } from "../../src/services/access/Allowlist.ts"
+import { clientOf } from "../../src/services/access/ClientAddress.ts"
 
 /** A proxy on this host, one on the LAN, and a network of them. */
 const trusted = allowlistOf(["127.0.0.1", "192.168.1.1", "fd00:1::/64"])

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option, TestClock } from "effect"
 import { StorageFailed } from "../../src/domain/Failure.ts"
-import { Clis } from "../../src/services/Clis.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
+import { Clis } from "../../src/services/agents/Clis.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { LedgerMemory, ledger, processes } from "../../src/testing.ts"
 
 /** What `claude` says of its login, and whether the ledger takes anything. */

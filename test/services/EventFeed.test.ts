@@ -4,9 +4,9 @@ import { type EventFilter, type EventType, isGap, type LogEvent } from "../../sr
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import type { StreamGap } from "../../src/domain/Stream.ts"
-import { EventFeed } from "../../src/services/EventFeed.ts"
-import { matching } from "../../src/services/events/EventRing.ts"
-import { type EventRecords, Ledger } from "../../src/services/Ledger.ts"
+import { EventFeed } from "../../src/services/journal/EventFeed.ts"
+import { matching } from "../../src/services/journal/EventRing.ts"
+import { type EventRecords, Ledger } from "../../src/services/journal/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
 import { eventually } from "../support/TestServer.ts"
 

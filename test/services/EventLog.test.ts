@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import type { RunId } from "../../src/domain/Ids.ts"
-import { EventLog } from "../../src/services/EventLog.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
+import { EventLog } from "../../src/services/journal/EventLog.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
 
 const RUN = "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC" as RunId

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Redacted, Scope, TestClock } from "effect"
 import type { FileId, TokenId } from "../../src/domain/Ids.ts"
-import { Files } from "../../src/services/Files.ts"
+import { Files } from "../../src/services/files/Files.ts"
 import { fileContents, ids, LedgerMemory, ledger, secrets } from "../../src/testing.ts"
 
 const mine = "0".repeat(26) as TokenId

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { ShuttingDown, StorageFailed } from "../../src/domain/Failure.ts"
-import { type Cli, type CliVersions } from "../../src/services/Clis.ts"
-import { Disks } from "../../src/services/Disks.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
-import { Readiness } from "../../src/services/Readiness.ts"
-import { LiveRuns } from "../../src/services/LiveRuns.ts"
+import { type Cli, type CliVersions } from "../../src/services/agents/Clis.ts"
+import { Disks } from "../../src/services/upkeep/Disks.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
+import { Readiness } from "../../src/services/upkeep/Readiness.ts"
+import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
 import { clis } from "../../src/testing.ts"
 
 const broken = new StorageFailed({ during: "a test", cause: new Error("/srv/secret: read-only") })

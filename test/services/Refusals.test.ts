@@ -3,8 +3,8 @@ import { Deferred, Effect, Exit, Fiber, Layer, Logger, Scope, TestClock } from "
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import type { Refusal } from "../../src/domain/Refusal.ts"
-import { Ledger, type RefusalRecords } from "../../src/services/Ledger.ts"
-import { type Refused, Refusals } from "../../src/services/Refusals.ts"
+import { Ledger, type RefusalRecords } from "../../src/services/journal/Ledger.ts"
+import { type Refused, Refusals } from "../../src/services/access/Refusals.ts"
 import { LedgerMemory, ledger } from "../../src/testing.ts"
 
 const refused = (address: string, more: Partial<Refused> = {}, requestId = "r"): Refused => ({

@@ -3,10 +3,10 @@ import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Ref, TestC
 import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import { type RunRequest, runRequest } from "../../src/domain/Run.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
-import { EventLog } from "../../src/services/EventLog.ts"
-import { LiveRuns } from "../../src/services/LiveRuns.ts"
-import { Runs, type RunsOptions } from "../../src/services/Runs.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
+import { EventLog } from "../../src/services/journal/EventLog.ts"
+import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import { Runs, type RunsOptions } from "../../src/services/runs/Runs.ts"
 import {
   claudeAnswer,
   claudeRunner,

@@ -2,8 +2,8 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Fiber, Random, TestClock } from "effect"
 import type { SessionId } from "../../src/domain/Ids.ts"
 import { AgentUnavailable } from "../../src/domain/Failure.ts"
-import { LiveRuns } from "../../src/services/LiveRuns.ts"
-import { SessionPool } from "../../src/services/SessionPool.ts"
+import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
 import {
   accepted,
   closed,

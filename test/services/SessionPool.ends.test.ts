@@ -4,9 +4,9 @@ import { AgentUnavailable, ExecutableMissing, StorageFailed, TurnFailed } from "
 import type { AgentSessionRef } from "../../src/domain/Session.ts"
 import type { SessionId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
-import { LiveRuns } from "../../src/services/LiveRuns.ts"
-import { SessionPool } from "../../src/services/SessionPool.ts"
-import { makeLanes } from "../../src/services/sessions/Lanes.ts"
+import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
+import { makeSessionQueues } from "../../src/services/sessions/SessionQueues.ts"
 import {
   accepted,
   after,
@@ -509,7 +509,7 @@ describe("a service that stops", () => {
 describe("what has ended", () => {
   it.scoped("leaves no lane behind, whether its turns had a place or were refused", () =>
     Effect.gen(function* () {
-      const lanes = yield* makeLanes(1)
+      const lanes = yield* makeSessionQueues(1)
       const id = "00000000-0000-4000-8000-000000000001" as SessionId
       for (let n = 0; n < 100; n++) {
         const [one, other] = [yield* Scope.make(), yield* Scope.make()]

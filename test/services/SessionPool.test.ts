@@ -4,9 +4,9 @@ import { AgentUnavailable, FileNotFound, InvalidRequest, StorageFailed } from ".
 import type { FileId, SessionId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef } from "../../src/domain/Session.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
-import type { AcpMessage, LeftOff } from "../../src/services/AcpxClient.ts"
-import { Files } from "../../src/services/Files.ts"
-import { SessionPool } from "../../src/services/SessionPool.ts"
+import type { AcpMessage, LeftOff } from "../../src/services/agents/AcpxClient.ts"
+import { Files } from "../../src/services/files/Files.ts"
+import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
 import {
   accepted,
   after,

@@ -3,12 +3,12 @@ import { Clock, Effect, Fiber, Layer, Logger, LogLevel, TestClock } from "effect
 import { AgentUnavailable, StorageFailed } from "../../src/domain/Failure.ts"
 import type { FileId, RunId, SessionId, TokenId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef } from "../../src/domain/Session.ts"
-import { Files } from "../../src/services/Files.ts"
-import { Ledger, type SessionRecords } from "../../src/services/Ledger.ts"
-import { Retention } from "../../src/services/Retention.ts"
-import { SessionDirs } from "../../src/services/SessionDirs.ts"
-import { SessionPool } from "../../src/services/SessionPool.ts"
-import { Sweeper } from "../../src/services/Sweeper.ts"
+import { Files } from "../../src/services/files/Files.ts"
+import { Ledger, type SessionRecords } from "../../src/services/journal/Ledger.ts"
+import { Retention } from "../../src/services/journal/Retention.ts"
+import { SessionDirs } from "../../src/services/sessions/SessionDirs.ts"
+import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
+import { Sweeper } from "../../src/services/upkeep/Sweeper.ts"
 import * as Mock from "../../src/testing.ts"
 
 const owner = "0".repeat(26) as TokenId

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Layer, Option, Redacted, TestClock } from "effect"
 import { IN_PROCESS, type TokenName } from "../../src/domain/Token.ts"
-import { TokenStore } from "../../src/services/TokenStore.ts"
+import { TokenStore } from "../../src/services/access/TokenStore.ts"
 import { ids, LedgerMemory, ledger, secrets } from "../../src/testing.ts"
 
 const origin = { requestId: "r", address: "127.0.0.1" }

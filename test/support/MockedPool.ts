@@ -2,12 +2,12 @@ import { type Duration, Effect, Layer, Logger } from "effect"
 import { type AgentRefusal, TurnFailed } from "../../src/domain/Failure.ts"
 import type { SessionId, TokenId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef, SessionRequest, TurnRequest } from "../../src/domain/Session.ts"
-import { AcpxClient } from "../../src/services/AcpxClient.ts"
-import { Ledger, type RunRecords, type SessionRecords } from "../../src/services/Ledger.ts"
-import { EventLog } from "../../src/services/EventLog.ts"
-import { LiveRuns } from "../../src/services/LiveRuns.ts"
-import { SessionDirs } from "../../src/services/SessionDirs.ts"
-import { SessionPool, type SessionPoolOptions } from "../../src/services/SessionPool.ts"
+import { AcpxClient } from "../../src/services/agents/AcpxClient.ts"
+import { Ledger, type RunRecords, type SessionRecords } from "../../src/services/journal/Ledger.ts"
+import { EventLog } from "../../src/services/journal/EventLog.ts"
+import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import { SessionDirs } from "../../src/services/sessions/SessionDirs.ts"
+import { SessionPool, type SessionPoolOptions } from "../../src/services/sessions/SessionPool.ts"
 import {
   acpxClient,
   ids,

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import type { SessionId } from "../../src/domain/Ids.ts"
 import * as SessionDirectories from "../../src/infra/SessionDirectories.ts"
-import { SessionDirs } from "../../src/services/SessionDirs.ts"
+import { SessionDirs } from "../../src/services/sessions/SessionDirs.ts"
 
 /** Removes a session's directory as somebody who is not root: root is refused nothing. */
 const [root = "", session = ""] = process.argv.slice(2)

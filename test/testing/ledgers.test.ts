@@ -7,7 +7,7 @@ import type { AgentName, AgentSessionRef } from "../../src/domain/Session.ts"
 import type { TokenName } from "../../src/domain/Token.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { LedgerMemory, ledger } from "../../src/testing.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 

@@ -8,7 +8,7 @@ import { type Finding, fault, ok } from "../doctor/Finding.ts"
 import { adminToken, allowlist, port } from "../doctor/Network.ts"
 import { service } from "../doctor/Service.ts"
 import { EXIT, Failed } from "../Exit.ts"
-import { saying } from "../Saying.ts"
+import { reportErrors } from "../ReportErrors.ts"
 import { Output } from "../Output.ts"
 import { json } from "./Options.ts"
 
@@ -66,7 +66,7 @@ export const doctor = Command.make("doctor", { json, from }, ({ json, from }) =>
     if (json) yield* out.json({ ok: isWell, findings })
     else yield* Effect.forEach(findings, (finding) => out.line(lineOf(finding)))
     if (!isWell) return yield* new Failed({ exitCode: EXIT.transport })
-  }).pipe(saying(json)),
+  }).pipe(reportErrors(json)),
 ).pipe(
   Command.withDescription("Looks for what keeps the service from working, and says what to do about it."),
 )

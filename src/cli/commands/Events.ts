@@ -3,9 +3,9 @@ import { Effect, Stream } from "effect"
 import { EventType } from "../../domain/Event.ts"
 import type { LogEvent, Resync } from "../../client/StreamedEvents.ts"
 import { client } from "../Connection.ts"
-import { saying } from "../Saying.ts"
+import { reportErrors } from "../ReportErrors.ts"
 import { Output } from "../Output.ts"
-import { given } from "../Given.ts"
+import { definedOptions } from "../DefinedOptions.ts"
 import { json } from "./Options.ts"
 
 /** A line for people: when, what, whose, and of which run or session. */
@@ -37,7 +37,7 @@ const tail = Command.make(
     Effect.gen(function* () {
       const out = yield* Output
       const forge = yield* client
-      const filter = given({
+      const filter = definedOptions({
         type: asked.type,
         run_id: asked.run,
         session_id: asked.session,
@@ -46,7 +46,7 @@ const tail = Command.make(
       yield* Stream.runForEach(forge.streams.events(filter), (event) =>
         asked.json ? out.json(event.data) : out.line(lineOf(event)),
       )
-    }).pipe(saying(asked.json)),
+    }).pipe(reportErrors(asked.json)),
 ).pipe(Command.withDescription("Follows what happens, from now on; a lost connection is taken up again."))
 
 export const events = Command.make("events").pipe(

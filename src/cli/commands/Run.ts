@@ -2,8 +2,8 @@ import { Command, Options } from "@effect/cli"
 import { Effect, Option } from "effect"
 import { Effort, SystemMode } from "../../domain/Run.ts"
 import { client } from "../Connection.ts"
-import { saying } from "../Saying.ts"
-import { given } from "../Given.ts"
+import { reportErrors } from "../ReportErrors.ts"
+import { definedOptions } from "../DefinedOptions.ts"
 import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
 import * as Speech from "../Speech.ts"
@@ -55,7 +55,7 @@ export const run = Command.make("run", options, (asked) =>
     const payload = {
       prompt,
       files,
-      ...given({
+      ...definedOptions({
         model: asked.model,
         system: asked.system,
         system_mode: asked.systemMode,
@@ -67,7 +67,7 @@ export const run = Command.make("run", options, (asked) =>
     // In a pipe the answer is a value, without what the model says on the way to it.
     const isSilent = asked.json || Option.isSome(asked.schema) || !out.isRead
     const { answer, isShown } = yield* show(
-      forge.streams.run(payload, { ...given({ idempotencyKey: asked.key }), usage: asked.usage }),
+      forge.streams.run(payload, { ...definedOptions({ idempotencyKey: asked.key }), usage: asked.usage }),
       isSilent ? () => "" : Speech.ofClaude,
       // Under a key somebody may ask for the answer again.
       (id) => (Option.isSome(asked.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
@@ -77,5 +77,5 @@ export const run = Command.make("run", options, (asked) =>
       yield* typeof answer.result === "string" ? out.line(answer.result) : out.json(answer.result)
     }
     yield* unlessCancelled(answer)
-  }).pipe(saying(asked.json)),
+  }).pipe(reportErrors(asked.json)),
 ).pipe(Command.withDescription("Asks once, and shows the answer as it comes."))

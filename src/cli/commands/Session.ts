@@ -2,8 +2,8 @@ import { Command, Options } from "@effect/cli"
 import { Effect, Option, Schema } from "effect"
 import { AgentName, PermissionMode } from "../../domain/Session.ts"
 import { client } from "../Connection.ts"
-import { saying } from "../Saying.ts"
-import { given } from "../Given.ts"
+import { reportErrors } from "../ReportErrors.ts"
+import { definedOptions } from "../DefinedOptions.ts"
 import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
 import * as Speech from "../Speech.ts"
@@ -41,16 +41,16 @@ const open = Command.make(
       const out = yield* Output
       const forge = yield* client
       const session = yield* forge.sessions.openSession({
-        payload: given({
+        payload: definedOptions({
           agent: asked.agent,
           model: asked.model,
           permission_mode: asked.permissions,
           meta: asked.meta,
         }),
-        headers: given({ "idempotency-key": asked.key }),
+        headers: definedOptions({ "idempotency-key": asked.key }),
       })
       yield* asked.json ? out.json(session) : out.line(session.session_id)
-    }).pipe(saying(asked.json)),
+    }).pipe(reportErrors(asked.json)),
 ).pipe(Command.withDescription("Opens a session, and prints its id."))
 
 const turn = Command.make(
@@ -62,7 +62,7 @@ const turn = Command.make(
       const forge = yield* client
       const prompt = yield* promptOf(asked.prompt)
       const files = yield* attach(forge, asked)
-      const payload = { prompt, files, ...given({ timeout_secs: asked.timeout }) }
+      const payload = { prompt, files, ...definedOptions({ timeout_secs: asked.timeout }) }
       const events: Array<unknown> = []
       const heard = (message: unknown) => {
         if (!asked.json) return Speech.ofAgent(message)
@@ -70,7 +70,7 @@ const turn = Command.make(
         return ""
       }
       const { answer } = yield* show(
-        forge.streams.turn(asked.session, payload, given({ idempotencyKey: asked.key })),
+        forge.streams.turn(asked.session, payload, definedOptions({ idempotencyKey: asked.key })),
         heard,
         (id) => (Option.isSome(asked.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
       )
@@ -78,7 +78,7 @@ const turn = Command.make(
       if (asked.json) yield* out.json({ ...turn, events, stop_reason, duration_ms })
       yield* unlessCancelled(answer)
       if (stop_reason !== "end_turn") yield* out.remark(`clawdforge: ended with ${stop_reason}`)
-    }).pipe(saying(asked.json)),
+    }).pipe(reportErrors(asked.json)),
 ).pipe(Command.withDescription("Says the next thing in a session, and shows the answer as it comes."))
 
 const show_ = Command.make("show", { json, session: sessionId }, (asked) =>
@@ -86,7 +86,7 @@ const show_ = Command.make("show", { json, session: sessionId }, (asked) =>
     const out = yield* Output
     const session = yield* (yield* client).sessions.readSession({ path: { id: asked.session } })
     yield* asked.json ? out.json(session) : out.line(Table.of([session], COLUMNS))
-  }).pipe(saying(asked.json)),
+  }).pipe(reportErrors(asked.json)),
 ).pipe(Command.withDescription("Shows a session's state."))
 
 const list = Command.make(
@@ -100,7 +100,7 @@ const list = Command.make(
         urlParams: { include_closed: asked.open ? "false" : "true" },
       })
       yield* asked.json ? out.json(listed) : out.line(Table.of(listed.sessions, COLUMNS))
-    }).pipe(saying(asked.json)),
+    }).pipe(reportErrors(asked.json)),
 ).pipe(Command.withDescription("Lists this app's sessions, the newest first."))
 
 const COLUMNS = {
@@ -117,7 +117,7 @@ const cancel = Command.make("cancel", { json, session: sessionId }, (asked) =>
     const out = yield* Output
     const done = yield* (yield* client).sessions.cancelTurns({ path: { id: asked.session } })
     yield* asked.json ? out.json(done) : out.line(done.cancelled ? "cancelled" : "nothing was at work")
-  }).pipe(saying(asked.json)),
+  }).pipe(reportErrors(asked.json)),
 ).pipe(Command.withDescription("Cancels the turn at work and those that wait."))
 
 const close = Command.make("close", { json, session: sessionId }, (asked) =>
@@ -125,7 +125,7 @@ const close = Command.make("close", { json, session: sessionId }, (asked) =>
     const out = yield* Output
     const done = yield* (yield* client).sessions.closeSession({ path: { id: asked.session } })
     yield* asked.json ? out.json(done) : out.line(done.already_closed ? "was closed already" : "closed")
-  }).pipe(saying(asked.json)),
+  }).pipe(reportErrors(asked.json)),
 ).pipe(Command.withDescription("Closes a session; again is fine."))
 
 export const session = Command.make("session").pipe(

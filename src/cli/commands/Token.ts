@@ -2,7 +2,7 @@ import { Args, Command, Options } from "@effect/cli"
 import { Effect } from "effect"
 import { TokenName } from "../../domain/Token.ts"
 import { client } from "../Connection.ts"
-import { saying } from "../Saying.ts"
+import { reportErrors } from "../ReportErrors.ts"
 import { Output } from "../Output.ts"
 import * as Table from "../Table.ts"
 import { json } from "./Options.ts"
@@ -27,7 +27,7 @@ const mint = Command.make(
       const out = yield* Output
       const minted = yield* (yield* client).admin.mintToken({ payload: { name, ip_cidrs: cidr } })
       yield* json ? out.json(minted) : out.line(minted.token)
-    }).pipe(saying(json)),
+    }).pipe(reportErrors(json)),
 ).pipe(Command.withDescription("Mints an app's token, and prints it: the only time that it is shown."))
 
 const COLUMNS = {
@@ -43,7 +43,7 @@ const list = Command.make("list", { json }, ({ json }) =>
     const out = yield* Output
     const listed = yield* (yield* client).admin.listTokens()
     yield* json ? out.json(listed) : out.line(Table.of(listed.tokens, COLUMNS))
-  }).pipe(saying(json)),
+  }).pipe(reportErrors(json)),
 ).pipe(Command.withDescription("Lists all tokens; never their secrets."))
 
 const revoke = Command.make("revoke", { json, name: tokenName }, ({ json, name }) =>
@@ -51,7 +51,7 @@ const revoke = Command.make("revoke", { json, name: tokenName }, ({ json, name }
     const out = yield* Output
     const done = yield* (yield* client).admin.revokeToken({ path: { name } })
     yield* json ? out.json(done) : out.line(done.already_revoked ? "was revoked already" : "revoked")
-  }).pipe(saying(json)),
+  }).pipe(reportErrors(json)),
 ).pipe(Command.withDescription("Revokes an app's token, at once, with all that it has open."))
 
 /** The operator's: needs CLAWDFORGE_ADMIN_TOKEN, or to be run where the service is. */

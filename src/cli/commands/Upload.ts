@@ -1,7 +1,7 @@
 import { Args, Command, Options } from "@effect/cli"
 import { Effect } from "effect"
 import { client } from "../Connection.ts"
-import { saying } from "../Saying.ts"
+import { reportErrors } from "../ReportErrors.ts"
 import { Output } from "../Output.ts"
 import { upload } from "../Upload.ts"
 import { json, key } from "./Options.ts"
@@ -22,6 +22,6 @@ const command = Command.make("upload", options, (given) =>
     const out = yield* Output
     const sent = yield* upload(yield* client, { path: given.path, ttlSecs: given.ttl, key: given.key })
     yield* given.json ? out.json(sent) : out.line(sent.file_token)
-  }).pipe(saying(given.json)),
+  }).pipe(reportErrors(given.json)),
 ).pipe(Command.withDescription("Uploads a file for prompts of this app, and prints its token."))
 export { command as upload }

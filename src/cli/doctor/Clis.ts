@@ -5,8 +5,8 @@ import { agentExecutables } from "../../infra/Agents.ts"
 import { childEnvironment } from "../../infra/ChildEnvironment.ts"
 import type { AppConfig } from "../../infra/Config.ts"
 import { acpxExecutable, claudeExecutable } from "../../infra/Executables.ts"
-import { environment } from "../../services/claude/Command.ts"
-import type { Executable } from "../../services/ClaudeRunner.ts"
+import { environment } from "../../services/agents/claude/Command.ts"
+import type { Executable } from "../../services/agents/ClaudeRunner.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
 
 /** What a CLI may take to say its version, or whether it has a login. */

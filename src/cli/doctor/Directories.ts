@@ -2,8 +2,8 @@ import { FileSystem, Path } from "@effect/platform"
 import { Effect } from "effect"
 import type { AppConfig } from "../../infra/Config.ts"
 import * as DiskSpace from "../../infra/DiskSpace.ts"
-import { Disks } from "../../services/Disks.ts"
-import { DISK_MIN_BYTES } from "../../services/Readiness.ts"
+import { Disks } from "../../services/upkeep/Disks.ts"
+import { DISK_MIN_BYTES } from "../../services/upkeep/Readiness.ts"
 import { type Finding, fault, ok } from "./Finding.ts"
 
 /** The directory itself, or the one that it would be made in. */

@@ -1,7 +1,7 @@
 import { createServer } from "node:net"
 import { HttpClient } from "@effect/platform"
 import { Duration, Effect, Option, Schema } from "effect"
-import { allowlistOf, isLoopback, spellingOf } from "../../services/Allowlist.ts"
+import { allowlistOf, isLoopback, spellingOf } from "../../services/access/Allowlist.ts"
 import { type AppConfig, bindsLoopback } from "../../infra/Config.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
 

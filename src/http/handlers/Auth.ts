@@ -1,7 +1,7 @@
 import { HttpServerRequest } from "@effect/platform"
 import { Effect, Layer, Option, Redacted } from "effect"
 import { Unauthorized } from "../../domain/Failure.ts"
-import { Admission } from "../../services/Admission.ts"
+import { Admission } from "../../services/access/Admission.ts"
 import { AdminAuth, AppAuth, ReaderAuth } from "../groups/Auth.ts"
 import { problemOf } from "../Problem.ts"
 import { note, originOf, orProblem, requestIdOf } from "../RequestContext.ts"

@@ -1,12 +1,12 @@
 import { HttpApiBuilder, type HttpServerRequest } from "@effect/platform"
 import { Effect } from "effect"
-import { LiveRuns } from "../../services/LiveRuns.ts"
-import { Runs } from "../../services/Runs.ts"
+import { LiveRuns } from "../../services/runs/RunEngine.ts"
+import { Runs } from "../../services/runs/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { makeBeginOnce } from "../Idempotency.ts"
 import { orProblem } from "../RequestContext.ts"
-import { makeRunAnswers, prefersEvents, runAnswer, unlessGone } from "../RunAnswers.ts"
+import { makeRunAnswers, prefersEvents, runAnswer, unlessGone } from "../views/RunAnswers.ts"
 import { makeSeenRuns } from "../SeenRuns.ts"
 
 /** What a prompt that does not say gets. */

@@ -1,7 +1,7 @@
 import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Option } from "effect"
 import type { RunRecord } from "../../domain/Run.ts"
-import { Ledger } from "../../services/Ledger.ts"
+import { Ledger } from "../../services/journal/Ledger.ts"
 import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { cursorAfter, runBefore } from "../groups/Runs.ts"

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { orProblem } from "../RequestContext.ts"
-import { makeRunAnswers } from "../RunAnswers.ts"
+import { makeRunAnswers } from "../views/RunAnswers.ts"
 import { makeSeenRuns } from "../SeenRuns.ts"
 
 export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =>

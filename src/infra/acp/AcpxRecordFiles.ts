@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { Effect, Layer, Option } from "effect"
 import { StorageFailed } from "../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../domain/Session.ts"
-import { AcpxRecords } from "../../services/acp/acpx/Records.ts"
+import { AcpxRecords } from "../../services/agents/acpx/Records.ts"
 
 /** What a working directory can redefine agents, permissions and credentials with. */
 const SETTINGS_FILE = ".acpxrc.json"

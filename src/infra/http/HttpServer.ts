@@ -1,8 +1,8 @@
 import { createServer } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
-import type { Admission } from "../../services/Admission.ts"
-import type { Ids } from "../../services/Ids.ts"
+import type { Admission } from "../../services/access/Admission.ts"
+import type { Ids } from "../../services/access/Ids.ts"
 import { cutSilent, cutUnread, HEADERS_MILLIS } from "./SlowClients.ts"
 import { refuseUnreadable, takeUnusual } from "./UnusualRequests.ts"
 

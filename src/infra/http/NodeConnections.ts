@@ -1,6 +1,6 @@
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
-import { Connections } from "../../http/Connections.ts"
+import { Connections } from "../../http/sse/Connections.ts"
 
 /** The sockets of Node's HTTP server. */
 export const layer = Layer.succeed(Connections, {

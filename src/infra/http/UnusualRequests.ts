@@ -3,8 +3,8 @@ import type { Socket } from "node:net"
 import { Effect } from "effect"
 import { HeadersTooLarge, MethodNotAllowed, NotHttp, RequestTooSlow } from "../../http/HttpFailure.ts"
 import { type Failing, problemHeaders, problemOf } from "../../http/Problem.ts"
-import { Admission } from "../../services/Admission.ts"
-import { Ids } from "../../services/Ids.ts"
+import { Admission } from "../../services/access/Admission.ts"
+import { Ids } from "../../services/access/Ids.ts"
 import { onceRead } from "./SlowClients.ts"
 
 /** How long a client may take to hang up that was answered for the last time. */

@@ -8,7 +8,7 @@ import {
   Processes,
   type ProcessSpec,
   type RunningProcess,
-} from "../../services/Processes.ts"
+} from "../../services/agents/Processes.ts"
 import { endKin } from "./ProcessEnding.ts"
 import { type Marker, markerOfOwner, markSpawn, ownerOf } from "./ProcessMarker.ts"
 import { birthOf, type Look, makeLook } from "./ProcessTable.ts"

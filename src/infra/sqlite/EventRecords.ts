@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import { type EventFilter, EventType, type LogEvent } from "../../domain/Event.ts"
 import { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import { TokenName } from "../../domain/Token.ts"
-import type { EventRecords } from "../../services/Ledger.ts"
+import type { EventRecords } from "../../services/journal/Ledger.ts"
 import { type EventWriter, rowsTo, storing } from "./Rows.ts"
 
 const EventRow = Schema.Struct({

@@ -3,7 +3,7 @@ import { Effect, Option, Schema } from "effect"
 import { Unauthorized } from "../../domain/Failure.ts"
 import type { StoredFile } from "../../domain/File.ts"
 import { FileId, TokenId } from "../../domain/Ids.ts"
-import type { FileRecords } from "../../services/Ledger.ts"
+import type { FileRecords } from "../../services/journal/Ledger.ts"
 import { keepAnswer } from "./KeyRecords.ts"
 import { type EventWriter, rowsTo, storing } from "./Rows.ts"
 

@@ -2,7 +2,7 @@ import type { SqlClient } from "@effect/sql"
 import { Effect, Option } from "effect"
 import type { RunId, TokenId } from "../../domain/Ids.ts"
 import { CLAIM_MILLIS, type Claim } from "../../domain/Run.ts"
-import type { KeptAnswer, KeyRecords } from "../../services/Ledger.ts"
+import type { KeptAnswer, KeyRecords } from "../../services/journal/Ledger.ts"
 import { storing } from "./Rows.ts"
 
 /** Keeps an answer under its key; to be called in the transaction of the change that the answer tells of. */

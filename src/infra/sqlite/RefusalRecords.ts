@@ -1,7 +1,7 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 import type { EventType } from "../../domain/Event.ts"
-import type { RefusalRecords } from "../../services/Ledger.ts"
+import type { RefusalRecords } from "../../services/journal/Ledger.ts"
 import { type EventWriter, storing } from "./Rows.ts"
 
 const TYPE: EventType = "admission.refused"

@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql"
 import { Clock, Effect, Layer } from "effect"
-import { Ledger } from "../../services/Ledger.ts"
+import { Ledger } from "../../services/journal/Ledger.ts"
 import { fileRecords } from "./FileRecords.ts"
 import { refusalRecords } from "./RefusalRecords.ts"
 import { eventRecords } from "./EventRecords.ts"

@@ -2,7 +2,7 @@ import type { SqlClient } from "@effect/sql"
 import { Effect, Option } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import type { StreamEnd, StreamEvent } from "../../domain/Stream.ts"
-import type { StreamRecords } from "../../services/Ledger.ts"
+import type { StreamRecords } from "../../services/journal/Ledger.ts"
 import { quickTransaction } from "./QuickTransaction.ts"
 import { storing } from "./Rows.ts"
 

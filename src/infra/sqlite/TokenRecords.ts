@@ -2,7 +2,7 @@ import type { SqlClient } from "@effect/sql"
 import { Effect, Option } from "effect"
 import { TokenNameTaken } from "../../domain/Failure.ts"
 import type { TokenId } from "../../domain/Ids.ts"
-import type { TokenRecords } from "../../services/Ledger.ts"
+import type { TokenRecords } from "../../services/journal/Ledger.ts"
 import { type EventWriter, storing, toTokens } from "./Rows.ts"
 
 const COLUMNS = "id, name, ip_cidrs, created_at, last_used_at, revoked_at"

@@ -2,8 +2,8 @@ import { Cause, Clock, Duration, Effect, Exit, Schedule } from "effect"
 import type { RunFailure, TurnFailure } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
 import { type KeptReport, streamEndOf } from "../../domain/Outcome.ts"
-import { EventLog } from "../EventLog.ts"
-import { Ledger } from "../Ledger.ts"
+import { EventLog } from "../journal/EventLog.ts"
+import { Ledger } from "../journal/Ledger.ts"
 import { endOf, timed } from "./Report.ts"
 
 /** How soon a ledger that failed is asked again. */

@@ -2,7 +2,7 @@ import { Cause, Exit, Option } from "effect"
 import { type Diagnosis, diagnosed, type RunFailure, type TurnFailure } from "../../domain/Failure.ts"
 import type { KeptReport } from "../../domain/Outcome.ts"
 import type { EndStatus, RunEnded } from "../../domain/Run.ts"
-import type { ClaudeAnswer } from "../claude/Outcome.ts"
+import type { ClaudeAnswer } from "../agents/claude/Outcome.ts"
 
 /** What a run gave. */
 export interface RunReport extends KeptReport {

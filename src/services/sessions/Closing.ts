@@ -3,11 +3,11 @@ import type { StorageFailed } from "../../domain/Failure.ts"
 import type { SessionId } from "../../domain/Ids.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 import type { Origin } from "../../domain/Token.ts"
-import { AcpxClient } from "../AcpxClient.ts"
-import { Ledger } from "../Ledger.ts"
-import { LiveRuns } from "../LiveRuns.ts"
-import { SessionDirs } from "../SessionDirs.ts"
-import { agentSessionOf } from "./TurnWork.ts"
+import { AcpxClient } from "../agents/AcpxClient.ts"
+import { Ledger } from "../journal/Ledger.ts"
+import { LiveRuns } from "../runs/RunEngine.ts"
+import { SessionDirs } from "./SessionDirs.ts"
+import { agentSessionOf } from "../runs/executors/Turn.ts"
 
 /** How sessions are closed: in the ledger first, so that no turn comes any more; then all that is left is let go. */
 export const makeClosing = Effect.gen(function* () {

@@ -10,12 +10,12 @@ import {
   type SessionRequest,
 } from "../../domain/Session.ts"
 import type { Origin } from "../../domain/Token.ts"
-import { AcpxClient } from "../AcpxClient.ts"
-import { Ids } from "../Ids.ts"
-import { Ledger } from "../Ledger.ts"
-import { LiveRuns } from "../LiveRuns.ts"
-import { SessionDirs } from "../SessionDirs.ts"
-import { agentSessionOf } from "./TurnWork.ts"
+import { AcpxClient } from "../agents/AcpxClient.ts"
+import { Ids } from "../access/Ids.ts"
+import { Ledger } from "../journal/Ledger.ts"
+import { LiveRuns } from "../runs/RunEngine.ts"
+import { SessionDirs } from "./SessionDirs.ts"
+import { agentSessionOf } from "../runs/executors/Turn.ts"
 
 /** How soon a ledger that failed is asked again. */
 const ABANDON_INTERVAL = "5 seconds"

@@ -2,7 +2,7 @@ import type { Effect } from "effect"
 import type { TurnFailure } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
 import type { KeptReport } from "../../domain/Outcome.ts"
-import type { AcpMessage } from "../AcpxClient.ts"
+import type { AcpMessage } from "../agents/AcpxClient.ts"
 
 /** What a turn came to. */
 export interface TurnReport extends KeptReport {

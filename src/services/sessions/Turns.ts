@@ -11,15 +11,15 @@ import type { KeptReport } from "../../domain/Outcome.ts"
 import type { Claim } from "../../domain/Run.ts"
 import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
 import type { Origin } from "../../domain/Token.ts"
-import { EventLog } from "../EventLog.ts"
-import { Files } from "../Files.ts"
-import { Ids } from "../Ids.ts"
+import { EventLog } from "../journal/EventLog.ts"
+import { Files } from "../files/Files.ts"
+import { Ids } from "../access/Ids.ts"
 import { accepting } from "../runs/Accepting.ts"
-import { Ledger } from "../Ledger.ts"
-import { LiveRuns } from "../LiveRuns.ts"
-import type { Lanes } from "./Lanes.ts"
+import { Ledger } from "../journal/Ledger.ts"
+import { LiveRuns } from "../runs/RunEngine.ts"
+import type { SessionQueues } from "./SessionQueues.ts"
 import type { TurnReport } from "./Report.ts"
-import { makeTurnWork } from "./TurnWork.ts"
+import { makeTurnWork } from "../runs/executors/Turn.ts"
 
 /** Why the ledger takes no turn. */
 type TurnRefusal = SessionNotFound | SessionClosed | Unauthorized | StorageFailed
@@ -34,7 +34,7 @@ const UNSTARTED: KeptReport = {
 }
 
 /** How turns are accepted: in the order of their indexes, each holding what it needs until its own end. */
-export const makeTurns = (lanes: Lanes) =>
+export const makeTurns = (queues: SessionQueues) =>
   Effect.gen(function* () {
     const files = yield* Files
     const ids = yield* Ids
@@ -66,12 +66,12 @@ export const makeTurns = (lanes: Lanes) =>
         yield* live.accepting
         if (session.status === "closed") return yield* new SessionClosed()
         const attached = yield* files.hold(request.files, owner)
-        return { attached, lane: yield* lanes.of(session.id) }
+        return { attached, queue: yield* queues.of(session.id) }
       })
-      return yield* accepting(prepared, ({ attached, lane }, leave) =>
-        lane.alone(
+      return yield* accepting(prepared, ({ attached, queue }, leave) =>
+        queue.inOrder(
           Effect.gen(function* () {
-            const { slot } = yield* lane.enter
+            const { slot } = yield* queue.enter
             const cancelled = yield* Deferred.make<void>()
             const runId = yield* ids.run
             const at = yield* Clock.currentTimeMillis

@@ -1,6 +1,6 @@
 import { HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
-import type { Connection } from "../../http/Connections.ts"
+import type { Connection } from "../../http/sse/Connections.ts"
 
 /** How much may wait for its reader before the writer does. */
 const ROOM_BYTES = 64 * 1024

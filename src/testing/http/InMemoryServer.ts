@@ -1,6 +1,6 @@
 import { HttpApp, HttpServer, HttpServerError, HttpServerRequest } from "@effect/platform"
 import { Context, Effect, FiberSet, Layer, Stream } from "effect"
-import { Connections } from "../../http/Connections.ts"
+import { Connections } from "../../http/sse/Connections.ts"
 import { Exchange } from "./Exchange.ts"
 
 /** Where every request comes from. */

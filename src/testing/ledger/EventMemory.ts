@@ -2,7 +2,7 @@ import { Effect, Option, Queue } from "effect"
 import type { EventFilter, EventType, LogEvent } from "../../domain/Event.ts"
 import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import type { TokenName } from "../../domain/Token.ts"
-import type { EventRecords } from "../../services/Ledger.ts"
+import type { EventRecords } from "../../services/journal/Ledger.ts"
 
 /** Events and streams take their numbers from one sequence. */
 export class Sequence {

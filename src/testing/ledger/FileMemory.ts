@@ -1,6 +1,6 @@
 import { Effect, Option } from "effect"
 import { Unauthorized } from "../../domain/Failure.ts"
-import type { FileRecords } from "../../services/Ledger.ts"
+import type { FileRecords } from "../../services/journal/Ledger.ts"
 import { type LedgerMemory, originData } from "./LedgerMemory.ts"
 
 /** The uploads of the in-memory ledger. */

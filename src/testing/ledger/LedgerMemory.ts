@@ -5,7 +5,7 @@ import type { Refusal } from "../../domain/Refusal.ts"
 import type { Claim, EndStatus, RunEnded, RunOpened } from "../../domain/Run.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 import type { AppToken, Origin } from "../../domain/Token.ts"
-import type { KeptAnswer, NewAnswer } from "../../services/Ledger.ts"
+import type { KeptAnswer, NewAnswer } from "../../services/journal/Ledger.ts"
 import { EventMemory, Sequence } from "./EventMemory.ts"
 import { StreamMemory } from "./StreamMemory.ts"
 

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import { CLAIM_MILLIS } from "../../domain/Run.ts"
-import type { RetentionRecords, StreamPass } from "../../services/Ledger.ts"
+import type { RetentionRecords, StreamPass } from "../../services/journal/Ledger.ts"
 import type { LedgerMemory } from "./LedgerMemory.ts"
 import { bytesOf } from "./StreamMemory.ts"
 

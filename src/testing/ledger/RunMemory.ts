@@ -3,7 +3,7 @@ import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../dom
 import { streamEndOf } from "../../domain/Outcome.ts"
 import { CLAIM_MILLIS, type EndStatus, type RunEnded, type RunRecord } from "../../domain/Run.ts"
 import type { StreamEnd } from "../../domain/Stream.ts"
-import type { RunRecords } from "../../services/Ledger.ts"
+import type { RunRecords } from "../../services/journal/Ledger.ts"
 import type { KeptRun, LedgerMemory } from "./LedgerMemory.ts"
 
 const EVENT_OF = {

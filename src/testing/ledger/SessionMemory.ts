@@ -2,7 +2,7 @@ import { Effect, Option } from "effect"
 import { PoolFull, Unauthorized } from "../../domain/Failure.ts"
 import type { SessionId } from "../../domain/Ids.ts"
 import type { SessionOpening, SessionRecord } from "../../domain/Session.ts"
-import type { SessionRecords } from "../../services/Ledger.ts"
+import type { SessionRecords } from "../../services/journal/Ledger.ts"
 import { type KeptSession, type LedgerMemory, originData } from "./LedgerMemory.ts"
 
 /** A session as everybody sees it; nobody sees one that is opening. */

@@ -1,7 +1,7 @@
 import { Effect, Option } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import type { StreamEnd, StreamEvent } from "../../domain/Stream.ts"
-import type { StreamRecords } from "../../services/Ledger.ts"
+import type { StreamRecords } from "../../services/journal/Ledger.ts"
 import { Sequence } from "./EventMemory.ts"
 
 /** A row of a stream; its text goes before it does. */

@@ -1,7 +1,7 @@
 import { Effect, Option } from "effect"
 import { TokenNameTaken } from "../../domain/Failure.ts"
 import type { AppToken } from "../../domain/Token.ts"
-import type { TokenRecords } from "../../services/Ledger.ts"
+import type { TokenRecords } from "../../services/journal/Ledger.ts"
 import { type LedgerMemory, originData } from "./LedgerMemory.ts"
 
 const isInForce = ({ revokedAt }: AppToken): boolean => revokedAt === null

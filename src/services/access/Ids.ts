@@ -1,0 +1,14 @@
+import { Context, type Effect } from "effect"
+import type { FileId, RequestId, RunId, SessionId, TokenId } from "../../domain/Ids.ts"
+
+/** Port: fresh identifiers, no secrets: ULIDs, which sort by time, and a UUID for a session. */
+export class Ids extends Context.Tag("clawdforge/Ids")<
+  Ids,
+  {
+    readonly run: Effect.Effect<RunId>
+    readonly file: Effect.Effect<FileId>
+    readonly session: Effect.Effect<SessionId>
+    readonly token: Effect.Effect<TokenId>
+    readonly request: Effect.Effect<RequestId>
+  }
+>() {}

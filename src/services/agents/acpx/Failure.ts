@@ -1,0 +1,61 @@
+import { Option, Schema } from "effect"
+import {
+  type AgentRefusal,
+  AgentUnavailable,
+  ExecutableMissing,
+  InvalidRequest,
+  NotLoggedIn,
+  TurnFailed,
+} from "../../../domain/Failure.ts"
+import type { Confidential } from "../../../domain/Redaction.ts"
+import { AUTH_REQUIRED, reasonOf } from "../acp/Failures.ts"
+
+/** An error as acpx prints it, whether it is its own or the agent's. */
+export const AcpxError = Schema.Struct({
+  code: Schema.Number,
+  message: Schema.String,
+  data: Schema.optional(Schema.Unknown),
+})
+export type AcpxError = typeof AcpxError.Type
+
+const AcpxData = Schema.Struct({
+  acpxCode: Schema.optional(Schema.String),
+  detailCode: Schema.optional(Schema.String),
+})
+
+const dataOf = ({ data }: AcpxError): typeof AcpxData.Type =>
+  Option.getOrElse(Schema.decodeUnknownOption(AcpxData)(data), () => ({}))
+
+const refusalOf = (error: AcpxError, program: string): Option.Option<AgentRefusal> => {
+  const { detailCode } = dataOf(error)
+  if (error.code === AUTH_REQUIRED || detailCode === "AUTH_REQUIRED") return Option.some(new NotLoggedIn({}))
+  if (detailCode === "AGENT_SPAWN_ENOENT") return Option.some(new ExecutableMissing({ program }))
+  return Option.none()
+}
+
+/** An error before the agent had the prompt. */
+export const openingFailure = (
+  error: AcpxError,
+  program: string,
+  confidential: Confidential,
+): AgentRefusal | InvalidRequest => {
+  const message = "is not a model that the agent offers"
+  return /did not advertise/.test(error.message)
+    ? new InvalidRequest({ issues: [{ path: ["model"], message }] })
+    : refusal(error, program, confidential)
+}
+
+/** An error that is the agent's or acpx's, and no turn's. */
+export const refusal = (error: AcpxError, program: string, confidential: Confidential): AgentRefusal =>
+  Option.getOrElse(
+    refusalOf(error, program),
+    () => new AgentUnavailable({ reason: reasonOf(error, confidential) }),
+  )
+
+/** An error once the agent had the prompt. */
+export const turnFailure = (
+  error: AcpxError,
+  program: string,
+  confidential: Confidential,
+): AgentRefusal | TurnFailed =>
+  Option.getOrElse(refusalOf(error, program), () => new TurnFailed({ reason: reasonOf(error, confidential) }))

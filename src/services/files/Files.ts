@@ -1,0 +1,123 @@
+import { Cause, Clock, Context, Effect, Layer, Redacted, type Scope } from "effect"
+import {
+  FileNotFound,
+  type FileTooLarge,
+  type QuotaExceeded,
+  type StorageFailed,
+} from "../../domain/Failure.ts"
+import { type AttachedFile, attachmentName, type StoredFile } from "../../domain/File.ts"
+import type { FileId, TokenId } from "../../domain/Ids.ts"
+import { FileContents } from "./FileContents.ts"
+import { FilesInUse } from "./FilesInUse.ts"
+import { charge, Quotas } from "./Quotas.ts"
+import { type Arriving, makeReceiving, type Upload } from "./Receiving.ts"
+import { Ids } from "../access/Ids.ts"
+import { Ledger } from "../journal/Ledger.ts"
+import { Secrets } from "../access/Secrets.ts"
+
+/** Files that apps uploaded for their runs. Each belongs to one app; to all others it does not exist. */
+export class Files extends Context.Tag("clawdforge/Files")<
+  Files,
+  {
+    /**
+     * Begins an upload of at least that many bytes, which are taken off the owner's quota at once: of several that
+     * arrive together, some succeed instead of all running into the limit.
+     */
+    readonly receive: (
+      owner: TokenId,
+      leastSize?: number,
+    ) => Effect.Effect<Upload, FileTooLarge | QuotaExceeded | StorageFailed, Scope.Scope>
+    /** Looks at an upload without taking it in: nothing is stored, and no quota taken. */
+    readonly measure: Effect.Effect<Arriving>
+    /**
+     * The files of these tokens, each once. Fails unless all are there and the owner's. They stay until the scope
+     * closes, whatever their time.
+     */
+    readonly hold: (
+      tokens: ReadonlyArray<string>,
+      owner: TokenId,
+    ) => Effect.Effect<ReadonlyArray<StoredFile>, FileNotFound | StorageFailed, Scope.Scope>
+    /** Copies files that are held into a directory, under names of ours. */
+    readonly attach: (
+      files: ReadonlyArray<StoredFile>,
+      dir: string,
+    ) => Effect.Effect<ReadonlyArray<AttachedFile>, FileNotFound | StorageFailed>
+    /** Removes every file whose time has come, except those that are held; returns how many. */
+    readonly expire: Effect.Effect<number, StorageFailed>
+  }
+>() {
+  static readonly layer = (options: {
+    readonly maxUploadBytes: number
+    readonly maxBytesPerToken: number
+  }): Layer.Layer<Files, StorageFailed, FileContents | Ids | Ledger | Secrets> =>
+    Layer.scoped(
+      Files,
+      Effect.gen(function* () {
+        const contents = yield* FileContents
+        const ledger = (yield* Ledger).files
+        const secrets = yield* Secrets
+        const quotas = new Quotas(options.maxBytesPerToken)
+        const holds = new FilesInUse()
+        const fileLimit = Math.min(options.maxUploadBytes, options.maxBytesPerToken)
+
+        const stored = yield* ledger.list
+        for (const { tokenId, size } of stored) quotas.occupy(tokenId, charge(size))
+        const known = new Set(stored.map(({ id }) => id))
+        const halfWritten = (yield* contents.list).filter((id) => !known.has(id))
+        yield* Effect.forEach(halfWritten, (id) => discard(contents, id), { discard: true })
+
+        const find = Effect.fn("Files.find")(function* (token: string, owner: TokenId) {
+          const found = yield* ledger.findByHash(secrets.hash(Redacted.make(token)))
+          const now = yield* Clock.currentTimeMillis
+          return yield* Effect.filterOrFail(
+            found,
+            (file) => file.tokenId === owner && file.expiresAt > now,
+            () => new FileNotFound(),
+          ).pipe(Effect.catchTag("NoSuchElementException", () => new FileNotFound()))
+        })
+
+        const hold = Effect.fn("Files.hold")(function* (token: string, owner: TokenId) {
+          yield* holds.take((yield* find(token, owner)).id)
+          // Asked again: it may have been removed before it was held.
+          return yield* find(token, owner)
+        })
+
+        const expireSome = Effect.gen(function* () {
+          const now = yield* Clock.currentTimeMillis
+          const due = (yield* ledger.due(now)).filter(({ id }) => !holds.has(id))
+          const removed = due.length === 0 ? [] : yield* ledger.remove(due, now)
+          for (const { tokenId, size } of removed) quotas.giveBack(tokenId, charge(size))
+          yield* Effect.forEach(removed, ({ id }) => discard(contents, id), { discard: true })
+          return removed.length
+        }).pipe(Effect.uninterruptible)
+
+        // In steps, so that others get at the ledger in between.
+        const expire: Effect.Effect<number, StorageFailed> = Effect.gen(function* () {
+          for (let all = 0; ; ) {
+            const removed = yield* expireSome
+            if (removed === 0) return all
+            all += removed
+          }
+        }).pipe(Effect.withSpan("Files.expire"))
+
+        const { receive, measure } = yield* makeReceiving({ quotas, fileLimit, expire })
+
+        return {
+          receive,
+          measure,
+          hold: (tokens, owner) => Effect.forEach(new Set(tokens), (token) => hold(token, owner)),
+          attach: (files, dir) =>
+            Effect.forEach(files, ({ id, name }, index) =>
+              Effect.map(contents.copy(id, dir, attachmentName(index + 1, name)), (path) => ({ path, name })),
+            ),
+          expire,
+        }
+      }),
+    )
+}
+
+/** Removes what has no record; what stays, for whatever reason, has another chance at the next start. */
+const discard = (contents: FileContents["Type"], id: FileId) =>
+  Effect.catchAll(contents.remove(id), ({ cause }) =>
+    Effect.logWarning("an upload's file was not removed", Cause.die(cause)),
+  )

@@ -1,0 +1,48 @@
+import { Context, type Effect } from "effect"
+import type { StorageFailed } from "../../domain/Failure.ts"
+import type { EventRecords } from "./ports/Events.ts"
+import type { FileRecords } from "./ports/Files.ts"
+import type { KeyRecords } from "./ports/Keys.ts"
+import type { RefusalRecords } from "./ports/Refusals.ts"
+import type { RetentionRecords } from "./ports/Retention.ts"
+import type { RunRecords } from "./ports/Runs.ts"
+import type { SessionRecords } from "./ports/Sessions.ts"
+import type { StreamRecords } from "./ports/Streams.ts"
+import type { TokenRecords } from "./ports/Tokens.ts"
+
+export type { EventRecords } from "./ports/Events.ts"
+export type { FileRecords } from "./ports/Files.ts"
+export type { KeptAnswer, KeyRecords, NewAnswer } from "./ports/Keys.ts"
+export type { RefusalRecords } from "./ports/Refusals.ts"
+export type {
+  Dropped,
+  DroppedRows,
+  RetentionRecords,
+  Sizes,
+  StreamPass,
+} from "./ports/Retention.ts"
+export type { RunFilter, RunRecords } from "./ports/Runs.ts"
+export type { SessionRecords } from "./ports/Sessions.ts"
+export type { NewMessage, StreamRecords } from "./ports/Streams.ts"
+export type { TokenRecords } from "./ports/Tokens.ts"
+
+/**
+ * Port: the durable record. Each change and its event are one transaction, on disk before the effect returns;
+ * the audit trail is a view of the same rows. Times are milliseconds since 1970.
+ */
+export class Ledger extends Context.Tag("clawdforge/Ledger")<
+  Ledger,
+  {
+    /** Fails when nothing can be recorded. */
+    readonly writable: Effect.Effect<void, StorageFailed>
+    readonly tokens: TokenRecords
+    readonly runs: RunRecords
+    readonly sessions: SessionRecords
+    readonly files: FileRecords
+    readonly refusals: RefusalRecords
+    readonly streams: StreamRecords
+    readonly events: EventRecords
+    readonly keys: KeyRecords
+    readonly retention: RetentionRecords
+  }
+>() {}

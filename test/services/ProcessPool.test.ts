@@ -1,0 +1,20 @@
+import { expect, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import type { AgentProcess } from "../../src/services/agents/acp/AgentProcess.ts"
+import { makeProcessPool } from "../../src/services/agents/acp/ProcessPool.ts"
+import { AGENT, OWNER } from "../support/AgentClient.ts"
+
+it.scopedLive("starts an agent once for each who asks, should it never last", () =>
+  Effect.gen(function* () {
+    let starts = 0
+    const start = () =>
+      Effect.sync(() => {
+        starts += 1
+        return { isAlive: () => false, end: Effect.void } as AgentProcess
+      })
+    const kept = yield* makeProcessPool({ start, idle: Duration.minutes(1) })
+    const got = kept.get({ owner: OWNER, agent: AGENT })
+    const failure = yield* Effect.flip(Effect.timeout(got, "2 seconds"))
+    expect([failure._tag, starts]).toEqual(["AgentUnavailable", 1])
+  }),
+)
