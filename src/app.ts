@@ -27,13 +27,13 @@ import { Admission } from "./services/access/Admission.ts"
 import { environment } from "./services/agents/claude/Command.ts"
 import { ClaudeRunner } from "./services/agents/ClaudeRunner.ts"
 import { Clis } from "./services/agents/Clis.ts"
-import { EventFeed } from "./services/journal/EventFeed.ts"
-import { EventLog } from "./services/journal/EventLog.ts"
+import { Journal } from "./services/journal/Journal.ts"
 import { Files } from "./services/files/Files.ts"
 import { Idempotency } from "./services/runs/Idempotency.ts"
-import { LiveRuns } from "./services/runs/RunEngine.ts"
+import { RunEngine } from "./services/runs/RunEngine.ts"
 import type { Processes } from "./services/agents/Processes.ts"
 import { Readiness } from "./services/upkeep/Readiness.ts"
+import { Revocation } from "./services/access/Revocation.ts"
 import { Refusals } from "./services/access/Refusals.ts"
 import { Retention } from "./services/journal/Retention.ts"
 import { Runs } from "./services/runs/Runs.ts"
@@ -96,9 +96,8 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
   const runs = Layer.merge(Runs.layer(config), sessions).pipe(
     Layer.provideMerge(runner),
     Layer.provideMerge(files),
-    Layer.provideMerge(LiveRuns.layer(config)),
-    Layer.provideMerge(EventLog.layer),
-    Layer.provideMerge(EventFeed.layer),
+    Layer.provideMerge(RunEngine.layer(config)),
+    Layer.provideMerge(Journal.layer),
     Layer.provideMerge(Retention.layer(config)),
   )
   const clis = Clis.layer({
@@ -110,7 +109,8 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
   })
   return Layer.merge(admission, Readiness.layer).pipe(
     Layer.provideMerge(Layer.merge(runs, clis)),
-    Layer.provideMerge(Layer.mergeAll(TokenStore.layer, Refusals.layer, Idempotency.layer)),
+    Layer.provideMerge(Layer.mergeAll(Revocation.layer, Refusals.layer, Idempotency.layer)),
+    Layer.provideMerge(TokenStore.layer),
     Layer.provideMerge(AdminTokenFile.layer(config)),
     Layer.provideMerge(machine(config)),
   )

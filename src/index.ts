@@ -5,11 +5,13 @@ export * as Failure from "./domain/Failure.ts"
 export type { FileId, RequestId, RunId, SessionId, TokenId } from "./domain/Ids.ts"
 export type { Refusal, RefusalReason } from "./domain/Refusal.ts"
 export * as File from "./domain/File.ts"
+export * as Origin from "./domain/Origin.ts"
 export * as Outcome from "./domain/Outcome.ts"
 export * as Run from "./domain/Run.ts"
 export * as Session from "./domain/Session.ts"
 export type { StreamEnd, StreamEvent, StreamGap, StreamKind } from "./domain/Stream.ts"
 export * as Token from "./domain/Token.ts"
+export * as Viewer from "./domain/Viewer.ts"
 export {
   AcpxClient,
   type AcpMessage,
@@ -24,14 +26,26 @@ export type { ClaudeRequest } from "./services/agents/claude/Request.ts"
 export { ClaudeRunner, type Executable } from "./services/agents/ClaudeRunner.ts"
 export { Disks } from "./services/upkeep/Disks.ts"
 export { FileContents, type FileWriter } from "./services/files/FileContents.ts"
-export { EventFeed } from "./services/journal/EventFeed.ts"
-export { EventLog } from "./services/journal/EventLog.ts"
+export { type Consumer } from "./services/journal/Consumer.ts"
+export {
+  Journal,
+  type JournalScope,
+  type LogScope,
+  logScope,
+  type RunScope,
+  runScope,
+} from "./services/journal/Journal.ts"
 export { Files } from "./services/files/Files.ts"
 export type { Arriving, Upload } from "./services/files/Receiving.ts"
 export { type Check, Readiness } from "./services/upkeep/Readiness.ts"
 export { type Cli, Clis, type CliVersions } from "./services/agents/Clis.ts"
 export type { Client, Peer } from "./services/access/ClientAddress.ts"
-export { type Answered, type Asked, Idempotency, type Keyed } from "./services/runs/Idempotency.ts"
+export {
+  Idempotency,
+  type IdempotentAnswer,
+  type KeyOfRequest,
+  type RequestFields,
+} from "./services/runs/Idempotency.ts"
 export { Ids } from "./services/access/Ids.ts"
 export {
   type EventRecords,
@@ -51,15 +65,17 @@ export {
   type ProcessSpec,
   type RunningProcess,
 } from "./services/agents/Processes.ts"
+export { type EndOfApp, Revocation } from "./services/access/Revocation.ts"
 export { type Refused, Refusals } from "./services/access/Refusals.ts"
 export { type Maintained, Retention, type RetentionSettings } from "./services/journal/Retention.ts"
-export { LiveRuns, type LiveRun, type NewRun } from "./services/runs/RunEngine.ts"
+export type { Executor, QueueEntrance, RunKinds, StartedRun } from "./services/runs/executors/Executor.ts"
+export { type LiveRun, RunEngine } from "./services/runs/RunEngine.ts"
 export { type OpenRun, Runs, type RunsOptions } from "./services/runs/Runs.ts"
-export type { RunReport } from "./services/runs/Report.ts"
+export type { RunReport, TurnReport } from "./services/runs/Report.ts"
 export { type Digest, Secrets } from "./services/access/Secrets.ts"
 export { SessionDirs } from "./services/sessions/SessionDirs.ts"
 export { SessionPool, type SessionPoolOptions } from "./services/sessions/SessionPool.ts"
-export type { OpenTurn, TurnReport } from "./services/sessions/Report.ts"
+export type { OpenTurn } from "./services/sessions/Report.ts"
 export { Sweeper, type SweepReport } from "./services/upkeep/Sweeper.ts"
 export { TokenStore } from "./services/access/TokenStore.ts"
 export { type WorkDir, WorkDirs } from "./services/agents/WorkDirs.ts"

@@ -25,7 +25,7 @@ export { InMemoryServer, layer as inMemoryServer } from "./testing/http/InMemory
 export { layer as webRequestBody } from "./testing/http/WebRequestBody.ts"
 export { ids, secrets } from "./testing/Ids.ts"
 export { ledger } from "./testing/Ledger.ts"
-export { type KeptRun, type KeptSession, LedgerMemory } from "./testing/ledger/LedgerMemory.ts"
+export { LedgerMemory, type RunInMemory, type SessionInMemory } from "./testing/ledger/LedgerMemory.ts"
 export { ManualClock } from "./testing/ManualClock.ts"
 export {
   acpxRecords,
@@ -41,14 +41,14 @@ export { type Held, type Say, Script } from "./testing/Script.ts"
 export {
   admitEverybody,
   clis,
-  eventFeed,
-  eventLog,
   idempotency,
-  liveRuns,
+  journal,
   noFiles,
   readiness,
   refusals,
   retention,
+  revocation,
+  runEngine,
   runs,
   sweeper,
   tokenStore,

@@ -8,7 +8,7 @@ export const FILE_TTL_DEFAULT_SECS = 3600
 
 export const FILE_TTL_EXPECTED = `must be a whole number of seconds from ${FILE_TTL_MIN_SECS} to ${FILE_TTL_MAX_SECS}`
 
-/** How long an upload is kept. */
+/** How long an upload is kept, in seconds. */
 export const FileTtlSecs = Schema.Int.pipe(
   Schema.between(FILE_TTL_MIN_SECS, FILE_TTL_MAX_SECS),
   Schema.annotations({
@@ -18,11 +18,11 @@ export const FileTtlSecs = Schema.Int.pipe(
   }),
 )
 
-/** An uploaded file as the ledger knows it: of the `ff_…` that its app holds, only a hash is kept. */
+/** An uploaded file as the ledger knows it. Its `ff_…` token is stored as a hash only. */
 export const StoredFile = Schema.Struct({
   id: FileId,
   tokenId: TokenId,
-  /** What its app called it. It is data: shown to the model, never a path. */
+  /** The app's own name for it. It is data: shown to the model, never a path. */
   name: Schema.String,
   size: Schema.Number,
   createdAt: Schema.Number,
@@ -31,15 +31,15 @@ export const StoredFile = Schema.Struct({
 export type StoredFile = typeof StoredFile.Type
 
 /**
- * What is kept of an upload for an app that may send it again: the one place where its token is kept as it is, not as a
- * hash, and for as long as the key. An app that never heard the token could not use its file without it.
+ * The answer to an upload, as it is stored for the same request sent again. It is the one place where the token is kept
+ * as it is, not as a hash, for as long as the key: an app that never received the token could not use its file.
  */
-export const KeptUpload = Schema.Struct({
+export const UploadAnswer = Schema.Struct({
   token: Schema.Redacted(Schema.String),
   size: Schema.Number,
   ttlSecs: Schema.Number,
 })
-export type KeptUpload = typeof KeptUpload.Type
+export type UploadAnswer = typeof UploadAnswer.Type
 
 /** A file in a run's directory. */
 export interface AttachedFile {
@@ -47,7 +47,10 @@ export interface AttachedFile {
   readonly name: string
 }
 
-/** Extensions tell the agent's Read tool what it reads (an image, a PDF); nothing else of the name is used. */
+/**
+ * Returns a safe name for the copy that an agent reads. It keeps the extension only, which tells the agent's Read tool
+ * whether it reads an image or a PDF.
+ */
 export const attachmentName = (index: number, name: string): string => {
   const extension = /\.([A-Za-z0-9]{1,10})$/.exec(name)?.[1]
   return extension === undefined ? `file-${index}` : `file-${index}.${extension.toLowerCase()}`
@@ -55,7 +58,7 @@ export const attachmentName = (index: number, name: string): string => {
 
 const SHOWN_NAME_MAX_CHARS = 100
 
-/** The last part of a client's file name without what could break a line or turn the text around. */
+/** Returns the last part of a client's file name, without characters that break a line or reverse the text. */
 const shownName = (name: string): string =>
   (name.split(/[/\\]/).at(-1) ?? "")
     .replace(/[\p{C}\p{Zl}\p{Zp}"]/gu, "")
@@ -63,7 +66,7 @@ const shownName = (name: string): string =>
     .slice(0, SHOWN_NAME_MAX_CHARS)
     .toWellFormed()
 
-/** The prompt, preceded by a list of the files that came with it. */
+/** Returns the prompt, preceded by a list of the attached files. */
 export const withAttachments = (prompt: string, files: ReadonlyArray<AttachedFile>): string => {
   if (files.length === 0) return prompt
   const lines = files.map(({ path, name }) => {

@@ -21,26 +21,24 @@ import {
 import { Usage } from "./Run.ts"
 import type { StreamEnd } from "./Stream.ts"
 
-/** What a run came to, as it is kept: what it reported, or the one failure that explains why there is no answer. */
+/** A run's outcome as it is stored: its report, or the one failure that explains why there is no answer. */
 
-const maybe = <A, I>(schema: Schema.Schema<A, I>) => Schema.NullOr(schema)
-
-/** Of a turn, `result`, `model` and `sessionId` are absent: its answer is in its messages. */
-export const KeptReport = Schema.Struct({
+/** What a run reported. `result`, `model` and `sessionId` are absent for a turn: its answer is in its messages. */
+export const Report = Schema.Struct({
   result: Schema.optional(Schema.Unknown),
-  /** From its start to its answer; the time in the queue is not counted. */
+  /** From the run's start to its answer; the time in the queue is not counted. */
   durationMs: Schema.Number,
   stopReason: Schema.String,
   responseChars: Schema.Number,
-  usage: maybe(Usage),
-  costUsd: maybe(Schema.Number),
-  model: Schema.optional(maybe(Schema.String)),
-  sessionId: Schema.optional(maybe(Schema.String)),
+  usage: Schema.NullOr(Usage),
+  costUsd: Schema.NullOr(Schema.Number),
+  model: Schema.optional(Schema.NullOr(Schema.String)),
+  sessionId: Schema.optional(Schema.NullOr(Schema.String)),
 })
-export type KeptReport = typeof KeptReport.Type
+export type Report = typeof Report.Type
 
-/** A failure that can be kept. What else goes wrong is `RunDefect`: the cause is for the log, not for the ledger. */
-const KeptFailure = Schema.Union(
+/** A failure that can be stored. Anything else is stored as `RunDefect`: its cause belongs in the log. */
+export const OutcomeFailure = Schema.Union(
   AgentUnavailable,
   AnswerMismatch,
   ExecutableMissing,
@@ -59,31 +57,31 @@ const KeptFailure = Schema.Union(
   TurnFailed,
   Unauthorized,
 )
-export type KeptFailure = typeof KeptFailure.Type
+export type OutcomeFailure = typeof OutcomeFailure.Type
 
-const encodeReport = Schema.encodeSync(Schema.parseJson(KeptReport))
-const encodeFailure = Schema.encodeSync(Schema.parseJson(KeptFailure))
-const decodeReport = Schema.decodeUnknownOption(Schema.parseJson(KeptReport))
-const decodeFailure = Schema.decodeUnknownOption(Schema.parseJson(KeptFailure))
+const encodeReport = Schema.encodeSync(Schema.parseJson(Report))
+const encodeFailure = Schema.encodeSync(Schema.parseJson(OutcomeFailure))
+const decodeReport = Schema.decodeUnknownOption(Schema.parseJson(Report))
+const decodeFailure = Schema.decodeUnknownOption(Schema.parseJson(OutcomeFailure))
 
-/** How a run ended, as its stream will have it. */
-export const streamEndOf = (outcome: Exit.Exit<KeptReport, unknown>): StreamEnd =>
+/** Encodes an outcome as the end of a run's stream. Throws for a report that cannot be written as JSON. */
+export const encodeOutcome = (outcome: Exit.Exit<Report, unknown>): StreamEnd =>
   Exit.match(outcome, {
     onSuccess: (report) => ({ kind: "result" as const, body: encodeReport(report) }),
     onFailure: (cause) => ({
       kind: "error" as const,
-      body: encodeFailure(keepable(Cause.failureOption(cause))),
+      body: encodeFailure(storableFailure(Cause.failureOption(cause))),
     }),
   })
 
-/** What the machine said is for the log. */
-const keepable = (failure: Option.Option<unknown>): KeptFailure => {
-  const known = Option.getOrElse(Option.filter(failure, Schema.is(KeptFailure)), () => new RunDefect())
+const storableFailure = (failure: Option.Option<unknown>): OutcomeFailure => {
+  const known = Option.getOrElse(Option.filter(failure, Schema.is(OutcomeFailure)), () => new RunDefect())
+  // The cause may quote the machine: it is for the log only.
   return known._tag === "StorageFailed" ? new StorageFailed({ during: known.during, cause: null }) : known
 }
 
-/** The end of a stream, read again. */
-export const outcomeOf = ({ kind, body }: StreamEnd): Either.Either<KeptReport, KeptFailure> =>
+/** Decodes the end of a run's stream. A body that cannot be decoded is a `RunDefect`. */
+export const decodeOutcome = ({ kind, body }: StreamEnd): Either.Either<Report, OutcomeFailure> =>
   kind === "result"
     ? Either.fromOption(decodeReport(body), () => new RunDefect())
     : Either.left(Option.getOrElse(decodeFailure(body), () => new RunDefect()))

@@ -1,7 +1,9 @@
 import { Schema } from "effect"
 import { expected } from "./Failure.ts"
-import type { RunId, SessionId, TokenId } from "./Ids.ts"
-import type { Origin } from "./Token.ts"
+import { StoredFile } from "./File.ts"
+import { RunId, SessionId, TokenId } from "./Ids.ts"
+import { Origin } from "./Origin.ts"
+import type { Viewer } from "./Viewer.ts"
 
 const utf8 = new TextEncoder()
 
@@ -94,10 +96,7 @@ export const runRequest = (prompt: string, more: Partial<RunRequest> = {}): RunR
   ...more,
 })
 
-/**
- * queued → running → completed | failed | cancelled | timed_out | lost; a queued run may also end without
- * ever running. An ended run never changes again.
- */
+/** The states of a run. */
 export const RunStatus = Schema.Literal(
   "queued",
   "running",
@@ -109,6 +108,48 @@ export const RunStatus = Schema.Literal(
 )
 export type RunStatus = typeof RunStatus.Type
 export type EndStatus = Exclude<RunStatus, "queued" | "running">
+
+interface RunState {
+  readonly means: string
+  /** Who moves a run on from here. */
+  readonly movedBy: string
+  /** The states that may come next. A state without any is final. */
+  readonly next: ReadonlyArray<RunStatus>
+}
+
+const FINAL = { movedBy: "nobody: the state is final", next: [] } as const
+
+/** What each state means, who moves a run on, and to where. Nothing else changes a state. */
+export const RUN_STATES: Readonly<Record<RunStatus, RunState>> = {
+  queued: {
+    means: "Accepted and recorded. Waits for a slot.",
+    movedBy:
+      "RunEngine: when it has a slot, when it is cancelled, when it waited too long, when its token is revoked or the service stops; the ledger, at the start after a crash",
+    next: ["running", "failed", "cancelled", "lost"],
+  },
+  running: {
+    means: "Its executor works on it.",
+    movedBy:
+      "RunEngine: when its executor returns, when it is cancelled, at `timeout_secs`, when its token is revoked or the service stops; the ledger, at the start after a crash",
+    next: ["completed", "failed", "cancelled", "timed_out", "lost"],
+  },
+  completed: { means: "It has an answer.", ...FINAL },
+  failed: { means: "It has a failure, whose `code` says which.", ...FINAL },
+  cancelled: { means: "It was ended before its answer: by its app, a revocation or a stop.", ...FINAL },
+  timed_out: { means: "It was ended after `timeout_secs`.", ...FINAL },
+  lost: { means: "The service died while it was queued or running.", ...FINAL },
+}
+
+const statuses = Object.keys(RUN_STATES) as Array<RunStatus>
+
+/** The states from which a run may move to that one. */
+export const statesBefore = (status: RunStatus): ReadonlyArray<RunStatus> =>
+  statuses.filter((before) => RUN_STATES[before].next.includes(status))
+
+/** The states in which a run is not over. */
+export const UNFINISHED: ReadonlyArray<RunStatus> = statuses.filter(
+  (status) => RUN_STATES[status].next.length > 0,
+)
 
 /** Tokens the provider counted. */
 export const Usage = Schema.Struct({
@@ -124,54 +165,87 @@ export const Usage = Schema.Struct({
 })
 export type Usage = typeof Usage.Type
 
-/** A run as the ledger knows it. */
-export interface RunRecord {
-  readonly id: RunId
-  readonly kind: "run" | "turn"
-  readonly tokenId: TokenId
-  readonly sessionId: SessionId | null
-  readonly turnIndex: number | null
-  readonly status: RunStatus
-  /** None: left to the agent. */
-  readonly model: string | null
-  readonly createdAt: number
-  readonly startedAt: number | null
-  readonly finishedAt: number | null
-  readonly durationMs: number | null
-  readonly stopReason: string | null
-  readonly code: string | null
-  readonly usage: Usage | null
-  readonly costUsd: number | null
-  readonly promptChars: number
-  readonly responseChars: number | null
+/** What a run is asked: the texts that must be kept for a run that is to survive a restart. */
+export const RunInput = Schema.Struct({
+  prompt: Schema.String,
+  system: Schema.optional(Schema.String),
+  /** The uploads that the agent may read. */
+  files: Schema.Array(StoredFile),
+})
+export type RunInput = typeof RunInput.Type
+
+const common = {
+  id: RunId,
+  /** The app that the run belongs to. */
+  owner: TokenId,
+  origin: Origin,
+  input: RunInput,
+  /** Seconds that the run may take, without the time in the queue. */
+  timeoutSecs: Schema.Number,
+}
+
+/** A one-shot prompt. */
+export const OneShotSpec = Schema.Struct({
+  kind: Schema.Literal("run"),
+  ...common,
+  model: Schema.String,
+  systemMode: SystemMode,
+  effort: Schema.optional(Effort),
+  outputSchema: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  /** Whether the CLI's own structured output can enforce the schema. */
+  isSchemaNative: Schema.Boolean,
+})
+export type OneShotSpec = typeof OneShotSpec.Type
+
+/** A turn of a session. Its model is the session's. */
+export const TurnSpec = Schema.Struct({
+  kind: Schema.Literal("turn"),
+  ...common,
+  sessionId: SessionId,
+})
+export type TurnSpec = typeof TurnSpec.Type
+
+/**
+ * A run as data: all that an executor needs, and nothing that lives only in this process. It can be stored, and be
+ * carried to another machine.
+ */
+export const RunSpec = Schema.Union(OneShotSpec, TurnSpec)
+export type RunSpec = typeof RunSpec.Type
+export type RunKind = RunSpec["kind"]
+
+/** A run as the ledger knows it: its state, its lengths and its cost, never its text. */
+export const RunRecord = Schema.Struct({
+  id: RunId,
+  kind: Schema.Literal("run", "turn"),
+  tokenId: TokenId,
+  sessionId: Schema.NullOr(SessionId),
+  turnIndex: Schema.NullOr(Schema.Number),
+  status: RunStatus,
+  /** `null`: the agent's own default. */
+  model: Schema.NullOr(Schema.String),
+  createdAt: Schema.Number,
+  startedAt: Schema.NullOr(Schema.Number),
+  finishedAt: Schema.NullOr(Schema.Number),
+  durationMs: Schema.NullOr(Schema.Number),
+  stopReason: Schema.NullOr(Schema.String),
+  code: Schema.NullOr(Schema.String),
+  usage: Schema.NullOr(Usage),
+  costUsd: Schema.NullOr(Schema.Number),
+  promptChars: Schema.Number,
+  responseChars: Schema.NullOr(Schema.Number),
   /** The request that it was accepted for. */
-  readonly requestId: string
+  requestId: Schema.String,
+})
+export type RunRecord = typeof RunRecord.Type
+
+/** Which runs a viewer wants: all that it may see and that match each field. */
+export interface RunFilter {
+  readonly viewer: Viewer
+  readonly status?: RunStatus | undefined
+  readonly sessionId?: SessionId | undefined
 }
 
-/** A request that its app may send again, and what it is answered then. */
-export interface Claim {
-  readonly route: string
-  readonly key: string
-  /** A hash of what was asked. */
-  readonly fingerprint: string
-}
-
-/** How long it may: then the key is as good as new. */
-export const CLAIM_MILLIS = 24 * 60 * 60 * 1000
-
-/** What the ledger learns when a run is accepted. */
-export interface RunOpened {
-  readonly id: RunId
-  readonly tokenId: TokenId
-  readonly model: string
-  readonly promptChars: number
-  readonly origin: Origin
-  readonly at: number
-  /** Kept with the run, or not at all. */
-  readonly claim?: Claim | undefined
-}
-
-/** What the ledger learns when a run ends: no text of the prompt or the answer, only their lengths. */
+/** What the ledger learns when a run ends: lengths and cost, no text of the prompt or the answer. */
 export interface RunEnded {
   readonly status: EndStatus
   /** `null` after success, else the stable `code` that the client was answered. */

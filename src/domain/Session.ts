@@ -1,14 +1,14 @@
 import { Schema } from "effect"
 import { expected } from "./Failure.ts"
-import { SessionId, type TokenId } from "./Ids.ts"
+import { SessionId, TokenId } from "./Ids.ts"
 import { isShallow } from "./Json.ts"
 import { fitsUtf8 } from "./Run.ts"
-import type { Origin } from "./Token.ts"
+import type { Origin } from "./Origin.ts"
 
 const META_MAX_BYTES = 64 * 1024
 const META_MAX_LEVELS = 64
 
-/** An agent, by its name in acpx's registry or by one that the operator gave it. */
+/** The name of an agent: from acpx's registry, or given by the operator. */
 export const AgentName = Schema.String.pipe(
   Schema.pattern(/^[a-z0-9][a-z0-9._-]{0,63}$/),
   Schema.brand("AgentName"),
@@ -20,7 +20,7 @@ export const AgentName = Schema.String.pipe(
 )
 export type AgentName = typeof AgentName.Type
 
-/** What an agent that asks for permission is told: yes; yes to what only reads; no. */
+/** The answer to an agent that asks for permission: always yes; yes to tools that only read; always no. */
 export const PermissionMode = Schema.Literal("approve-all", "approve-reads", "deny-all").annotations({
   message: expected("must be approve-all, approve-reads or deny-all"),
   description: "What the agent is told when it asks for permission; by default approve-all.",
@@ -37,7 +37,7 @@ const isMeta = (value: unknown): value is SessionMeta =>
   isShallow(value, META_MAX_LEVELS) &&
   fitsUtf8(JSON.stringify(value), META_MAX_BYTES)
 
-/** Given back as they came: a record of the framework's would be a copy, and lose a key `__proto__`. */
+/** Returned as it was given. `Schema.Record` would copy it and lose a key `__proto__`. */
 export const SessionMeta = Schema.declare(isMeta).annotations({
   message: expected("must be a JSON object of at most 64 KiB and 64 levels"),
   jsonSchema: { type: "object", additionalProperties: true },
@@ -48,33 +48,33 @@ export const SessionMeta = Schema.declare(isMeta).annotations({
 /** A session to open, with every default filled in. */
 export interface SessionRequest {
   readonly agent: AgentName
-  /** None: the agent's own default. */
+  /** `null`: the agent's own default. */
   readonly model: string | null
   readonly meta: SessionMeta | null
   readonly permissionMode: PermissionMode
 }
 
 /**
- * A conversation with an agent. opening → open → closed, then it is deleted; one that is opening is seen by nobody, and
+ * A conversation with an agent: opening → open → closed → deleted. A session that is opening is not shown to anybody; it
  * either opens or leaves no trace.
  */
 export interface Session extends SessionRequest {
   readonly id: SessionId
   readonly tokenId: TokenId
   readonly status: "open" | "closed"
-  /** Turns that were accepted; the newest has this index. */
+  /** The number of accepted turns, which is the index of the newest. */
   readonly turnCount: number
   readonly createdAt: number
-  /** When a turn last was accepted or ended. */
+  /** When a turn was last accepted or ended. */
   readonly lastTurnAt: number | null
   readonly closedAt: number | null
 }
 
-/** How the agent itself knows a session: opaque, and kept so that it can be resumed. */
+/** The agent's own name for a session: opaque, stored so that the session can be resumed. */
 export const AgentSessionRef = Schema.String.pipe(Schema.brand("AgentSessionRef"))
 export type AgentSessionRef = typeof AgentSessionRef.Type
 
-/** What is kept of a session for an app that may ask for it again. */
+/** The answer to the request that opened a session, as it is stored for the same request sent again. */
 export const OpenedSession = Schema.Struct({
   id: SessionId,
   agent: AgentName,
@@ -84,13 +84,25 @@ export const OpenedSession = Schema.Struct({
 })
 export type OpenedSession = typeof OpenedSession.Type
 
-/** What only the service itself knows of a session. */
-export interface SessionRecord extends Session {
-  /** None as long as it is opening. */
-  readonly ref: AgentSessionRef | null
-  /** Whether the agent ever answered: then it has a context, which must not be lost unsaid. */
-  readonly answered: boolean
-}
+/** A session as the ledger knows it. */
+export const SessionRecord = Schema.Struct({
+  id: SessionId,
+  tokenId: TokenId,
+  agent: AgentName,
+  model: Schema.NullOr(Schema.String),
+  meta: Schema.NullOr(SessionMeta),
+  permissionMode: PermissionMode,
+  status: Schema.Literal("open", "closed"),
+  /** `null` while it is opening. */
+  ref: Schema.NullOr(AgentSessionRef),
+  /** Whether the agent ever answered. Then the session has a context, which must never be lost silently. */
+  answered: Schema.Boolean,
+  turnCount: Schema.Number,
+  createdAt: Schema.Number,
+  lastTurnAt: Schema.NullOr(Schema.Number),
+  closedAt: Schema.NullOr(Schema.Number),
+})
+export type SessionRecord = typeof SessionRecord.Type
 
 /** What the ledger learns when a session begins to open. */
 export interface SessionOpening extends SessionRequest {

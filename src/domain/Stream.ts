@@ -1,26 +1,32 @@
-/** What a run's stream consists of: its beginning, what the agent sends, and its one end. */
+/** The kinds of a run's stream events: its beginning, what the agent sends, and its one end. */
 export type StreamKind = "run" | "message" | "result" | "error"
 
-/** An event of a run's stream, as it is kept. */
+/** An event of a run's stream, as it is stored. */
 export interface StreamEvent {
   /** Its place in the one sequence of everything that happens. */
   readonly seq: number
   readonly kind: StreamKind
-  /** JSON without a line break: of a `result` or an `error`, see `Outcome.ts`. */
+  /** JSON without a line break. The shape of a `result` and of an `error` is in `domain/Outcome.ts`. */
   readonly body: string
 }
 
-/** What a run ended with, as its stream has it. */
+/** How a run ended, as its stream has it. */
 export interface StreamEnd {
   readonly kind: "result" | "error"
-  /** JSON, see `Outcome.ts`. */
+  /** JSON, see `domain/Outcome.ts`. */
   readonly body: string
 }
 
-/** Some of a stream was there and is no more; `oldest` is what is next of what somebody wants, if anything is left. */
+/** A part of a stream that retention removed. */
 export interface StreamGap {
   readonly kind: "resync"
-  /** The last of those that are gone. */
+  /** The last place that is gone. */
   readonly seq: number
+  /** The place of the next event that is left; `null` if there is none. */
   readonly oldest: number | null
 }
+
+/** Whether an event is the last of its run's stream. */
+export const isEnd = <A extends { readonly kind: StreamKind | "resync" }>(
+  event: A,
+): event is A & { readonly kind: "result" | "error" } => event.kind === "result" || event.kind === "error"

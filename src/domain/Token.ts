@@ -27,11 +27,4 @@ export const AppToken = Schema.Struct({
 })
 export type AppToken = typeof AppToken.Type
 
-/** Where a request came from; every audit row carries it. */
-export interface Origin {
-  readonly requestId: string
-  readonly address: string
-}
-
-/** Of what this process does by itself: an embedder that has no requests. */
-export const IN_PROCESS: Origin = { requestId: "in-process", address: "127.0.0.1" }
+export { IN_PROCESS, Origin } from "./Origin.ts"

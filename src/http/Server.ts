@@ -1,6 +1,6 @@
 import { HttpLayerRouter } from "@effect/platform"
 import { Effect, Layer } from "effect"
-import { LiveRuns } from "../services/runs/RunEngine.ts"
+import { RunEngine } from "../services/runs/RunEngine.ts"
 import { Api } from "./Api.ts"
 import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
@@ -16,13 +16,13 @@ import { Edge } from "./middleware/Edge.ts"
 import { OpenStreams, type OpenStreamsOptions } from "./sse/OpenStreams.ts"
 
 /**
- * Ends the work while requests are still taken: who waits for a run gets its answer, and who comes now gets a 503.
- * Then nothing more will happen, and the streams end.
- * Layers close in the reverse of the order in which they are built, so this one is built after the server.
+ * Ends the work while requests are still taken: a client that waits for a run gets its answer, and a new request gets a
+ * 503. Then the streams end. Layers close in the reverse of the order in which they are built, so this one is built after
+ * the server.
  */
 const EndRuns = Layer.scopedDiscard(
-  Effect.flatMap(Effect.all([LiveRuns, OpenStreams]), ([runs, streams]) =>
-    Effect.addFinalizer(() => Effect.zipRight(runs.shutdown, streams.shutdown)),
+  Effect.flatMap(Effect.all([RunEngine, OpenStreams]), ([engine, streams]) =>
+    Effect.addFinalizer(() => Effect.zipRight(engine.shutdown, streams.shutdown)),
   ),
 )
 

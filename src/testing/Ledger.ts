@@ -1,9 +1,9 @@
 import { Clock, Effect, Layer, Option } from "effect"
-import { CLAIM_MILLIS } from "../domain/Run.ts"
+import { IDEMPOTENCY_KEY_MILLIS } from "../domain/Origin.ts"
 import { Ledger } from "../services/journal/Ledger.ts"
 import { eventRecords } from "./ledger/EventMemory.ts"
 import { fileRecords } from "./ledger/FileMemory.ts"
-import { keyOf, LedgerMemory } from "./ledger/LedgerMemory.ts"
+import { LedgerMemory, nameOfKey } from "./ledger/LedgerMemory.ts"
 import { retentionRecords } from "./ledger/RetentionMemory.ts"
 import { runRecords } from "./ledger/RunMemory.ts"
 import { sessionRecords } from "./ledger/SessionMemory.ts"
@@ -11,13 +11,13 @@ import { streamRecords } from "./ledger/StreamMemory.ts"
 import { tokenRecords } from "./ledger/TokenMemory.ts"
 
 /**
- * The ledger without a disk. Given the memory of another one, it goes on with that, as after a restart: what was left
- * unfinished is lost. Without one, it has a new one each time that the layer is built.
+ * The ledger without a disk. With the memory of another one it goes on with that, as after a restart: unfinished runs are
+ * lost. Without it, it has a new memory each time that the layer is built.
  */
 export const ledger = (
   kept?: LedgerMemory,
   options: {
-    /** How long what a run said is kept after its end; by default an hour. */
+    /** How long the text of a run is kept after its end, in seconds; an hour by default. */
     readonly streamRetentionSecs?: number
   } = {},
 ) =>
@@ -47,10 +47,10 @@ export const ledger = (
         streams: streamRecords(streams, (run) => memory.runs.get(run)?.trimmedTo),
         events: eventRecords(log),
         keys: {
-          find: (owner, claim, asked) =>
+          find: (owner, key, now) =>
             Effect.sync(() =>
-              Option.fromNullable(keys.get(keyOf(owner, claim))).pipe(
-                Option.filter(({ at }) => at > asked - CLAIM_MILLIS),
+              Option.fromNullable(keys.get(nameOfKey(owner, key))).pipe(
+                Option.filter(({ at }) => at > now - IDEMPOTENCY_KEY_MILLIS),
                 Option.map(({ fingerprint, answer }) => ({ fingerprint, answer })),
               ),
             ),

@@ -1,15 +1,15 @@
-import { Effect, Layer, Redacted, Stream } from "effect"
-import { FileNotFound, IdempotencyConflict, Unauthorized } from "../domain/Failure.ts"
-import type { RunId } from "../domain/Ids.ts"
+import { Effect, Layer, Redacted } from "effect"
+import { FileNotFound, IdempotencyConflict, RunNotFound, Unauthorized } from "../domain/Failure.ts"
+import type { RunId, TokenId } from "../domain/Ids.ts"
 import type { AppToken } from "../domain/Token.ts"
 import { Admission } from "../services/access/Admission.ts"
 import { type Cli, type CliVersions, Clis } from "../services/agents/Clis.ts"
-import { EventFeed } from "../services/journal/EventFeed.ts"
-import { EventLog } from "../services/journal/EventLog.ts"
+import { Journal } from "../services/journal/Journal.ts"
 import { Files } from "../services/files/Files.ts"
 import { Idempotency } from "../services/runs/Idempotency.ts"
-import { LiveRuns } from "../services/runs/RunEngine.ts"
+import { RunEngine } from "../services/runs/RunEngine.ts"
 import { type Check, Readiness } from "../services/upkeep/Readiness.ts"
+import { type EndOfApp, Revocation } from "../services/access/Revocation.ts"
 import { type Refused, Refusals } from "../services/access/Refusals.ts"
 import { Retention } from "../services/journal/Retention.ts"
 import { type OpenRun, Runs } from "../services/runs/Runs.ts"
@@ -18,16 +18,17 @@ import { TokenStore } from "../services/access/TokenStore.ts"
 
 /** Layers of one service each that do nothing, or the same for everybody. */
 
-/** Takes every request for a new one, whatever its key. */
+/** Does the work of every request, whatever its key. */
 export const idempotency = Layer.succeed(Idempotency, {
-  once: (_, __, work) => Effect.map(work(undefined), (answer) => ({ answer, replayed: false })),
-  kept: () => Effect.succeedNone,
-  again: () => new IdempotencyConflict(),
+  once: ({ origin }, _, work) => Effect.map(work(origin), (answer) => ({ answer, replayed: false })),
+  find: () => Effect.succeedNone,
+  replay: () => new IdempotencyConflict(),
 })
 
 /** No app has uploaded anything. */
 export const noFiles = Layer.mock(Files, {
-  hold: (tokens) => (tokens.length === 0 ? Effect.succeed([]) : new FileNotFound()),
+  find: (tokens) => (tokens.length === 0 ? Effect.succeed([]) : new FileNotFound()),
+  hold: () => Effect.void,
   attach: () => Effect.succeed([]),
 })
 
@@ -72,38 +73,54 @@ export const retention = Layer.succeed(Retention, {
     auditRetentionDays: 365,
   },
   trim: () => Effect.succeed(NOTHING_REMOVED),
+  sizes: Effect.succeed(EMPTY),
   maintain: () => Effect.succeed({ removed: NOTHING_REMOVED, before: EMPTY, after: EMPTY, durationMs: 0 }),
 })
 
-/** A log in which nothing happens. */
-export const eventFeed = Layer.succeed(EventFeed, {
-  newest: Effect.succeed(0),
+/** A journal in which nothing happens. */
+export const journal = Layer.succeed(Journal, {
+  append: () => Effect.void,
+  close: (_, write) => write([]),
+  read: () => Effect.succeed([]),
   follow: () => Effect.never,
+  outcome: () => Effect.never,
+  bytesAfter: () => Effect.succeed(0),
+  newest: Effect.succeed(0),
+  latest: () => Effect.succeed([]),
+  summary: () => Effect.succeed({ counts: new Map(), oldest: null, newest: null }),
 })
 
-/** Takes work, and has none. */
-export const liveRuns = Layer.mock(LiveRuns, {
+/** An engine that accepts nothing and has no runs. */
+export const runEngine = Layer.mock(RunEngine, {
+  register: () => Effect.void,
   accepting: Effect.void,
   cancel: () => Effect.succeed(false),
-  endOf: () => Effect.void,
   shutdown: Effect.void,
+})
+
+/** Revokes no token in a store. It calls what is registered, in order. */
+export const revocation = Layer.sync(Revocation, () => {
+  const registered = new Set<EndOfApp>()
+  return {
+    register: (end) =>
+      Effect.acquireRelease(
+        Effect.sync(() => void registered.add(end)),
+        () => Effect.sync(() => registered.delete(end)),
+      ),
+    revoke: (name, origin) =>
+      Effect.forEach(registered, (end) => end(name as string as TokenId, origin), { discard: true }).pipe(
+        Effect.as({ alreadyRevoked: false }),
+      ),
+  }
 })
 
 /** Runs that all have the same answer, without a queue or a record. */
 export const runs = (answer: OpenRun["answer"]) =>
-  Layer.succeed(Runs, {
+  Layer.mock(Runs, {
     open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer, cancel: Effect.void }),
+    get: () => new RunNotFound(),
+    page: () => Effect.succeed([]),
   })
-
-/** A log in which nobody says anything. */
-export const eventLog = Layer.succeed(EventLog, {
-  append: () => Effect.void,
-  ended: () => Effect.void,
-  stream: () => Stream.empty,
-  bytesAfter: () => Effect.succeed(0),
-  messages: () => Effect.succeed([]),
-  endOf: () => Effect.never,
-})
 
 /** Sweeps when it is told to, and finds nothing, or what it is given. */
 export const sweeper = (found: Partial<SweepReport> = {}) => {

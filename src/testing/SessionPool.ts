@@ -11,7 +11,7 @@ import type { SessionId, TokenId } from "../domain/Ids.ts"
 import type { Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
 import { Ids } from "../services/access/Ids.ts"
 import { SessionPool } from "../services/sessions/SessionPool.ts"
-import type { TurnReport } from "../services/sessions/Report.ts"
+import type { TurnReport } from "../services/runs/Report.ts"
 
 /** A turn, as the one who answers it sees it. */
 export interface MockTurn extends TurnRequest {
@@ -88,12 +88,6 @@ export const sessionPool = (
           ),
         close: (id, owner) =>
           Effect.map(Effect.flatMap(own(id, owner), close), (closed) => ({ alreadyClosed: !closed })),
-        endOf: (owner) =>
-          Effect.forEach(
-            all().filter(({ state }) => state.tokenId === owner),
-            close,
-            { discard: true },
-          ),
         closeIdle: ({ id }, idleSince) =>
           Effect.suspend(() => {
             const session = sessions.get(id)

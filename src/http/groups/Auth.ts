@@ -1,7 +1,8 @@
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "@effect/platform"
 import { Context } from "effect"
-import type { TokenId } from "../../domain/Ids.ts"
-import type { AppToken, Origin } from "../../domain/Token.ts"
+import type { Origin } from "../../domain/Origin.ts"
+import type { AppToken } from "../../domain/Token.ts"
+import type { Viewer } from "../../domain/Viewer.ts"
 import { problems } from "./Problems.ts"
 
 /** The app that asks, and where from. */
@@ -16,12 +17,11 @@ export class CurrentAdmin extends Context.Tag("clawdforge/http/CurrentAdmin")<
   { readonly origin: Origin }
 >() {}
 
-/** Whoever may look: an app sees its own, the operator what all apps have. */
+/** The app or the operator that reads. */
 export class CurrentReader extends Context.Tag("clawdforge/http/CurrentReader")<
   CurrentReader,
   {
-    /** Whose things it sees; undefined: everybody's. */
-    readonly owner: TokenId | undefined
+    readonly viewer: Viewer
     readonly origin: Origin
   }
 >() {}

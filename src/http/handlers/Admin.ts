@@ -1,22 +1,18 @@
 import { HttpApiBuilder } from "@effect/platform"
-import { Effect, Option, Redacted, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import { TokenNotFound } from "../../domain/Failure.ts"
 import { TokenName } from "../../domain/Token.ts"
-import { LiveRuns } from "../../services/runs/RunEngine.ts"
-import { SessionPool } from "../../services/sessions/SessionPool.ts"
+import { Revocation } from "../../services/access/Revocation.ts"
 import { TokenStore } from "../../services/access/TokenStore.ts"
 import { Api } from "../Api.ts"
 import { CurrentAdmin } from "../groups/Auth.ts"
 import { toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
-import { OpenStreams } from "../sse/OpenStreams.ts"
 import { orProblem } from "../RequestContext.ts"
 
 export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
   Effect.gen(function* () {
     const tokens = yield* TokenStore
-    const runs = yield* LiveRuns
-    const pool = yield* SessionPool
-    const streams = yield* OpenStreams
+    const revocation = yield* Revocation
     return handlers
       .handle("mintToken", ({ payload }) =>
         Effect.gen(function* () {
@@ -49,20 +45,11 @@ export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
       .handle("revokeToken", ({ path }) =>
         Effect.gen(function* () {
           const { origin } = yield* CurrentAdmin
-          // A name that no token could have belongs to no token.
+          // No token can have such a name.
           if (!Schema.is(TokenName)(path.name)) return yield* new TokenNotFound()
-          const revoked = yield* tokens.revoke(path.name, origin)
-          if (Option.isSome(revoked)) {
-            yield* runs.endOf(revoked.value)
-            yield* pool.endOf(revoked.value, origin)
-            yield* streams.endOf(revoked.value)
-          }
-          return { ok: true as const, name: path.name, already_revoked: Option.isNone(revoked) }
-        }).pipe(
-          // Who hangs up half-way would leave a revoked token's work, which nobody could end any more.
-          Effect.uninterruptible,
-          orProblem,
-        ),
+          const { alreadyRevoked } = yield* revocation.revoke(path.name, origin)
+          return { ok: true as const, name: path.name, already_revoked: alreadyRevoked }
+        }).pipe(orProblem),
       )
   }),
 )

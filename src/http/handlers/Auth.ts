@@ -1,12 +1,13 @@
 import { HttpServerRequest } from "@effect/platform"
 import { Effect, Layer, Option, Redacted } from "effect"
 import { Unauthorized } from "../../domain/Failure.ts"
+import { App, OPERATOR } from "../../domain/Viewer.ts"
 import { Admission } from "../../services/access/Admission.ts"
 import { AdminAuth, AppAuth, ReaderAuth } from "../groups/Auth.ts"
 import { problemOf } from "../Problem.ts"
 import { note, originOf, orProblem, requestIdOf } from "../RequestContext.ts"
 
-/** The bearer token of a request. Read here and not by the framework, which does not look at the scheme. */
+/** Returns the bearer token of a request. The framework's own reader does not look at the scheme. */
 const bearerOf = (request: HttpServerRequest.HttpServerRequest): Option.Option<Redacted.Redacted> =>
   Option.fromNullable(/^bearer +(\S+)$/i.exec(request.headers["authorization"]?.trim() ?? "")?.[1]).pipe(
     Option.map(Redacted.make),
@@ -36,9 +37,13 @@ export const ReaderAuthLive = Layer.effect(
           return yield* Effect.fail(problemOf(new Unauthorized(), requestIdOf(request)))
         }
         yield* note("token", "(admin)")
-        return { owner: undefined, origin: originOf(request) }
+        return { viewer: OPERATOR, origin: originOf(request) }
       }),
-    app: () => Effect.map(admitApp(admission), ({ token, origin }) => ({ owner: token.id, origin })),
+    app: () =>
+      Effect.map(admitApp(admission), ({ token, origin }) => ({
+        viewer: App({ tokenId: token.id }),
+        origin,
+      })),
   })),
 )
 

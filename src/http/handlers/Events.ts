@@ -1,38 +1,37 @@
 import { HttpApiBuilder } from "@effect/platform"
 import { Effect } from "effect"
-import type { LogEvent } from "../../domain/Event.ts"
-import { EventFeed } from "../../services/journal/EventFeed.ts"
-import { Ledger } from "../../services/journal/Ledger.ts"
+import type { Event } from "../../domain/Event.ts"
+import { Journal, logScope } from "../../services/journal/Journal.ts"
 import { Retention } from "../../services/journal/Retention.ts"
 import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { LIST_LIMIT, toSeconds } from "../groups/Wire.ts"
-import { frameOf, toWire } from "../views/LogEvents.ts"
-import { OpenStreams } from "../sse/OpenStreams.ts"
 import { orProblem } from "../RequestContext.ts"
+import { OpenStreams } from "../sse/OpenStreams.ts"
+import { eventFrame, toWire } from "../views/LogEvents.ts"
 
 export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
   Effect.gen(function* () {
-    const { events, retention } = yield* Ledger
-    const { settings } = yield* Retention
-    const feed = yield* EventFeed
+    const journal = yield* Journal
+    const retention = yield* Retention
     const streams = yield* OpenStreams
     return handlers
       .handle("listEvents", ({ urlParams: { limit = LIST_LIMIT, after, type, run_id, session_id } }) =>
         Effect.gen(function* () {
-          const { owner } = yield* CurrentReader
-          const filter = { owner, type, runId: run_id, sessionId: session_id }
+          const { viewer } = yield* CurrentReader
+          const filter = { viewer, type, runId: run_id, sessionId: session_id }
           const found = yield* after === undefined
-            ? events.latest(filter, limit)
-            : events.after(Number(after), filter, limit)
+            ? journal.latest(filter, limit)
+            : journal.read(logScope(filter), Number(after), limit)
           return { ok: true as const, events: found.map(toWire) }
         }).pipe(orProblem),
       )
       .handle("readEventStats", () =>
         Effect.gen(function* () {
-          const { owner } = yield* CurrentReader
-          const { counts, oldest, newest } = yield* events.summary(owner)
-          const sizes = owner === undefined ? yield* retention.sizes : undefined
+          const { viewer } = yield* CurrentReader
+          const { counts, oldest, newest } = yield* journal.summary(viewer)
+          const sizes = viewer._tag === "Operator" ? yield* retention.sizes : undefined
+          const { settings } = retention
           return {
             ok: true as const,
             events: {
@@ -55,15 +54,15 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
       )
       .handle("followEvents", ({ request, urlParams: { after, type, run_id, session_id }, headers }) =>
         Effect.gen(function* () {
-          const { owner } = yield* CurrentReader
-          const filter = { owner, type, runId: run_id, sessionId: session_id }
+          const { viewer } = yield* CurrentReader
+          const scope = logScope({ viewer, type, runId: run_id, sessionId: session_id })
           const given = headers["last-event-id"] ?? after
-          // Now, and not when the first bytes are sent: who has an answer misses nothing.
-          const from = given === undefined ? yield* feed.newest : Number(given)
-          return streams.answer(request, owner, {
+          // Asked now, not when the first bytes are sent: a client that has an answer misses nothing.
+          const from = given === undefined ? yield* journal.newest : Number(given)
+          return streams.answer(request, viewer, {
             after: from,
             frames: ({ take, ready }) =>
-              feed.follow(filter, from, { take: (items) => take(items.map(frameOf)), ready }),
+              journal.follow(scope, from, { take: (items) => take(items.map(eventFrame)), ready }),
             // Events are small, and read as they are taken.
             bytesAfter: () => Effect.succeed(0),
           })
@@ -72,5 +71,5 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
   }),
 )
 
-const placeOf = (place: Pick<LogEvent, "seq" | "at"> | null) =>
+const placeOf = (place: Pick<Event, "seq" | "at"> | null) =>
   place === null ? null : { seq: place.seq, at: toSeconds(place.at) }

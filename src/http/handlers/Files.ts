@@ -1,14 +1,14 @@
 import { HttpApiBuilder, type HttpServerRequest } from "@effect/platform"
 import { Effect, Option, Redacted } from "effect"
-import { KeptUpload } from "../../domain/File.ts"
+import { UploadAnswer } from "../../domain/File.ts"
 import type { TokenId } from "../../domain/Ids.ts"
-import type { Origin } from "../../domain/Token.ts"
+import type { Origin } from "../../domain/Origin.ts"
 import { Files } from "../../services/files/Files.ts"
-import { Idempotency, type Keyed } from "../../services/runs/Idempotency.ts"
-import { LiveRuns } from "../../services/runs/RunEngine.ts"
+import { Idempotency, type KeyOfRequest } from "../../services/runs/Idempotency.ts"
+import { RunEngine } from "../../services/runs/RunEngine.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { answerOf, keyedBy } from "../Idempotency.ts"
+import { answerOf, keyOf } from "../Idempotency.ts"
 import { RequestBody } from "../RequestBody.ts"
 import { orProblem } from "../RequestContext.ts"
 import { checkType, leastSize, received } from "../UploadForm.ts"
@@ -20,14 +20,15 @@ export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
     const body = yield* RequestBody
     const files = yield* Files
     const idempotency = yield* Idempotency
-    const runs = yield* LiveRuns
+    const engine = yield* RunEngine
 
-    const uploaded = (request: Request, owner: TokenId, origin: Origin, keyed: Keyed | undefined) =>
+    const receive = (request: Request, owner: TokenId, origin: Origin, key: KeyOfRequest | undefined) =>
       Effect.gen(function* () {
         const upload = yield* files.receive(owner, leastSize(request))
         const form = yield* received(body.form(request), upload)
-        return yield* idempotency.once(keyed && { ...keyed, asked: form }, KeptUpload, (claim) =>
-          Effect.map(upload.keep(form.name, form.ttlSecs, origin, claim), ({ token, file }) => ({
+        const fields = { ...form }
+        return yield* idempotency.once({ key, fields, origin }, UploadAnswer, (origin) =>
+          Effect.map(upload.keep(form.name, form.ttlSecs, origin), ({ token, file }) => ({
             token,
             size: file.size,
             ttlSecs: form.ttlSecs,
@@ -39,15 +40,15 @@ export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
       Effect.gen(function* () {
         const { token, origin } = yield* CurrentApp
         yield* checkType(request)
-        yield* runs.accepting
-        const keyed = keyedBy(headers, token.id, "POST /files")
-        const kept = keyed === undefined ? Option.none() : yield* idempotency.kept(keyed)
-        const answered = yield* Option.match(kept, {
-          onNone: () => uploaded(request, token.id, origin, keyed),
-          // What is there already needs no room: an app that has none left may still ask again.
-          onSome: (kept) =>
+        yield* engine.accepting
+        const key = keyOf(headers, token.id, "POST /files")
+        const stored = key === undefined ? Option.none() : yield* idempotency.find(key)
+        const answered = yield* Option.match(stored, {
+          onNone: () => receive(request, token.id, origin, key),
+          // A replayed upload needs no room: an app whose quota is used up may still send it again.
+          onSome: (stored) =>
             Effect.flatMap(files.measure, (arriving) => received(body.form(request), arriving)).pipe(
-              Effect.flatMap((form) => idempotency.again(kept, form, KeptUpload)),
+              Effect.flatMap((form) => idempotency.replay(stored, { ...form }, UploadAnswer)),
             ),
         })
         const answer = yield* answerOf(answered)

@@ -1,7 +1,6 @@
 import { HttpApiBuilder } from "@effect/platform"
 import { Effect } from "effect"
-import type { Sizes } from "../../services/journal/Ledger.ts"
-import { Retention } from "../../services/journal/Retention.ts"
+import { Retention, type Sizes } from "../../services/journal/Retention.ts"
 import { Api } from "../Api.ts"
 import { orProblem } from "../RequestContext.ts"
 

@@ -1,15 +1,15 @@
 import { HttpApiBuilder, type HttpServerRequest } from "@effect/platform"
 import { Effect } from "effect"
-import { LiveRuns } from "../../services/runs/RunEngine.ts"
+import { App } from "../../domain/Viewer.ts"
 import { Runs } from "../../services/runs/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { makeBeginOnce } from "../Idempotency.ts"
-import { orProblem } from "../RequestContext.ts"
-import { makeRunAnswers, prefersEvents, runAnswer, unlessGone } from "../views/RunAnswers.ts"
-import { makeSeenRuns } from "../SeenRuns.ts"
+import { makeAcceptOnce } from "../Idempotency.ts"
+import { note, orProblem } from "../RequestContext.ts"
+import { runIdOf } from "../RunPaths.ts"
+import { cancelOnDisconnect, makeRunAnswers, prefersEvents, runAnswer } from "../views/RunAnswers.ts"
 
-/** What a prompt that does not say gets. */
+/** What a prompt gets that does not say. */
 export interface RunDefaults {
   readonly model: string
   readonly timeoutSecs: number
@@ -17,22 +17,21 @@ export interface RunDefaults {
 
 type Request = HttpServerRequest.HttpServerRequest
 
-/** What has a key, or is a stream, is asked for again by whoever has lost it. */
-const whenSilent = (request: Request) =>
+/** A run with a key, and a stream, can be asked for again by a client that lost it: it goes on. */
+const defaultOnDisconnect = (request: Request) =>
   request.headers["idempotency-key"] === undefined && !prefersEvents(request) ? "cancel" : "continue"
 
 export const RunHandlers = (defaults: RunDefaults) =>
   HttpApiBuilder.group(Api, "run", (handlers) =>
     Effect.gen(function* () {
       const runs = yield* Runs
-      const live = yield* LiveRuns
-      const seen = yield* makeSeenRuns
       const answers = yield* makeRunAnswers
-      const beginOnce = yield* makeBeginOnce
+      const acceptOnce = yield* makeAcceptOnce
       return handlers
-        .handle("run", ({ request: asked, payload, urlParams, headers }) =>
+        .handle("run", ({ request: received, payload, urlParams, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
+            const viewer = App({ tokenId: token.id })
             const request = {
               prompt: payload.prompt,
               model: payload.model ?? defaults.model,
@@ -43,29 +42,31 @@ export const RunHandlers = (defaults: RunDefaults) =>
               outputSchema: payload.output_schema ?? undefined,
               files: payload.files ?? [],
             }
-            const silent = payload.on_disconnect ?? whenSilent(asked)
-            const { begun, again } = yield* beginOnce(
-              { headers, owner: token.id, route: "POST /run", asked: payload },
-              (claim) => unlessGone(silent, runs.open(request, token.id, origin, claim)),
+            const onDisconnect = payload.on_disconnect ?? defaultOnDisconnect(received)
+            const { accepted, replayed } = yield* acceptOnce(
+              { headers, owner: token.id, route: "POST /run", fields: payload, origin },
+              (origin) => cancelOnDisconnect(onDisconnect, runs.open(request, token.id, origin)),
             )
-            const wanted = { usage: urlParams.include === "usage" }
-            if (begun === undefined) {
-              return prefersEvents(asked)
-                ? answers.stream(asked, token.id, again, wanted)
-                : yield* answers.runAgain(again, wanted)
+            const options = { usage: urlParams.include === "usage" }
+            if (accepted === undefined) {
+              return prefersEvents(received)
+                ? answers.stream(received, viewer, replayed, options)
+                : yield* answers.run(replayed, options)
             }
-            if (prefersEvents(asked)) {
-              const accepted = { id: begun.id, sessionId: null, turnIndex: null, requestId: origin.requestId }
-              return answers.stream(asked, token.id, accepted, wanted)
+            if (prefersEvents(received)) {
+              const run = { id: accepted.id, sessionId: null, turnIndex: null, requestId: origin.requestId }
+              return answers.stream(received, viewer, run, options)
             }
-            return runAnswer(yield* begun.answer, wanted)
+            return runAnswer(yield* accepted.answer, options)
           }).pipe(orProblem),
         )
         .handle("cancelRun", ({ path: { id } }) =>
           Effect.gen(function* () {
             const { token } = yield* CurrentApp
-            const run = yield* seen.run(id, token.id)
-            return { ok: true as const, cancelled: yield* live.cancel(run.id) }
+            const run = yield* runIdOf(id)
+            const cancelled = yield* runs.cancel(run, App({ tokenId: token.id }))
+            yield* note("run_id", run)
+            return { ok: true as const, cancelled }
           }).pipe(orProblem),
         )
     }),

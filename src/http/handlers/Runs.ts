@@ -1,26 +1,26 @@
 import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Option } from "effect"
 import type { RunRecord } from "../../domain/Run.ts"
-import { Ledger } from "../../services/journal/Ledger.ts"
+import { Runs } from "../../services/runs/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { cursorAfter, runBefore } from "../groups/Runs.ts"
 import { LIST_LIMIT, toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
 import { orProblem } from "../RequestContext.ts"
-import { makeSeenRuns } from "../SeenRuns.ts"
+import { makeRunPaths } from "../RunPaths.ts"
 
 export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
   Effect.gen(function* () {
-    const { runs } = yield* Ledger
-    const seen = yield* makeSeenRuns
+    const runs = yield* Runs
+    const paths = yield* makeRunPaths
     return handlers
       .handle(
         "listRuns",
         ({ urlParams: { limit = LIST_LIMIT, cursor = "", status, session_id: sessionId } }) =>
           Effect.gen(function* () {
-            const { owner } = yield* CurrentReader
+            const { viewer } = yield* CurrentReader
             const before = Option.getOrUndefined(runBefore(cursor))
-            const found = yield* runs.page({ owner, status, sessionId }, limit + 1, before)
+            const found = yield* runs.page({ viewer, status, sessionId }, limit + 1, before)
             const page = found.slice(0, limit)
             const last = page.at(-1)
             return {
@@ -32,8 +32,8 @@ export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
       )
       .handle("readRun", ({ path: { id } }) =>
         Effect.gen(function* () {
-          const { owner } = yield* CurrentReader
-          return { ok: true as const, ...stateOf(yield* seen.run(id, owner)) }
+          const { viewer } = yield* CurrentReader
+          return { ok: true as const, ...stateOf(yield* paths.run(id, viewer)) }
         }).pipe(orProblem),
       )
   }),

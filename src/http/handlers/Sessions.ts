@@ -3,12 +3,13 @@ import { Effect, Schema } from "effect"
 import { SessionNotFound } from "../../domain/Failure.ts"
 import { SessionId } from "../../domain/Ids.ts"
 import { AgentName, OpenedSession } from "../../domain/Session.ts"
+import { App } from "../../domain/Viewer.ts"
 import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { makeBeginOnce, makeOnce } from "../Idempotency.ts"
+import { makeAcceptOnce, makeOnce } from "../Idempotency.ts"
 import { note, orProblem } from "../RequestContext.ts"
-import { makeRunAnswers, prefersEvents, turnAnswer, unlessGone } from "../views/RunAnswers.ts"
+import { cancelOnDisconnect, makeRunAnswers, prefersEvents, turnAnswer } from "../views/RunAnswers.ts"
 import { openedOf, stateOf } from "../views/SessionAnswers.ts"
 import type { RunDefaults } from "./Run.ts"
 
@@ -19,7 +20,7 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
     Effect.gen(function* () {
       const pool = yield* SessionPool
       const once = yield* makeOnce
-      const beginOnce = yield* makeBeginOnce
+      const acceptOnce = yield* makeAcceptOnce
       const answers = yield* makeRunAnswers
       return handlers
         .handle("openSession", ({ payload, headers }) =>
@@ -31,9 +32,10 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
               meta: payload.meta ?? null,
               permissionMode: payload.permission_mode ?? "approve-all",
             }
-            const asked = { headers, owner: token.id, route: "POST /sessions", asked: payload } as const
-            const session = yield* once(asked, OpenedSession, (claim) =>
-              pool.open(request, token.id, origin, claim),
+            const session = yield* once(
+              { headers, owner: token.id, route: "POST /sessions", fields: payload, origin },
+              OpenedSession,
+              (origin) => pool.open(request, token.id, origin),
             )
             yield* note("session_id", session.id)
             return openedOf(session)
@@ -47,47 +49,49 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
             return { ok: true as const, sessions: sessions.map(stateOf) }
           }).pipe(orProblem),
         )
-        .handle("takeTurn", ({ request: asked, path, payload, headers }) =>
+        .handle("takeTurn", ({ request: received, path, payload, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
-            const id = yield* known(path.id)
+            const viewer = App({ tokenId: token.id })
+            const id = yield* sessionIdOf(path.id)
             const request = {
               prompt: payload.prompt,
               timeoutSecs: payload.timeout_secs ?? defaults.timeoutSecs,
               files: payload.files ?? [],
             }
-            const silent = payload.on_disconnect ?? "continue"
-            const { begun, again } = yield* beginOnce(
-              { headers, owner: token.id, route: `POST /sessions/${id}/turn`, asked: payload },
-              (claim) => unlessGone(silent, pool.turn(id, request, token.id, origin, claim)),
+            const onDisconnect = payload.on_disconnect ?? "continue"
+            const { accepted, replayed } = yield* acceptOnce(
+              { headers, owner: token.id, route: `POST /sessions/${id}/turn`, fields: payload, origin },
+              (origin) => cancelOnDisconnect(onDisconnect, pool.turn(id, request, token.id, origin)),
             )
-            if (begun === undefined) {
-              return prefersEvents(asked)
-                ? answers.stream(asked, token.id, again)
-                : yield* answers.turnAgain(again)
+            if (accepted === undefined) {
+              return prefersEvents(received)
+                ? answers.stream(received, viewer, replayed)
+                : yield* answers.turn(replayed)
             }
-            const accepted = { ...begun, sessionId: id, turnIndex: begun.index, requestId: origin.requestId }
-            if (prefersEvents(asked)) return answers.stream(asked, token.id, accepted)
-            const report = yield* begun.answer
-            return turnAnswer(accepted, report, report.events)
+            const { requestId } = origin
+            const run = { id: accepted.id, sessionId: id, turnIndex: accepted.index, requestId }
+            if (prefersEvents(received)) return answers.stream(received, viewer, run)
+            const report = yield* accepted.answer
+            return turnAnswer(run, report, report.events)
           }).pipe(orProblem),
         )
         .handle("cancelTurns", ({ path }) =>
           Effect.gen(function* () {
             const { token } = yield* CurrentApp
-            return { ok: true as const, cancelled: yield* pool.cancel(yield* known(path.id), token.id) }
+            return { ok: true as const, cancelled: yield* pool.cancel(yield* sessionIdOf(path.id), token.id) }
           }).pipe(orProblem),
         )
         .handle("readSession", ({ path }) =>
           Effect.gen(function* () {
             const { token } = yield* CurrentApp
-            return { ok: true as const, ...stateOf(yield* pool.get(yield* known(path.id), token.id)) }
+            return { ok: true as const, ...stateOf(yield* pool.get(yield* sessionIdOf(path.id), token.id)) }
           }).pipe(orProblem),
         )
         .handle("closeSession", ({ path }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
-            const id = yield* known(path.id)
+            const id = yield* sessionIdOf(path.id)
             const { alreadyClosed } = yield* pool.close(id, token.id, origin)
             return { ok: true as const, session_id: id, already_closed: alreadyClosed }
           }).pipe(orProblem),
@@ -95,5 +99,5 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
     }),
   )
 
-/** What no session could be called is no session's name. */
-const known = (id: string) => (Schema.is(SessionId)(id) ? Effect.succeed(id) : new SessionNotFound())
+/** Returns the session id of a path. Text that no session id can be is `SessionNotFound`, like an unknown id. */
+const sessionIdOf = (id: string) => (Schema.is(SessionId)(id) ? Effect.succeed(id) : new SessionNotFound())

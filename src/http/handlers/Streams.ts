@@ -4,26 +4,26 @@ import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { orProblem } from "../RequestContext.ts"
 import { makeRunAnswers } from "../views/RunAnswers.ts"
-import { makeSeenRuns } from "../SeenRuns.ts"
+import { makeRunPaths } from "../RunPaths.ts"
 
 export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =>
   Effect.gen(function* () {
-    const seen = yield* makeSeenRuns
+    const paths = yield* makeRunPaths
     const answers = yield* makeRunAnswers
 
     return handlers
       .handle("runEvents", ({ request, path, urlParams, headers }) =>
         Effect.gen(function* () {
-          const { owner } = yield* CurrentReader
-          const run = yield* seen.run(path.id, owner)
-          return answers.stream(request, owner, run, wantedOf(urlParams, headers))
+          const { viewer } = yield* CurrentReader
+          const run = yield* paths.run(path.id, viewer)
+          return answers.stream(request, viewer, run, wantedOf(urlParams, headers))
         }).pipe(orProblem),
       )
       .handle("turnEvents", ({ request, path, urlParams, headers }) =>
         Effect.gen(function* () {
-          const { owner } = yield* CurrentReader
-          const run = yield* seen.turn(path.id, path.n, owner)
-          return answers.stream(request, owner, run, wantedOf(urlParams, headers))
+          const { viewer } = yield* CurrentReader
+          const run = yield* paths.turn(path.id, path.n, viewer)
+          return answers.stream(request, viewer, run, wantedOf(urlParams, headers))
         }).pipe(orProblem),
       )
   }),

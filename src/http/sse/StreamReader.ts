@@ -1,48 +1,47 @@
 import type { HttpServerRequest } from "@effect/platform"
 import { Clock, Effect, type Fiber, FiberId } from "effect"
 import { type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
-import type { TokenId } from "../../domain/Ids.ts"
+import type { Viewer } from "../../domain/Viewer.ts"
 import type { Connection } from "./Connections.ts"
 import { COMMENT, type Frame, Progress, type Sent } from "./EventStream.ts"
 import { problemOf } from "../Problem.ts"
 import { requestIdOf } from "../RequestContext.ts"
 
-/** How long a reader may take nothing at all, while something waits for it; and while much does. */
+/** How long a reader may take nothing while something waits for it, and while more than `MUCH_BYTES` do. */
 const PATIENCE_MILLIS = 60_000
 const IMPATIENCE_MILLIS = 5000
 const MUCH_BYTES = 4 * 1024 * 1024
 
-/** One who reads a stream, and how it was when it was last looked at. */
+/** A client that reads a stream, and its state at the last check. */
 export interface StreamReader {
-  /** Whose token it came with; undefined: the operator's. */
-  readonly owner: TokenId | undefined
+  readonly viewer: Viewer
   readonly requestId: string
   readonly connection: Connection
   readonly progress: Progress
   readonly bytesAfter: Sent["bytesAfter"]
-  /** Writes the stream. */
+  /** The fiber that writes the stream. */
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   waiting: number
   taken: number
-  /** When it last took something, or had nothing to take. */
+  /** When it last took something or had nothing to take. */
   movedAt: number
-  /** When it was last asked how much waits for it. */
+  /** When it was last measured how much waits for it. */
   askedAt: number
   /** When it was last sent something. */
   spokeAt: number
 }
 
-/** To be called by the fiber that is to write the stream. */
+/** Makes the reader of a stream that the calling fiber writes. */
 export const readerOf = (
   request: HttpServerRequest.HttpServerRequest,
   connection: Connection,
-  owner: TokenId | undefined,
+  viewer: Viewer,
   { after, bytesAfter }: Sent,
 ): Effect.Effect<StreamReader> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     Effect.withFiberRuntime((fiber) =>
       Effect.succeed({
-        owner,
+        viewer,
         requestId: requestIdOf(request),
         connection,
         progress: new Progress(after),
@@ -57,7 +56,7 @@ export const readerOf = (
     ),
   )
 
-/** Cuts a reader who stays away for too long; says something to one who has heard nothing for so long. */
+/** Cuts a reader that has taken nothing for too long. Sends a comment to a reader that was sent nothing for the heartbeat. */
 export const lookAt = (
   reader: StreamReader,
   now: number,
@@ -83,7 +82,7 @@ export const lookAt = (
     }
   })
 
-/** Ends a stream, with a last event or without: at once if it waits for more, else when it has written what it has. */
+/** Ends a stream, with a last event or without: at once if it waits for more, else after what it has is written. */
 export const end = ({ progress, connection, fiber }: StreamReader, last?: Frame): Effect.Effect<void> =>
   Effect.sync(() => {
     if (progress.isOver) return
@@ -92,13 +91,13 @@ export const end = ({ progress, connection, fiber }: StreamReader, last?: Frame)
     if (!progress.isIdle) return
     progress.isIdle = false
     connection.end(progress.next() ?? NOTHING)
-    // What it waits for is of no use any more.
+    // It waits for events that nobody will read.
     fiber.unsafeInterruptAsFork(FiberId.none)
   })
 
 const NOTHING = new Uint8Array()
 
-/** Ends the stream of one whose token was revoked. */
+/** Ends the stream of a client whose token was revoked, with that problem. */
 export const refuse = (reader: StreamReader): Effect.Effect<void> =>
   end(reader, {
     seq: reader.progress.cursor,

@@ -1,10 +1,10 @@
-import { isGap, type LogEvent } from "../../domain/Event.ts"
+import { type Event, isGap } from "../../domain/Event.ts"
 import type { StreamGap } from "../../domain/Stream.ts"
 import { type Frame, gapFrame } from "../sse/EventStream.ts"
 import { toSeconds } from "../groups/Wire.ts"
 
-/** An event as it is shown. */
-export const toWire = (event: LogEvent) => ({
+/** Returns an event as clients see it. */
+export const toWire = (event: Event) => ({
   seq: event.seq,
   type: event.type,
   at: toSeconds(event.at),
@@ -14,10 +14,11 @@ export const toWire = (event: LogEvent) => ({
   data: event.data,
 })
 
-/** Each is put into words once, for however many follow. */
-const frames = new WeakMap<LogEvent, Frame>()
+/** The frame of each event, made once for all followers. */
+const frames = new WeakMap<Event, Frame>()
 
-export const frameOf = (item: LogEvent | StreamGap): Frame => {
+/** Returns the frame of an event, or of a gap. */
+export const eventFrame = (item: Event | StreamGap): Frame => {
   if (isGap(item)) return gapFrame(item)
   const known = frames.get(item)
   if (known !== undefined) return known

@@ -1,31 +1,35 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Effect, Either, Stream } from "effect"
-import { type AnswerGone, RunDefect, type StorageFailed } from "../../domain/Failure.ts"
-import type { TokenId } from "../../domain/Ids.ts"
-import { type KeptFailure, type KeptReport, outcomeOf } from "../../domain/Outcome.ts"
+import { Effect, Either } from "effect"
+import { RunDefect } from "../../domain/Failure.ts"
+import { decodeOutcome, type Report } from "../../domain/Outcome.ts"
 import type { RunRecord } from "../../domain/Run.ts"
 import type { StreamEvent, StreamGap } from "../../domain/Stream.ts"
+import type { Viewer } from "../../domain/Viewer.ts"
 import type { AcpMessage } from "../../services/agents/AcpxClient.ts"
-import { EventLog } from "../../services/journal/EventLog.ts"
-import { EVENT_STREAM, type Frame, framesOf, gapFrame } from "../sse/EventStream.ts"
+import { Journal, runScope } from "../../services/journal/Journal.ts"
+import { Runs } from "../../services/runs/Runs.ts"
+import { EVENT_STREAM, type Frame, gapFrame } from "../sse/EventStream.ts"
 import { OpenStreams } from "../sse/OpenStreams.ts"
 import { preferred } from "../Preference.ts"
 import { problemOf } from "../Problem.ts"
 
-/** How a run is answered: with one object, or with its stream. Both say the same, now and when they are asked again. */
+/**
+ * The answers to a run: one object, or its stream. Both say the same, and a replayed request gets the same as the first.
+ */
 
-/** A run that was accepted, for this request or for another. */
-export type Accepted = Pick<RunRecord, "id" | "sessionId" | "turnIndex" | "requestId">
+/** A run as its answers need it: accepted for this request or for an earlier one. */
+export type AnsweredRun = Pick<RunRecord, "id" | "sessionId" | "turnIndex" | "requestId">
 
-/** What a client wants to read of it. */
-export interface Wanted {
-  /** Only what came after that event. */
+/** What a client wants in the answer. */
+export interface AnswerOptions {
+  /** Only events after that place. */
   readonly after?: number
+  /** Whether the answer has tokens, cost, model and the agent's session. */
   readonly usage?: boolean
 }
 
-/** The answer to a one-shot, in v0.2's order. */
-export const runAnswer = (report: KeptReport, { usage = false }: Wanted = {}) => ({
+/** Makes the answer to a one-shot, with its keys in the order of v0.2. */
+export const runAnswer = (report: Report, { usage = false }: AnswerOptions = {}) => ({
   ok: true as const,
   result: report.result,
   duration_ms: report.durationMs,
@@ -40,10 +44,10 @@ export const runAnswer = (report: KeptReport, { usage = false }: Wanted = {}) =>
     : {}),
 })
 
-/** The answer to a turn, in v0.2's order. */
+/** Makes the answer to a turn, with its keys in the order of v0.2. */
 export const turnAnswer = (
-  { sessionId, turnIndex }: Accepted,
-  report: KeptReport,
+  { sessionId, turnIndex }: AnsweredRun,
+  report: Report,
   events: ReadonlyArray<AcpMessage>,
 ) => ({
   ok: true as const,
@@ -54,80 +58,84 @@ export const turnAnswer = (
   duration_ms: report.durationMs,
 })
 
-/** An event of a run's stream on the wire: the same bytes for one who was there as for one who is late. */
-export const frameOf = (run: Accepted, event: StreamEvent | StreamGap, wanted: Wanted = {}): Frame => {
+/** Makes the frame of an event of a run's stream. A late reader gets the same bytes as one that was there. */
+export const runFrame = (
+  run: AnsweredRun,
+  event: StreamEvent | StreamGap,
+  options: AnswerOptions = {},
+): Frame => {
   if (event.kind === "resync") return gapFrame(event)
   const { seq, kind, body } = event
   if (kind === "run" || kind === "message") return { seq, event: kind, data: body }
-  return Either.match(outcomeOf({ kind, body }), {
+  return Either.match(decodeOutcome({ kind, body }), {
     onLeft: (failure) => ({ seq, event: "error", data: JSON.stringify(problemOf(failure, run.requestId)) }),
-    onRight: (report) => ({ seq, event: "result", data: JSON.stringify(resultOf(run, report, wanted)) }),
+    onRight: (report) => ({ seq, event: "result", data: JSON.stringify(resultOf(run, report, options)) }),
   })
 }
 
-/** A turn's messages have been sent when its result is. */
-const resultOf = (run: Accepted, report: KeptReport, wanted: Wanted) => {
-  if (run.sessionId === null) return runAnswer(report, wanted)
+/** Makes the result of a stream. It has no messages: they were sent before it. */
+const resultOf = (run: AnsweredRun, report: Report, options: AnswerOptions) => {
+  if (run.sessionId === null) return runAnswer(report, options)
   const { events: _, ...rest } = turnAnswer(run, report, [])
   return rest
 }
 
-/** Whether the client would rather have a stream than an object; who does not care gets the object. */
+/** Whether the client prefers a stream to an object. Without a preference it gets the object. */
 export const prefersEvents = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   preferred(headers["accept"], ["application/json", EVENT_STREAM]) === EVENT_STREAM
 
-/** Accepts a run, which is cancelled when its client goes away, if that is what he wants. */
-export const unlessGone = <A extends { readonly cancel: Effect.Effect<void> }, E, R>(
-  silent: "continue" | "cancel",
+/** Accepts a run. With `cancel`, the run is cancelled when its client disconnects. */
+export const cancelOnDisconnect = <A extends { readonly cancel: Effect.Effect<void> }, E, R>(
+  onDisconnect: "continue" | "cancel",
   accept: Effect.Effect<A, E, R>,
 ) =>
-  silent === "continue"
+  onDisconnect === "continue"
     ? accept
     : Effect.uninterruptible(
-        // The request's scope: it closes when all is sent, or when nobody is there any more.
+        // The request's scope closes when the answer is sent, or when the client is gone.
         Effect.tap(accept, ({ cancel }) => Effect.addFinalizer(() => cancel)),
       )
 
 export const makeRunAnswers = Effect.gen(function* () {
-  const log = yield* EventLog
+  const journal = yield* Journal
+  const runs = yield* Runs
   const streams = yield* OpenStreams
 
-  /** Waits for the end of a run that may be anybody's, or over for long. */
-  const reported = (run: Accepted): Effect.Effect<KeptReport, KeptFailure | AnswerGone | StorageFailed> =>
-    Effect.flatMap(log.endOf(run.id), outcomeOf)
-
   return {
-    /** The answer to a one-shot that was accepted, whoever asked. */
-    runAgain: (run: Accepted, wanted?: Wanted) =>
-      reported(run).pipe(
-        // No one-shot ends so: its route does not tell of it.
+    /** Makes the answer to a one-shot that an earlier request was accepted as. Waits for its outcome. */
+    run: (run: AnsweredRun, options?: AnswerOptions) =>
+      runs.outcome(run.id).pipe(
+        // No one-shot ends with it, and its route does not declare it.
         Effect.catchTag("TurnFailed", () => new RunDefect()),
-        Effect.map((report) => runAnswer(report, wanted)),
+        Effect.map((report) => runAnswer(report, options)),
       ),
 
-    /** The answer to a turn that was accepted, whoever asked. */
-    turnAgain: (run: Accepted) =>
+    /** Makes the answer to a turn that an earlier request was accepted as. Waits for its outcome. */
+    turn: (run: AnsweredRun) =>
       Effect.gen(function* () {
-        const report = yield* reported(run)
-        const events = (yield* log.messages(run.id)) as ReadonlyArray<AcpMessage>
-        return turnAnswer(run, report, events)
+        const report = yield* runs.outcome(run.id)
+        return turnAnswer(run, report, yield* runs.messages(run.id))
       }),
 
-    /** The stream of a run, live or over; `reader` is whose token opens it, undefined the operator's. */
+    /** Makes a response that sends the stream of a run, live or ended. */
     stream: (
       request: HttpServerRequest.HttpServerRequest,
-      reader: TokenId | undefined,
-      run: Accepted,
-      wanted: Wanted = {},
-    ): HttpServerResponse.HttpServerResponse =>
-      streams
-        .answer(request, reader, {
-          after: wanted.after ?? 0,
-          frames: framesOf(
-            Stream.map(log.stream(run.id, wanted.after), (event) => frameOf(run, event, wanted)),
-          ),
-          bytesAfter: (after) => log.bytesAfter(run.id, after),
+      viewer: Viewer,
+      run: AnsweredRun,
+      options: AnswerOptions = {},
+    ): HttpServerResponse.HttpServerResponse => {
+      const { after = 0 } = options
+      return streams
+        .answer(request, viewer, {
+          after,
+          frames: ({ take, ready }) =>
+            journal.follow(runScope(run.id), after, {
+              take: (events) => take(events.map((event) => runFrame(run, event, options))),
+              ready,
+            }),
+          bytesAfter: (after) => journal.bytesAfter(run.id, after),
         })
-        .pipe(HttpServerResponse.setHeader("x-run-id", run.id)),
+        .pipe(HttpServerResponse.setHeader("x-run-id", run.id))
+    },
   }
 })

@@ -1,14 +1,16 @@
 import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { Migrator, SqlClient } from "@effect/sql"
-import { Cause, Effect, Layer } from "effect"
+import { Cause, Duration, Effect, Layer } from "effect"
 import { StorageFailed } from "../../domain/Failure.ts"
+import { fromColumn, toColumn } from "./Columns.ts"
 import { SqliteClient } from "./Driver.ts"
 import ledger from "./migrations/0001_ledger.ts"
 import files from "./migrations/0002_files.ts"
 import refusals from "./migrations/0003_refusals.ts"
 import sessions from "./migrations/0004_sessions.ts"
 import streams from "./migrations/0005_streams.ts"
+import runInputs from "./migrations/0006_run_inputs.ts"
 
 /** Numbered; a migration that has landed is never edited. */
 const migrate = Migrator.make({})({
@@ -18,23 +20,24 @@ const migrate = Migrator.make({})({
     "0003_refusals": refusals,
     "0004_sessions": sessions,
     "0005_streams": streams,
+    "0006_run_inputs": runInputs,
   }),
 })
 
-/** How long a statement waits for somebody else's. */
+/** How long a statement waits for another program's lock, in milliseconds. */
 export const BUSY_MILLIS = 5000
 
-/** What a burst of writes leaves of the -wal file. */
+/** The size of the -wal file that is kept after a burst of writes, in bytes. */
 const JOURNAL_MAX = 16 * 1024 * 1024
 
 /**
- * Has the file give space back in small steps, when it is asked to. It is written anew for that, once: in no time when
- * it is new. Where there is no room for that, it stays as it is.
+ * Makes the file able to give space back in small steps. This rewrites the file once, at no cost when it is new. A file
+ * that there is no room to rewrite stays as it is.
  */
 const shrinkable = (sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
-    const [row] = yield* sql<{ auto_vacuum: number }>`PRAGMA auto_vacuum`
-    if (row?.auto_vacuum === INCREMENTAL) return
+    const [row] = yield* sql<{ autoVacuum: number }>`PRAGMA auto_vacuum`
+    if (row?.autoVacuum === INCREMENTAL) return
     yield* sql`PRAGMA auto_vacuum = ${sql.literal(String(INCREMENTAL))}`
     yield* sql`VACUUM`
   }).pipe(
@@ -48,10 +51,10 @@ const INCREMENTAL = 2
 const failed = (cause: unknown) => new StorageFailed({ during: "opening the database", cause })
 
 /**
- * The service's SQLite file, made if it is missing, brought to the newest schema, readable by its owner only
- * (its -wal and -shm files take their mode from it).
+ * The service's SQLite file: created if it is missing, migrated to the newest schema, readable by its owner only (SQLite
+ * gives the -wal and -shm files the same mode). Fails with `StorageFailed` if it cannot be opened or migrated.
  *
- * WAL with `synchronous = FULL`: what a transaction wrote is on disk when it returns, also if the power fails.
+ * WAL with `synchronous = FULL`: a transaction is on disk when it returns, also if the power fails.
  */
 export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFailed> => {
   const privateFile = Layer.effectDiscard(
@@ -70,7 +73,7 @@ export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFai
       yield* sql`PRAGMA synchronous = FULL`
       yield* sql`PRAGMA foreign_keys = ON`
       yield* sql`PRAGMA busy_timeout = ${sql.literal(String(BUSY_MILLIS))}`
-      // What was deleted is overwritten: a text that is kept no more is not in the file either.
+      // Deleted texts are overwritten: they are not in the file any longer.
       yield* sql`PRAGMA secure_delete = ON`
       yield* sql`PRAGMA journal_size_limit = ${sql.literal(String(JOURNAL_MAX))}`
       yield* shrinkable(sql)
@@ -78,7 +81,16 @@ export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFai
     }),
   )
   return prepared.pipe(
-    Layer.provideMerge(SqliteClient.layer({ filename: file })),
+    Layer.provideMerge(
+      SqliteClient.layer({
+        filename: file,
+        transformResultNames: fromColumn,
+        transformQueryNames: toColumn,
+        // Every statement is prepared once: there are some two hundred.
+        prepareCacheSize: 1000,
+        prepareCacheTTL: Duration.infinity,
+      }),
+    ),
     Layer.provide(privateFile),
     Layer.catchAllCause((cause) => {
       const error = Cause.squash(cause)

@@ -1,46 +1,40 @@
-import type { SqlClient } from "@effect/sql"
-import { Effect, Schema } from "effect"
-import { type EventFilter, EventType, type LogEvent } from "../../domain/Event.ts"
-import { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
-import { TokenName } from "../../domain/Token.ts"
+import { SqlSchema } from "@effect/sql"
+import { Effect, Option, PubSub, Schema } from "effect"
+import { Event, type EventFilter, EventType } from "../../domain/Event.ts"
+import { ownerSeenBy } from "../../domain/Viewer.ts"
 import type { EventRecords } from "../../services/journal/Ledger.ts"
-import { type EventWriter, rowsTo, storing } from "./Rows.ts"
+import type { EventWriter } from "./EventWriter.ts"
+import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 
+/** An event as its row has it. The shape of `data` depends on the type. */
 const EventRow = Schema.Struct({
   seq: Schema.Number,
   type: EventType,
   at: Schema.Number,
-  run_id: Schema.NullOr(RunId),
-  session_id: Schema.NullOr(SessionId),
-  token_id: Schema.NullOr(TokenId),
-  token: Schema.NullOr(TokenName),
-  data: Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  runId: Schema.NullOr(Schema.String),
+  sessionId: Schema.NullOr(Schema.String),
+  tokenId: Schema.NullOr(Schema.String),
+  token: Schema.NullOr(Schema.String),
+  data: Schema.parseJson(),
 })
 
-const toEvents = rowsTo(
-  "events",
-  EventRow,
-  (row): LogEvent => ({
-    seq: row.seq,
-    type: row.type,
-    at: row.at,
-    runId: row.run_id,
-    sessionId: row.session_id,
-    tokenId: row.token_id,
-    token: row.token,
-    data: row.data,
-  }),
-)
+const decodeEvents = Schema.decodeUnknown(Schema.Array(Schema.compose(EventRow, Event, { strict: false })))
 
-export const eventRecords = (sql: SqlClient.SqlClient, events: EventWriter): EventRecords => {
+const Place = Schema.Struct({ seq: Schema.Number, at: Schema.Number })
+
+export const eventRecords = (
+  { sql, transaction, changes }: LedgerDatabase,
+  events: EventWriter,
+): EventRecords => {
   const found = sql.literal(`
     SELECT e.seq, e.type, e.at, e.run_id, e.session_id, e.token_id, t.name AS token, e.data
     FROM events e LEFT JOIN tokens t ON t.id = e.token_id`)
-  // The more a condition leaves out, the earlier it is here. Only the first may choose the index (with a type, an app
-  // has one): left to itself, SQLite might take the one with thousands of rows for a run that has four.
-  const matches = ({ owner, type, runId, sessionId }: EventFilter) => {
-    const subject = runId !== undefined || sessionId !== undefined
-    const [ownerIs, typeIs] = subject ? [sql`+e.token_id`, sql`+e.type`] : [sql`e.token_id`, sql`e.type`]
+  // The more a condition leaves out, the earlier it stands. Only the first may choose the index (an app with a type has
+  // one): by itself, SQLite might take the one with thousands of rows for a run that has four.
+  const matches = ({ viewer, type, runId, sessionId }: EventFilter) => {
+    const owner = ownerSeenBy(viewer)
+    const isNarrow = runId !== undefined || sessionId !== undefined
+    const [ownerIs, typeIs] = isNarrow ? [sql`+e.token_id`, sql`+e.type`] : [sql`e.token_id`, sql`e.type`]
     return sql.and([
       ...(runId === undefined ? [] : [sql`e.run_id = ${runId}`]),
       ...(sessionId === undefined ? [] : [sql`${sql.literal(runId ? "+" : "")}e.session_id = ${sessionId}`]),
@@ -49,48 +43,54 @@ export const eventRecords = (sql: SqlClient.SqlClient, events: EventWriter): Eve
       sql`true`,
     ])
   }
-  return {
-    append: (event) => events.append(event).pipe(storing("recording an event")),
+  const place = SqlSchema.findOne({
+    Request: Schema.Struct({ owner: Schema.UndefinedOr(Schema.String), newest: Schema.Boolean }),
+    Result: Place,
+    execute: ({ owner, newest }) => sql`
+      SELECT seq, at FROM events WHERE ${owner === undefined ? sql`true` : sql`token_id = ${owner}`}
+      ORDER BY seq ${sql.literal(newest ? "DESC" : "ASC")} LIMIT 1`,
+  })
 
-    appended: events.appended,
+  return {
+    append: (event) => events.append([event]).pipe(transaction("recording an event")),
+
+    changes: PubSub.subscribe(changes),
 
     newest: sql<{ seq: number | null }>`SELECT max(seq) AS seq FROM events`.pipe(
       Effect.map(([row]) => row?.seq ?? 0),
-      storing("looking for the newest event"),
+      asStorageFailure("looking for the newest event"),
     ),
 
     trimmedTo: sql<{ seq: number }>`SELECT trimmed_to AS seq FROM retention WHERE name = 'events'`.pipe(
       Effect.map(([row]) => row?.seq ?? 0),
-      storing("looking how far retention has come"),
+      asStorageFailure("looking how far retention has come"),
     ),
 
     latest: (filter, limit) =>
       sql`${found} WHERE ${matches(filter)} ORDER BY e.seq DESC LIMIT ${limit}`.pipe(
-        storing("reading events"),
-        Effect.flatMap(toEvents),
+        Effect.flatMap(decodeEvents),
+        asStorageFailure("reading events"),
       ),
 
     after: (seq, filter, limit) =>
       sql`${found} WHERE e.seq > ${seq} AND ${matches(filter)} ORDER BY e.seq LIMIT ${limit}`.pipe(
-        storing("reading events"),
-        Effect.flatMap(toEvents),
+        Effect.flatMap(decodeEvents),
+        asStorageFailure("reading events"),
       ),
 
-    summary: (owner) =>
+    summary: (viewer) =>
       Effect.gen(function* () {
+        const owner = ownerSeenBy(viewer)
         const counted = yield* owner === undefined
           ? sql<Counted>`SELECT type, sum(count) AS count FROM event_counts GROUP BY type HAVING sum(count) > 0`
           : sql<Counted>`SELECT type, count FROM event_counts WHERE owner = ${owner} AND count > 0`
-        const own = owner === undefined ? sql`true` : sql`token_id = ${owner}`
-        const [oldest] = yield* sql<Place>`SELECT seq, at FROM events WHERE ${own} ORDER BY seq LIMIT 1`
-        const [newest] = yield* sql<Place>`SELECT seq, at FROM events WHERE ${own} ORDER BY seq DESC LIMIT 1`
+        const oldest = yield* place({ owner, newest: false })
+        const newest = yield* place({ owner, newest: true })
         const counts = new Map(counted.map(({ type, count }) => [type, count]))
-        return { counts, oldest: oldest ?? null, newest: newest ?? null }
-      }).pipe(sql.withTransaction, storing("counting events")),
+        return { counts, oldest: Option.getOrNull(oldest), newest: Option.getOrNull(newest) }
+      }).pipe(transaction("counting events")),
   }
 }
-
-type Place = Pick<LogEvent, "seq" | "at">
 
 interface Counted {
   readonly type: EventType

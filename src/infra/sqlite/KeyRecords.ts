@@ -1,43 +1,48 @@
-import type { SqlClient } from "@effect/sql"
-import { Effect, Option } from "effect"
-import type { RunId, TokenId } from "../../domain/Ids.ts"
-import { CLAIM_MILLIS, type Claim } from "../../domain/Run.ts"
-import type { KeptAnswer, KeyRecords } from "../../services/journal/Ledger.ts"
-import { storing } from "./Rows.ts"
+import { SqlSchema } from "@effect/sql"
+import { Effect, Schema } from "effect"
+import { RunId, TokenId } from "../../domain/Ids.ts"
+import { IDEMPOTENCY_KEY_MILLIS, type Origin } from "../../domain/Origin.ts"
+import type { KeyRecords } from "../../services/journal/Ledger.ts"
+import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 
-/** Keeps an answer under its key; to be called in the transaction of the change that the answer tells of. */
-export const keepAnswer = (
-  sql: SqlClient.SqlClient,
-  kept: {
-    readonly owner: TokenId
-    readonly claim: Claim | undefined
-    readonly answer: unknown
-    readonly run?: RunId
-    readonly at: number
-  },
+/** Stores the answer under the origin's idempotency key, if it has one, within the transaction of the change. */
+export const storeAnswer = (
+  { sql }: LedgerDatabase,
+  { idempotencyKey }: Origin,
+  answer: unknown,
+  subject: { readonly owner: TokenId; readonly run?: RunId; readonly at: number },
 ) =>
-  kept.claim === undefined
+  idempotencyKey === undefined
     ? Effect.void
     : Effect.zipRight(
-        // One whose time is over counts for nothing, though nobody has removed it yet. One that counts stays, and
-        // then nothing of this transaction does.
+        // An expired key is as good as new. A key in force makes the INSERT fail, and with it the transaction.
         sql`
           DELETE FROM idempotency_keys
-          WHERE token_id = ${kept.owner} AND route = ${kept.claim.route} AND key = ${kept.claim.key}
-            AND created_at <= ${kept.at - CLAIM_MILLIS}`,
+          WHERE token_id = ${subject.owner} AND route = ${idempotencyKey.route} AND key = ${idempotencyKey.key}
+            AND created_at <= ${subject.at - IDEMPOTENCY_KEY_MILLIS}`,
         sql`
           INSERT INTO idempotency_keys (token_id, route, key, fingerprint, answer, run_id, created_at)
-          VALUES (${kept.owner}, ${kept.claim.route}, ${kept.claim.key}, ${kept.claim.fingerprint},
-            ${JSON.stringify(kept.answer)}, ${kept.run ?? null}, ${kept.at})`,
+          VALUES (${subject.owner}, ${idempotencyKey.route}, ${idempotencyKey.key}, ${idempotencyKey.fingerprint},
+            ${JSON.stringify(answer)}, ${subject.run ?? null}, ${subject.at})`,
       )
 
-export const keyRecords = (sql: SqlClient.SqlClient): KeyRecords => ({
-  find: (owner, { route, key }, at) =>
-    sql<KeptAnswer>`
+export const keyRecords = ({ sql }: LedgerDatabase): KeyRecords => {
+  const find = SqlSchema.findOne({
+    Request: Schema.Struct({
+      owner: TokenId,
+      route: Schema.String,
+      key: Schema.String,
+      newerThan: Schema.Number,
+    }),
+    Result: Schema.Struct({ fingerprint: Schema.String, answer: Schema.String }),
+    execute: ({ owner, route, key, newerThan }) => sql`
       SELECT fingerprint, answer FROM idempotency_keys
-      WHERE token_id = ${owner} AND route = ${route} AND key = ${key}
-        AND created_at > ${at - CLAIM_MILLIS}`.pipe(
-      Effect.map(([row]) => Option.fromNullable(row)),
-      storing("looking up an idempotency key"),
-    ),
-})
+      WHERE token_id = ${owner} AND route = ${route} AND key = ${key} AND created_at > ${newerThan}`,
+  })
+  return {
+    find: (owner, { route, key }, at) =>
+      find({ owner, route, key, newerThan: at - IDEMPOTENCY_KEY_MILLIS }).pipe(
+        asStorageFailure("looking up an idempotency key"),
+      ),
+  }
+}

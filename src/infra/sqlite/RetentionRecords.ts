@@ -1,29 +1,22 @@
-import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
-import { CLAIM_MILLIS } from "../../domain/Run.ts"
-import { tick } from "../../services/journal/Tick.ts"
+import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
 import type { RetentionRecords, StreamPass } from "../../services/journal/Ledger.ts"
+import { yieldToEventLoop } from "../../services/journal/EventLoop.ts"
 import { BUSY_MILLIS } from "./Database.ts"
-import { unprepared } from "./QuickTransaction.ts"
-import { storing } from "./Rows.ts"
+import { asStorageFailure, type LedgerDatabase, transactionConnection } from "./LedgerDatabase.ts"
+import { executeUnprepared } from "./Pragmas.ts"
 
-/** Rows of one step. */
+/** Rows that one step removes. */
 const ROWS_MAX = 300
-/** Texts of one step; a single one may be larger. */
+/** Bytes of text that one step removes; a single text may be larger. */
 const BYTES_MAX = 1024 * 1024
-/** Runs whose texts go in one step. */
+/** Runs whose texts one step removes. */
 const RUNS_MAX = 30
-/** So long after its end a run's rows stay, whatever there is too much of: somebody may still be reading. */
+/** How long an ended run keeps its rows, even when there are too many: a client may still be reading. */
 const QUIET_MILLIS = 60_000
 
-/** The connection of the transaction that this is in; outside of one there is none, which is a bug. */
-const ofTransaction = Effect.serviceOptional(SqlClient.TransactionConnection).pipe(
-  Effect.map(([connection]) => connection),
-  Effect.orDie,
-)
-
-/** As many from the beginning as together are small enough, and at least one. */
+/** Returns the first rows that are together at most `max` bytes, and at least one. */
 const fitting = <A extends { readonly bytes: number }>(rows: ReadonlyArray<A>, max: number) => {
   let bytes = 0
   const tooMuch = rows.findIndex((row, n) => (bytes += row.bytes) > max && n > 0)
@@ -32,18 +25,18 @@ const fitting = <A extends { readonly bytes: number }>(rows: ReadonlyArray<A>, m
 
 interface StreamRow {
   readonly seq: number
-  readonly run_id: RunId
+  readonly runId: RunId
   readonly at: number
   readonly bytes: number
 }
 
-export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => {
+export const retentionRecords = ({ sql, transaction }: LedgerDatabase): RetentionRecords => {
   const step =
     (during: string) =>
     <A, E>(effect: Effect.Effect<A, E>) =>
-      effect.pipe(sql.withTransaction, storing(during), Effect.zipLeft(tick))
+      effect.pipe(transaction(during), Effect.zipLeft(yieldToEventLoop))
 
-  /** Takes some of a run's text, its oldest; true when none is left. */
+  /** Removes some of a run's text, the oldest first, and its input with the last of it. */
   const dropText = (run: RunId, trimmedTo: number, most: { rows: number; bytes: number }) =>
     Effect.gen(function* () {
       const there = yield* sql<{ seq: number; bytes: number }>`
@@ -60,16 +53,17 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
       yield* done
         ? sql`UPDATE runs SET trimmed_to = ${last?.seq ?? trimmedTo}, text_until = NULL WHERE id = ${run}`
         : sql`UPDATE runs SET trimmed_to = ${last?.seq ?? trimmedTo} WHERE id = ${run}`
+      if (done) yield* sql`DELETE FROM run_inputs WHERE run_id = ${run}`
       return { done, rows: rows.length, bytes: rows.reduce((sum, row) => sum + row.bytes, 0) }
     })
 
-  /** Which of these runs keep their rows. */
+  /** Returns those of the runs that keep their rows. */
   const sparedOf = (runs: ReadonlyArray<RunId>, { at }: StreamPass) =>
     Effect.map(
       sql<{ id: RunId }>`
         SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(${JSON.stringify(runs)})) AND (
           finished_at IS NULL OR finished_at > ${at - QUIET_MILLIS} OR EXISTS (
-            SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at > ${at - CLAIM_MILLIS}
+            SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at > ${at - IDEMPOTENCY_KEY_MILLIS}
           )
         )`,
       (rows) => new Set(rows.map(({ id }) => id)),
@@ -78,12 +72,12 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
   return {
     dropTexts: (at) =>
       Effect.gen(function* () {
-        const due = yield* sql<{ id: RunId; trimmed_to: number }>`
+        const due = yield* sql<{ id: RunId; trimmedTo: number }>`
           SELECT id, trimmed_to FROM runs WHERE text_until <= ${at} ORDER BY text_until LIMIT ${RUNS_MAX}`
         const left = { rows: ROWS_MAX, bytes: BYTES_MAX }
         let removed = 0
-        for (const { id, trimmed_to } of due) {
-          const { done, rows, bytes } = yield* dropText(id, trimmed_to, left)
+        for (const { id, trimmedTo } of due) {
+          const { done, rows, bytes } = yield* dropText(id, trimmedTo, left)
           removed += rows
           left.rows -= rows
           left.bytes -= bytes
@@ -99,7 +93,7 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
         const there = yield* sql<StreamRow>`
           SELECT seq, run_id, at, bytes FROM stream_events WHERE seq > ${pass.seq} ORDER BY seq LIMIT ${ROWS_MAX}`
         const rows = fitting(there, BYTES_MAX)
-        const spared = yield* sparedOf([...new Set(rows.map(({ run_id }) => run_id))], pass)
+        const spared = yield* sparedOf([...new Set(rows.map(({ runId }) => runId))], pass)
 
         const gone: Array<number> = []
         const trimmedTo = new Map<RunId, number>()
@@ -111,9 +105,9 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
             break
           }
           seq = row.seq
-          if (spared.has(row.run_id)) continue
+          if (spared.has(row.runId)) continue
           gone.push(seq)
-          trimmedTo.set(row.run_id, seq)
+          trimmedTo.set(row.runId, seq)
           excess -= 1
         }
         yield* sql`DELETE FROM stream_events WHERE seq IN (SELECT value FROM json_each(${JSON.stringify(gone)}))`
@@ -141,7 +135,7 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
         const rows = yield* sql`
           DELETE FROM idempotency_keys WHERE (token_id, route, key) IN (
             SELECT token_id, route, key FROM idempotency_keys
-            WHERE created_at <= ${at - CLAIM_MILLIS} ORDER BY created_at LIMIT ${ROWS_MAX}
+            WHERE created_at <= ${at - IDEMPOTENCY_KEY_MILLIS} ORDER BY created_at LIMIT ${ROWS_MAX}
           ) RETURNING 1`
         return { removed: rows.length, done: rows.length < ROWS_MAX }
       }).pipe(step("removing idempotency keys whose time is over")),
@@ -158,27 +152,28 @@ export const retentionRecords = (sql: SqlClient.SqlClient): RetentionRecords => 
         databaseBytes: row?.size ?? 0,
         freeBytes: row?.free ?? 0,
       }
-    }).pipe(storing("measuring the database")),
+    }).pipe(asStorageFailure("measuring the database")),
 
-    vacuum: (pages) =>
+    shrink: (bytes) =>
       Effect.gen(function* () {
-        // The driver takes a pragma's first step only, and a step of this one is a page: thousands of statements, which
-        // are not worth a span each.
-        const connection = yield* ofTransaction
-        yield* Effect.replicateEffect(connection.executeRaw("PRAGMA incremental_vacuum(1)", []), pages, {
-          discard: true,
-        })
-        const [row] = yield* sql<{ freelist_count: number }>`PRAGMA freelist_count`
-        return row?.freelist_count ?? 0
+        const [page] = yield* sql<{ pageSize: number }>`PRAGMA page_size`
+        const pageSize = page?.pageSize ?? 4096
+        // The driver executes a pragma's first step only, and one step of this pragma frees one page.
+        const connection = yield* transactionConnection
+        const freeOne = connection.executeRaw("PRAGMA incremental_vacuum(1)", [])
+        yield* Effect.replicateEffect(freeOne, Math.max(1, Math.round(bytes / pageSize)), { discard: true })
+        const [row] = yield* sql<{ freelistCount: number }>`PRAGMA freelist_count`
+        return (row?.freelistCount ?? 0) * pageSize
       }).pipe(step("giving space back to the disk")),
 
-    checkpoint: Effect.gen(function* () {
+    // Deleted texts are overwritten in the database (`secure_delete`); what is left of them is in the write-ahead log.
+    purge: Effect.gen(function* () {
       const connection = yield* sql.reserve
-      // Whoever else reads the file is not waited for: that would be waiting for everybody here.
-      yield* unprepared(connection, "PRAGMA busy_timeout = 0")
-      yield* unprepared(connection, "PRAGMA wal_checkpoint(TRUNCATE)").pipe(
-        Effect.ensuring(Effect.orDie(unprepared(connection, `PRAGMA busy_timeout = ${BUSY_MILLIS}`))),
+      // Other readers of the file are not waited for: everybody here would wait with it.
+      yield* executeUnprepared(connection, "PRAGMA busy_timeout = 0")
+      yield* executeUnprepared(connection, "PRAGMA wal_checkpoint(TRUNCATE)").pipe(
+        Effect.ensuring(Effect.orDie(executeUnprepared(connection, `PRAGMA busy_timeout = ${BUSY_MILLIS}`))),
       )
-    }).pipe(Effect.scoped, Effect.uninterruptible, storing("taking the journal into the database")),
+    }).pipe(Effect.scoped, Effect.uninterruptible, asStorageFailure("purging deleted texts")),
   }
 }

@@ -1,169 +1,147 @@
-import type { SqlClient } from "@effect/sql"
-import { Effect, Exit, Option } from "effect"
+import { SqlSchema } from "@effect/sql"
+import { Effect, Exit, Option, Schema } from "effect"
 import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../domain/Failure.ts"
-import type { RunId, SessionId } from "../../domain/Ids.ts"
-import { streamEndOf } from "../../domain/Outcome.ts"
-import { CLAIM_MILLIS, type EndStatus, type RunEnded, type RunOpened } from "../../domain/Run.ts"
-import type { StreamEnd } from "../../domain/Stream.ts"
-import type { RunRecords } from "../../services/journal/Ledger.ts"
-import { type EventWriter, isInForce, storing } from "./Rows.ts"
-import { RUN_COLUMNS, toRuns } from "./RunRows.ts"
-import { appendToStream } from "./StreamRecords.ts"
-import { keepAnswer } from "./KeyRecords.ts"
+import { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
+import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
+import { encodeOutcome } from "../../domain/Outcome.ts"
+import {
+  RunInput,
+  RunRecord,
+  type RunSpec,
+  type RunStatus,
+  statesBefore,
+  type TurnSpec,
+  UNFINISHED,
+  Usage,
+} from "../../domain/Run.ts"
+import { ownerSeenBy } from "../../domain/Viewer.ts"
+import type { RunEnd, RunRecords } from "../../services/journal/Ledger.ts"
+import { columnsOf } from "./Columns.ts"
+import type { EventWriter } from "./EventWriter.ts"
+import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
+import { projectAccepted, projectEnded } from "./RunProjections.ts"
+import { SessionRow } from "./SessionRecords.ts"
+import { isInForce } from "./TokenRecords.ts"
 
-const EVENT_OF = {
-  completed: "run.completed",
-  failed: "run.failed",
-  cancelled: "run.cancelled",
-  timed_out: "run.timed_out",
-  lost: "run.lost",
-} as const satisfies Record<EndStatus, string>
-
-/** Whoever waits for a turn reads what was said from here, once it has ended. */
+/** How long the text of an ended run is kept at least, in milliseconds: a waiting client may still read it. */
 const ANSWERING_MILLIS = 1000
 
-/** More than anybody can have been told since the last transaction that was waited for. */
+/**
+ * Places that may have been shown and lost in a power failure, since the last transaction that waited for the disk. Far
+ * more than anybody can have been sent.
+ */
 const UNSEEN = 1_000_000
 
-/** What is read of a run that changes; of one that is no turn, two are null. */
-interface Changed {
-  readonly id: RunId
-  readonly token_id: string
-  readonly session_id: string | null
-  readonly turn_index: number | null
-}
+const RunRow = Schema.Struct({ ...RunRecord.fields, usage: Schema.NullOr(Schema.parseJson(Usage)) })
+
+const Ended = Schema.Struct({
+  id: RunId,
+  tokenId: TokenId,
+  sessionId: Schema.NullOr(SessionId),
+  turnIndex: Schema.NullOr(Schema.Number),
+})
+const decodeEnded = Schema.decodeUnknown(Schema.Array(Ended))
+const decodeSessions = Schema.decodeUnknown(Schema.Array(SessionRow))
+const encodeInput = Schema.encodeSync(Schema.parseJson(RunInput))
+
+const list = (statuses: ReadonlyArray<RunStatus>): string =>
+  statuses.map((status) => `'${status}'`).join(", ")
 
 export const runRecords = (
-  sql: SqlClient.SqlClient,
+  database: LedgerDatabase,
   events: EventWriter,
   options: { readonly streamRetentionSecs: number },
 ): RunRecords => {
-  const columns = sql.literal(RUN_COLUMNS)
+  const { sql, transaction } = database
+  const columns = sql.literal(columnsOf(RunRow))
+  const subject = sql.literal(columnsOf(Ended))
+  const isUnfinished = sql.literal(`status IN (${list(UNFINISHED)})`)
 
-  /** The beginning of a run, with what its app may ask for again. */
-  const begun = (run: Omit<RunOpened, "model">, turn: { sessionId: SessionId; index: number } | null) =>
-    Effect.gen(function* () {
-      const { id, at, tokenId, claim } = run
-      yield* events.append({ type: "run.queued", at, runId: id, sessionId: turn?.sessionId ?? null, tokenId })
-      const said = turn === null ? {} : { session_id: turn.sessionId, turn_index: turn.index }
-      yield* appendToStream(sql, { run: id, at, kind: "run", body: JSON.stringify({ run_id: id, ...said }) })
-      yield* keepAnswer(sql, { owner: tokenId, claim, answer: { run_id: id }, run: id, at })
-    })
-
-  /** What a run's end means to others: its event, and of a turn what its session learns. */
-  const ended = (
-    { id, token_id, session_id, turn_index }: Changed,
-    end: Pick<RunEnded, "status" | "stopReason" | "code">,
+  const acceptOneShot = (
+    run: RunSpec & { readonly kind: "run" },
     at: number,
-    last: StreamEnd,
+    startedAt: number | undefined,
   ) =>
     Effect.gen(function* () {
-      const subject = { at, runId: id, sessionId: session_id, tokenId: token_id }
-      const data = end.code === null ? {} : { code: end.code }
-      yield* events.append({ ...subject, type: EVENT_OF[end.status], data })
-      yield* appendToStream(sql, { run: id, at, ...last })
-      // What did not start may be asked for again, and is then begun.
-      yield* sql`
-        DELETE FROM idempotency_keys
-        WHERE run_id = ${id} AND (SELECT started_at FROM runs WHERE id = ${id}) IS NULL`
-      yield* sql`
-        UPDATE runs SET text_until = max(
-          ${at + Math.max(options.streamRetentionSecs * 1000, ANSWERING_MILLIS)},
-          coalesce((SELECT created_at + ${CLAIM_MILLIS} FROM idempotency_keys WHERE run_id = ${id}), 0)
-        ) WHERE id = ${id}`
-      if (session_id === null) return
-      const answered = end.stopReason !== null && end.stopReason !== "cancelled" ? 1 : 0
-      yield* sql`
-        UPDATE sessions SET last_turn_at = ${at}, answered = max(answered, ${answered}) WHERE id = ${session_id}`
-      yield* events.append({ ...subject, type: "session.turn", data: { turn_index } })
+      // One statement: asking first whether the token is in force would let it be revoked in between.
+      const accepted = yield* sql`
+        INSERT INTO runs
+          (id, kind, token_id, status, model, created_at, started_at, prompt_chars, request_id, address)
+        SELECT ${run.id}, 'run', id, ${startedAt === undefined ? "queued" : "running"}, ${run.model}, ${at},
+          ${startedAt ?? null}, ${run.input.prompt.length}, ${run.origin.requestId}, ${run.origin.address}
+        FROM tokens WHERE id = ${run.owner} AND revoked_at IS NULL
+        RETURNING id`
+      if (accepted.length === 0) return yield* new Unauthorized()
+      return null
     })
 
-  return {
-    open: (run) =>
-      Effect.gen(function* () {
-        // Asking first whether the token is in force would let it be revoked in between.
-        const opened = yield* sql`
-          INSERT INTO runs (id, kind, token_id, status, model, created_at, prompt_chars, request_id, address)
-          SELECT ${run.id}, 'run', id, 'queued', ${run.model}, ${run.at}, ${run.promptChars},
-            ${run.origin.requestId}, ${run.origin.address}
-          FROM tokens WHERE id = ${run.tokenId} AND revoked_at IS NULL
-          RETURNING id`
-        if (opened.length === 0) return yield* new Unauthorized()
-        yield* begun(run, null)
-      }).pipe(sql.withTransaction, storing("accepting a run")),
+  const acceptTurn = (run: TurnSpec, at: number, startedAt: number | undefined) =>
+    Effect.gen(function* () {
+      const own = sql`id = ${run.sessionId} AND token_id = ${run.owner}`
+      const counted = yield* sql`
+        UPDATE sessions SET turn_count = turn_count + 1, last_turn_at = ${at}
+        WHERE ${own} AND status = 'open'
+          AND EXISTS (SELECT 1 FROM tokens WHERE tokens.id = token_id AND revoked_at IS NULL)
+        RETURNING ${sql.literal(columnsOf(SessionRow))}`
+      const [session] = yield* decodeSessions(counted)
+      if (session === undefined) {
+        if (!(yield* isInForce(sql, run.owner))) return yield* new Unauthorized()
+        const closed = yield* sql`SELECT 1 FROM sessions WHERE ${own} AND status = 'closed'`
+        return yield* closed.length > 0 ? new SessionClosed() : new SessionNotFound()
+      }
+      yield* sql`
+        INSERT INTO runs (id, kind, token_id, session_id, turn_index, status, model, created_at, started_at,
+          prompt_chars, request_id, address)
+        VALUES (${run.id}, 'turn', ${run.owner}, ${run.sessionId}, ${session.turnCount},
+          ${startedAt === undefined ? "queued" : "running"}, ${session.model}, ${at}, ${startedAt ?? null},
+          ${run.input.prompt.length}, ${run.origin.requestId}, ${run.origin.address})`
+      return { index: session.turnCount, session }
+    })
 
-    openTurn: (run, session) =>
-      Effect.gen(function* () {
-        const own = sql`id = ${session} AND token_id = ${run.tokenId}`
-        const [turn] = yield* sql<{ turn_count: number; model: string | null }>`
-          UPDATE sessions SET turn_count = turn_count + 1, last_turn_at = ${run.at}
-          WHERE ${own} AND status = 'open'
-            AND EXISTS (SELECT 1 FROM tokens WHERE tokens.id = token_id AND revoked_at IS NULL)
-          RETURNING turn_count, model`
-        if (turn === undefined) {
-          if (!(yield* isInForce(sql, run.tokenId))) return yield* new Unauthorized()
-          const closed = yield* sql`SELECT 1 FROM sessions WHERE ${own} AND status = 'closed'`
-          return yield* closed.length > 0 ? new SessionClosed() : new SessionNotFound()
-        }
-        const { turn_count: index, model } = turn
-        yield* sql`
-          INSERT INTO runs
-            (id, kind, token_id, session_id, turn_index, status, model, created_at, prompt_chars, request_id, address)
-          VALUES (${run.id}, 'turn', ${run.tokenId}, ${session}, ${index}, 'queued', ${model}, ${run.at},
-            ${run.promptChars}, ${run.origin.requestId}, ${run.origin.address})`
-        yield* begun(run, { sessionId: session, index })
-        return index
-      }).pipe(sql.withTransaction, storing("accepting a turn")),
+  const endRun = (run: RunId, end: RunEnd) =>
+    Effect.gen(function* () {
+      const { at, ended, began } = end
+      const textUntil = at + Math.max(options.streamRetentionSecs * 1000, ANSWERING_MILLIS)
+      const changed = yield* sql`
+        UPDATE runs SET status = ${ended.status}, finished_at = ${at}, duration_ms = ${ended.durationMs},
+          stop_reason = ${ended.stopReason}, code = ${ended.code},
+          usage = ${ended.usage === null ? null : JSON.stringify(ended.usage)}, cost_usd = ${ended.costUsd},
+          response_chars = ${ended.responseChars},
+          text_until = max(${textUntil}, coalesce((
+            SELECT created_at + ${IDEMPOTENCY_KEY_MILLIS} FROM idempotency_keys
+            WHERE run_id = runs.id AND ${began ? 1 : 0}), 0))
+        WHERE id = ${run} AND status IN (${sql.literal(list(statesBefore(ended.status)))})
+        RETURNING ${subject}`
+      const [row] = yield* decodeEnded(changed)
+      if (row !== undefined) yield* projectEnded(database, events, row, end)
+    })
 
-    start: (run, at) =>
-      Effect.gen(function* () {
-        const [started] = yield* sql<{ token_id: string; session_id: string | null }>`
-          UPDATE runs SET status = 'running', started_at = ${at}
-          WHERE id = ${run} AND status = 'queued' RETURNING token_id, session_id`
-        if (started === undefined) return
-        const subject = { runId: run, sessionId: started.session_id, tokenId: started.token_id }
-        yield* events.append({ type: "run.started", at, ...subject })
-      }).pipe(sql.withTransaction, storing("starting a run")),
-
-    end: (run, end, at, last) =>
-      Effect.gen(function* () {
-        const [changed] = yield* sql<Changed>`
-          UPDATE runs SET ${sql.update(columnsOf(end, at))}
-          WHERE id = ${run} AND status IN ('queued', 'running')
-          RETURNING id, token_id, session_id, turn_index`
-        if (changed !== undefined) yield* ended(changed, end, at, last)
-      }).pipe(sql.withTransaction, storing("recording a run's end")),
-
-    loseUnfinished: (at) =>
-      Effect.gen(function* () {
-        const lost = yield* sql<Changed>`
-          UPDATE runs SET status = 'lost', finished_at = ${at}, code = 'run_failed'
-          WHERE status IN ('queued', 'running') RETURNING id, token_id, session_id, turn_index`
-        const end = { status: "lost", stopReason: null, code: null } as const
-        const last = streamEndOf(Exit.fail(new RunLost()))
-        yield* Effect.forEach(lost, (run) => ended(run, end, at, last), { discard: true })
-        // After a power failure, numbers that somebody has seen may be unknown here: none is given out twice.
-        if (lost.length > 0) {
-          yield* sql`UPDATE sqlite_sequence SET seq = seq + ${UNSEEN} WHERE name = 'events'`
-        }
-        return lost.length
-      }).pipe(sql.withTransaction, storing("closing the books of a server that died")),
-
-    find: (run) =>
-      sql`SELECT ${columns} FROM runs WHERE id = ${run}`.pipe(
-        storing("looking up a run"),
-        Effect.flatMap(toRuns),
-        Effect.map(([found]) => Option.fromNullable(found)),
-      ),
-
-    findTurn: (session, index) =>
-      sql`SELECT ${columns} FROM runs WHERE session_id = ${session} AND turn_index = ${index}`.pipe(
-        storing("looking up a turn"),
-        Effect.flatMap(toRuns),
-        Effect.map(([found]) => Option.fromNullable(found)),
-      ),
-
-    page: ({ owner, status, sessionId }, limit, before) => {
+  const find = SqlSchema.findOne({
+    Request: RunId,
+    Result: RunRow,
+    execute: (run) => sql`SELECT ${columns} FROM runs WHERE id = ${run}`,
+  })
+  const findTurn = SqlSchema.findOne({
+    Request: Schema.Struct({ session: SessionId, index: Schema.Number }),
+    Result: RunRow,
+    execute: ({ session, index }) =>
+      sql`SELECT ${columns} FROM runs WHERE session_id = ${session} AND turn_index = ${index}`,
+  })
+  const findInput = SqlSchema.findOne({
+    Request: RunId,
+    Result: Schema.Struct({ input: Schema.parseJson(RunInput) }),
+    execute: (run) => sql`SELECT input FROM run_inputs WHERE run_id = ${run}`,
+  })
+  const page = SqlSchema.findAll({
+    Request: Schema.Struct({
+      owner: Schema.UndefinedOr(TokenId),
+      status: Schema.UndefinedOr(Schema.String),
+      sessionId: Schema.UndefinedOr(SessionId),
+      before: Schema.UndefinedOr(RunId),
+      limit: Schema.Number,
+    }),
+    Result: RunRow,
+    execute: ({ owner, status, sessionId, before, limit }) => {
       const wanted = sql.and([
         ...(owner === undefined ? [] : [sql`token_id = ${owner}`]),
         ...(status === undefined ? [] : [sql`status = ${status}`]),
@@ -171,21 +149,71 @@ export const runRecords = (
         ...(before === undefined ? [] : [sql`id < ${before}`]),
         sql`true`,
       ])
-      return sql`SELECT ${columns} FROM runs WHERE ${wanted} ORDER BY id DESC LIMIT ${limit}`.pipe(
-        storing("listing runs"),
-        Effect.flatMap(toRuns),
-      )
+      return sql`SELECT ${columns} FROM runs WHERE ${wanted} ORDER BY id DESC LIMIT ${limit}`
     },
+  })
+
+  return {
+    accept: ((run: RunSpec, { at, startedAt, keepInput = false }: Parameters<RunRecords["accept"]>[1]) =>
+      Effect.gen(function* () {
+        const turn = yield* run.kind === "turn"
+          ? acceptTurn(run, at, startedAt)
+          : acceptOneShot(run, at, startedAt)
+        yield* projectAccepted(database, events, run, turn?.index ?? null, { at, startedAt })
+        if (keepInput) {
+          yield* sql`INSERT INTO run_inputs (run_id, input) VALUES (${run.id}, ${encodeInput(run.input)})`
+        }
+        return { turn }
+      }).pipe(transaction("accepting a run"))) as RunRecords["accept"],
+
+    start: (run, at) =>
+      Effect.gen(function* () {
+        const started = yield* sql`
+          UPDATE runs SET status = 'running', started_at = ${at}
+          WHERE id = ${run} AND status IN (${sql.literal(list(statesBefore("running")))}) RETURNING ${subject}`
+        const [row] = yield* decodeEnded(started)
+        if (row === undefined) return
+        const { tokenId, sessionId } = row
+        yield* events.append([{ type: "run.started", at, runId: run, sessionId, tokenId, data: {} }])
+      }).pipe(transaction("starting a run")),
+
+    end: (run, end) => endRun(run, end).pipe(transaction("recording a run's end")),
+
+    loseUnfinished: (at) =>
+      Effect.gen(function* () {
+        const left = yield* sql<{ id: RunId; startedAt: number | null }>`
+          SELECT id, started_at FROM runs WHERE ${isUnfinished}`
+        const last = encodeOutcome(Exit.fail(new RunLost()))
+        const nothing = {
+          stopReason: null,
+          durationMs: null,
+          responseChars: null,
+          usage: null,
+          costUsd: null,
+        }
+        const ended = { status: "lost", code: "run_failed", ...nothing } as const
+        yield* Effect.forEach(
+          left,
+          ({ id, startedAt }) => endRun(id, { at, ended, last, unstored: [], began: startedAt !== null }),
+          { discard: true },
+        )
+        // No place of the sequence is given out twice, not even after a power failure.
+        if (left.length > 0) {
+          yield* sql`UPDATE sqlite_sequence SET seq = seq + ${UNSEEN} WHERE name = 'events'`
+        }
+        return left.length
+      }).pipe(transaction("recording the runs of a server that died as lost")),
+
+    find: (run) => find(run).pipe(asStorageFailure("looking up a run")),
+    findTurn: (session, index) => findTurn({ session, index }).pipe(asStorageFailure("looking up a turn")),
+    input: (run) =>
+      findInput(run).pipe(
+        Effect.map((found) => Option.map(found, ({ input }) => input)),
+        asStorageFailure("reading a run's input"),
+      ),
+    page: ({ viewer, status, sessionId }, limit, before) =>
+      page({ owner: ownerSeenBy(viewer), status, sessionId, before, limit }).pipe(
+        asStorageFailure("listing runs"),
+      ),
   }
 }
-
-const columnsOf = (end: RunEnded, at: number) => ({
-  status: end.status,
-  finished_at: at,
-  duration_ms: end.durationMs,
-  stop_reason: end.stopReason,
-  code: end.code,
-  usage: end.usage === null ? null : JSON.stringify(end.usage),
-  cost_usd: end.costUsd,
-  response_chars: end.responseChars,
-})

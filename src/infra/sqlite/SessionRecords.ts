@@ -1,28 +1,34 @@
-import type { SqlClient } from "@effect/sql"
-import { Effect, Option } from "effect"
+import { SqlSchema } from "@effect/sql"
+import { Effect, Schema } from "effect"
+import type { NewEvent } from "../../domain/Event.ts"
 import { PoolFull, Unauthorized } from "../../domain/Failure.ts"
-import type { SessionId, TokenId } from "../../domain/Ids.ts"
-import type { SessionRecord } from "../../domain/Session.ts"
+import { SessionId, TokenId } from "../../domain/Ids.ts"
+import { type SessionMeta, OpenedSession, SessionRecord } from "../../domain/Session.ts"
 import type { SessionRecords } from "../../services/journal/Ledger.ts"
-import { keepAnswer } from "./KeyRecords.ts"
-import { type EventWriter, isInForce, originData, storing } from "./Rows.ts"
-import { SESSION_COLUMNS, toSessions } from "./SessionRows.ts"
+import { Bit, columnsOf } from "./Columns.ts"
+import type { EventWriter } from "./EventWriter.ts"
+import { storeAnswer } from "./KeyRecords.ts"
+import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
+import { isInForce } from "./TokenRecords.ts"
 
 /** Sessions that are read at a time. */
 const DUE_MAX = 250
 
-interface Opened {
-  readonly token_id: TokenId
-  readonly agent: string
-  readonly model: string | null
-  readonly permission_mode: string
-  readonly request_id: string
-  readonly address: string
-}
+/** Checked when it came in, and not read with `Schema.Record`, which would lose a key `__proto__`. */
+const Meta = Schema.declare((value): value is SessionMeta => typeof value === "object" && value !== null)
 
-export const sessionRecords = (sql: SqlClient.SqlClient, events: EventWriter): SessionRecords => {
-  const columns = sql.literal(SESSION_COLUMNS)
-  // Left to itself, SQLite takes the index of all turns that the session ever had.
+export const SessionRow = Schema.Struct({
+  ...SessionRecord.fields,
+  meta: Schema.NullOr(Schema.parseJson(Meta)),
+  answered: Bit,
+})
+
+const encodeOpened = Schema.encodeSync(OpenedSession)
+
+export const sessionRecords = (database: LedgerDatabase, events: EventWriter): SessionRecords => {
+  const { sql, transaction } = database
+  const columns = sql.literal(columnsOf(SessionRow))
+  // By itself, SQLite takes the index of all turns that the session ever had.
   const hasNoTurn = sql.literal(
     `NOT EXISTS (SELECT 1 FROM runs INDEXED BY runs_unfinished_of_session
       WHERE session_id = sessions.id AND status IN ('queued', 'running'))`,
@@ -32,17 +38,55 @@ export const sessionRecords = (sql: SqlClient.SqlClient, events: EventWriter): S
       ? sql.literal("true")
       : sql`(quiet_since, id) > (${session.closedAt ?? session.lastTurnAt ?? session.createdAt}, ${session.id})`
 
-  /** Tells that a session is no longer what it was, if the statement found it so. */
-  const left = (
-    type: "session.close" | "session.sweep_close" | "session.hard_delete",
+  /** Appends the event of a change, if the statement changed a row. Returns whether it did. */
+  const recorded = (
+    event: Pick<
+      Extract<NewEvent, { type: "session.close" | "session.sweep_close" | "session.hard_delete" }>,
+      "type" | "at" | "data"
+    >,
     session: SessionId,
-    at: number,
-    [row]: ReadonlyArray<{ readonly token_id: string }>,
-    data = {},
+    [row]: ReadonlyArray<{ readonly tokenId: TokenId }>,
   ) =>
     row === undefined
       ? Effect.succeed(false)
-      : Effect.as(events.append({ type, at, sessionId: session, tokenId: row.token_id, data }), true)
+      : Effect.as(
+          events.append([{ ...event, runId: null, sessionId: session, tokenId: row.tokenId } as NewEvent]),
+          true,
+        )
+
+  const find = SqlSchema.findOne({
+    Request: SessionId,
+    Result: SessionRow,
+    execute: (session) => sql`SELECT ${columns} FROM sessions WHERE id = ${session} AND status <> 'opening'`,
+  })
+  const list = SqlSchema.findAll({
+    Request: Schema.Struct({ owner: TokenId, includeClosed: Schema.Boolean }),
+    Result: SessionRow,
+    execute: ({ owner, includeClosed }) => sql`
+      SELECT ${columns} FROM sessions
+      WHERE token_id = ${owner} AND status IN ('open', ${includeClosed ? "closed" : "open"})
+      ORDER BY created_at DESC, rowid DESC`,
+  })
+  const Due = Schema.Struct({
+    since: Schema.Number,
+    after: Schema.UndefinedOr(Schema.typeSchema(SessionRecord)),
+  })
+  const idle = SqlSchema.findAll({
+    Request: Due,
+    Result: SessionRow,
+    execute: ({ since, after }) => sql`
+      SELECT ${columns} FROM sessions
+      WHERE status = 'open' AND quiet_since < ${since} AND ${comesAfter(after)} AND ${hasNoTurn}
+      ORDER BY quiet_since, id LIMIT ${DUE_MAX}`,
+  })
+  const closedBy = SqlSchema.findAll({
+    Request: Due,
+    Result: SessionRow,
+    execute: ({ since, after }) => sql`
+      SELECT ${columns} FROM sessions
+      WHERE status = 'closed' AND quiet_since <= ${since} AND ${comesAfter(after)}
+      ORDER BY quiet_since, id LIMIT ${DUE_MAX}`,
+  })
 
   return {
     reserve: (session, limit) =>
@@ -60,113 +104,93 @@ export const sessionRecords = (sql: SqlClient.SqlClient, events: EventWriter): S
           RETURNING id`
         if (reserved.length > 0) return
         return yield* (yield* isInForce(sql, session.tokenId)) ? new PoolFull({ limit }) : new Unauthorized()
-      }).pipe(sql.withTransaction, storing("taking a place for a session")),
+      }).pipe(transaction("taking a place for a session")),
 
-    activate: (session, ref, at, kept) =>
+    activate: (session, ref) =>
       Effect.gen(function* () {
-        const [opened] = yield* sql<Opened>`
+        const { id, tokenId, at, agent, model, meta, permissionMode, origin } = session
+        const opened = yield* sql`
           UPDATE sessions SET status = 'open', ref = ${ref}
-          WHERE id = ${session} AND status = 'opening'
+          WHERE id = ${id} AND status = 'opening'
             AND EXISTS (SELECT 1 FROM tokens WHERE tokens.id = token_id AND revoked_at IS NULL)
-          RETURNING token_id, agent, model, permission_mode, request_id, address`
-        if (opened === undefined) return yield* new Unauthorized()
-        const { token_id, ...data } = opened
-        yield* events.append({ type: "session.create", at, sessionId: session, tokenId: token_id, data })
-        if (kept !== undefined) yield* keepAnswer(sql, { ...kept, owner: token_id, at })
-      }).pipe(sql.withTransaction, storing("opening a session")),
+          RETURNING id`
+        if (opened.length === 0) return yield* new Unauthorized()
+        const { requestId: request_id, address } = origin
+        const data = { agent, model, permission_mode: permissionMode, request_id, address }
+        yield* events.append([{ type: "session.create", at, runId: null, sessionId: id, tokenId, data }])
+        const answer = encodeOpened({ id, agent, model, meta, createdAt: at })
+        yield* storeAnswer(database, origin, answer, { owner: tokenId, at })
+      }).pipe(transaction("opening a session")),
 
     abandon: (session) =>
       Effect.asVoid(sql`DELETE FROM sessions WHERE id = ${session} AND status = 'opening'`).pipe(
-        storing("giving up a session's place"),
+        asStorageFailure("giving up a session's place"),
       ),
 
     abandonAll: sql<{ id: SessionId }>`DELETE FROM sessions WHERE status = 'opening' RETURNING id`.pipe(
-      storing("giving up the places of a server that died"),
       Effect.map((rows) => rows.map(({ id }) => id)),
+      asStorageFailure("giving up the places of a server that died"),
     ),
 
-    find: (session) =>
-      sql`SELECT ${columns} FROM sessions WHERE id = ${session} AND status <> 'opening'`.pipe(
-        storing("looking up a session"),
-        Effect.flatMap(toSessions),
-        Effect.map(([found]) => Option.fromNullable(found)),
-      ),
+    find: (session) => find(session).pipe(asStorageFailure("looking up a session")),
 
     list: (owner, { includeClosed }) =>
-      sql`
-        SELECT ${columns} FROM sessions
-        WHERE token_id = ${owner} AND status IN ('open', ${includeClosed ? "closed" : "open"})
-        ORDER BY created_at DESC, rowid DESC`.pipe(storing("listing sessions"), Effect.flatMap(toSessions)),
+      list({ owner, includeClosed }).pipe(asStorageFailure("listing sessions")),
 
     refer: (session, ref) =>
       Effect.asVoid(sql`UPDATE sessions SET ref = ${ref} WHERE id = ${session} AND status = 'open'`).pipe(
-        storing("noting what an agent calls a session"),
+        asStorageFailure("noting what an agent calls a session"),
       ),
 
     answered: (session) =>
       Effect.asVoid(sql`UPDATE sessions SET answered = 1 WHERE id = ${session} AND status = 'open'`).pipe(
-        storing("noting that an agent has answered"),
+        asStorageFailure("noting that an agent has answered"),
       ),
 
     close: (session, at, origin) =>
-      sql<{ token_id: string }>`
+      sql<{ tokenId: TokenId }>`
         UPDATE sessions SET status = 'closed', closed_at = ${at}
         WHERE id = ${session} AND status = 'open' RETURNING token_id`.pipe(
-        Effect.flatMap((rows) =>
-          left("session.close", session, at, rows, origin === null ? {} : originData(origin)),
-        ),
-        sql.withTransaction,
-        storing("closing a session"),
+        Effect.flatMap((rows) => {
+          const data = origin === null ? {} : { request_id: origin.requestId, address: origin.address }
+          return recorded({ type: "session.close", at, data }, session, rows)
+        }),
+        transaction("closing a session"),
       ),
 
     closeIdle: (session, idleSince, at) =>
-      sql<{ token_id: string }>`
+      sql<{ tokenId: TokenId }>`
         UPDATE sessions SET status = 'closed', closed_at = ${at}
         WHERE id = ${session} AND status = 'open' AND quiet_since < ${idleSince} AND ${hasNoTurn}
         RETURNING token_id`.pipe(
-        Effect.flatMap((rows) => left("session.sweep_close", session, at, rows)),
-        sql.withTransaction,
-        storing("closing an idle session"),
+        Effect.flatMap((rows) => recorded({ type: "session.sweep_close", at, data: {} }, session, rows)),
+        transaction("closing an idle session"),
       ),
 
-    idle: (idleSince, after) =>
-      sql`
-        SELECT ${columns} FROM sessions
-        WHERE status = 'open' AND quiet_since < ${idleSince} AND ${comesAfter(after)} AND ${hasNoTurn}
-        ORDER BY quiet_since, id LIMIT ${DUE_MAX}`.pipe(
-        storing("looking for idle sessions"),
-        Effect.flatMap(toSessions),
-      ),
+    idle: (since, after) => idle({ since, after }).pipe(asStorageFailure("looking for idle sessions")),
 
-    closedBy: (at, after) =>
-      sql`
-        SELECT ${columns} FROM sessions
-        WHERE status = 'closed' AND quiet_since <= ${at} AND ${comesAfter(after)}
-        ORDER BY quiet_since, id LIMIT ${DUE_MAX}`.pipe(
-        storing("looking for sessions to delete"),
-        Effect.flatMap(toSessions),
-      ),
+    closedBy: (since, after) =>
+      closedBy({ since, after }).pipe(asStorageFailure("looking for sessions to delete")),
 
     remove: (session, at) =>
-      sql<{ token_id: string }>`
+      sql<{ tokenId: TokenId }>`
         DELETE FROM sessions WHERE id = ${session} AND status = 'closed' RETURNING token_id`.pipe(
-        Effect.flatMap((rows) => left("session.hard_delete", session, at, rows)),
-        sql.withTransaction,
-        storing("deleting a session"),
+        Effect.flatMap((rows) => recorded({ type: "session.hard_delete", at, data: {} }, session, rows)),
+        transaction("deleting a session"),
       ),
 
     living: (sessions) =>
       sql<{ id: SessionId }>`
         SELECT id FROM sessions
         WHERE id IN (SELECT value FROM json_each(${JSON.stringify(sessions)})) AND status <> 'closed'`.pipe(
-        storing("looking which sessions are open"),
         Effect.map((rows) => rows.map(({ id }) => id)),
+        asStorageFailure("looking which sessions are open"),
       ),
 
     countOpen: sql<{ open: number }>`
       SELECT count(*) AS open FROM sessions WHERE status IN ('opening', 'open')`.pipe(
-      storing("counting open sessions"),
       Effect.map(([row]) => row?.open ?? 0),
+      asStorageFailure("counting open sessions"),
     ),
   }
 }

@@ -1,47 +1,48 @@
-import { SqlClient } from "@effect/sql"
 import { Clock, Effect, Layer } from "effect"
 import { Ledger } from "../../services/journal/Ledger.ts"
-import { fileRecords } from "./FileRecords.ts"
-import { refusalRecords } from "./RefusalRecords.ts"
 import { eventRecords } from "./EventRecords.ts"
+import { makeEventWriter } from "./EventWriter.ts"
+import { fileRecords } from "./FileRecords.ts"
 import { keyRecords } from "./KeyRecords.ts"
-import { makeEventWriter, storing } from "./Rows.ts"
-import { streamRecords } from "./StreamRecords.ts"
+import { asStorageFailure, makeLedgerDatabase } from "./LedgerDatabase.ts"
+import { refusalRecords } from "./RefusalRecords.ts"
 import { retentionRecords } from "./RetentionRecords.ts"
 import { runRecords } from "./RunRecords.ts"
 import { sessionRecords } from "./SessionRecords.ts"
+import { streamRecords } from "./StreamRecords.ts"
 import { tokenRecords } from "./TokenRecords.ts"
 
-/** The ledger in SQLite. What a server that died left unfinished is closed before anybody can ask. */
+/** The ledger in SQLite. Runs that a server left unfinished when it died are recorded as lost when it is built. */
 export const layer = (
   options: {
-    /** How long what a run said is kept after its end; by default an hour. */
+    /** How long the text of a run is kept after its end, in seconds; an hour by default. */
     readonly streamRetentionSecs?: number
   } = {},
 ) =>
   Layer.effect(
     Ledger,
     Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const events = yield* makeEventWriter(sql)
-      const runs = runRecords(sql, events, { streamRetentionSecs: options.streamRetentionSecs ?? 3600 })
+      const database = yield* makeLedgerDatabase
+      const events = makeEventWriter(database)
+      const { streamRetentionSecs = 3600 } = options
+      const runs = runRecords(database, events, { streamRetentionSecs })
       const lost = yield* runs.loseUnfinished(yield* Clock.currentTimeMillis)
       if (lost > 0)
         yield* Effect.logWarning("runs of a server that died are recorded as lost", { runs: lost })
       return {
         // Takes the right to write, and writes nothing.
-        writable: Effect.asVoid(sql`UPDATE tokens SET name = name WHERE false`).pipe(
-          storing("looking whether the database can be written to"),
+        writable: Effect.asVoid(database.sql`UPDATE tokens SET name = name WHERE false`).pipe(
+          asStorageFailure("looking whether the database can be written to"),
         ),
-        tokens: tokenRecords(sql, events),
+        tokens: tokenRecords(database, events),
         runs,
-        sessions: sessionRecords(sql, events),
-        files: fileRecords(sql, events),
-        refusals: refusalRecords(sql, events),
-        streams: streamRecords(sql),
-        events: eventRecords(sql, events),
-        keys: keyRecords(sql),
-        retention: retentionRecords(sql),
+        sessions: sessionRecords(database, events),
+        files: fileRecords(database, events),
+        refusals: refusalRecords(database, events),
+        streams: streamRecords(database, events),
+        events: eventRecords(database, events),
+        keys: keyRecords(database),
+        retention: retentionRecords(database),
       }
     }),
   )

@@ -83,9 +83,10 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
         /** Records a change; by a ledger that fails, after the next probe. */
         const record = (now: boolean) =>
           Effect.gen(function* () {
-            const data = { logged_in: now }
             const at = yield* Clock.currentTimeMillis
-            if (now !== (recorded ?? now)) yield* events.append({ type: "login.changed", at, data })
+            const nobody = { runId: null, sessionId: null, tokenId: null }
+            if (now !== (recorded ?? now))
+              yield* events.append({ type: "login.changed", at, ...nobody, data: { logged_in: now } })
             recorded = now
           }).pipe(
             Effect.catchAll(({ cause }) =>

@@ -29,14 +29,15 @@ export class Files extends Context.Tag("clawdforge/Files")<
     ) => Effect.Effect<Upload, FileTooLarge | QuotaExceeded | StorageFailed, Scope.Scope>
     /** Looks at an upload without taking it in: nothing is stored, and no quota taken. */
     readonly measure: Effect.Effect<Arriving>
-    /**
-     * The files of these tokens, each once. Fails unless all are there and the owner's. They stay until the scope
-     * closes, whatever their time.
-     */
-    readonly hold: (
+    /** Returns the files of these tokens, each once. Fails unless all exist, are the owner's and have not expired. */
+    readonly find: (
       tokens: ReadonlyArray<string>,
       owner: TokenId,
-    ) => Effect.Effect<ReadonlyArray<StoredFile>, FileNotFound | StorageFailed, Scope.Scope>
+    ) => Effect.Effect<ReadonlyArray<StoredFile>, FileNotFound | StorageFailed>
+    /** Keeps files from being removed until the scope closes, also after they expire. Fails if one is removed already. */
+    readonly hold: (
+      files: ReadonlyArray<StoredFile>,
+    ) => Effect.Effect<void, FileNotFound | StorageFailed, Scope.Scope>
     /** Copies files that are held into a directory, under names of ours. */
     readonly attach: (
       files: ReadonlyArray<StoredFile>,
@@ -76,10 +77,12 @@ export class Files extends Context.Tag("clawdforge/Files")<
           ).pipe(Effect.catchTag("NoSuchElementException", () => new FileNotFound()))
         })
 
-        const hold = Effect.fn("Files.hold")(function* (token: string, owner: TokenId) {
-          yield* holds.take((yield* find(token, owner)).id)
-          // Asked again: it may have been removed before it was held.
-          return yield* find(token, owner)
+        const hold = Effect.fn("Files.hold")(function* (files: ReadonlyArray<StoredFile>) {
+          if (files.length === 0) return
+          for (const { id } of files) yield* holds.take(id)
+          // Asked afterwards: a file may have been removed before it was held.
+          const existing = new Set(yield* ledger.existing(files.map(({ id }) => id)))
+          if (!files.every(({ id }) => existing.has(id))) return yield* new FileNotFound()
         })
 
         const expireSome = Effect.gen(function* () {
@@ -105,7 +108,8 @@ export class Files extends Context.Tag("clawdforge/Files")<
         return {
           receive,
           measure,
-          hold: (tokens, owner) => Effect.forEach(new Set(tokens), (token) => hold(token, owner)),
+          find: (tokens, owner) => Effect.forEach(new Set(tokens), (token) => find(token, owner)),
+          hold,
           attach: (files, dir) =>
             Effect.forEach(files, ({ id, name }, index) =>
               Effect.map(contents.copy(id, dir, attachmentName(index + 1, name)), (path) => ({ path, name })),

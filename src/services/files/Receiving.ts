@@ -1,9 +1,8 @@
-import { Clock, Effect, Option, type Redacted, Schema } from "effect"
+import { Clock, Effect, Option, type Redacted } from "effect"
 import { FileTooLarge, QuotaExceeded, type StorageFailed, type Unauthorized } from "../../domain/Failure.ts"
-import { KeptUpload, type StoredFile } from "../../domain/File.ts"
+import type { StoredFile } from "../../domain/File.ts"
 import type { TokenId } from "../../domain/Ids.ts"
-import type { Claim } from "../../domain/Run.ts"
-import type { Origin } from "../../domain/Token.ts"
+import type { Origin } from "../../domain/Origin.ts"
 import { FileContents } from "./FileContents.ts"
 import { Ids } from "../access/Ids.ts"
 import { Ledger } from "../journal/Ledger.ts"
@@ -26,14 +25,13 @@ export interface Arriving {
 /** An upload that is arriving. Closing its scope removes it, unless it was kept. */
 export interface Upload extends Arriving {
   /**
-   * All of it is there: makes it last for `ttlSecs`, and names it. The token is returned here, and never again but to
-   * the claim.
+   * Keeps the upload, which has arrived as a whole, for `ttlSecs` under that name. Its token is returned here, and again
+   * only to a request with the same idempotency key.
    */
   readonly keep: (
     name: string,
     ttlSecs: number,
     origin: Origin,
-    claim?: Claim,
   ) => Effect.Effect<
     { readonly token: Redacted.Redacted; readonly file: StoredFile },
     Unauthorized | StorageFailed
@@ -99,7 +97,7 @@ export const makeReceiving = (options: {
           yield* writer.write(bytes)
         }),
         sha256: Effect.sync(digest.value),
-        keep: Effect.fn("Files.keep")(function* (name, ttlSecs, origin, claim) {
+        keep: Effect.fn("Files.keep")(function* (name, ttlSecs, origin) {
           const now = yield* Clock.currentTimeMillis
           const token = yield* secrets.mint("ff_")
           const file: StoredFile = {
@@ -110,9 +108,8 @@ export const makeReceiving = (options: {
             createdAt: now,
             expiresAt: now + ttlSecs * 1000,
           }
-          const answer = claim && { claim, answer: keptOf({ token, size, ttlSecs }) }
           yield* writer.sync
-          yield* ledger.insert(file, secrets.hash(token), origin, answer)
+          yield* ledger.insert({ file, token, hash: secrets.hash(token), ttlSecs, origin })
           yield* writer.keep
           kept = true
           return { token, file }
@@ -135,5 +132,3 @@ export const makeReceiving = (options: {
 
     return { receive, measure }
   })
-
-const keptOf = Schema.encodeSync(KeptUpload)

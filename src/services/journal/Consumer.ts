@@ -1,12 +1,12 @@
 import type { Effect } from "effect"
 
 /**
- * One who is given what comes. A call for each, and no fiber that has to be woken: there may be hundreds, and much may
- * come.
+ * A reader that is given items as they come. It is called, and no fiber is woken for it: there may be hundreds of
+ * readers, and thousands of items a second.
  */
 export interface Consumer<A, E = never> {
-  /** Takes what is next, always; false: and nothing after it, for now. */
+  /** Takes all items. Returns false if it wants no more for now. */
   readonly take: (items: ReadonlyArray<A>) => boolean
-  /** Waits until it takes more; fails when it never will. */
+  /** Waits until it takes more items. Fails when it will never take any. */
   readonly ready: Effect.Effect<void, E>
 }

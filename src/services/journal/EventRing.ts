@@ -1,19 +1,10 @@
-import type { EventFilter, LogEvent } from "../../domain/Event.ts"
+import type { Event } from "../../domain/Event.ts"
 
-/** Whether somebody wants, and may see, an event. */
-export const matching =
-  ({ owner, type, runId, sessionId }: EventFilter) =>
-  (event: LogEvent): boolean =>
-    (owner === undefined || event.tokenId === owner) &&
-    (type === undefined || event.type === type) &&
-    (runId === undefined || event.runId === runId) &&
-    (sessionId === undefined || event.sessionId === sessionId)
-
-/** The newest events, in their order. */
+/** The newest events of the log in memory, in order. */
 export class EventRing {
   readonly #max: number
-  #events: Array<LogEvent> = []
-  /** All that came after that place is here. */
+  #events: Array<Event> = []
+  /** All events after that place are here. */
   #floor: number
   #newest: number
 
@@ -27,23 +18,23 @@ export class EventRing {
     return this.#newest
   }
 
-  /** Whether all after that place is here. */
+  /** Whether all events after that place are here. */
   readonly has = (seq: number): boolean => seq >= this.#floor
 
-  readonly add = (events: ReadonlyArray<LogEvent>): void => {
+  readonly add = (events: ReadonlyArray<Event>): void => {
     const last = events.at(-1)
     if (last === undefined) return
     this.#events.push(...events)
     this.#newest = last.seq
-    // Now and then, for each is a copy.
+    // Not at every event: each cut copies the list.
     if (this.#events.length <= this.#max * 1.5) return
     const gone = this.#events.length - this.#max
     this.#floor = this.#events[gone - 1]?.seq ?? this.#floor
     this.#events = this.#events.slice(gone)
   }
 
-  /** The first that come after that place, at most so many. */
-  readonly after = (seq: number, limit: number): ReadonlyArray<LogEvent> => {
+  /** Returns the first events after that place, at most `limit`. */
+  readonly after = (seq: number, limit: number): ReadonlyArray<Event> => {
     let low = 0
     let high = this.#events.length
     while (low < high) {

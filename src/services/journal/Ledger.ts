@@ -10,30 +10,24 @@ import type { SessionRecords } from "./ports/Sessions.ts"
 import type { StreamRecords } from "./ports/Streams.ts"
 import type { TokenRecords } from "./ports/Tokens.ts"
 
-export type { EventRecords } from "./ports/Events.ts"
-export type { FileRecords } from "./ports/Files.ts"
-export type { KeptAnswer, KeyRecords, NewAnswer } from "./ports/Keys.ts"
+export type { Change, EventRecords } from "./ports/Events.ts"
+export type { FileRecords, NewUpload } from "./ports/Files.ts"
+export type { KeyRecords, StoredAnswer } from "./ports/Keys.ts"
 export type { RefusalRecords } from "./ports/Refusals.ts"
-export type {
-  Dropped,
-  DroppedRows,
-  RetentionRecords,
-  Sizes,
-  StreamPass,
-} from "./ports/Retention.ts"
-export type { RunFilter, RunRecords } from "./ports/Runs.ts"
+export type { Dropped, DroppedRows, RetentionRecords, Sizes, StreamPass } from "./ports/Retention.ts"
+export type { AcceptedRun, AcceptRefusal, RunEnd, RunRecords } from "./ports/Runs.ts"
 export type { SessionRecords } from "./ports/Sessions.ts"
 export type { NewMessage, StreamRecords } from "./ports/Streams.ts"
 export type { TokenRecords } from "./ports/Tokens.ts"
 
 /**
- * Port: the durable record. Each change and its event are one transaction, on disk before the effect returns;
- * the audit trail is a view of the same rows. Times are milliseconds since 1970.
+ * Port: the durable record. A change of state, its events and its idempotency key are one transaction, which is on disk
+ * when the effect returns. The audit trail is a view of the same rows. Times are milliseconds since 1970.
  */
 export class Ledger extends Context.Tag("clawdforge/Ledger")<
   Ledger,
   {
-    /** Fails when nothing can be recorded. */
+    /** Fails if nothing can be recorded. */
     readonly writable: Effect.Effect<void, StorageFailed>
     readonly tokens: TokenRecords
     readonly runs: RunRecords

@@ -1,28 +1,31 @@
 import { Clock, Context, Effect, Layer } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
-import { Ledger, type Dropped, type Sizes, type StreamPass } from "./Ledger.ts"
+import { type Dropped, Ledger, type Sizes, type StreamPass } from "./Ledger.ts"
+
+export type { Sizes } from "./Ledger.ts"
 
 /** How long things are kept. */
 export interface RetentionSettings {
-  /** What a run said, after its end. */
+  /** The text of a run, after its end, in seconds. */
   readonly streamRetentionSecs: number
-  /** The rows of what it said. */
+  /** The rows of a run's stream, in days. */
   readonly eventRetentionDays: number
-  /** How many of these rows there may be. */
+  /** The number of such rows, of all runs together. */
   readonly eventMaxRows: number
-  /** Events. */
+  /** The events of the log, in days. */
   readonly auditRetentionDays: number
 }
 
-/** How many rows went, or lost their text. */
+/** How many rows were removed, or lost their text. */
 export interface Removed {
-  /** Of streams, that lost their text. */
+  /** Rows of streams that lost their text. */
   readonly texts: number
   readonly streamEvents: number
   readonly events: number
   readonly idempotencyKeys: number
 }
 
+/** What a maintenance did. */
 export interface Maintained {
   readonly removed: Removed
   readonly before: Sizes
@@ -32,14 +35,15 @@ export interface Maintained {
 
 const DAY_MILLIS = 24 * 60 * 60 * 1000
 
-/** So many pages are given back in the first step, and so many at most. */
-const PAGES_FIRST = 64
-const PAGES_MAX = 512
-/** What such a step should take. */
+/** Bytes that the first step gives back to the disk, and the most that a step gives back. */
+const SHRINK_FIRST_BYTES = 256 * 1024
+const SHRINK_MAX_BYTES = 2 * 1024 * 1024
+const SHRINK_MIN_BYTES = 4096
+/** How long such a step should take. */
 const STEP_MILLIS = 10
 
-/** Takes steps until there is nothing left, or time is over. */
-const all = (step: Effect.Effect<Dropped, StorageFailed>, until: number) =>
+/** Repeats a step until nothing is left to remove, or the time is over. Returns how many rows were removed. */
+const repeatUntil = (step: Effect.Effect<Dropped, StorageFailed>, until: number) =>
   Effect.gen(function* () {
     let removed = 0
     for (;;) {
@@ -50,18 +54,19 @@ const all = (step: Effect.Effect<Dropped, StorageFailed>, until: number) =>
   })
 
 /**
- * Removes what is kept no longer: texts, streams, events and idempotency keys, each by its own rule, so that a flood
- * of the one never takes the place of another. It goes in steps of some milliseconds; between them others have their
- * turn.
+ * Removes what has been kept long enough: texts, streams, events and idempotency keys, each by its own rule, so that a
+ * flood of one never displaces another. It works in steps of some milliseconds; other work gets its turn in between.
  */
 export class Retention extends Context.Tag("clawdforge/Retention")<
   Retention,
   {
     readonly settings: RetentionSettings
-    /** Removes what is due, until there is no more, or `forMillis` are over. */
+    /** Removes what is due, until nothing is left or `forMillis` are over. */
     readonly trim: (options?: { readonly forMillis?: number }) => Effect.Effect<Removed, StorageFailed>
-    /** Removes all that is due and, if asked, gives the space of it back to the disk. */
+    /** Removes all that is due. With `vacuum` it also gives unused space back to the disk. */
     readonly maintain: (options: { readonly vacuum: boolean }) => Effect.Effect<Maintained, StorageFailed>
+    /** Measures the ledger. */
+    readonly sizes: Effect.Effect<Sizes, StorageFailed>
   }
 >() {
   static readonly layer = (settings: RetentionSettings): Layer.Layer<Retention, never, Ledger> =>
@@ -70,7 +75,7 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
       Effect.gen(function* () {
         const { retention } = yield* Ledger
         const oneTrims = yield* Effect.makeSemaphore(1)
-        const oneVacuums = yield* Effect.makeSemaphore(1)
+        const oneShrinks = yield* Effect.makeSemaphore(1)
 
         const trim = Effect.fn("Retention.trim")(function* ({ forMillis = Number.POSITIVE_INFINITY } = {}) {
           const at = yield* Clock.currentTimeMillis
@@ -84,31 +89,32 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
           const dropStreams = Effect.suspend(() =>
             Effect.tap(retention.dropStreams(pass), (dropped) => void (pass = dropped.pass)),
           )
+          const oldest = at - settings.auditRetentionDays * DAY_MILLIS
           const removed = {
-            texts: yield* all(retention.dropTexts(at), until),
-            streamEvents: yield* all(dropStreams, until),
-            events: yield* all(retention.dropEvents(at - settings.auditRetentionDays * DAY_MILLIS), until),
-            idempotencyKeys: yield* all(retention.dropKeys(at), until),
+            texts: yield* repeatUntil(retention.dropTexts(at), until),
+            streamEvents: yield* repeatUntil(dropStreams, until),
+            events: yield* repeatUntil(retention.dropEvents(oldest), until),
+            idempotencyKeys: yield* repeatUntil(retention.dropKeys(at), until),
           }
-          // The journal still has what is gone from the tables.
-          if (removed.texts + removed.streamEvents + removed.idempotencyKeys > 0) yield* retention.checkpoint
+          if (removed.texts + removed.streamEvents + removed.idempotencyKeys > 0) yield* retention.purge
           return removed
         }, oneTrims.withPermits(1))
 
-        /** Gives back all there is to give back, as many pages at a time as take a few milliseconds. */
-        const vacuum = Effect.fn("Retention.vacuum")(function* () {
-          let pages = PAGES_FIRST
+        /** Gives all unused space back to the disk, as much at a time as takes a few milliseconds. */
+        const shrink = Effect.fn("Retention.shrink")(function* () {
+          let bytes = SHRINK_FIRST_BYTES
           let left = Number.POSITIVE_INFINITY
           for (;;) {
             const start = yield* Clock.currentTimeMillis
-            const now = yield* retention.vacuum(pages)
+            const now = yield* retention.shrink(bytes)
             const took = (yield* Clock.currentTimeMillis) - start
             if (now === 0 || now >= left) break
             left = now
-            pages = Math.round(Math.min(PAGES_MAX, Math.max(1, (pages * STEP_MILLIS) / Math.max(1, took))))
+            const fitting = (bytes * STEP_MILLIS) / Math.max(1, took)
+            bytes = Math.round(Math.min(SHRINK_MAX_BYTES, Math.max(SHRINK_MIN_BYTES, fitting)))
           }
-          yield* retention.checkpoint
-        }, oneVacuums.withPermits(1))
+          yield* retention.purge
+        }, oneShrinks.withPermits(1))
 
         return {
           settings,
@@ -118,10 +124,11 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
               const start = yield* Clock.currentTimeMillis
               const before = yield* retention.sizes
               const removed = yield* trim()
-              if (options.vacuum) yield* vacuum()
+              if (options.vacuum) yield* shrink()
               const after = yield* retention.sizes
               return { removed, before, after, durationMs: (yield* Clock.currentTimeMillis) - start }
             }),
+          sizes: retention.sizes,
         }
       }),
     )

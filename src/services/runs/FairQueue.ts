@@ -9,6 +9,8 @@ const RETRY_MAX_SECS = 600
 
 /** A place in the queue, then a slot. It must be left, on whatever way. */
 export interface Place {
+  /** Whether it has a slot already. */
+  readonly hasSlot: () => boolean
   /** Waits for a slot. Fails when it takes too long, or when the place had to be given to another owner. */
   readonly slot: Effect.Effect<void, Overloaded>
   /** Gives up the place or the slot; again, it changes nothing. */
@@ -156,6 +158,7 @@ export const makeFairQueue = <Owner>(options: {
             queued += 1
           } else return overloaded("queue_full")
           return Effect.succeed<Place>({
+            hasSlot: () => waiter.state === "working",
             slot: Effect.timeoutFail(Deferred.await(turn), {
               duration: options.maxWait,
               onTimeout: () => overloaded("waited_too_long"),

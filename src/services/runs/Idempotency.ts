@@ -1,119 +1,107 @@
-import { Clock, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Clock, Context, Effect, Layer, Option, RcMap, Redacted, Schema } from "effect"
 import { IdempotencyConflict, StorageFailed } from "../../domain/Failure.ts"
 import type { TokenId } from "../../domain/Ids.ts"
 import { canonicalJson } from "../../domain/Json.ts"
-import type { Claim } from "../../domain/Run.ts"
-import { type KeptAnswer, Ledger } from "../journal/Ledger.ts"
+import type { IdempotencyKey, Origin } from "../../domain/Origin.ts"
 import { Secrets } from "../access/Secrets.ts"
+import { Ledger, type StoredAnswer } from "../journal/Ledger.ts"
 
-/** Whose key it is, and what for: another app, or another route, does not know it. */
-export interface Keyed extends Pick<Claim, "route" | "key"> {
+/** A key as a request names it: it is known to that app on that route only. */
+export interface KeyOfRequest extends Pick<IdempotencyKey, "route" | "key"> {
   readonly owner: TokenId
 }
 
-/** What was asked. Whatever their order, the same fields are the same request; one that is null is as good as absent. */
-export type Asked = Readonly<Record<string, unknown>>
+/** The fields of a request. Their order does not count, and a field that is `null` counts as absent. */
+export type RequestFields = Readonly<Record<string, unknown>>
 
 /** An answer, and whether it is one that was given before. */
-export interface Answered<A> {
+export interface IdempotentAnswer<A> {
   readonly answer: A
   readonly replayed: boolean
 }
 
-/** Requests that an app may send again: what they ask for is done once, and answered each time. */
+/** Requests that an app may send again: their work is done once, and each of them is answered the same. */
 export class Idempotency extends Context.Tag("clawdforge/Idempotency")<
   Idempotency,
   {
     /**
-     * Does the work, or gives the answer that is kept under the key. Work that succeeds keeps its answer itself, by the
-     * claim that it is given, with whatever it changes. Work that fails leaves the key as it was: of those that wait,
-     * the next one does it. Without a key it is just done.
+     * Does the work, or returns the answer that is stored under the key. The work gets an origin that carries the key:
+     * the ledger stores the answer with the change that the origin causes. Work that fails leaves the key unused: of
+     * several equal requests the next one does it. Without a key the work is just done. Fails with
+     * `IdempotencyConflict` if the key was used for another request.
      */
     readonly once: <A, I, E, R>(
-      request: (Keyed & { readonly asked: Asked }) | undefined,
+      request: {
+        readonly key: KeyOfRequest | undefined
+        readonly fields: RequestFields
+        readonly origin: Origin
+      },
       answer: Schema.Schema<A, I>,
-      work: (claim: Claim | undefined) => Effect.Effect<A, E, R>,
-    ) => Effect.Effect<Answered<A>, E | IdempotencyConflict | StorageFailed, R>
-    /** What is kept under a key, for one who has to know before the request is there as a whole. */
-    readonly kept: (keyed: Keyed) => Effect.Effect<Option.Option<KeptAnswer>, StorageFailed>
-    /** The answer that is kept. Fails if something else was asked. */
-    readonly again: <A, I>(
-      kept: KeptAnswer,
-      asked: Asked,
+      work: (origin: Origin) => Effect.Effect<A, E, R>,
+    ) => Effect.Effect<IdempotentAnswer<A>, E | IdempotencyConflict | StorageFailed, R>
+    /** Returns what is stored under a key, for a caller that has to know before the whole request is there. */
+    readonly find: (key: KeyOfRequest) => Effect.Effect<Option.Option<StoredAnswer>, StorageFailed>
+    /** Returns the stored answer. Fails with `IdempotencyConflict` if the request was another one. */
+    readonly replay: <A, I>(
+      stored: StoredAnswer,
+      fields: RequestFields,
       answer: Schema.Schema<A, I>,
-    ) => Effect.Effect<Answered<A>, IdempotencyConflict | StorageFailed>
+    ) => Effect.Effect<IdempotentAnswer<A>, IdempotencyConflict | StorageFailed>
   }
 >() {
-  static readonly layer = Layer.effect(
+  static readonly layer = Layer.scoped(
     Idempotency,
     Effect.gen(function* () {
       const { keys } = yield* Ledger
       const secrets = yield* Secrets
-      const alone = makeTurnstile()
+      // Equal requests at the same time do their work one after the other.
+      const inUse = yield* RcMap.make({ lookup: (_name: string) => Effect.makeSemaphore(1) })
 
-      const fingerprintOf = (asked: Asked): string => {
-        const said = Object.entries(asked).filter(([, value]) => value !== null)
-        return secrets.hash(Redacted.make(canonicalJson(Object.fromEntries(said))))
+      const fingerprintOf = (fields: RequestFields): string => {
+        const present = Object.entries(fields).filter(([, value]) => value !== null)
+        return secrets.hash(Redacted.make(canonicalJson(Object.fromEntries(present))))
       }
 
-      const kept = ({ owner, route, key }: Keyed) =>
+      const find = ({ owner, route, key }: KeyOfRequest) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => keys.find(owner, { route, key }, now))
 
       return {
-        once: (request, schema, work) => {
-          if (request === undefined) return Effect.map(work(undefined), done)
-          const { owner, route, key, asked } = request
+        once: ({ key: named, fields, origin }, schema, work) => {
+          if (named === undefined) return Effect.map(work(origin), firstAnswer)
+          const { owner, route, key } = named
           return Effect.gen(function* () {
-            const fingerprint = fingerprintOf(asked)
-            const claim = { route, key, fingerprint }
-            return yield* Option.match(yield* kept(request), {
-              onNone: () => Effect.map(work(claim), done),
-              onSome: (found) => read(found, fingerprint, schema),
+            const alone = yield* RcMap.get(inUse, JSON.stringify([owner, route, key]))
+            const fingerprint = fingerprintOf(fields)
+            const onlyOne = Effect.gen(function* () {
+              const stored = yield* find(named)
+              if (Option.isSome(stored)) return yield* decode(stored.value, fingerprint, schema)
+              return firstAnswer(yield* work({ ...origin, idempotencyKey: { route, key, fingerprint } }))
             })
-          }).pipe(alone(JSON.stringify([owner, route, key])), Effect.withSpan("Idempotency.once"))
+            return yield* alone.withPermits(1)(onlyOne)
+          }).pipe(Effect.scoped, Effect.withSpan("Idempotency.once"))
         },
-        kept,
-        again: (found, asked, schema) => Effect.suspend(() => read(found, fingerprintOf(asked), schema)),
+        find,
+        replay: (stored, fields, answer) =>
+          Effect.suspend(() => decode(stored, fingerprintOf(fields), answer)),
       }
     }),
   )
 }
 
-/** What is kept, if that is what was asked. */
-const read = <A, I>(
-  { fingerprint, answer }: KeptAnswer,
+/** Decodes a stored answer, if it is the answer to the request with that fingerprint. */
+const decode = <A, I>(
+  { fingerprint, answer }: StoredAnswer,
   asked: string,
   schema: Schema.Schema<A, I>,
-): Effect.Effect<Answered<A>, IdempotencyConflict | StorageFailed> =>
+): Effect.Effect<IdempotentAnswer<A>, IdempotencyConflict | StorageFailed> =>
   fingerprint === asked
     ? Schema.decode(Schema.parseJson(schema))(answer).pipe(
         Effect.mapBoth({
-          // What does not fit is not told: it would be quoted.
-          onFailure: () => new StorageFailed({ during: "reading a kept answer", cause: null }),
+          // The parse error is left out: it quotes the answer.
+          onFailure: () => new StorageFailed({ during: "reading a stored answer", cause: null }),
           onSuccess: (answer) => ({ answer, replayed: true }),
         }),
       )
     : Effect.fail(new IdempotencyConflict())
 
-const done = <A>(answer: A): Answered<A> => ({ answer, replayed: false })
-
-/** One at a time of those with the same name. A name that nobody uses is forgotten. */
-const makeTurnstile = () => {
-  const inUse = new Map<string, { readonly place: Effect.Semaphore; users: number }>()
-  return (name: string) =>
-    <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => {
-          const entry = inUse.get(name) ?? { place: Effect.unsafeMakeSemaphore(1), users: 0 }
-          entry.users += 1
-          inUse.set(name, entry)
-          return entry
-        }),
-        ({ place }) => place.withPermits(1)(effect),
-        (entry) =>
-          Effect.sync(() => {
-            entry.users -= 1
-            if (entry.users === 0) inUse.delete(name)
-          }),
-      )
-}
+const firstAnswer = <A>(answer: A): IdempotentAnswer<A> => ({ answer, replayed: false })

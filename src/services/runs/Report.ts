@@ -1,16 +1,27 @@
 import { Cause, Exit, Option } from "effect"
 import { type Diagnosis, diagnosed, type RunFailure, type TurnFailure } from "../../domain/Failure.ts"
-import type { KeptReport } from "../../domain/Outcome.ts"
+import type { Report } from "../../domain/Outcome.ts"
 import type { EndStatus, RunEnded } from "../../domain/Run.ts"
+import type { AcpMessage } from "../agents/AcpxClient.ts"
 import type { ClaudeAnswer } from "../agents/claude/Outcome.ts"
 
-/** What a run gave. */
-export interface RunReport extends KeptReport {
+/** What a one-shot reports. */
+export interface RunReport extends Report {
   readonly result: unknown
   readonly model: string | null
   readonly sessionId: string | null
 }
 
+/** What a turn reports. */
+export interface TurnReport extends Report {
+  /** The agent's messages of the turn, in order; the last is the result. Empty if it was cancelled before its start. */
+  readonly events: ReadonlyArray<AcpMessage>
+}
+
+/** The report of a turn whose messages may be too many to be held in memory: then they are in the journal only. */
+export type PartialTurnReport = Omit<TurnReport, "events"> & Partial<Pick<TurnReport, "events">>
+
+/** Makes the report of a one-shot that was answered. */
 export const reportOf = (answer: ClaudeAnswer, result: unknown, durationMs: number): RunReport => ({
   result,
   durationMs,
@@ -22,7 +33,7 @@ export const reportOf = (answer: ClaudeAnswer, result: unknown, durationMs: numb
   sessionId: answer.sessionId,
 })
 
-/** What a run gave that was cancelled: the text so far. */
+/** Makes the report of a one-shot that was cancelled: its result is the text so far. */
 export const cancelledReport = (text: string, durationMs: number): RunReport => ({
   result: text,
   durationMs,
@@ -34,8 +45,11 @@ export const cancelledReport = (text: string, durationMs: number): RunReport => 
   sessionId: null,
 })
 
-/** The failure, knowing how long the run had been at work. */
-export const timed = <F extends RunFailure | TurnFailure>(failure: F, durationMs: number | null): F => {
+/** Adds to a failure how long the run had worked, where the failure has room for it. */
+export const withDuration = <F extends RunFailure | TurnFailure>(
+  failure: F,
+  durationMs: number | null,
+): F => {
   switch (failure._tag) {
     case "Unauthorized":
     case "FileNotFound":
@@ -48,14 +62,14 @@ export const timed = <F extends RunFailure | TurnFailure>(failure: F, durationMs
   }
 }
 
-/** How a run ended, for the ledger. A cause that is no failure is a cancelled run, or a bug. */
-export const endOf = (
-  exit: Exit.Exit<KeptReport, RunFailure | TurnFailure>,
+/** Returns what the ledger records of an outcome. A cause without a failure is a cancelled run, or a bug. */
+export const recordOfOutcome = (
+  exit: Exit.Exit<Report, RunFailure | TurnFailure>,
   durationMs: number | null,
 ): RunEnded => {
   const unanswered = { durationMs, stopReason: null, responseChars: null, usage: null, costUsd: null }
   return Exit.match(exit, {
-    // Field by field: what the ledger is given must not hold the answer.
+    // Field by field: the ledger must not get the answer.
     onSuccess: ({ stopReason, durationMs, responseChars, usage, costUsd }) => ({
       status: stopReason === "cancelled" ? ("cancelled" as const) : ("completed" as const),
       code: null,

@@ -1,162 +1,261 @@
-import { Clock, Context, Deferred, Duration, Effect, Fiber, FiberSet, Layer } from "effect"
 import {
-  type RunFailure,
-  ShuttingDown,
-  type StorageFailed,
-  type TurnFailure,
-  Unauthorized,
-} from "../../domain/Failure.ts"
-import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
-import type { KeptReport } from "../../domain/Outcome.ts"
-import { Ledger } from "../journal/Ledger.ts"
-import { makeRecording } from "./Recording.ts"
-import { type Entry, makeRegister } from "./Register.ts"
+  Cause,
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FiberSet,
+  Layer,
+  Schedule,
+  Scope,
+} from "effect"
+import { ShuttingDown, type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
+import type { RunId, SessionId } from "../../domain/Ids.ts"
+import { encodeOutcome, type Report } from "../../domain/Outcome.ts"
+import { Revocation } from "../access/Revocation.ts"
+import { Journal } from "../journal/Journal.ts"
+import { type AcceptedRun, type AcceptRefusal, Ledger } from "../journal/Ledger.ts"
+import type { Executor, FailureOf, Kind, RefusalOf, ReportOf, SpecOf } from "./executors/Executor.ts"
+import type { Place } from "./FairQueue.ts"
+import { recordOfOutcome, withDuration } from "./Report.ts"
+import { type LiveEntry, makeRunRegister } from "./RunRegister.ts"
 
-/** What any run may fail with, whatever its work: the service stops, its token is revoked, the ledger fails. */
+/** How long to wait before a ledger that failed is tried again. */
+const RECORD_INTERVAL = Duration.seconds(5)
+
+/** A failure that any run may have: the service stops, its token is revoked, the ledger fails. */
 type CommonFailure = ShuttingDown | Unauthorized | StorageFailed
 
-/** What is to be accepted: a one-shot, or a turn of a session. */
-export interface NewRun<Report, Failure, Recorded, RecordFailure> {
+/** An accepted run. It goes on to its outcome, whether or not anybody waits for it. */
+export interface LiveRun<K extends Kind> {
   readonly id: RunId
-  readonly owner: TokenId
-  /** Enters it into the ledger. */
-  readonly record: Effect.Effect<Recorded, RecordFailure>
-  /** The session that it is a turn of. */
-  readonly session?: SessionId
-  /** Waits for its slot. */
-  readonly slot: Effect.Effect<void, Failure>
-  /** Done when it is to end, as cancelled. */
-  readonly cancelled: Deferred.Deferred<void>
-  /**
-   * Does the work, in the slot, and ends it when it is cancelled, with a report that says so. When it ends, on whatever
-   * way, nothing of it may be left but what is to stay.
-   */
-  readonly work: (startedAt: number, recorded: Recorded) => Effect.Effect<Report, Failure>
-  /** What it reports that is cancelled before it has a slot. */
-  readonly unstarted: Report
-  /** Gives the slot, or the place before it, back; comes before the outcome is known to anybody. */
-  readonly leave: Effect.Effect<void>
-}
-
-/** An accepted run. It goes on by itself until its outcome, which is recorded once, on every way out. */
-export interface LiveRun<Report, Failure, Recorded> {
-  readonly recorded: Recorded
-  /** Waits for the outcome, which is recorded by then, unless the ledger fails: then it is as soon as that does no more. */
-  readonly answer: Effect.Effect<Report, Failure>
-  /** Cancels it, and waits for its outcome. */
+  readonly turn: AcceptedRun["turn"]
+  /** Waits for the outcome, which is recorded by then. A ledger that fails is not waited for: it is tried again. */
+  readonly answer: Effect.Effect<ReportOf<K>, FailureOf<K> | CommonFailure>
+  /** Cancels the run and waits for its outcome. */
   readonly cancel: Effect.Effect<void>
 }
 
-/** Every accepted prompt execution, one-shots and turns alike, from its acceptance to its recorded outcome. */
-export class LiveRuns extends Context.Tag("clawdforge/LiveRuns")<
-  LiveRuns,
+/**
+ * The life of every run, of every kind: accepted, started, executed by the executor of its kind, ended. Each accepted run
+ * ends in exactly one recorded outcome. The states are those of `RUN_STATES` in `domain/Run.ts`.
+ */
+export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
+  RunEngine,
   {
-    /** Fails once the service stops: then there is no new work. */
+    /** Adds the executor of a kind, until the scope closes. */
+    readonly register: <K extends Kind>(executor: Executor<K>) => Effect.Effect<void, never, Scope.Scope>
+    /** Fails once the service stops accepting runs. */
     readonly accepting: Effect.Effect<void, ShuttingDown>
-    /** Accepts: the row in the ledger and the life that ends in an outcome come together, or neither does. */
-    readonly begin: <
-      Report extends KeptReport,
-      Failure extends RunFailure | TurnFailure,
-      Recorded,
-      RecordFailure,
-    >(
-      run: NewRun<Report, Failure, Recorded, RecordFailure>,
-    ) => Effect.Effect<LiveRun<Report, Failure | CommonFailure, Recorded>, RecordFailure>
     /**
-     * Cancels a run, or all turns of a session, queued or at work, and waits for their outcomes. False when there was
-     * none.
+     * Accepts a run: its executor prepares it, then it is recorded. If its slot is free, it is recorded as started at once.
+     * A caller that is interrupted before leaves nothing behind; afterwards the run is the engine's.
+     */
+    readonly accept: <K extends Kind>(
+      spec: SpecOf<K> & { readonly kind: K },
+    ) => Effect.Effect<LiveRun<K>, RefusalOf<K> | AcceptRefusal<SpecOf<K>> | ShuttingDown>
+    /**
+     * Cancels a run, or all turns of a session, queued or running, and waits for their outcomes. Returns false if there
+     * was none.
      */
     readonly cancel: (which: RunId | SessionId) => Effect.Effect<boolean>
-    /** Ends all runs of an app whose token was revoked, queued or at work; does not wait for them. */
-    readonly endOf: (owner: TokenId) => Effect.Effect<void>
     /**
-     * Accepts no more, ends what is queued, gives what is at work its grace and then ends it; returns when every
-     * outcome is recorded.
+     * Stops: accepts no more runs, ends the queued ones, gives the running ones their grace and then ends them. Returns
+     * when every outcome is recorded.
      */
     readonly shutdown: Effect.Effect<void>
-    /** Waits until the service stops and the grace of what is at work is over. */
+    /** Waits until the service stops and the grace of the running runs is over. */
     readonly graceOver: Effect.Effect<void>
   }
 >() {
-  /** @param options.shutdownGraceSecs How long what is at work may go on once the service stops; by default 10. */
+  /** @param options.shutdownGraceSecs How long running runs may go on when the service stops; 10 by default. */
   static readonly layer = (options: { readonly shutdownGraceSecs?: number } = {}) =>
     Layer.scoped(
-      LiveRuns,
+      RunEngine,
       Effect.gen(function* () {
-        const ledger = (yield* Ledger).runs
-        const record = yield* makeRecording
-        const register = yield* makeRegister
+        const { runs } = yield* Ledger
+        const journal = yield* Journal
+        const revocation = yield* Revocation
+        const register = yield* makeRunRegister
+        const scope = yield* Effect.scope
         const grace = Duration.seconds(options.shutdownGraceSecs ?? 10)
+        const executors = new Map<Kind, Executor<Kind>>()
         const fibers = yield* FiberSet.make<unknown, unknown>()
-        const over = yield* Deferred.make<void>()
-        let closing = false
+        const graceOver = yield* Deferred.make<void>()
+        let stopping = false
 
-        /** Works as soon as there is a slot. */
-        const started = <Report, Failure extends RunFailure | TurnFailure, Recorded, RecordFailure>(
-          run: NewRun<Report, Failure, Recorded, RecordFailure>,
-          entry: Entry,
-          recorded: Recorded,
-        ) =>
-          Effect.gen(function* () {
-            const admitted = yield* Effect.raceFirst(
-              Effect.as(run.slot, true),
-              Effect.as(Deferred.await(run.cancelled), false),
-            )
-            if (!admitted) return run.unstarted
-            const at = yield* Clock.currentTimeMillis
-            entry.startedAt = at
-            yield* ledger.start(run.id, at)
-            return yield* run.work(at, recorded)
+        /** Returns the executor of a kind. None is a mistake of whoever composed the service. */
+        const executorOf = <K extends Kind>(kind: K): Effect.Effect<Executor<K>> =>
+          Effect.suspend(() => {
+            const executor = executors.get(kind)
+            return executor === undefined
+              ? Effect.dieMessage(`no executor is registered for runs of the kind "${kind}"`)
+              : Effect.succeed(executor as unknown as Executor<K>)
           })
 
-        /** The whole life of an accepted run: only its work can be interrupted, so its end is always recorded. */
-        const life = <Report extends KeptReport, Failure extends RunFailure | TurnFailure, Recorded, X>(
-          run: NewRun<Report, Failure, Recorded, X>,
-          entry: Entry,
-          recorded: Recorded,
+        /** Waits for the slot, if the run has not started yet, and has its executor work on it. */
+        const execute = <K extends Kind>(
+          executor: Executor<K>,
+          spec: SpecOf<K>,
+          entry: LiveEntry,
+          place: Place,
+          turn: AcceptedRun["turn"],
         ) =>
-          Effect.uninterruptible(
-            Effect.gen(function* () {
-              const exit = yield* Effect.acquireUseRelease(
-                Effect.fork(Effect.interruptible(started(run, entry, recorded))),
-                (working) => Effect.raceFirst(Fiber.join(working), Deferred.await(entry.ended)),
-                // A race goes on before its loser is done; the slot must not.
-                Fiber.interrupt,
-              ).pipe(Effect.interruptible, Effect.ensuring(run.leave), Effect.exit)
-              return yield* yield* record(entry, exit)
-            }).pipe(Effect.ensuring(register.leave(entry))),
-          )
+          Effect.gen(function* () {
+            const hasWaited = entry.startedAt === undefined
+            if (hasWaited) {
+              const hasSlot = yield* Effect.raceFirst(
+                Effect.as(place.slot, true),
+                Effect.as(Deferred.await(entry.cancelled), false),
+              )
+              if (!hasSlot) return executor.unstarted
+              entry.startedAt = yield* Clock.currentTimeMillis
+              yield* runs.start(entry.id, entry.startedAt)
+            }
+            entry.began = true
+            return yield* executor.execute({
+              spec,
+              turn,
+              startedAt: entry.startedAt ?? (yield* Clock.currentTimeMillis),
+              hasWaited,
+              cancelled: Deferred.await(entry.cancelled),
+              isCancelled: Deferred.isDone(entry.cancelled),
+            })
+          })
+
+        /**
+         * Records the outcome with the messages that are not stored yet. A ledger that fails is tried again in the
+         * background: the answer does not wait for it. Returns the outcome as it is recorded.
+         */
+        const record = <R extends Report, F extends FailureOf<Kind> | CommonFailure>(
+          entry: LiveEntry,
+          exit: Exit.Exit<R, F>,
+        ): Effect.Effect<Exit.Exit<R, F>> =>
+          Effect.gen(function* () {
+            const at = yield* Clock.currentTimeMillis
+            const durationMs = entry.startedAt === undefined ? null : at - entry.startedAt
+            const { outcome, last } = encodable(
+              Exit.mapError(exit, (failure) => withDuration(failure, durationMs)),
+            )
+            const ended = recordOfOutcome(outcome, durationMs)
+            const end = journal.close(entry.id, (unstored) =>
+              runs.end(entry.id, { at, ended, last, unstored, began: entry.began }),
+            )
+            yield* Effect.catchAll(end, (failure) =>
+              Effect.logError("a run's outcome is not recorded yet", Cause.die(failure.cause)).pipe(
+                Effect.zipRight(Effect.retry(end, Schedule.spaced(RECORD_INTERVAL))),
+                Effect.interruptible,
+                Effect.forkIn(scope),
+              ),
+            )
+            return outcome
+          })
+
+        /** The life of an accepted run. Only its work can be interrupted, so its end is always recorded. */
+        const life = <K extends Kind>(
+          executor: Executor<K>,
+          spec: SpecOf<K>,
+          entry: LiveEntry,
+          place: Place,
+          turn: AcceptedRun["turn"],
+          release: Effect.Effect<void>,
+        ) =>
+          Effect.gen(function* () {
+            const exit = yield* Effect.acquireUseRelease(
+              Effect.fork(Effect.interruptible(execute(executor, spec, entry, place, turn))),
+              (working) => Effect.raceFirst(Fiber.join(working), Deferred.await(entry.ended)),
+              // The race returns before its loser is done. The slot must not be given back until it is.
+              Fiber.interrupt,
+            ).pipe(Effect.interruptible, Effect.ensuring(release), Effect.exit)
+            return yield* yield* record(entry, exit as Exit.Exit<ReportOf<K>, FailureOf<K> | CommonFailure>)
+          }).pipe(Effect.ensuring(register.leave(entry)), Effect.uninterruptible)
+
+        /** Records a prepared run and forks its life. Uninterruptible: the row and the life come together or not at all. */
+        const begin = <K extends Kind>(
+          executor: Executor<K>,
+          spec: SpecOf<K>,
+          place: Place,
+          release: Effect.Effect<void>,
+        ) =>
+          Effect.gen(function* () {
+            // Registered first: whoever ends runs finds it here, or has changed the ledger before it is recorded.
+            const entry = yield* register.enter(spec)
+            const at = yield* Clock.currentTimeMillis
+            if (place.hasSlot() && !stopping) entry.startedAt = at
+            const { turn } = yield* Effect.onError(
+              runs.accept(spec as SpecOf<K>, { at, startedAt: entry.startedAt }),
+              () => register.leave(entry),
+            )
+            if (stopping) yield* Deferred.fail(entry.ended, new ShuttingDown())
+            const fiber = yield* Effect.forkDaemon(life(executor, spec, entry, place, turn, release))
+            yield* FiberSet.add(fibers, fiber)
+            return {
+              id: spec.id,
+              turn,
+              answer: Fiber.join(fiber),
+              cancel: Effect.asVoid(register.cancel(spec.id)),
+            }
+          })
+
+        yield* revocation.register((owner) =>
+          register.endAll((run) => run.owner === owner, new Unauthorized()),
+        )
+
+        const accepting = Effect.suspend(() => (stopping ? new ShuttingDown() : Effect.void))
+
+        const accept = <K extends Kind>(spec: SpecOf<K> & { readonly kind: K }) =>
+          Effect.gen(function* () {
+            yield* accepting
+            const executor = yield* executorOf<K>(spec.kind)
+            const held = yield* Scope.make()
+            const release = Scope.close(held, Exit.void)
+            return yield* Effect.interruptible(executor.prepare(spec)).pipe(
+              Effect.flatMap(({ enter, inOrder }) =>
+                inOrder(Effect.flatMap(enter, (place) => begin<K>(executor, spec, place, release))),
+              ),
+              Effect.onError(() => release),
+              Scope.extend(held),
+            )
+          }).pipe(Effect.uninterruptible)
 
         return {
-          accepting: Effect.suspend(() => (closing ? new ShuttingDown() : Effect.void)),
+          register: (executor) =>
+            Effect.acquireRelease(
+              Effect.sync(() => void executors.set(executor.kind, executor as unknown as Executor<Kind>)),
+              () => Effect.sync(() => executors.delete(executor.kind)),
+            ),
 
-          begin: (run) =>
-            Effect.gen(function* () {
-              // Who ends runs meets this one here, or in the ledger before it lets the run in.
-              const entry = yield* register.enter(run)
-              const recorded = yield* Effect.onError(run.record, () => register.leave(entry))
-              if (closing) yield* Deferred.fail(entry.ended, new ShuttingDown())
-              // The fiber exists as soon as the row does: nothing can come between that leaves the row behind.
-              const fiber = yield* Effect.forkDaemon(life(run, entry, recorded))
-              yield* FiberSet.add(fibers, fiber)
-              return { recorded, answer: Fiber.join(fiber), cancel: Effect.asVoid(register.cancel(run.id)) }
-            }).pipe(Effect.uninterruptible),
+          accepting,
+
+          // The compiler cannot see that the kind of a spec decides its failures.
+          accept: accept as (typeof RunEngine.Service)["accept"],
 
           cancel: register.cancel,
 
-          endOf: (owner) => register.endAll((run) => run.owner === owner, new Unauthorized()),
-
           shutdown: Effect.gen(function* () {
-            closing = true
+            stopping = true
             yield* register.endAll((run) => run.startedAt === undefined, new ShuttingDown())
             yield* Effect.timeoutOption(Effect.interruptible(register.empty), grace)
-            yield* Deferred.succeed(over, undefined)
+            yield* Deferred.succeed(graceOver, undefined)
             yield* register.endAll(() => true, new ShuttingDown())
             yield* register.empty
           }),
 
-          graceOver: Deferred.await(over),
+          graceOver: Deferred.await(graceOver),
         }
       }),
     )
+}
+
+/** Returns the outcome with its encoded form. An outcome that cannot be written as JSON is a bug, and recorded as one. */
+const encodable = <A extends Report, E>(outcome: Exit.Exit<A, E>) => {
+  try {
+    return { outcome, last: encodeOutcome(outcome) }
+  } catch (defect) {
+    const broken = Exit.die(defect)
+    return { outcome: broken, last: encodeOutcome(broken) }
+  }
 }

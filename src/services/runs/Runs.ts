@@ -1,148 +1,168 @@
-import { Clock, Context, Deferred, Duration, Effect, Layer } from "effect"
-import type {
-  FileNotFound,
-  InvalidRequest,
-  Overloaded,
-  RunFailure,
-  ShuttingDown,
-  StorageFailed,
-  Unauthorized,
+import { Context, Duration, Effect, Layer, Option } from "effect"
+import {
+  type AnswerGone,
+  type FileNotFound,
+  type InvalidRequest,
+  type Overloaded,
+  type RunFailure,
+  RunNotFound,
+  type ShuttingDown,
+  type StorageFailed,
+  type Unauthorized,
 } from "../../domain/Failure.ts"
-import type { RunId, TokenId } from "../../domain/Ids.ts"
-import type { Claim, RunRequest } from "../../domain/Run.ts"
-import type { Origin } from "../../domain/Token.ts"
-import { Files } from "../files/Files.ts"
+import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
+import type { Origin } from "../../domain/Origin.ts"
+import { decodeOutcome, type OutcomeFailure, type Report } from "../../domain/Outcome.ts"
+import type { RunFilter, RunRecord, RunRequest } from "../../domain/Run.ts"
+import { maySee, type Viewer } from "../../domain/Viewer.ts"
 import { Ids } from "../access/Ids.ts"
+import type { AcpMessage } from "../agents/AcpxClient.ts"
+import { Files } from "../files/Files.ts"
+import { Journal } from "../journal/Journal.ts"
 import { Ledger } from "../journal/Ledger.ts"
-import { LiveRuns } from "./RunEngine.ts"
-import { OutputSchemas } from "./OutputSchemas.ts"
-import { accepting } from "./Accepting.ts"
+import { readMessages } from "../journal/Messages.ts"
+import { makeOneShot } from "./executors/OneShot.ts"
 import { makeFairQueue } from "./FairQueue.ts"
-import { cancelledReport, type RunReport } from "./Report.ts"
-import { makeWork } from "./executors/OneShot.ts"
+import { OutputSchemas } from "./OutputSchemas.ts"
+import type { RunReport } from "./Report.ts"
+import { RunEngine } from "./RunEngine.ts"
 
-/**
- * An accepted run. It goes on by itself, whoever waits for it: waits for a slot, works, records its outcome, once, on
- * every way out.
- */
+/** An accepted one-shot. It goes on to its recorded outcome, whether or not anybody waits for it. */
 export interface OpenRun {
   readonly id: RunId
   /** Waits for the outcome, which is recorded by then. A cancelled run is a report, not a failure. */
   readonly answer: Effect.Effect<RunReport, RunFailure>
-  /** Cancels it, and waits for its outcome; then its processes and its directory are gone. */
+  /** Cancels it and waits for its outcome. Then its processes and its directory are gone. */
   readonly cancel: Effect.Effect<void>
 }
 
-const PLACE_CHARS = 512 * 1024
-/** Schemas that are checked at once; each may take two seconds of a core. */
-const CHECKS = 2
+/** Output schemas that are checked at the same time; each may take two seconds of a core. */
+const SCHEMA_CHECKS = 2
 
-/** Limits of runs: unset, the contract's defaults. */
+/** Limits of runs. An option that is not set has the contract's default. */
 export interface RunsOptions {
-  /** Runs at work at once. */
+  /** Runs that work at the same time. */
   readonly maxConcurrentRuns: number
-  /** Runs that wait for a slot, of all apps together. */
+  /** Runs that wait for a slot, of all apps together; 256 by default. */
   readonly maxQueuedRuns?: number
-  /** How long a run may wait for a slot. */
+  /** How long a run may wait for a slot, in seconds; 30 by default. */
   readonly maxQueueWaitSecs?: number
 }
 
-/** One-shot prompts, from acceptance to the recorded outcome. */
+/**
+ * The one door to runs: it opens one-shots, and reads, cancels and answers runs of every kind. A viewer sees its own runs
+ * only; any other is `RunNotFound`, as if it did not exist.
+ */
 export class Runs extends Context.Tag("clawdforge/Runs")<
   Runs,
   {
     /**
-     * Accepts a prompt: from here on it has an id, a row, and an outcome, whatever happens to the caller. A claim is
-     * recorded with it.
+     * Accepts a one-shot. From here on it has an id, a row and an outcome, whatever happens to the caller. Fails with
+     * `InvalidRequest` for an output schema that is none, and with `FileNotFound` for a file that is not the owner's.
      */
     readonly open: (
       request: RunRequest,
       owner: TokenId,
       origin: Origin,
-      claim?: Claim,
     ) => Effect.Effect<
       OpenRun,
       InvalidRequest | FileNotFound | Overloaded | ShuttingDown | Unauthorized | StorageFailed
     >
+    /** Returns a run. */
+    readonly get: (run: RunId, viewer: Viewer) => Effect.Effect<RunRecord, RunNotFound | StorageFailed>
+    /** Returns the run that is a session's turn of that index. A deleted session has no turns any longer. */
+    readonly getTurn: (
+      session: SessionId,
+      index: number,
+      viewer: Viewer,
+    ) => Effect.Effect<RunRecord, RunNotFound | StorageFailed>
+    /** Returns at most `limit` runs that match, newest first. The next page is before the last run of this one. */
+    readonly page: (
+      filter: RunFilter,
+      limit: number,
+      before?: RunId,
+    ) => Effect.Effect<ReadonlyArray<RunRecord>, StorageFailed>
+    /** Cancels a run and waits for its outcome. Returns false if it had ended. */
+    readonly cancel: (run: RunId, viewer: Viewer) => Effect.Effect<boolean, RunNotFound | StorageFailed>
+    /** Waits for a run's outcome, also of a run that ended long ago. Fails with `AnswerGone` if its text is gone. */
+    readonly outcome: (run: RunId) => Effect.Effect<Report, OutcomeFailure | AnswerGone | StorageFailed>
+    /** Returns all messages of a run so far. Fails with `AnswerGone` if some are gone. */
+    readonly messages: (run: RunId) => Effect.Effect<ReadonlyArray<AcpMessage>, AnswerGone | StorageFailed>
   }
 >() {
   static readonly layer = (options: RunsOptions) =>
-    Layer.effect(
+    Layer.scoped(
       Runs,
       Effect.gen(function* () {
         const files = yield* Files
-        const ledger = (yield* Ledger).runs
+        const { runs, sessions } = yield* Ledger
         const ids = yield* Ids
-        const live = yield* LiveRuns
+        const engine = yield* RunEngine
+        const journal = yield* Journal
         const schemas = yield* OutputSchemas
-        const work = yield* makeWork
         const waiting = {
           maxWaiting: options.maxQueuedRuns ?? 256,
           maxWait: Duration.seconds(options.maxQueueWaitSecs ?? 30),
         }
-        const queue = yield* makeFairQueue<TokenId>({ slots: options.maxConcurrentRuns, ...waiting })
-        const checks = yield* makeFairQueue<TokenId>({ slots: CHECKS, ...waiting })
+        const schemaChecks = yield* makeFairQueue<TokenId>({ slots: SCHEMA_CHECKS, ...waiting })
+        yield* engine.register(yield* makeOneShot({ slots: options.maxConcurrentRuns, ...waiting }))
 
-        /** Whether the CLI itself can enforce the schema. */
-        const checked = ({ outputSchema }: RunRequest, owner: TokenId) =>
+        /** Checks the request's output schema. Returns whether the CLI itself can enforce it. */
+        const checkSchema = ({ outputSchema }: RunRequest, owner: TokenId) =>
           outputSchema === undefined
             ? Effect.succeed(false)
             : Effect.acquireUseRelease(
-                checks.enter(owner),
+                schemaChecks.enter(owner),
                 (place) => Effect.zipRight(place.slot, schemas.check(outputSchema)),
                 (place) => place.leave,
               ).pipe(Effect.map(({ native }) => native))
 
-        /** What a run needs before it can be accepted. */
-        const prepared = Effect.fn("Runs.prepare")(function* (request: RunRequest, owner: TokenId) {
-          yield* live.accepting
-          const held = yield* files.hold(request.files, owner)
-          const native = yield* checked(request, owner)
-          const place = yield* Effect.acquireRelease(
-            queue.enter(owner, placesOf(request)),
-            ({ leave }) => leave,
-          )
-          return { files: held, native, place }
+        const open = Effect.fn("Runs.open")(function* (request: RunRequest, owner: TokenId, origin: Origin) {
+          const { prompt, system, model, systemMode, effort, timeoutSecs, outputSchema } = request
+          yield* engine.accepting
+          const attached = yield* Effect.interruptible(files.find(request.files, owner))
+          const isSchemaNative = yield* Effect.interruptible(checkSchema(request, owner))
+          const { id, answer, cancel } = yield* engine.accept<"run">({
+            kind: "run",
+            id: yield* ids.run,
+            owner,
+            origin,
+            input: { prompt, system, files: attached },
+            timeoutSecs,
+            model,
+            systemMode,
+            effort,
+            outputSchema,
+            isSchemaNative,
+          })
+          return { id, answer, cancel }
         })
 
-        const open = Effect.fn("Runs.open")(function* (
-          request: RunRequest,
-          owner: TokenId,
-          origin: Origin,
-          claim?: Claim,
-        ) {
-          const id = yield* ids.run
-          const cancelled = yield* Deferred.make<void>()
-          const { model, prompt } = request
-          return yield* accepting(prepared(request, owner), ({ files, native, place }, leave) =>
-            Effect.gen(function* () {
-              const at = yield* Clock.currentTimeMillis
-              const promptChars = prompt.length
-              const { answer, cancel } = yield* live.begin<
-                RunReport,
-                RunFailure,
-                void,
-                Unauthorized | StorageFailed
-              >({
-                id,
-                owner,
-                record: ledger.open({ id, tokenId: owner, model, promptChars, origin, at, claim }),
-                slot: place.slot,
-                cancelled,
-                work: (startedAt) => work(id, { request, native, files, cancelled }, startedAt),
-                unstarted: cancelledReport("", 0),
-                leave,
-              })
-              return { id, answer, cancel }
-            }),
+        const seenBy = (viewer: Viewer, found: Option.Option<RunRecord>) =>
+          Option.filter(found, ({ tokenId }) => maySee(viewer, tokenId)).pipe(
+            Effect.mapError(() => new RunNotFound()),
           )
+
+        const get = Effect.fn("Runs.get")(function* (run: RunId, viewer: Viewer) {
+          return yield* seenBy(viewer, yield* runs.find(run))
         })
 
-        return { open }
+        return {
+          open,
+          get,
+          getTurn: Effect.fn("Runs.getTurn")(function* (session, index, viewer) {
+            if (Option.isNone(yield* sessions.find(session))) return yield* new RunNotFound()
+            return yield* seenBy(viewer, yield* runs.findTurn(session, index))
+          }),
+          page: runs.page,
+          cancel: (run, viewer) => Effect.zipRight(get(run, viewer), engine.cancel(run)),
+          outcome: (run) => Effect.flatMap(journal.outcome(run), decodeOutcome),
+          messages: (run) =>
+            readMessages(journal, run) as Effect.Effect<
+              ReadonlyArray<AcpMessage>,
+              AnswerGone | StorageFailed
+            >,
+        }
       }),
     )
 }
-
-/** What waits is kept in memory: a prompt takes a place in the queue for each 512 Ki of characters that it begins. */
-const placesOf = ({ prompt, system = "" }: RunRequest): number =>
-  Math.max(1, Math.ceil((prompt.length + system.length) / PLACE_CHARS))

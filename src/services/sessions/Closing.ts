@@ -2,42 +2,42 @@ import { Cause, Clock, Deferred, Effect, Fiber, FiberSet, Option } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import type { SessionId } from "../../domain/Ids.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
-import type { Origin } from "../../domain/Token.ts"
+import type { Origin } from "../../domain/Origin.ts"
 import { AcpxClient } from "../agents/AcpxClient.ts"
 import { Ledger } from "../journal/Ledger.ts"
-import { LiveRuns } from "../runs/RunEngine.ts"
+import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
-import { agentSessionOf } from "../runs/executors/Turn.ts"
+import { agentSessionOf } from "./AgentSession.ts"
 
-/** How sessions are closed: in the ledger first, so that no turn comes any more; then all that is left is let go. */
+/** Closes sessions: first in the ledger, so that no turn is accepted any longer; then its turns, its agent, its directory. */
 export const makeClosing = Effect.gen(function* () {
   const client = yield* AcpxClient
   const dirs = yield* SessionDirs
-  const live = yield* LiveRuns
+  const engine = yield* RunEngine
   const { sessions } = yield* Ledger
   const closings = yield* FiberSet.make<boolean, StorageFailed>()
-  /** Those that the ledger has as closed, and that are not let go of yet. */
+  /** Sessions that are closed in the ledger and not yet on their agent. Completed when they are. */
   const leaving = new Map<SessionId, Deferred.Deferred<void>>()
 
-  /** All that is left to do once the ledger has a session as closed. */
-  const letGo = (session: SessionRecord) =>
+  /** Ends the turns of a session that is closed in the ledger, closes it on its agent, and removes its directory. */
+  const release = (session: SessionRecord) =>
     Effect.gen(function* () {
-      yield* live.cancel(session.id)
-      // Asked again: a turn may have changed what the agent calls it.
+      yield* engine.cancel(session.id)
+      // Read again: a turn may have changed the agent's name for it.
       const found = yield* Effect.orElseSucceed(sessions.find(session.id), () => Option.none())
       const { ref } = Option.getOrElse(found, () => session)
       if (ref !== null) yield* client.close(agentSessionOf(session, dirs.of(session.id)), ref)
-      // What stays is an orphan, which the sweeper removes.
+      // The sweeper removes directories that are left over.
       yield* Effect.catchAll(dirs.remove(session.id), ({ cause }) =>
         Effect.logWarning("a session's directory is not removed yet", Cause.die(cause)),
       )
     })
 
-  /** Lets go of it, and tells those who wait for that. */
+  /** Releases a session, and completes the deferred of those that wait for it. */
   const leave = (session: SessionRecord) =>
     Effect.acquireUseRelease(
       Effect.tap(Deferred.make<void>(), (left) => Effect.sync(() => leaving.set(session.id, left))),
-      () => letGo(session),
+      () => release(session),
       (left) =>
         Effect.zipRight(
           Effect.sync(() => leaving.delete(session.id)),
@@ -45,14 +45,14 @@ export const makeClosing = Effect.gen(function* () {
         ),
     )
 
-  /** Waits until a session that the ledger has as closed is let go of, whoever closed it. */
-  const hasLeft = ({ id }: SessionRecord) =>
+  /** Waits until a session that is closed in the ledger is released, whichever caller closed it. */
+  const released = ({ id }: SessionRecord) =>
     Effect.suspend(() => {
       const leaves = leaving.get(id)
       return leaves === undefined ? Effect.void : Deferred.await(leaves)
     })
 
-  /** Closes as the ledger is told to; what has begun goes on, whoever waits for it. False: it was not open. */
+  /** Closes with that change of the ledger. It goes on when its caller is interrupted. Returns false if it was not open. */
   const close = (session: SessionRecord, inLedger: (at: number) => Effect.Effect<boolean, StorageFailed>) =>
     Effect.gen(function* () {
       const closed = yield* inLedger(yield* Clock.currentTimeMillis)
@@ -70,11 +70,11 @@ export const makeClosing = Effect.gen(function* () {
     close: (session: SessionRecord, origin: Origin) =>
       Effect.tap(
         close(session, (at) => sessions.close(session.id, at, origin)),
-        hasLeft(session),
+        released(session),
       ),
     closeIdle: (session: SessionRecord, idleSince: number) =>
       close(session, (at) => sessions.closeIdle(session.id, idleSince, at)),
-    /** Whether a session that the ledger has as closed is not let go of yet. */
+    /** Whether a session is closed in the ledger and not released yet. */
     isLeaving: (id: SessionId) => leaving.has(id),
   }
 })

@@ -1,26 +1,24 @@
-import { Cause, Clock, Effect, Option, Schedule, Schema } from "effect"
+import { Cause, Clock, Effect, Option, Schedule } from "effect"
 import { InvalidRequest } from "../../domain/Failure.ts"
 import type { SessionId, TokenId } from "../../domain/Ids.ts"
-import type { Claim } from "../../domain/Run.ts"
 import {
   type AgentName,
   type AgentSessionRef,
-  OpenedSession,
   type Session,
   type SessionRequest,
 } from "../../domain/Session.ts"
-import type { Origin } from "../../domain/Token.ts"
+import type { Origin } from "../../domain/Origin.ts"
 import { AcpxClient } from "../agents/AcpxClient.ts"
 import { Ids } from "../access/Ids.ts"
 import { Ledger } from "../journal/Ledger.ts"
-import { LiveRuns } from "../runs/RunEngine.ts"
+import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
-import { agentSessionOf } from "../runs/executors/Turn.ts"
+import { agentSessionOf } from "./AgentSession.ts"
 
-/** How soon a ledger that failed is asked again. */
+/** How long to wait before a ledger that failed is tried again. */
 const ABANDON_INTERVAL = "5 seconds"
 
-/** How sessions are opened: each takes a place first, and one that comes to nothing leaves no trace. */
+/** Opens sessions. Each takes a place first, and a session that fails to open leaves no trace. */
 export const makeOpening = (options: {
   readonly agents: { readonly has: (agent: AgentName) => boolean }
   readonly limit: number
@@ -30,7 +28,7 @@ export const makeOpening = (options: {
     const dirs = yield* SessionDirs
     const ids = yield* Ids
     const { sessions } = yield* Ledger
-    const live = yield* LiveRuns
+    const engine = yield* RunEngine
     const scope = yield* Effect.scope
 
     const removeDir = (id: SessionId) =>
@@ -46,26 +44,21 @@ export const makeOpening = (options: {
       Effect.forEach(left, removeDir, { discard: true, concurrency: 8 }),
     )
 
-    /** Gives back the place of a session that came to nothing; by a ledger that fails, as soon as it does no more. */
+    /** Gives back the place of a session that did not open. A ledger that fails is tried again in the background. */
     const abandon = (id: SessionId) =>
       Effect.catchAll(sessions.abandon(id), (failure) =>
         Effect.zipRight(
           Effect.logWarning("a session that did not open is not removed yet", Cause.die(failure.cause)),
           Effect.retry(sessions.abandon(id), Schedule.spaced(ABANDON_INTERVAL)).pipe(
-            // Forked while an interruption is seen to: it would else hold up a service that stops.
+            // Forked in an uninterruptible region: without this it would hold up a service that stops.
             Effect.interruptible,
             Effect.forkIn(scope),
           ),
         ),
       )
 
-    return Effect.fn("SessionPool.open")(function* (
-      request: SessionRequest,
-      owner: TokenId,
-      origin: Origin,
-      claim?: Claim,
-    ) {
-      yield* live.accepting
+    return Effect.fn("SessionPool.open")(function* (request: SessionRequest, owner: TokenId, origin: Origin) {
+      yield* engine.accepting
       if (!options.agents.has(request.agent)) {
         return yield* new InvalidRequest({
           issues: [{ path: ["agent"], message: "is not an agent of this service" }],
@@ -76,7 +69,6 @@ export const makeOpening = (options: {
       const opening = { ...request, id, tokenId: owner, origin, at }
       const fresh = { status: "open", turnCount: 0, lastTurnAt: null, closedAt: null } as const
       const session: Session = { ...request, ...fresh, id, tokenId: owner, createdAt: at }
-      const kept = claim === undefined ? undefined : { claim, answer: keptOf(session) }
       const agentSession = agentSessionOf(opening, dirs.of(id))
       let ref: AgentSessionRef | undefined
       const undo = Effect.gen(function* () {
@@ -84,19 +76,17 @@ export const makeOpening = (options: {
         yield* removeDir(id)
         yield* abandon(id)
       })
-      // Only the agent keeps anybody waiting; between a step and our knowing of it, nothing can come.
+      // Only the wait for the agent can be interrupted: every other step is known to have happened or not.
       yield* Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           yield* sessions.reserve(opening, options.limit)
           yield* Effect.gen(function* () {
             yield* dirs.make(id)
             ref = yield* restore(client.open(agentSession, Option.none()))
-            yield* sessions.activate(id, ref, at, kept)
+            yield* sessions.activate(opening, ref)
           }).pipe(Effect.onError(() => undo))
         }),
       )
       return session
     })
   })
-
-const keptOf = Schema.encodeSync(OpenedSession)

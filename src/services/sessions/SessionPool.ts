@@ -12,21 +12,21 @@ import {
   type Unauthorized,
 } from "../../domain/Failure.ts"
 import type { SessionId, TokenId } from "../../domain/Ids.ts"
-import type { Claim } from "../../domain/Run.ts"
 import type { AgentName, Session, SessionRequest, TurnRequest } from "../../domain/Session.ts"
-import type { Origin } from "../../domain/Token.ts"
+import type { Origin } from "../../domain/Origin.ts"
+import { Revocation } from "../access/Revocation.ts"
 import { AcpxClient } from "../agents/AcpxClient.ts"
 import { Ledger } from "../journal/Ledger.ts"
-import { LiveRuns } from "../runs/RunEngine.ts"
+import { makeTurnExecutor } from "../runs/executors/Turn.ts"
+import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
 import { makeClosing } from "./Closing.ts"
-import { makeSessionQueues } from "./SessionQueues.ts"
 import { makeOpening } from "./Opening.ts"
 import type { OpenTurn } from "./Report.ts"
 import { makeTurns } from "./Turns.ts"
-import { agentSessionOf } from "../runs/executors/Turn.ts"
+import { agentSessionOf } from "./AgentSession.ts"
 
-/** Limits of sessions: unset, the contract's defaults. */
+/** Limits of sessions. An option that is not set has the contract's default. */
 export interface SessionPoolOptions {
   /** Agents that may be asked for. */
   readonly agents: { readonly has: (agent: AgentName) => boolean }
@@ -36,33 +36,28 @@ export interface SessionPoolOptions {
   readonly maxQueuedTurns?: number
 }
 
-/** Sessions: conversations with agents. Each belongs to one app; to all others it does not exist. */
+/** Conversations with agents. Each belongs to one app; for every other app it does not exist. */
 export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
   SessionPool,
   {
-    /**
-     * Opens a session, or leaves no trace of it. `InvalidRequest` for an agent or a model that is not offered. A claim
-     * is recorded with the session.
-     */
+    /** Opens a session, or leaves no trace of it. Fails with `InvalidRequest` for an agent or a model not offered. */
     readonly open: (
       request: SessionRequest,
       owner: TokenId,
       origin: Origin,
-      claim?: Claim,
     ) => Effect.Effect<
       Session,
       InvalidRequest | PoolFull | AgentRefusal | ShuttingDown | Unauthorized | StorageFailed
     >
     /**
-     * Accepts a turn: from here on it has an id, a row and an outcome, whatever happens to the caller. The turns of a
-     * session run one at a time, in the order in which they were accepted. A claim is recorded with the turn.
+     * Accepts a turn. From here on it has an id, a row and an outcome, whatever happens to the caller. The turns of a
+     * session run one at a time, in the order in which they were accepted.
      */
     readonly turn: (
       session: SessionId,
       request: TurnRequest,
       owner: TokenId,
       origin: Origin,
-      claim?: Claim,
     ) => Effect.Effect<
       OpenTurn,
       | SessionNotFound
@@ -73,39 +68,38 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       | Unauthorized
       | StorageFailed
     >
-    /** Cancels the session's turns, at work or waiting, and waits for their outcomes. False when there were none. */
+    /** Cancels the session's turns, queued or running, and waits for their outcomes. Returns false if there was none. */
     readonly cancel: (
       session: SessionId,
       owner: TokenId,
     ) => Effect.Effect<boolean, SessionNotFound | StorageFailed>
+    /** Returns a session of the app's own; any other is `SessionNotFound`. */
     readonly get: (
       session: SessionId,
       owner: TokenId,
     ) => Effect.Effect<Session, SessionNotFound | StorageFailed>
-    /** The app's own, newest first. */
+    /** Returns the app's own sessions, newest first. */
     readonly list: (
       owner: TokenId,
       options: { readonly includeClosed: boolean },
     ) => Effect.Effect<ReadonlyArray<Session>, StorageFailed>
     /**
-     * Closes a session; its turns, at work or waiting, end as cancelled first. Again, it changes nothing. Returns when
-     * its agent has let go of it and its directory is gone.
+     * Closes a session. Its turns, queued or running, end as cancelled first. Closed again, it changes nothing. Returns
+     * when its agent has released it and its directory is gone.
      */
     readonly close: (
       session: SessionId,
       owner: TokenId,
       origin: Origin,
     ) => Effect.Effect<{ readonly alreadyClosed: boolean }, SessionNotFound | StorageFailed>
-    /** Closes all sessions of an app whose token was revoked, and ends its agents; does not wait for them. */
-    readonly endOf: (owner: TokenId, origin: Origin) => Effect.Effect<void>
-    /** Closes a session that is idle since then, and has no turn that is not finished; false when it is not. */
+    /** Closes a session that has been idle since `idleSince` and has no unfinished turn. Returns whether it did. */
     readonly closeIdle: (session: Session, idleSince: number) => Effect.Effect<boolean, StorageFailed>
     /**
-     * Deletes a closed session for ever: the agent's own record of it, then ours; false when it was gone, or is not let
-     * go of yet.
+     * Deletes a closed session for ever: the agent's own record of it, then ours. Returns false if it was gone, or is not
+     * released by its agent yet.
      */
     readonly erase: (session: SessionId) => Effect.Effect<boolean, AgentRefusal | StorageFailed>
-    /** How many sessions are open, of all apps. */
+    /** Counts the open sessions, of all apps. */
     readonly openSessions: Effect.Effect<number, StorageFailed>
   }
 >() {
@@ -116,55 +110,60 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         const client = yield* AcpxClient
         const dirs = yield* SessionDirs
         const { sessions } = yield* Ledger
-        const live = yield* LiveRuns
+        const engine = yield* RunEngine
+        const revocation = yield* Revocation
         const scope = yield* Effect.scope
+        yield* engine.register(yield* makeTurnExecutor({ maxQueuedTurns: options.maxQueuedTurns ?? 32 }))
         const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
-        const turn = yield* makeTurns(yield* makeSessionQueues(options.maxQueuedTurns ?? 32))
+        const turn = yield* makeTurns
         const { close, closeIdle, isLeaving } = yield* makeClosing
 
-        // A deaf agent must not hold up a service that stops.
-        yield* live.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)
+        // An agent that does not obey must not hold up a service that stops.
+        yield* engine.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)
 
         const owned = Effect.fn("SessionPool.get")(function* (id: SessionId, owner: TokenId) {
           const found = Option.filter(yield* sessions.find(id), ({ tokenId }) => tokenId === owner)
           return yield* Effect.mapError(found, () => new SessionNotFound())
         })
 
+        /** Closes all sessions of an app, and ends its agents. Does not wait for it. */
+        const endOfApp = (owner: TokenId, origin: Origin) =>
+          sessions.list(owner, { includeClosed: false }).pipe(
+            Effect.flatMap((open) =>
+              Effect.forEach(open, (session) => close(session, origin), {
+                discard: true,
+                concurrency: "unbounded",
+              }),
+            ),
+            Effect.catchAll(({ cause }) =>
+              Effect.logWarning("the sessions of a revoked token are not closed yet", Cause.die(cause)),
+            ),
+            Effect.ensuring(client.endOf(owner)),
+            // The revocation cannot be interrupted. This can, or a stop would wait for it.
+            Effect.interruptible,
+            Effect.forkIn(scope),
+            Effect.asVoid,
+          )
+        yield* revocation.register(endOfApp)
+
         return {
-          open: (request, owner, origin, claim) =>
-            open(request, owner, origin, claim).pipe(
-              // Its token was revoked meanwhile; what was started for it came too late to be ended with the rest.
+          open: (request, owner, origin) =>
+            open(request, owner, origin).pipe(
+              // The token was revoked meanwhile: an agent that was started for it came too late for the revocation.
               Effect.tapErrorTag("Unauthorized", () => client.endOf(owner)),
             ),
-          turn: (id, request, owner, origin, claim) =>
-            live.accepting.pipe(
+          turn: (id, request, owner, origin) =>
+            engine.accepting.pipe(
               Effect.zipRight(owned(id, owner)),
-              Effect.flatMap((session) => turn(session, request, owner, origin, claim)),
+              Effect.flatMap((session) => turn(session, request, owner, origin)),
             ),
-          cancel: (id, owner) => Effect.zipRight(owned(id, owner), live.cancel(id)),
+          cancel: (id, owner) => Effect.zipRight(owned(id, owner), engine.cancel(id)),
           get: owned,
           list: sessions.list,
           close: (id, owner, origin) =>
             owned(id, owner).pipe(
               Effect.flatMap((session) => close(session, origin)),
               Effect.map((closed) => ({ alreadyClosed: !closed })),
-            ),
-          endOf: (owner, origin) =>
-            sessions.list(owner, { includeClosed: false }).pipe(
-              Effect.flatMap((open) =>
-                Effect.forEach(open, (session) => close(session, origin), {
-                  discard: true,
-                  concurrency: "unbounded",
-                }),
-              ),
-              Effect.catchAll(({ cause }) =>
-                Effect.logWarning("the sessions of a revoked token are not closed yet", Cause.die(cause)),
-              ),
-              Effect.ensuring(client.endOf(owner)),
-              // Who revokes a token cannot be interrupted; who closes its sessions can, or a stop would wait for that.
-              Effect.interruptible,
-              Effect.forkIn(scope),
-              Effect.asVoid,
             ),
           closeIdle: ({ id }, idleSince) =>
             Effect.flatMap(
@@ -179,7 +178,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
             if (session?.status !== "closed" || isLeaving(id)) return false
             if (session.ref !== null) {
               yield* client.erase(agentSessionOf(session, dirs.of(id)), session.ref).pipe(
-                // An agent that is not there any more keeps nothing that we could ask it to delete.
+                // An agent that is not installed any longer has no record that we could ask it to delete.
                 Effect.catchTag("ExecutableMissing", () => Effect.void),
               )
             }

@@ -2,7 +2,7 @@ import { Context, Duration, Effect, Layer, Option } from "effect"
 import { Clis } from "../agents/Clis.ts"
 import { Disks } from "./Disks.ts"
 import { Ledger } from "../journal/Ledger.ts"
-import { LiveRuns } from "../runs/RunEngine.ts"
+import { RunEngine } from "../runs/RunEngine.ts"
 
 /** Less than that, and the next upload or the ledger may not fit. */
 export const DISK_MIN_BYTES = 256 * 1024 * 1024
@@ -27,7 +27,7 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
       const clis = yield* Clis
       const disks = yield* Disks
       const ledger = yield* Ledger
-      const runs = yield* LiveRuns
+      const runs = yield* RunEngine
 
       const service = Effect.match(runs.accepting, {
         onFailure: () => no("service", "is stopping"),

@@ -1,12 +1,12 @@
 import { Layer, Option, Redacted } from "effect"
 import { AgentName } from "../../domain/Session.ts"
 import { Admission } from "../../services/access/Admission.ts"
-import { EventFeed } from "../../services/journal/EventFeed.ts"
-import { EventLog } from "../../services/journal/EventLog.ts"
+import { Journal } from "../../services/journal/Journal.ts"
 import { Files } from "../../services/files/Files.ts"
 import { Idempotency } from "../../services/runs/Idempotency.ts"
-import { LiveRuns } from "../../services/runs/RunEngine.ts"
+import { RunEngine } from "../../services/runs/RunEngine.ts"
 import { Readiness } from "../../services/upkeep/Readiness.ts"
+import { Revocation } from "../../services/access/Revocation.ts"
 import { Refusals } from "../../services/access/Refusals.ts"
 import { Retention } from "../../services/journal/Retention.ts"
 import { Runs } from "../../services/runs/Runs.ts"
@@ -73,12 +73,13 @@ export const services = (parts: Parts) => {
   const runs = Layer.merge(Runs.layer(settings), sessions).pipe(
     Layer.provideMerge(scriptedClaude(parts.claude)),
     Layer.provideMerge(files),
-    Layer.provideMerge(LiveRuns.layer(settings)),
-    Layer.provideMerge(Layer.mergeAll(EventLog.layer, EventFeed.layer, Retention.layer(settings))),
+    Layer.provideMerge(RunEngine.layer(settings)),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, Retention.layer(settings))),
   )
   return Layer.merge(Admission.layer({ ...settings, adminToken }), Readiness.layer).pipe(
     Layer.provideMerge(runs),
-    Layer.provideMerge(Layer.mergeAll(TokenStore.layer, Refusals.layer, Idempotency.layer)),
+    Layer.provideMerge(Layer.mergeAll(Revocation.layer, Refusals.layer, Idempotency.layer)),
+    Layer.provideMerge(TokenStore.layer),
     Layer.provideMerge(machine(parts)),
   )
 }

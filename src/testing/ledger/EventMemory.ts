@@ -1,61 +1,71 @@
-import { Effect, Option, Queue } from "effect"
-import type { EventFilter, EventType, LogEvent } from "../../domain/Event.ts"
-import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
+import { Effect, Option, PubSub } from "effect"
+import { type Event, type EventType, matching, type NewEvent } from "../../domain/Event.ts"
+import type { TokenId } from "../../domain/Ids.ts"
 import type { TokenName } from "../../domain/Token.ts"
-import type { EventRecords } from "../../services/journal/Ledger.ts"
+import type { Change, EventRecords } from "../../services/journal/Ledger.ts"
 
-/** Events and streams take their numbers from one sequence. */
+/** The one sequence that events and streams get their places from. */
 export class Sequence {
   #last = 0
 
   readonly next = (): number => (this.#last += 1)
 }
 
-/** An event to append. */
-export interface NewEvent {
-  readonly type: EventType
-  readonly at: number
-  readonly runId?: RunId
-  readonly sessionId?: SessionId | null
-  readonly tokenId?: TokenId | null
-  readonly data?: Readonly<Record<string, unknown>>
+/** Publishes what is added to a ledger in memory. */
+export class Changes {
+  readonly hub = Effect.runSync(PubSub.unbounded<Change>())
+
+  readonly publish = (change: Partial<Change>): void => {
+    this.hub.unsafeOffer({ events: false, runs: [], ...change })
+  }
 }
+
+/** An event to add; ids that are left out are `null`. */
+export type AddedEvent = NewEvent extends infer E
+  ? E extends NewEvent
+    ? Omit<E, "runId" | "sessionId" | "tokenId"> & Partial<Pick<E, "runId" | "sessionId" | "tokenId">>
+    : never
+  : never
 
 /** The event log, in memory. */
 export class EventMemory {
   readonly #sequence: Sequence
+  readonly #changes: Changes
   readonly #nameOf: (token: TokenId) => TokenName | null
-  readonly #events: Array<Omit<LogEvent, "token">> = []
-  readonly news = Effect.runSync(Queue.sliding<void>(1))
+  readonly #events: Array<NewEvent & { readonly seq: number }> = []
   trimmedTo = 0
 
-  constructor(sequence: Sequence, nameOf: (token: TokenId) => TokenName | null) {
+  constructor(sequence: Sequence, changes: Changes, nameOf: (token: TokenId) => TokenName | null) {
     this.#sequence = sequence
+    this.#changes = changes
     this.#nameOf = nameOf
   }
 
-  /** All there are, oldest first. */
-  get all(): ReadonlyArray<LogEvent> {
-    return this.#events.map((event) => ({
-      ...event,
-      token: event.tokenId === null ? null : this.#nameOf(event.tokenId),
-    }))
+  get changes(): Changes {
+    return this.#changes
   }
 
-  add({ type, at, runId, sessionId, tokenId, data = {} }: NewEvent): void {
+  /** All events, oldest first. */
+  get all(): ReadonlyArray<Event> {
+    return this.#events.map(
+      (event) => ({ ...event, token: event.tokenId === null ? null : this.#nameOf(event.tokenId) }) as Event,
+    )
+  }
+
+  add(event: AddedEvent): void {
+    const { runId = null, sessionId = null, tokenId = null, data } = event
     this.#events.push({
+      ...event,
       seq: this.#sequence.next(),
-      type,
-      at,
-      runId: runId ?? null,
-      sessionId: sessionId ?? null,
-      tokenId: tokenId ?? null,
-      data: JSON.parse(JSON.stringify(data)) as LogEvent["data"],
-    })
-    this.news.unsafeOffer(undefined)
+      runId,
+      sessionId,
+      tokenId,
+      data: JSON.parse(JSON.stringify(data)),
+    } as NewEvent & { readonly seq: number })
+    this.#changes.publish({ events: true })
   }
 
-  /** Removes those of before that time, up to the first that is younger; returns how many. */
+  /** Removes events from before that time, up to the first that is younger. Returns how many. */
   drop(before: number): number {
     const young = this.#events.findIndex(({ at }) => at >= before)
     const count = young < 0 ? this.#events.length : young
@@ -65,18 +75,10 @@ export class EventMemory {
   }
 }
 
-const matching =
-  ({ owner, type, runId, sessionId }: EventFilter) =>
-  (event: LogEvent): boolean =>
-    (owner === undefined || event.tokenId === owner) &&
-    (type === undefined || event.type === type) &&
-    (runId === undefined || event.runId === runId) &&
-    (sessionId === undefined || event.sessionId === sessionId)
-
-/** The events of the in-memory ledger. */
+/** The events of the ledger in memory. */
 export const eventRecords = (events: EventMemory): EventRecords => ({
   append: (event) => Effect.sync(() => events.add(event)),
-  appended: Queue.take(events.news),
+  changes: PubSub.subscribe(events.changes.hub),
   newest: Effect.sync(() => events.all.at(-1)?.seq ?? 0),
   trimmedTo: Effect.sync(() => events.trimmedTo),
   latest: (filter, limit) =>
@@ -88,14 +90,14 @@ export const eventRecords = (events: EventMemory): EventRecords => ({
         .filter(matching(filter))
         .slice(0, limit),
     ),
-  summary: (owner) =>
+  summary: (viewer) =>
     Effect.sync(() => {
-      const own = events.all.filter(matching({ owner }))
+      const seen = events.all.filter(matching({ viewer }))
       const counts = new Map<EventType, number>()
-      for (const { type } of own) counts.set(type, (counts.get(type) ?? 0) + 1)
-      return { counts, oldest: placeOf(own.at(0)), newest: placeOf(own.at(-1)) }
+      for (const { type } of seen) counts.set(type, (counts.get(type) ?? 0) + 1)
+      return { counts, oldest: placeOf(seen.at(0)), newest: placeOf(seen.at(-1)) }
     }),
 })
 
-const placeOf = (event: LogEvent | undefined) =>
+const placeOf = (event: Event | undefined) =>
   Option.getOrNull(Option.map(Option.fromNullable(event), ({ seq, at }) => ({ seq, at })))

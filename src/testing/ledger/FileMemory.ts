@@ -1,22 +1,31 @@
-import { Effect, Option } from "effect"
+import { Effect, Option, Redacted, Schema } from "effect"
 import { Unauthorized } from "../../domain/Failure.ts"
+import { UploadAnswer } from "../../domain/File.ts"
 import type { FileRecords } from "../../services/journal/Ledger.ts"
 import { type LedgerMemory, originData } from "./LedgerMemory.ts"
 
-/** The uploads of the in-memory ledger. */
+const encodeAnswer = Schema.encodeSync(UploadAnswer)
+
+/** The uploads of the ledger in memory. */
 export const fileRecords = (memory: LedgerMemory): FileRecords => {
   const { files, log } = memory
   return {
-    insert: (file, hash, origin, kept) =>
+    insert: ({ file, token, hash, ttlSecs, origin }) =>
       Effect.gen(function* () {
         const { id, tokenId, size, createdAt: at, expiresAt } = file
         if (memory.isRevoked(tokenId)) return yield* new Unauthorized()
         files.set(hash, file)
         const data = { file_id: id, size, expires_at: expiresAt, ...originData(origin) }
         log.add({ type: "file.upload", at, tokenId, data })
-        memory.keep(tokenId, kept, at)
+        const answer = encodeAnswer({ token: Redacted.make(Redacted.value(token)), size, ttlSecs })
+        memory.storeAnswer(tokenId, origin, answer, at)
       }),
     findByHash: (hash) => Effect.sync(() => Option.fromNullable(files.get(hash))),
+    existing: (ids) =>
+      Effect.sync(() => {
+        const known = new Set([...files.values()].map(({ id }) => id))
+        return ids.filter((id) => known.has(id))
+      }),
     list: Effect.sync(() => [...files.values()]),
     soonestExpiry: (owner) =>
       Effect.sync(() => {

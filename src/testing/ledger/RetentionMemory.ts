@@ -1,14 +1,14 @@
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
-import { CLAIM_MILLIS } from "../../domain/Run.ts"
+import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
 import type { RetentionRecords, StreamPass } from "../../services/journal/Ledger.ts"
 import type { LedgerMemory } from "./LedgerMemory.ts"
 import { bytesOf } from "./StreamMemory.ts"
 
-/** So long after its end a run's rows stay, whatever there is too much of. */
+/** How long an ended run keeps its rows, even when there are too many. */
 const QUIET_MILLIS = 60_000
 
-/** What goes from the in-memory ledger: each in one step, as it holds nobody up. */
+/** The retention of the ledger in memory: each removal is one step, as it holds nobody up. */
 export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
   const { runs, streams, keys, log } = memory
 
@@ -16,7 +16,7 @@ export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
     const run = runs.get(id)
     if (run === undefined) return false
     if (run.finishedAt === null || run.finishedAt > at - QUIET_MILLIS) return true
-    return [...keys.values()].some((kept) => kept.run === id && kept.at > at - CLAIM_MILLIS)
+    return [...keys.values()].some((kept) => kept.run === id && kept.at > at - IDEMPOTENCY_KEY_MILLIS)
   }
   const trim = (id: RunId, seq: number) => {
     const run = runs.get(id)
@@ -30,6 +30,7 @@ export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
         for (const run of runs.values()) {
           if (run.textUntil === null || run.textUntil > at) continue
           const gone = streams.forget(run.id, run.trimmedTo)
+          memory.inputs.delete(run.id)
           removed += gone.length
           runs.set(run.id, { ...run, trimmedTo: gone.at(-1)?.seq ?? run.trimmedTo, textUntil: null })
         }
@@ -54,7 +55,7 @@ export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
     dropEvents: (before) => Effect.sync(() => ({ removed: log.drop(before), done: true })),
     dropKeys: (at) =>
       Effect.sync(() => {
-        const due = [...keys].filter(([, kept]) => kept.at <= at - CLAIM_MILLIS)
+        const due = [...keys].filter(([, kept]) => kept.at <= at - IDEMPOTENCY_KEY_MILLIS)
         for (const [key] of due) keys.delete(key)
         return { removed: due.length, done: true }
       }),
@@ -65,7 +66,7 @@ export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
       databaseBytes: 0,
       freeBytes: 0,
     })),
-    vacuum: () => Effect.succeed(0),
-    checkpoint: Effect.void,
+    shrink: () => Effect.succeed(0),
+    purge: Effect.void,
   }
 }

@@ -1,10 +1,20 @@
 import { Effect, Exit, Option } from "effect"
 import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../domain/Failure.ts"
-import { streamEndOf } from "../../domain/Outcome.ts"
-import { CLAIM_MILLIS, type EndStatus, type RunEnded, type RunRecord } from "../../domain/Run.ts"
-import type { StreamEnd } from "../../domain/Stream.ts"
-import type { RunRecords } from "../../services/journal/Ledger.ts"
-import type { KeptRun, LedgerMemory } from "./LedgerMemory.ts"
+import type { SessionId } from "../../domain/Ids.ts"
+import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
+import { encodeOutcome } from "../../domain/Outcome.ts"
+import {
+  type EndStatus,
+  type RunEnded,
+  type RunRecord,
+  type RunSpec,
+  statesBefore,
+  UNFINISHED,
+} from "../../domain/Run.ts"
+import type { SessionRecord } from "../../domain/Session.ts"
+import { maySee } from "../../domain/Viewer.ts"
+import type { AcceptedRun, RunEnd, RunRecords } from "../../services/journal/Ledger.ts"
+import type { LedgerMemory, RunInMemory } from "./LedgerMemory.ts"
 
 const EVENT_OF = {
   completed: "run.completed",
@@ -14,16 +24,7 @@ const EVENT_OF = {
   lost: "run.lost",
 } as const satisfies Record<EndStatus, string>
 
-const FRESH = {
-  status: "queued",
-  startedAt: null,
-  finishedAt: null,
-  end: undefined,
-  textUntil: null,
-  trimmedTo: 0,
-} as const
-
-/** Whoever waits for a turn reads what was said from here, once it has ended. */
+/** How long the text of an ended run is kept at least, in milliseconds: a waiting client may still read it. */
 const ANSWERING_MILLIS = 1000
 
 const LOST: RunEnded = {
@@ -36,7 +37,7 @@ const LOST: RunEnded = {
   costUsd: null,
 }
 
-const recordOf = (run: KeptRun): RunRecord => ({
+const recordOf = (run: RunInMemory): RunRecord => ({
   id: run.id,
   kind: run.session === null ? "run" : "turn",
   tokenId: run.tokenId,
@@ -57,40 +58,71 @@ const recordOf = (run: KeptRun): RunRecord => ({
   requestId: run.origin.requestId,
 })
 
-const isUnfinished = ({ status }: KeptRun): boolean => status === "queued" || status === "running"
+const isUnfinished = ({ status }: RunInMemory): boolean => UNFINISHED.includes(status)
 
-/** The runs of the in-memory ledger. */
+/** The runs of the ledger in memory. */
 export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): RunRecords => {
-  const { runs, sessions, streams, log, keys } = memory
+  const { runs, sessions, streams, log, keys, inputs } = memory
 
-  /** The beginning of a run, with what its app may ask for again. */
-  const begin = (run: KeptRun) => {
-    const { id, at, tokenId, session, turnIndex, claim } = run
-    runs.set(id, run)
-    log.add({ type: "run.queued", at, runId: id, sessionId: session, tokenId })
+  /** Records a run with its events, its stream's beginning and its key. */
+  const begin = (
+    spec: RunSpec,
+    model: string | null,
+    turnIndex: number | null,
+    at: number,
+    startedAt: number | undefined,
+  ) => {
+    const { id, owner: tokenId, origin } = spec
+    const session = spec.kind === "turn" ? spec.sessionId : null
+    const status = startedAt === undefined ? "queued" : "running"
+    const promptChars = spec.input.prompt.length
+    const { idempotencyKey: _, ...from } = origin
+    const fresh = { finishedAt: null, end: undefined, textUntil: null, trimmedTo: 0 }
+    runs.set(id, {
+      ...fresh,
+      id,
+      tokenId,
+      model,
+      promptChars,
+      origin: from,
+      at,
+      session,
+      turnIndex,
+      status,
+      startedAt: startedAt ?? null,
+    })
     const turn = session === null ? {} : { session_id: session, turn_index: turnIndex }
     streams.add(id, "run", JSON.stringify({ run_id: id, ...turn }), at)
-    memory.keep(tokenId, claim && { claim, answer: { run_id: id } }, at, id)
+    const subject = { runId: id, sessionId: session, tokenId, data: {} }
+    log.add({ type: "run.queued", at, ...subject })
+    if (startedAt !== undefined) log.add({ type: "run.started", at: startedAt, ...subject })
+    memory.storeAnswer(tokenId, origin, { run_id: id }, at, id)
   }
 
-  /** What did not start may be asked for again, and is then begun. Returns how long the key of what did is kept. */
-  const settleKey = (run: KeptRun): number => {
-    const [key, kept] = [...keys].find(([, { run: named }]) => named === run.id) ?? []
-    if (key === undefined || kept === undefined) return 0
-    if (run.startedAt === null) keys.delete(key)
-    return run.startedAt === null ? 0 : kept.at + CLAIM_MILLIS
+  /** Removes the key of a run that never began. Returns until when the key of any other run is kept. */
+  const settleKey = (run: RunInMemory, began: boolean): number => {
+    const [key, stored] = [...keys].find(([, { run: named }]) => named === run.id) ?? []
+    if (key === undefined || stored === undefined) return 0
+    if (!began) keys.delete(key)
+    return began ? stored.at + IDEMPOTENCY_KEY_MILLIS : 0
   }
 
-  const finish = (run: KeptRun, end: RunEnded, code: string | null, at: number, last: StreamEnd) => {
+  const finish = (run: RunInMemory, { at, ended, last, unstored, began }: RunEnd) => {
     const { id, session, turnIndex, tokenId } = run
-    const subject = { at, runId: id, sessionId: session, tokenId }
-    log.add({ ...subject, type: EVENT_OF[end.status], data: code === null ? {} : { code } })
+    const { status, code, stopReason } = ended
+    for (const message of unstored) streams.add(id, "message", message.body, message.at)
     streams.add(id, last.kind, last.body, at)
-    const textUntil = Math.max(at + Math.max(streamRetentionSecs * 1000, ANSWERING_MILLIS), settleKey(run))
-    runs.set(id, { ...run, status: end.status, finishedAt: at, end, textUntil })
+    const subject = { at, runId: id, sessionId: session, tokenId }
+    const data = code === null || status === "lost" ? {} : { code }
+    const textUntil = Math.max(
+      at + Math.max(streamRetentionSecs * 1000, ANSWERING_MILLIS),
+      settleKey(run, began),
+    )
+    runs.set(id, { ...run, status, finishedAt: at, end: ended, textUntil })
+    log.add({ ...subject, type: EVENT_OF[status], data })
     const known = session === null ? undefined : sessions.get(session)
     if (known !== undefined) {
-      const answered = known.answered || (end.stopReason !== null && end.stopReason !== "cancelled")
+      const answered = known.answered || (stopReason !== null && stopReason !== "cancelled")
       sessions.set(known.id, { ...known, lastTurnAt: at, answered })
     }
     if (session !== null) log.add({ ...subject, type: "session.turn", data: { turn_index: turnIndex } })
@@ -99,42 +131,58 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
   const newestFirst = () =>
     [...runs.values()].map(recordOf).sort((one, other) => (one.id < other.id ? 1 : -1))
 
+  /** Counts a turn of a session. */
+  const countTurn = (id: SessionId, owner: RunSpec["owner"], at: number) =>
+    Effect.gen(function* () {
+      const session = sessions.get(id)
+      if (session?.tokenId !== owner || session.status === "opening") return yield* new SessionNotFound()
+      if (session.status === "closed") return yield* new SessionClosed()
+      const counted = { ...session, turnCount: session.turnCount + 1, lastTurnAt: at }
+      sessions.set(id, counted)
+      const { origin: _, ...record } = counted
+      return record as SessionRecord
+    })
+
+  const accept = (spec: RunSpec, { at, startedAt, keepInput = false }: Parameters<RunRecords["accept"]>[1]) =>
+    Effect.gen(function* () {
+      if (memory.isRevoked(spec.owner)) return yield* new Unauthorized()
+      const session = spec.kind === "turn" ? yield* countTurn(spec.sessionId, spec.owner, at) : null
+      const model = spec.kind === "turn" ? (session?.model ?? null) : spec.model
+      begin(spec, model, session?.turnCount ?? null, at, startedAt)
+      if (keepInput) inputs.set(spec.id, spec.input)
+      const accepted: AcceptedRun = { turn: session === null ? null : { index: session.turnCount, session } }
+      return accepted
+    })
+
   return {
-    open: (run) =>
-      Effect.suspend(() => {
-        if (memory.isRevoked(run.tokenId)) return new Unauthorized()
-        return Effect.sync(() => begin({ ...run, ...FRESH, session: null, turnIndex: null }))
-      }),
-    openTurn: (run, id) =>
-      Effect.gen(function* () {
-        if (memory.isRevoked(run.tokenId)) return yield* new Unauthorized()
-        const session = sessions.get(id)
-        if (session?.tokenId !== run.tokenId || session.status === "opening") {
-          return yield* new SessionNotFound()
-        }
-        if (session.status === "closed") return yield* new SessionClosed()
-        const turnIndex = session.turnCount + 1
-        sessions.set(id, { ...session, turnCount: turnIndex, lastTurnAt: run.at })
-        begin({ ...run, ...FRESH, model: session.model, session: id, turnIndex })
-        return turnIndex
-      }),
+    accept: accept as RunRecords["accept"],
     start: (id, at) =>
       Effect.sync(() => {
         const run = runs.get(id)
-        if (run?.status !== "queued") return
+        if (run === undefined || !statesBefore("running").includes(run.status)) return
         runs.set(id, { ...run, status: "running", startedAt: at })
-        log.add({ type: "run.started", at, runId: id, sessionId: run.session, tokenId: run.tokenId })
+        log.add({
+          type: "run.started",
+          at,
+          runId: id,
+          sessionId: run.session,
+          tokenId: run.tokenId,
+          data: {},
+        })
       }),
-    end: (id, end, at, last) =>
+    end: (id, end) =>
       Effect.sync(() => {
         const run = runs.get(id)
-        if (run !== undefined && isUnfinished(run)) finish(run, end, end.code, at, last)
+        if (run !== undefined && statesBefore(end.ended.status).includes(run.status)) finish(run, end)
       }),
     loseUnfinished: (at) =>
       Effect.sync(() => {
-        const lost = [...runs.values()].filter(isUnfinished)
-        for (const run of lost) finish(run, LOST, null, at, streamEndOf(Exit.fail(new RunLost())))
-        return lost.length
+        const left = [...runs.values()].filter(isUnfinished)
+        const last = encodeOutcome(Exit.fail(new RunLost()))
+        for (const run of left) {
+          finish(run, { at, ended: LOST, last, unstored: [], began: run.startedAt !== null })
+        }
+        return left.length
       }),
     find: (id) => Effect.sync(() => Option.map(Option.fromNullable(runs.get(id)), recordOf)),
     findTurn: (session, index) =>
@@ -143,14 +191,15 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
           newestFirst().find((run) => run.sessionId === session && run.turnIndex === index),
         ),
       ),
-    page: ({ owner, status, sessionId }, limit, before) =>
+    page: ({ viewer, status, sessionId }, limit, before) =>
       Effect.sync(() =>
         newestFirst()
           .filter((run) => before === undefined || run.id < before)
-          .filter((run) => owner === undefined || run.tokenId === owner)
+          .filter((run) => maySee(viewer, run.tokenId))
           .filter((run) => status === undefined || run.status === status)
           .filter((run) => sessionId === undefined || run.sessionId === sessionId)
           .slice(0, limit),
       ),
+    input: (id) => Effect.sync(() => Option.fromNullable(inputs.get(id))),
   }
 }

@@ -1,17 +1,18 @@
-import { Effect, Option } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { PoolFull, Unauthorized } from "../../domain/Failure.ts"
 import type { SessionId } from "../../domain/Ids.ts"
-import type { SessionOpening, SessionRecord } from "../../domain/Session.ts"
+import { OpenedSession, type SessionOpening, type SessionRecord } from "../../domain/Session.ts"
 import type { SessionRecords } from "../../services/journal/Ledger.ts"
-import { type KeptSession, type LedgerMemory, originData } from "./LedgerMemory.ts"
+import type { AddedEvent } from "./EventMemory.ts"
+import { type SessionInMemory, type LedgerMemory, originData } from "./LedgerMemory.ts"
 
-/** A session as everybody sees it; nobody sees one that is opening. */
-const seen = (session: KeptSession): Option.Option<SessionRecord> => {
+/** Returns a session as the ledger shows it; none if it is opening. */
+const seen = (session: SessionInMemory): Option.Option<SessionRecord> => {
   const { origin: _, status, ...rest } = session
   return status === "opening" ? Option.none() : Option.some({ ...rest, status })
 }
 
-/** The order in which sessions become due. */
+/** Compares sessions in the order in which they become due. */
 const order = (one: SessionRecord, other: SessionRecord) =>
   quietSince(one) - quietSince(other) || (one.id < other.id ? -1 : 1)
 
@@ -19,9 +20,9 @@ const quietSince = ({
   closedAt,
   lastTurnAt,
   createdAt,
-}: Pick<KeptSession, "closedAt" | "lastTurnAt" | "createdAt">) => closedAt ?? lastTurnAt ?? createdAt
+}: Pick<SessionInMemory, "closedAt" | "lastTurnAt" | "createdAt">) => closedAt ?? lastTurnAt ?? createdAt
 
-const reserved = ({ at, ...session }: SessionOpening): KeptSession => ({
+const reserved = ({ at, ...session }: SessionOpening): SessionInMemory => ({
   ...session,
   status: "opening",
   ref: null,
@@ -32,42 +33,45 @@ const reserved = ({ at, ...session }: SessionOpening): KeptSession => ({
   closedAt: null,
 })
 
-const isOpen = ({ status }: KeptSession): boolean => status === "open"
-const isLiving = ({ status }: KeptSession): boolean => status !== "closed"
+const isOpen = ({ status }: SessionInMemory): boolean => status === "open"
+const isLiving = ({ status }: SessionInMemory): boolean => status !== "closed"
 
-/** The sessions of the in-memory ledger. */
+const encodeOpened = Schema.encodeSync(OpenedSession)
+
+/** The sessions of the ledger in memory. */
 export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
   const { sessions, runs, log } = memory
-  const those = (which: (session: KeptSession) => boolean) => [...sessions.values()].filter(which)
+  const those = (which: (session: SessionInMemory) => boolean) => [...sessions.values()].filter(which)
   const hasTurn = (id: SessionId) =>
     [...runs.values()].some(({ session, end }) => session === id && end === undefined)
-  const mayOpen = ({ status, tokenId }: KeptSession) => status === "opening" && !memory.isRevoked(tokenId)
-  const isIdle = (session: KeptSession, since: number) =>
+  const mayOpen = ({ status, tokenId }: SessionInMemory) => status === "opening" && !memory.isRevoked(tokenId)
+  const isIdle = (session: SessionInMemory, since: number) =>
     isOpen(session) && quietSince(session) < since && !hasTurn(session.id)
-  const due = (which: (session: KeptSession) => boolean, after: SessionRecord | undefined) =>
+  const due = (which: (session: SessionInMemory) => boolean, after: SessionRecord | undefined) =>
     those(which)
       .flatMap((session) => Option.toArray(seen(session)))
       .filter((session) => after === undefined || (session.id !== after.id && order(after, session) < 0))
       .sort(order)
-  /** Changes a session that is so; tells of it, if it did. */
+  /** Changes a session if it is as required. Returns what it was before. */
   const change = (
     id: SessionId,
-    isSo: (session: KeptSession) => boolean,
-    to: Pick<Partial<KeptSession>, "status" | "ref" | "answered" | "closedAt">,
-  ): KeptSession | undefined => {
+    isSo: (session: SessionInMemory) => boolean,
+    to: Pick<Partial<SessionInMemory>, "status" | "ref" | "answered" | "closedAt">,
+  ): SessionInMemory | undefined => {
     const session = sessions.get(id)
     if (session === undefined || !isSo(session)) return undefined
     sessions.set(id, { ...session, ...to })
     return session
   }
-  /** Tells that a session is no longer what it was, if it was so. */
-  const left = (
+  /** Adds the event of a change, if there was one. Returns whether there was. */
+  const recorded = (
     type: "session.close" | "session.sweep_close" | "session.hard_delete",
-    session: KeptSession | undefined,
+    session: SessionInMemory | undefined,
     at: number,
     data = {},
   ): boolean => {
-    if (session !== undefined) log.add({ type, at, sessionId: session.id, tokenId: session.tokenId, data })
+    if (session !== undefined)
+      log.add({ type, at, sessionId: session.id, tokenId: session.tokenId, data } as AddedEvent)
     return session !== undefined
   }
 
@@ -78,14 +82,15 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
         if (those(isLiving).length >= limit) return yield* new PoolFull({ limit })
         sessions.set(session.id, reserved(session))
       }),
-    activate: (id, ref, at, kept) =>
+    activate: ({ id, at }, ref) =>
       Effect.suspend(() => {
         const opened = change(id, mayOpen, { status: "open", ref })
         if (opened === undefined) return new Unauthorized()
-        const { tokenId, agent, model, permissionMode, origin } = opened
+        const { tokenId, agent, model, meta, permissionMode, origin } = opened
         const data = { agent, model, permission_mode: permissionMode, ...originData(origin) }
         log.add({ type: "session.create", at, sessionId: id, tokenId, data })
-        return Effect.sync(() => memory.keep(tokenId, kept, at))
+        const answer = encodeOpened({ id, agent, model, meta, createdAt: at })
+        return Effect.sync(() => memory.storeAnswer(tokenId, origin, answer, at))
       }),
     abandon: (id) =>
       Effect.sync(() => {
@@ -107,13 +112,13 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
     close: (id, at, origin) =>
       Effect.sync(() => {
         const closed = change(id, isOpen, { status: "closed", closedAt: at })
-        return left("session.close", closed, at, origin === null ? {} : originData(origin))
+        return recorded("session.close", closed, at, origin === null ? {} : originData(origin))
       }),
     closeIdle: (id, idleSince, at) =>
       Effect.sync(() => {
         const to = { status: "closed", closedAt: at } as const
         const closed = change(id, (session) => isIdle(session, idleSince), to)
-        return left("session.sweep_close", closed, at)
+        return recorded("session.sweep_close", closed, at)
       }),
     idle: (idleSince, after) => Effect.sync(() => due((session) => isIdle(session, idleSince), after)),
     closedBy: (at, after) =>
@@ -123,7 +128,7 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
         const session = sessions.get(id)
         if (session?.status !== "closed") return false
         sessions.delete(id)
-        return left("session.hard_delete", session, at)
+        return recorded("session.hard_delete", session, at)
       }),
     living: (ids) => {
       const asked = new Set(ids)

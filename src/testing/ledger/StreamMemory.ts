@@ -1,10 +1,10 @@
 import { Effect, Option } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
-import type { StreamEnd, StreamEvent } from "../../domain/Stream.ts"
+import { isEnd, type StreamEvent } from "../../domain/Stream.ts"
 import type { StreamRecords } from "../../services/journal/Ledger.ts"
-import { Sequence } from "./EventMemory.ts"
+import { Changes, Sequence } from "./EventMemory.ts"
 
-/** A row of a stream; its text goes before it does. */
+/** A row of a stream. Its text is removed before the row is. */
 export interface StreamRow {
   readonly seq: number
   readonly run: RunId
@@ -13,13 +13,15 @@ export interface StreamRow {
   readonly body: string | null
 }
 
-/** What runs said, in memory. */
+/** The streams of runs, in memory. */
 export class StreamMemory {
   readonly #sequence: Sequence
+  readonly #changes: Changes
   #rows: Array<StreamRow> = []
 
-  constructor(sequence: Sequence = new Sequence()) {
+  constructor(sequence: Sequence = new Sequence(), changes: Changes = new Changes()) {
     this.#sequence = sequence
+    this.#changes = changes
   }
 
   get rows(): ReadonlyArray<StreamRow> {
@@ -28,15 +30,16 @@ export class StreamMemory {
 
   readonly add = (run: RunId, kind: StreamEvent["kind"], body: string, at = 0): void => {
     this.#rows.push({ seq: this.#sequence.next(), run, kind, at, body })
+    this.#changes.publish({ runs: [run] })
   }
 
-  /** What a run said after that place, as far as its text is there. */
+  /** Returns the events of a run after that place that have their text. */
   readonly of = (run: RunId, after = 0): ReadonlyArray<StreamEvent> =>
     this.#rows.flatMap(({ seq, kind, body, ...row }) =>
       row.run === run && seq > after && body !== null ? [{ seq, kind, body }] : [],
     )
 
-  /** Takes the text of a run's rows after that place; returns these. */
+  /** Removes the text of a run's rows after that place. Returns these rows. */
   readonly forget = (run: RunId, after: number): ReadonlyArray<StreamRow> => {
     const isDue = (row: StreamRow) => row.run === run && row.seq > after
     const due = this.#rows.filter(isDue)
@@ -49,15 +52,12 @@ export class StreamMemory {
   }
 }
 
-const isEnd = (event: StreamEvent): event is StreamEvent & StreamEnd =>
-  event.kind === "result" || event.kind === "error"
-
 const utf8 = new TextEncoder()
 
 export const bytesOf = (rows: ReadonlyArray<{ readonly body: string | null }>): number =>
   rows.reduce((sum, { body }) => sum + (body === null ? 0 : utf8.encode(body).length), 0)
 
-/** The streams of the in-memory ledger; `trimmedTo` is how far a run's stream is gone, if the run is known. */
+/** The streams of the ledger in memory. `trimmedTo` returns the place up to which a known run's stream is gone. */
 export const streamRecords = (
   streams: StreamMemory,
   trimmedTo: (run: RunId) => number | undefined,
@@ -77,6 +77,12 @@ export const streamRecords = (
   bytesAfter: (run, after) => Effect.sync(() => bytesOf(streams.of(run, after))),
   end: (run) =>
     Effect.sync(() =>
-      Option.map(Option.fromNullable(streams.of(run).findLast(isEnd)), ({ kind, body }) => ({ kind, body })),
+      Option.map(
+        Option.fromNullable(streams.of(run).findLast((event) => isEnd(event))),
+        ({ kind, body }) => ({
+          kind: kind as "result" | "error",
+          body,
+        }),
+      ),
     ),
 })

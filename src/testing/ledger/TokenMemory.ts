@@ -6,7 +6,7 @@ import { type LedgerMemory, originData } from "./LedgerMemory.ts"
 
 const isInForce = ({ revokedAt }: AppToken): boolean => revokedAt === null
 
-/** The tokens of the in-memory ledger. */
+/** The tokens of the ledger in memory. */
 export const tokenRecords = (memory: LedgerMemory): TokenRecords => {
   const { tokens, log } = memory
   const all = () => [...tokens.values()]

@@ -1,5 +1,5 @@
 import { type AttachedFile, withAttachments } from "../../../domain/File.ts"
-import type { Effort, OutputSchema, RunRequest, SystemMode } from "../../../domain/Run.ts"
+import type { Effort, OneShotSpec, OutputSchema, SystemMode } from "../../../domain/Run.ts"
 
 /** What a prompt asks of the CLI. All of it travels by stdin, nothing in `argv`. */
 export interface ClaudeRequest {
@@ -16,13 +16,11 @@ export interface ClaudeRequest {
  * What a run asks of the CLI. A schema that the CLI's structured output cannot enforce is asked for in words; the
  * service validates the answer in any case.
  */
-export const claudeRequest = (
-  request: RunRequest,
-  options: { readonly native: boolean; readonly files: ReadonlyArray<AttachedFile> },
-): ClaudeRequest => {
-  const { model, systemMode, effort, system, outputSchema: schema } = request
-  const asked = { prompt: withAttachments(request.prompt, options.files), model, systemMode, effort }
-  if (schema === undefined || options.native) return { ...asked, system, outputSchema: schema }
+export const claudeRequest = (spec: OneShotSpec, files: ReadonlyArray<AttachedFile>): ClaudeRequest => {
+  const { model, systemMode, effort, outputSchema: schema } = spec
+  const { prompt, system } = spec.input
+  const asked = { prompt: withAttachments(prompt, files), model, systemMode, effort }
+  if (schema === undefined || spec.isSchemaNative) return { ...asked, system, outputSchema: schema }
   const instruction = `Answer with JSON only: one value that fits this JSON Schema.\n${JSON.stringify(schema)}`
   return {
     ...asked,

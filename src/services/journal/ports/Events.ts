@@ -1,29 +1,38 @@
-import type { Effect } from "effect"
-import type { EventFilter, LogEvent, LogSummary } from "../../../domain/Event.ts"
+import type { Effect, Queue, Scope } from "effect"
+import type { Event, EventFilter, LogSummary, NewEvent } from "../../../domain/Event.ts"
 import type { StorageFailed } from "../../../domain/Failure.ts"
-import type { TokenId } from "../../../domain/Ids.ts"
+import type { RunId } from "../../../domain/Ids.ts"
+import type { Viewer } from "../../../domain/Viewer.ts"
 
-/** The log of all that happened. */
+/** The log of everything that happens. */
 export interface EventRecords {
-  /** Appends what happened to no run, session, app or upload: all else comes with its own record. */
-  readonly append: (event: Pick<LogEvent, "type" | "at" | "data">) => Effect.Effect<void, StorageFailed>
-  /** For one who waits: returns when something may have been appended since it last did. */
-  readonly appended: Effect.Effect<void>
-  /** The newest there ever was; 0 when there was none. */
+  /** Appends an event that belongs to no other record's transaction. */
+  readonly append: (event: NewEvent) => Effect.Effect<void, StorageFailed>
+  /**
+   * Subscribes to what is committed from now on. Every subscriber gets every change; a change is published after its
+   * transaction. The subscription ends with the scope.
+   */
+  readonly changes: Effect.Effect<Queue.Dequeue<Change>, never, Scope.Scope>
+  /** Returns the place of the newest event that is left; 0 if there is none. */
   readonly newest: Effect.Effect<number, StorageFailed>
-  /** How far retention has come: all up to there are gone. */
+  /** Returns the place up to which retention has removed all events. */
   readonly trimmedTo: Effect.Effect<number, StorageFailed>
-  /** The newest that match, newest first. */
-  readonly latest: (
-    filter: EventFilter,
-    limit: number,
-  ) => Effect.Effect<ReadonlyArray<LogEvent>, StorageFailed>
-  /** The next that match after that place, in their order. */
+  /** Returns the newest events that match, newest first. */
+  readonly latest: (filter: EventFilter, limit: number) => Effect.Effect<ReadonlyArray<Event>, StorageFailed>
+  /** Returns the next events that match after that place, in order. */
   readonly after: (
     seq: number,
     filter: EventFilter,
     limit: number,
-  ) => Effect.Effect<ReadonlyArray<LogEvent>, StorageFailed>
-  /** What there is of one app's, or of everybody's. */
-  readonly summary: (owner: TokenId | undefined) => Effect.Effect<LogSummary, StorageFailed>
+  ) => Effect.Effect<ReadonlyArray<Event>, StorageFailed>
+  /** Returns what the viewer may see of the log, in numbers. */
+  readonly summary: (viewer: Viewer) => Effect.Effect<LogSummary, StorageFailed>
+}
+
+/** What a transaction added. */
+export interface Change {
+  /** Whether it added events to the log. */
+  readonly events: boolean
+  /** The runs whose streams it added to. */
+  readonly runs: ReadonlyArray<RunId>
 }

@@ -1,29 +1,40 @@
-import type { Effect, Option } from "effect"
+import type { Effect, Option, Redacted } from "effect"
 import type { StorageFailed, Unauthorized } from "../../../domain/Failure.ts"
 import type { StoredFile } from "../../../domain/File.ts"
-import type { TokenId } from "../../../domain/Ids.ts"
-import type { Origin } from "../../../domain/Token.ts"
-import type { NewAnswer } from "./Keys.ts"
+import type { FileId, TokenId } from "../../../domain/Ids.ts"
+import type { Origin } from "../../../domain/Origin.ts"
 
+/** The rows of uploaded files. */
 export interface FileRecords {
-  /** Fails unless the file's app is in force at that moment. */
-  readonly insert: (
-    file: StoredFile,
-    hash: string,
-    origin: Origin,
-    kept?: NewAnswer,
-  ) => Effect.Effect<void, Unauthorized | StorageFailed>
-  /** Whoever it belongs to, and also when its time is over. */
+  /**
+   * Records an upload with its event, and the idempotency key of its origin. Fails unless the token of the file's app is
+   * in force at that moment.
+   */
+  readonly insert: (upload: NewUpload) => Effect.Effect<void, Unauthorized | StorageFailed>
+  /** Returns the file whose token has that hash, whoever owns it, also after it has expired. */
   readonly findByHash: (hash: string) => Effect.Effect<Option.Option<StoredFile>, StorageFailed>
-  /** All that have not been removed. */
+  /** Returns those of the files that are not removed. */
+  readonly existing: (files: ReadonlyArray<FileId>) => Effect.Effect<ReadonlyArray<FileId>, StorageFailed>
+  /** Returns all files that are not removed. */
   readonly list: Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed>
-  /** When the app's next file expires. */
+  /** Returns when the app's next file expires. */
   readonly soonestExpiry: (owner: TokenId) => Effect.Effect<Option.Option<number>, StorageFailed>
-  /** Those whose time is over: some hundreds of them, the first to be over first. */
+  /** Returns some hundreds of the files that have expired at `at`, the first to expire first. */
   readonly due: (at: number) => Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed>
-  /** Removes the records of these, and returns those that were there to be removed. */
+  /** Removes the rows of these files, with an event each. Returns those that were still there. */
   readonly remove: (
     files: ReadonlyArray<StoredFile>,
     at: number,
   ) => Effect.Effect<ReadonlyArray<StoredFile>, StorageFailed>
+}
+
+/** An upload to record. */
+export interface NewUpload {
+  readonly file: StoredFile
+  /** The `ff_…` token. It is stored under the idempotency key only, for the app that sends the request again. */
+  readonly token: Redacted.Redacted
+  /** The SHA-256 of the token, by which the file is found. */
+  readonly hash: string
+  readonly ttlSecs: number
+  readonly origin: Origin
 }

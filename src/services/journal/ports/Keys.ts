@@ -1,27 +1,25 @@
 import type { Effect, Option } from "effect"
 import type { StorageFailed } from "../../../domain/Failure.ts"
 import type { TokenId } from "../../../domain/Ids.ts"
-import type { Claim } from "../../../domain/Run.ts"
+import type { IdempotencyKey } from "../../../domain/Origin.ts"
 
-/** Requests that their apps may send again. */
+/**
+ * The idempotency keys of requests. A key is written with the change that its request caused: by the records of runs,
+ * sessions and files, from the origin of the change.
+ */
 export interface KeyRecords {
-  /** What an app asked with that key on that route, and what it was answered, unless that is too long ago by then. */
+  /** Returns what the app asked with that key on that route, and its answer, unless the key has expired at `at`. */
   readonly find: (
     owner: TokenId,
-    claim: Pick<Claim, "route" | "key">,
+    key: Pick<IdempotencyKey, "route" | "key">,
     at: number,
-  ) => Effect.Effect<Option.Option<KeptAnswer>, StorageFailed>
+  ) => Effect.Effect<Option.Option<StoredAnswer>, StorageFailed>
 }
 
-export interface KeptAnswer {
+/** The answer that is stored under a key. */
+export interface StoredAnswer {
+  /** Identifies the request that was answered. */
   readonly fingerprint: string
-  /** JSON; of a run, `{"run_id": …}`. */
+  /** JSON; for a run `{"run_id": …}`. */
   readonly answer: string
-}
-
-/** What an app is told when it asks the same again: kept with the change that it tells of, or not at all. */
-export interface NewAnswer {
-  readonly claim: Claim
-  /** To be written as JSON. */
-  readonly answer: unknown
 }

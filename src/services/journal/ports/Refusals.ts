@@ -2,7 +2,8 @@ import type { Effect } from "effect"
 import type { StorageFailed } from "../../../domain/Failure.ts"
 import type { Refusal } from "../../../domain/Refusal.ts"
 
+/** The record of refused admissions. */
 export interface RefusalRecords {
-  /** An event for each, in this order: all of them, or none. */
+  /** Appends an event for each refusal, in this order: all of them or none. */
   readonly append: (refusals: ReadonlyArray<Refusal>) => Effect.Effect<void, StorageFailed>
 }

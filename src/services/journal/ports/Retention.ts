@@ -2,46 +2,48 @@ import type { Effect } from "effect"
 import type { StorageFailed } from "../../../domain/Failure.ts"
 
 /**
- * What is kept no longer goes in small steps, each a short transaction of its own; others have their turn before it
- * returns. Each step takes the oldest first.
+ * The removal of what has been kept long enough. Each call is one short transaction and takes the oldest first; other
+ * work gets its turn before the call returns.
  */
 export interface RetentionRecords {
-  /** Takes the text of runs whose time for it was over by then. */
+  /** Removes the texts and inputs of runs whose time for them was over at `at`. */
   readonly dropTexts: (at: number) => Effect.Effect<Dropped, StorageFailed>
   /**
-   * Removes rows of streams: those that are too old, and those that are too many. To go on, give it what it made of
-   * the pass. A run's rows go from its beginning on.
+   * Removes rows of streams that are too old or too many. The next step takes the pass that this one returns. A run
+   * loses its rows from its beginning on.
    */
   readonly dropStreams: (pass: StreamPass) => Effect.Effect<DroppedRows, StorageFailed>
-  /** Removes events of before that time. */
+  /** Removes events from before that time. */
   readonly dropEvents: (before: number) => Effect.Effect<Dropped, StorageFailed>
-  /** Removes idempotency keys that are older than a day. */
+  /** Removes idempotency keys that had expired at `at`. */
   readonly dropKeys: (at: number) => Effect.Effect<Dropped, StorageFailed>
+  /** Measures the ledger. */
   readonly sizes: Effect.Effect<Sizes, StorageFailed>
-  /** Gives so many of the file's unused pages back to the disk, and returns how many are left. */
-  readonly vacuum: (pages: number) => Effect.Effect<number, StorageFailed>
-  /** Takes the journal into the file, and what is gone out of the journal; the file is as small then as it can be. */
-  readonly checkpoint: Effect.Effect<void, StorageFailed>
+  /** Gives up to `bytes` of unused space back to the disk, and returns how many unused bytes are left. */
+  readonly shrink: (bytes: number) => Effect.Effect<number, StorageFailed>
+  /** Removes the remains of deleted texts from every file of the ledger, as far as no reader needs them. */
+  readonly purge: Effect.Effect<void, StorageFailed>
 }
 
+/** What a step removed. */
 export interface Dropped {
   readonly removed: number
-  /** Whether there is nothing left to remove. */
+  /** Whether nothing is left to remove. */
   readonly done: boolean
 }
 
-/** One look at all rows of streams, from the oldest on. */
+/** A pass over the rows of all streams, from the oldest on. */
 export interface StreamPass {
   /**
-   * When it began. A run that had not ended a minute before that keeps its rows, and so does one that an idempotency
-   * key of the last day names.
+   * When the pass began. Runs that had not ended a minute before that keep their rows, and so do runs that an
+   * idempotency key of the last day names.
    */
   readonly at: number
-  /** Rows of before that time are too old. */
+  /** Rows from before that time are too old. */
   readonly before: number
-  /** More rows than that are too many. */
+  /** Rows beyond that number are too many. */
   readonly maxRows: number
-  /** The last row that was looked at; 0 at first. */
+  /** The place of the last row that was looked at; 0 at first. */
   readonly seq: number
 }
 
@@ -49,13 +51,13 @@ export interface DroppedRows extends Dropped {
   readonly pass: StreamPass
 }
 
-/** What the ledger holds, and what that takes. */
+/** What the ledger holds, and the space that it takes. */
 export interface Sizes {
   readonly events: number
   readonly streamRows: number
-  /** Of the texts in them. */
+  /** Bytes of the texts in these rows. */
   readonly streamBytes: number
   readonly databaseBytes: number
-  /** How much of the database is unused. */
+  /** Unused bytes of the database. */
   readonly freeBytes: number
 }

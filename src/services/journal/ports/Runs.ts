@@ -1,48 +1,75 @@
 import type { Effect, Option } from "effect"
 import type { SessionClosed, SessionNotFound, StorageFailed, Unauthorized } from "../../../domain/Failure.ts"
-import type { RunId, SessionId, TokenId } from "../../../domain/Ids.ts"
-import type { RunEnded, RunOpened, RunRecord, RunStatus } from "../../../domain/Run.ts"
+import type { RunId, SessionId } from "../../../domain/Ids.ts"
+import type { RunEnded, RunFilter, RunInput, RunRecord, RunSpec, TurnSpec } from "../../../domain/Run.ts"
+import type { SessionRecord } from "../../../domain/Session.ts"
 import type { StreamEnd } from "../../../domain/Stream.ts"
+import type { NewMessage } from "./Streams.ts"
 
+/** The rows of runs. Each change, its events and its idempotency key are one transaction. */
 export interface RunRecords {
-  /** A run enters as `queued`, if its token is in force at that moment. */
-  readonly open: (run: RunOpened) => Effect.Effect<void, Unauthorized | StorageFailed>
   /**
-   * A turn of an open session of that app enters as a run that is `queued`. Returns its index, one more than that of
-   * the turn before; its model is the session's.
+   * Records a run as `queued`, or as `running` from `startedAt` on, with its events, the beginning of its stream, and
+   * the idempotency key of its origin. For a turn it counts the session's turns. Fails unless the owner's token is in
+   * force, and for a turn unless the session is open and the owner's.
    */
-  readonly openTurn: (
-    run: Omit<RunOpened, "model">,
-    session: SessionId,
-  ) => Effect.Effect<number, SessionNotFound | SessionClosed | Unauthorized | StorageFailed>
-  /** queued → running. */
+  readonly accept: <Spec extends RunSpec>(
+    run: Spec,
+    options: {
+      readonly at: number
+      readonly startedAt: number | undefined
+      /** Whether the run's input is stored, for work that must survive a restart. */
+      readonly keepInput?: boolean
+    },
+  ) => Effect.Effect<AcceptedRun, AcceptRefusal<Spec>>
+  /** queued → running. A run that is not queued stays as it is. */
   readonly start: (run: RunId, at: number) => Effect.Effect<void, StorageFailed>
   /**
-   * queued or running → an end state, which is the last of its stream. A run that has ended stays as it is. Of a turn,
-   * its session learns when it was and, from any stop reason but `cancelled`, that the agent answered. An idempotency
-   * key is kept only if the run had started.
+   * queued or running → a final state, with its event, the messages that are not stored yet, and the end of its stream.
+   * A run that has ended stays as it is. For a turn, the session's `lastTurnAt` moves, and `answered` is set unless the
+   * turn was cancelled or failed. The idempotency key is removed if the run never began: the same request may then be
+   * sent again.
    */
-  readonly end: (run: RunId, end: RunEnded, at: number, last: StreamEnd) => Effect.Effect<void, StorageFailed>
-  /** Every run that is still queued or running, and so was left by a server that died, becomes `lost`. */
+  readonly end: (run: RunId, end: RunEnd) => Effect.Effect<void, StorageFailed>
+  /** Records every run that a server left queued or running when it died as `lost`. Returns how many. */
   readonly loseUnfinished: (at: number) => Effect.Effect<number, StorageFailed>
-  /** Whoever it belongs to. */
+  /** Returns a run, whoever owns it. */
   readonly find: (run: RunId) => Effect.Effect<Option.Option<RunRecord>, StorageFailed>
+  /** Returns the run that is the session's turn of that index, whoever owns it. */
   readonly findTurn: (
     session: SessionId,
     index: number,
   ) => Effect.Effect<Option.Option<RunRecord>, StorageFailed>
-  /** Some of those that match, the newest first; to go on, name the last one of those before. */
+  /** Returns at most `limit` runs that match, newest first. The next page is before the last run of this one. */
   readonly page: (
     filter: RunFilter,
     limit: number,
     before?: RunId,
   ) => Effect.Effect<ReadonlyArray<RunRecord>, StorageFailed>
+  /** Returns a run's input, if it was accepted with `keepInput` and its text is not removed yet. */
+  readonly input: (run: RunId) => Effect.Effect<Option.Option<RunInput>, StorageFailed>
 }
 
-/** Which runs somebody wants, and may see. */
-export interface RunFilter {
-  /** One app's only; undefined: all there are. */
-  readonly owner?: TokenId | undefined
-  readonly status?: RunStatus | undefined
-  readonly sessionId?: SessionId | undefined
+/** Why the ledger does not accept a run. */
+export type AcceptRefusal<Spec extends RunSpec> =
+  | (Spec extends TurnSpec ? SessionNotFound | SessionClosed : never)
+  | Unauthorized
+  | StorageFailed
+
+/** What the ledger adds to a run when it accepts it. */
+export interface AcceptedRun {
+  /** The turn's index in its session, counted from 1, and its session as it was then; `null` for a one-shot. */
+  readonly turn: { readonly index: number; readonly session: SessionRecord } | null
+}
+
+/** The end of a run. */
+export interface RunEnd {
+  readonly at: number
+  readonly ended: RunEnded
+  /** The last event of its stream. */
+  readonly last: StreamEnd
+  /** Its messages that are not stored yet, in order. */
+  readonly unstored: ReadonlyArray<NewMessage>
+  /** Whether its executor was ever called. */
+  readonly began: boolean
 }

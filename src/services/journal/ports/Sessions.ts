@@ -1,70 +1,72 @@
 import type { Effect, Option } from "effect"
 import type { PoolFull, StorageFailed, Unauthorized } from "../../../domain/Failure.ts"
 import type { SessionId, TokenId } from "../../../domain/Ids.ts"
+import type { Origin } from "../../../domain/Origin.ts"
 import type { AgentSessionRef, SessionOpening, SessionRecord } from "../../../domain/Session.ts"
-import type { Origin } from "../../../domain/Token.ts"
-import type { NewAnswer } from "./Keys.ts"
 
-/** Sessions. None shows one that is opening, unless it says so. */
+/** The rows of sessions. A session that is opening is shown only where that is said. */
 export interface SessionRecords {
-  /** Takes one of `limit` places, for a session that is opening, if its token is in force at that moment. */
+  /** Takes one of `limit` places for a session that is opening. Fails unless its token is in force at that moment. */
   readonly reserve: (
     session: SessionOpening,
     limit: number,
   ) => Effect.Effect<void, PoolFull | Unauthorized | StorageFailed>
-  /** opening → open. Fails unless its token still is in force. */
+  /**
+   * opening → open, with its event, and the idempotency key of its origin. Fails unless its token is still in force.
+   */
   readonly activate: (
-    session: SessionId,
+    session: SessionOpening,
     ref: AgentSessionRef,
-    at: number,
-    kept?: NewAnswer,
   ) => Effect.Effect<void, Unauthorized | StorageFailed>
-  /** Removes one that is opening, and gives back its place. */
+  /** Removes a session that is opening, and so gives its place back. */
   readonly abandon: (session: SessionId) => Effect.Effect<void, StorageFailed>
-  /** Removes all that a server that died was opening; returns them, so that what else is left of them can be removed. */
+  /** Removes all sessions that a server was opening when it died. Returns their ids. */
   readonly abandonAll: Effect.Effect<ReadonlyArray<SessionId>, StorageFailed>
-  /** Whoever it belongs to. */
+  /** Returns a session, whoever owns it. */
   readonly find: (session: SessionId) => Effect.Effect<Option.Option<SessionRecord>, StorageFailed>
-  /** An app's own, newest first. */
+  /** Returns the app's sessions, newest first. */
   readonly list: (
     owner: TokenId,
     options: { readonly includeClosed: boolean },
   ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
-  /** What the agent calls an open session from now on. */
+  /** Records the agent's new name for an open session. */
   readonly refer: (session: SessionId, ref: AgentSessionRef) => Effect.Effect<void, StorageFailed>
-  /** The agent has begun to answer in an open session: from now on there is a context to lose. */
+  /** Records that the agent has answered in an open session, which has a context from now on. */
   readonly answered: (session: SessionId) => Effect.Effect<void, StorageFailed>
-  /** open → closed; false when it was closed already. */
+  /** open → closed, with its event. Returns false if it was not open. */
   readonly close: (
     session: SessionId,
     at: number,
     origin: Origin | null,
   ) => Effect.Effect<boolean, StorageFailed>
-  /** open → closed, by the sweeper, if no turn of it was accepted or ended since `idleSince` and none is unfinished. */
+  /**
+   * open → closed by the sweeper, with its event, if no turn of it was accepted or ended since `idleSince` and none is
+   * unfinished. Returns whether it closed it.
+   */
   readonly closeIdle: (
     session: SessionId,
     idleSince: number,
     at: number,
   ) => Effect.Effect<boolean, StorageFailed>
   /**
-   * Those that `closeIdle` would close now: some hundreds of them, the longest idle first. To go on, name the last
-   * one of those before.
+   * Returns some hundreds of the sessions that `closeIdle` closes now, the longest idle first, after `after` if that is
+   * given.
    */
   readonly idle: (
     idleSince: number,
     after?: SessionRecord,
   ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
-  /** Those that were closed by then: some hundreds of them, the longest closed first; goes on in the same way. */
+  /** Returns some hundreds of the sessions that were closed at `at`, the longest closed first, after `after`. */
   readonly closedBy: (
     at: number,
     after?: SessionRecord,
   ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
-  /** Removes a closed one for ever; its runs and events stay. False when it was not there. */
+  /** Removes a closed session for ever, with its event; its runs and events stay. Returns false if it was not there. */
   readonly remove: (session: SessionId, at: number) => Effect.Effect<boolean, StorageFailed>
-  /** Which of these are open or opening. */
+  /** Returns those of the sessions that are open or opening. */
   readonly living: (
     sessions: ReadonlyArray<SessionId>,
   ) => Effect.Effect<ReadonlyArray<SessionId>, StorageFailed>
-  /** How many are open or opening, of all apps. */
+  /** Counts the sessions that are open or opening, of all apps. */
   readonly countOpen: Effect.Effect<number, StorageFailed>
 }

@@ -3,23 +3,27 @@ import type { StorageFailed } from "../../../domain/Failure.ts"
 import type { RunId } from "../../../domain/Ids.ts"
 import type { StreamEnd, StreamEvent, StreamGap } from "../../../domain/Stream.ts"
 
-/** What runs say, message by message. Their beginning and their end come with the run's record. */
+/** The streams of runs. Their beginning and their end are written by the records of runs. */
 export interface StreamRecords {
-  /** Appends messages, in this order: all of them, or none. */
+  /**
+   * Appends messages of runs, in this order: all of them or none. A killed service loses nothing that was appended; a
+   * power failure may lose what was appended since the last other transaction.
+   */
   readonly append: (messages: ReadonlyArray<NewMessage>) => Effect.Effect<void, StorageFailed>
-  /** What comes after that place, as far as it is there: some of it, and at least the next, however large that is. */
+  /** Returns a run's next events after that place: some of them, and at least one, however large it is. */
   readonly read: (run: RunId, after: number) => Effect.Effect<ReadonlyArray<StreamEvent>, StorageFailed>
-  /** What is gone after that place, if anything is. */
+  /** Returns the part after that place that is gone, if any is. */
   readonly gap: (run: RunId, after: number) => Effect.Effect<Option.Option<StreamGap>, StorageFailed>
-  /** How many bytes are there after that place. */
+  /** Returns how many bytes the run's stream has after that place. */
   readonly bytesAfter: (run: RunId, after: number) => Effect.Effect<number, StorageFailed>
-  /** The end of a run's stream, unless it has none yet, or its text is gone. */
+  /** Returns the end of a run's stream; none if the run has not ended or its text is gone. */
   readonly end: (run: RunId) => Effect.Effect<Option.Option<StreamEnd>, StorageFailed>
 }
 
-/** A message of a run: JSON without a line break. */
+/** A message of a run. */
 export interface NewMessage {
   readonly run: RunId
   readonly at: number
+  /** JSON without a line break. */
   readonly body: string
 }

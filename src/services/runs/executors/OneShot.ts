@@ -1,87 +1,104 @@
-import { Clock, Deferred, Duration, Effect, Option } from "effect"
+import { Clock, Duration, Effect, identity, Option } from "effect"
 import { resultOf } from "../../../domain/Answer.ts"
-import { diagnosed, type RunFailure, RunTimedOut } from "../../../domain/Failure.ts"
-import type { StoredFile } from "../../../domain/File.ts"
-import type { RunId } from "../../../domain/Ids.ts"
-import type { RunRequest } from "../../../domain/Run.ts"
-import type { ClaudeAnswer } from "../../agents/claude/Outcome.ts"
+import { diagnosed, RunTimedOut } from "../../../domain/Failure.ts"
+import type { TokenId } from "../../../domain/Ids.ts"
+import type { OneShotSpec } from "../../../domain/Run.ts"
 import { type ClaudeLine, isShown } from "../../agents/claude/Protocol.ts"
+import type { ClaudeAnswer } from "../../agents/claude/Outcome.ts"
 import { claudeRequest } from "../../agents/claude/Request.ts"
 import { SpokenText } from "../../agents/claude/SpokenText.ts"
 import { ClaudeRunner } from "../../agents/ClaudeRunner.ts"
-import { EventLog } from "../../journal/EventLog.ts"
-import { Files } from "../../files/Files.ts"
-import { OutputSchemas } from "../OutputSchemas.ts"
 import { WorkDirs } from "../../agents/WorkDirs.ts"
-import { cancelledReport, type RunReport, reportOf } from "../Report.ts"
+import { Files } from "../../files/Files.ts"
+import { Journal } from "../../journal/Journal.ts"
+import { makeFairQueue } from "../FairQueue.ts"
+import { OutputSchemas } from "../OutputSchemas.ts"
+import { cancelledReport, reportOf } from "../Report.ts"
+import type { Executor, StartedRun } from "./Executor.ts"
 
-/** What a run was accepted with. */
-export interface Accepted {
-  readonly request: RunRequest
-  /** Whether the CLI itself can enforce the request's `output_schema`. */
-  readonly native: boolean
-  readonly files: ReadonlyArray<StoredFile>
-  /** Done when the run is to end, as cancelled. */
-  readonly cancelled: Deferred.Deferred<void>
+/** Characters that a place in the queue stands for: prompts that wait are in memory. */
+const PLACE_CHARS = 512 * 1024
+
+/** Returns how many places of the queue a prompt takes: one for each 512 Ki characters that it begins. */
+const placesOf = ({ input: { prompt, system = "" } }: OneShotSpec): number =>
+  Math.max(1, Math.ceil((prompt.length + system.length) / PLACE_CHARS))
+
+/** Limits of one-shots. */
+export interface OneShotOptions {
+  /** Runs that work at the same time. */
+  readonly slots: number
+  /** Places in the queue before them, of all apps together. */
+  readonly maxWaiting: number
+  /** How long a run may wait for a slot. */
+  readonly maxWait: Duration.Duration
 }
 
 /**
- * What a run does in its slot: a directory, the files in it, the agent's answer within `timeoutSecs`, the result that
- * the request asks for. When it ends, on whatever way, its processes and its directory are gone.
+ * Executes one-shot prompts on the `claude` CLI: in a fresh directory with the attached files, within `timeoutSecs`. When
+ * it returns, fails or is interrupted, the processes and the directory are gone.
  */
-export const makeWork = Effect.gen(function* () {
-  const files = yield* Files
-  const log = yield* EventLog
-  const runner = yield* ClaudeRunner
-  const schemas = yield* OutputSchemas
-  const workDirs = yield* WorkDirs
+export const makeOneShot = (options: OneShotOptions) =>
+  Effect.gen(function* () {
+    const files = yield* Files
+    const journal = yield* Journal
+    const runner = yield* ClaudeRunner
+    const schemas = yield* OutputSchemas
+    const workDirs = yield* WorkDirs
+    const queue = yield* makeFairQueue<TokenId>(options)
 
-  /** The agent's answer, if the run was not cancelled before, and when it came; ending processes takes no time of the run's. */
-  const ask = Effect.fn("Runs.ask")(function* (id: RunId, accepted: Accepted, spoken: SpokenText) {
-    const { request, native, files: held, cancelled } = accepted
-    const { timeoutSecs } = request
-    const say = (lines: ReadonlyArray<ClaudeLine>) =>
-      Effect.suspend(() => {
-        const shown = lines.filter(isShown)
-        for (const line of shown) spoken.hear(line)
-        return shown.length === 0
-          ? Effect.void
-          : log.append(
-              id,
-              shown.map(({ text }) => text),
-            )
+    /** Asks the CLI. Returns its answer, or none if the run was cancelled first, and when that was. */
+    const ask = Effect.fn("OneShot.ask")(function* (
+      { spec, cancelled }: StartedRun<"run">,
+      spoken: SpokenText,
+    ) {
+      const say = (lines: ReadonlyArray<ClaudeLine>) =>
+        Effect.suspend(() => {
+          const shown = lines.filter(isShown)
+          for (const line of shown) spoken.hear(line)
+          const texts = shown.map(({ text }) => text)
+          return texts.length === 0 ? Effect.void : journal.append(spec.id, texts)
+        })
+      const answering = Effect.gen(function* () {
+        const dir = yield* workDirs.make(spec.id)
+        const attached = yield* files.attach(spec.input.files, dir.cwd)
+        return yield* runner.run(claudeRequest(spec, attached), dir, say)
       })
-    const answering = Effect.gen(function* () {
-      const dir = yield* workDirs.make(id)
-      const attached = yield* files.attach(held, dir.cwd)
-      return yield* runner.run(claudeRequest(request, { native, files: attached }), dir, say)
-    })
-    const unlessCancelled = Effect.raceFirst(
-      Effect.asSome(answering),
-      Effect.as(Deferred.await(cancelled), Option.none()),
-    )
-    const answer = yield* Effect.timeoutFail(unlessCancelled, {
-      duration: Duration.seconds(timeoutSecs),
-      onTimeout: () => new RunTimedOut({ timeoutSecs }),
-    })
-    return { answer, answeredAt: yield* Clock.currentTimeMillis }
-  }, Effect.scoped)
+      const answer = yield* Effect.raceFirst(
+        Effect.asSome(answering),
+        Effect.as(cancelled, Option.none<ClaudeAnswer>()),
+      ).pipe(
+        Effect.timeoutFail({
+          duration: Duration.seconds(spec.timeoutSecs),
+          onTimeout: () => new RunTimedOut({ timeoutSecs: spec.timeoutSecs }),
+        }),
+      )
+      // Taken before the scope closes: the end of the processes is not the run's time.
+      return { answer, answeredAt: yield* Clock.currentTimeMillis }
+    }, Effect.scoped)
 
-  const resultFor = (answer: ClaudeAnswer, { outputSchema }: RunRequest) => {
-    if (outputSchema === undefined) return Effect.succeed(resultOf(answer.text))
-    const value = Option.getOrElse(answer.structured, () => resultOf(answer.text))
-    return schemas.fits(outputSchema, value).pipe(
-      Effect.mapError((mismatch) => diagnosed(mismatch, { stopReason: answer.stopReason })),
-      Effect.as(value),
-    )
-  }
+    const resultFor = (answer: ClaudeAnswer, { outputSchema }: OneShotSpec) => {
+      if (outputSchema === undefined) return Effect.succeed(resultOf(answer.text))
+      const value = Option.getOrElse(answer.structured, () => resultOf(answer.text))
+      return schemas.fits(outputSchema, value).pipe(
+        Effect.mapError((mismatch) => diagnosed(mismatch, { stopReason: answer.stopReason })),
+        Effect.as(value),
+      )
+    }
 
-  return Effect.fn("Runs.work")(function* (id: RunId, accepted: Accepted, startedAt: number) {
-    const spoken = new SpokenText()
-    const { answer: answered, answeredAt } = yield* ask(id, accepted, spoken)
-    if (Option.isNone(answered)) return cancelledReport(spoken.text, answeredAt - startedAt)
-    const answer = answered.value
-    const result = yield* resultFor(answer, accepted.request)
-    return reportOf(answer, result, answeredAt - startedAt)
-  }) satisfies (...run: [RunId, Accepted, number]) => Effect.Effect<RunReport, RunFailure>
-})
+    return {
+      kind: "run",
+      unstarted: cancelledReport("", 0),
+      prepare: (spec) =>
+        Effect.as(files.hold(spec.input.files), {
+          enter: Effect.acquireRelease(queue.enter(spec.owner, placesOf(spec)), ({ leave }) => leave),
+          inOrder: identity,
+        }),
+      execute: Effect.fn("OneShot.execute")(function* (run: StartedRun<"run">) {
+        const spoken = new SpokenText()
+        const { answer, answeredAt } = yield* ask(run, spoken)
+        const durationMs = answeredAt - run.startedAt
+        if (Option.isNone(answer)) return cancelledReport(spoken.text, durationMs)
+        return reportOf(answer.value, yield* resultFor(answer.value, run.spec), durationMs)
+      }),
+    } satisfies Executor<"run">
+  })

@@ -1,189 +1,202 @@
-import { Cause, Chunk, Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
-import {
-  AgentUnavailable,
-  RunTimedOut,
-  type StorageFailed,
-  TurnFailed,
-  type TurnFailure,
-} from "../../../domain/Failure.ts"
-import { type StoredFile, withAttachments } from "../../../domain/File.ts"
-import type { RunId } from "../../../domain/Ids.ts"
+import { Cause, Chunk, Clock, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { AgentUnavailable, RunTimedOut, type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
+import { withAttachments } from "../../../domain/File.ts"
 import { charsOf } from "../../../domain/Json.ts"
-import type { KeptReport } from "../../../domain/Outcome.ts"
-import type { SessionRecord, TurnRequest } from "../../../domain/Session.ts"
+import type { TurnSpec } from "../../../domain/Run.ts"
+import type { SessionRecord } from "../../../domain/Session.ts"
 import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/Messages.ts"
-import { type AcpMessage, AcpxClient, type AgentSession } from "../../agents/AcpxClient.ts"
-import { EventLog } from "../../journal/EventLog.ts"
+import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
 import { Files } from "../../files/Files.ts"
+import { Journal } from "../../journal/Journal.ts"
 import { Ledger } from "../../journal/Ledger.ts"
+import { agentSessionOf } from "../../sessions/AgentSession.ts"
 import { SessionDirs } from "../../sessions/SessionDirs.ts"
+import { makeSessionQueues } from "../../sessions/SessionQueues.ts"
+import type { PartialTurnReport } from "../Report.ts"
+import type { Executor, StartedRun } from "./Executor.ts"
 
-/** How long an agent may take to end a turn that is cancelled; then it is made to. */
+/** How long an agent may take to end a cancelled turn by itself. Then it is interrupted. */
 const CANCEL_PATIENCE = Duration.seconds(4)
 
-/** Far more than any agent needs, and far less than what overflows the stack of whoever writes it as JSON. */
+/** Far more levels than any agent needs, and far fewer than overflow the stack when they are written as JSON. */
 const MESSAGE_MAX_LEVELS = 512
 const TOO_DEEP = `it sent a message of more than ${MESSAGE_MAX_LEVELS} levels`
 
-/** What a turn may amount to: escaped six times over, it still fits one string of V8's (2^29 characters). */
+/** The characters of a turn: escaped six times over, they still fit one string of V8's (2^29 characters). */
 const TURN_MAX_CHARS = 80 * 1024 * 1024
 const TOO_LONG = `it sent more than ${TURN_MAX_CHARS} characters in one turn`
 
-/** What a turn was accepted with. */
-export interface AcceptedTurn {
-  readonly id: RunId
-  readonly session: SessionRecord
-  readonly index: number
-  readonly request: TurnRequest
-  readonly files: ReadonlyArray<StoredFile>
-  /** Done when the turn is to end, as cancelled. */
-  readonly cancelled: Deferred.Deferred<void>
+/** Characters of a turn's messages that are held for its answer. A longer turn's answer is read from the journal. */
+const HELD_MAX_CHARS = 1024 * 1024
+
+/** The report of a turn that is cancelled before it starts. */
+const UNSTARTED: PartialTurnReport = {
+  events: [],
+  durationMs: 0,
+  stopReason: "cancelled",
+  responseChars: 0,
+  usage: null,
+  costUsd: null,
 }
 
-/** A session as its agent needs to know it. */
-export const agentSessionOf = (
-  session: Pick<SessionRecord, "id" | "tokenId" | "agent" | "model" | "permissionMode">,
-  cwd: string,
-): AgentSession => ({
-  id: session.id,
-  owner: session.tokenId,
-  agent: session.agent,
-  model: session.model,
-  permissionMode: session.permissionMode,
-  cwd,
-})
-
-/**
- * What a turn does in its slot: the files in the session's directory, the session on its agent, the prompt, and all
- * that the agent sends until it stops, within `timeoutSecs`. When it ends, on whatever way, the agent works on it no
- * more.
- */
-export const makeTurnWork = Effect.gen(function* () {
-  const client = yield* AcpxClient
-  const log = yield* EventLog
-  const dirs = yield* SessionDirs
-  const files = yield* Files
-  const ledger = (yield* Ledger).sessions
-
-  /** The prompt with its files, which are copied first. */
-  const promptOf = Effect.fn("SessionPool.attach")(function* ({
-    session,
-    index,
-    request,
-    files: held,
-  }: AcceptedTurn) {
-    if (held.length === 0) return request.prompt
-    const dir = yield* dirs.forFiles(session.id, index)
-    return withAttachments(request.prompt, yield* files.attach(held, dir))
-  })
-
-  /** The session on its agent, where it was left. */
-  const opened = Effect.fn("SessionPool.resume")(function* (session: SessionRecord) {
-    // Read again: the turn before this one may have changed it. And an agent may have removed its own directory.
-    const now = Option.getOrElse(yield* ledger.find(session.id), () => session)
-    yield* dirs.make(session.id)
-    const agentSession = agentSessionOf(session, dirs.of(session.id))
-    const left = Option.map(Option.fromNullable(now.ref), (ref) => ({ ref, answered: now.answered }))
-    const ref = yield* client
-      .open(agentSession, left)
-      .pipe(
-        Effect.catchTag(
-          "InvalidRequest",
-          () => new AgentUnavailable({ reason: "it no longer offers the session's model" }),
-        ),
-      )
-    if (ref !== now.ref) yield* ledger.refer(session.id, ref)
-    return { agentSession, ref, answered: now.answered }
-  })
-
-  /** Keeps what the agent sends until it stops, or until it is cancelled; before the prompt, it is asked nothing. */
-  const converse = (accepted: AcceptedTurn, said: Said) =>
-    Effect.gen(function* () {
-      const cancelled = Deferred.await(accepted.cancelled)
-      const ready = yield* Effect.raceFirst(
-        Effect.asSome(Effect.all([promptOf(accepted), opened(accepted.session)])),
-        Effect.as(cancelled, Option.none()),
-      )
-      if (Option.isNone(ready)) return
-      const [prompt, { agentSession, ref, ...left }] = ready.value
-      let { answered } = left
-      const keeping = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
-        Effect.suspend((): Effect.Effect<void, TurnFailed | StorageFailed> => {
-          const messages = Chunk.toReadonlyArray(chunk)
-          const tooMuch = said.hear(messages)
-          if (tooMuch !== undefined) return new TurnFailed({ reason: tooMuch })
-          const isFirstAnswer = !answered && messages.some(isAnswer)
-          answered ||= isFirstAnswer
-          return Effect.zipRight(
-            // Before the turn has its end, which it may never have.
-            isFirstAnswer ? ledger.answered(accepted.session.id) : Effect.void,
-            log.append(
-              accepted.id,
-              messages.map((message) => JSON.stringify(message)),
-            ),
-          )
-        }),
-      )
-      const asking = Effect.zipRight(client.cancel(agentSession, ref), Effect.never)
-      const cancelling = Effect.zipRight(cancelled, Effect.timeoutOption(asking, CANCEL_PATIENCE))
-      yield* untilCancelled(keeping, cancelling)
-    })
-
-  return Effect.fn("SessionPool.work")(function* (accepted: AcceptedTurn, startedAt: number) {
-    const { timeoutSecs } = accepted.request
-    const said = new Said()
-    const isCancelled = Deferred.isDone(accepted.cancelled)
-    const conversing = (yield* isCancelled) ? Effect.void : converse(accepted, said)
-    yield* Effect.timeoutFail(conversing, {
-      duration: Duration.seconds(timeoutSecs),
-      onTimeout: () => new RunTimedOut({ timeoutSecs }),
-    }).pipe(
-      // However a cancelled turn ends, it was cancelled.
-      Effect.catchAll((failure) =>
-        Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : Effect.fail(failure))),
-      ),
-    )
-    const stopReason = said.last === undefined ? undefined : stopReasonOf(said.last)
-    if (stopReason === undefined && !(yield* isCancelled)) {
-      return yield* new TurnFailed({ reason: "it ended without a stop reason" })
-    }
-    return {
-      durationMs: (yield* Clock.currentTimeMillis) - startedAt,
-      stopReason: stopReason ?? "cancelled",
-      responseChars: said.answerChars,
-      usage: said.last === undefined ? null : usageOf(said.last),
-      costUsd: null,
-    } satisfies KeptReport
-  }) satisfies (accepted: AcceptedTurn, startedAt: number) => Effect.Effect<KeptReport, TurnFailure>
-})
-
-/** What is remembered of what an agent sends in a turn: it is in the log, and may be too much to be held here. */
-class Said {
+/** What is remembered of the messages of a turn; a long turn is in the journal only. */
+class TurnMessages {
   #chars = 0
+  #held: Array<AcpMessage> | undefined = []
   answerChars = 0
   last: AcpMessage | undefined
 
-  /** Takes in the next messages; tells why, when they are more than a turn may amount to. */
-  readonly hear = (messages: ReadonlyArray<AcpMessage>): string | undefined => {
+  /** Adds the next messages. Returns why they are more than a turn may have, if they are. */
+  readonly add = (messages: ReadonlyArray<AcpMessage>): string | undefined => {
     for (const message of messages) {
       this.#chars += charsOf(message, MESSAGE_MAX_LEVELS)
       if (this.#chars > TURN_MAX_CHARS) return Number.isFinite(this.#chars) ? TOO_LONG : TOO_DEEP
+      if (this.#chars > HELD_MAX_CHARS) this.#held = undefined
+      this.#held?.push(message)
       this.answerChars += answerCharsOf(message)
       this.last = message
     }
     return undefined
   }
+
+  /** All messages; absent if they are too many. */
+  get held(): Pick<PartialTurnReport, "events"> {
+    return this.#held === undefined ? {} : { events: this.#held }
+  }
 }
 
 /**
- * Runs the first to its end, unless the second is done before: then the first is interrupted. Both have cleaned up when
- * it returns: what cancels one turn must not reach the next.
+ * Runs `running` to its end, or interrupts it when `cancelling` is done before. Both have cleaned up when it returns: the
+ * cancel of one turn must not reach the next.
  */
 const untilCancelled = <E>(running: Effect.Effect<void, E>, cancelling: Effect.Effect<unknown>) =>
   Effect.gen(function* () {
-    const collecting = yield* Effect.forkScoped(running)
-    yield* Effect.forkScoped(Effect.zipRight(cancelling, Fiber.interrupt(collecting)))
-    const exit = yield* Fiber.await(collecting)
+    const fiber = yield* Effect.forkScoped(running)
+    yield* Effect.forkScoped(Effect.zipRight(cancelling, Fiber.interrupt(fiber)))
+    const exit = yield* Fiber.await(fiber)
     if (Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)) return
     yield* exit
   }).pipe(Effect.scoped)
+
+/**
+ * Executes turns of sessions: the attached files are copied into the session's directory, the session is opened on its
+ * agent where it was left, and everything that the agent sends up to its stop reason goes to the journal, within
+ * `timeoutSecs`. When it returns, fails or is interrupted, the agent no longer works on the turn.
+ */
+export const makeTurnExecutor = (options: {
+  /** Turns that may wait on one session. */
+  readonly maxQueuedTurns: number
+}) =>
+  Effect.gen(function* () {
+    const client = yield* AcpxClient
+    const journal = yield* Journal
+    const dirs = yield* SessionDirs
+    const files = yield* Files
+    const { sessions } = yield* Ledger
+    const queues = yield* makeSessionQueues(options.maxQueuedTurns)
+
+    /** Copies the attached files. Returns the prompt, which lists them. */
+    const attachFiles = Effect.fn("Turn.attachFiles")(function* (
+      { input, sessionId }: TurnSpec,
+      index: number,
+    ) {
+      if (input.files.length === 0) return input.prompt
+      const dir = yield* dirs.forFiles(sessionId, index)
+      return withAttachments(input.prompt, yield* files.attach(input.files, dir))
+    })
+
+    /** Opens the session on its agent, where it was left. */
+    const openOnAgent = Effect.fn("Turn.openOnAgent")(function* (session: SessionRecord) {
+      // An agent may have removed its own directory.
+      yield* dirs.make(session.id)
+      const agentSession = agentSessionOf(session, dirs.of(session.id))
+      const left = Option.map(Option.fromNullable(session.ref), (ref) => ({
+        ref,
+        answered: session.answered,
+      }))
+      const ref = yield* client
+        .open(agentSession, left)
+        .pipe(
+          Effect.catchTag(
+            "InvalidRequest",
+            () => new AgentUnavailable({ reason: "it no longer offers the session's model" }),
+          ),
+        )
+      if (ref !== session.ref) yield* sessions.refer(session.id, ref)
+      return { agentSession, ref }
+    })
+
+    /** Prompts the agent and journals what it sends, until it stops or the turn is cancelled. */
+    const converse = (run: StartedRun<"turn">, accepted: TurnOfSession, messages: TurnMessages) =>
+      Effect.gen(function* () {
+        const { spec, cancelled, hasWaited } = run
+        // The turn before may have changed a session that was read before its end.
+        const session = hasWaited
+          ? Option.getOrElse(yield* sessions.find(spec.sessionId), () => accepted.session)
+          : accepted.session
+        const ready = yield* Effect.raceFirst(
+          Effect.asSome(Effect.all([attachFiles(spec, accepted.index), openOnAgent(session)])),
+          Effect.as(cancelled, Option.none()),
+        )
+        if (Option.isNone(ready)) return
+        const [prompt, { agentSession, ref }] = ready.value
+        let { answered } = session
+        const journaling = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
+          Effect.suspend((): Effect.Effect<void, TurnFailed | StorageFailed> => {
+            const some = Chunk.toReadonlyArray(chunk)
+            const tooMuch = messages.add(some)
+            if (tooMuch !== undefined) return new TurnFailed({ reason: tooMuch })
+            const isFirstAnswer = !answered && some.some(isAnswer)
+            answered ||= isFirstAnswer
+            return Effect.zipRight(
+              // Recorded at once: the turn may never have an end, and the context must not be lost silently.
+              isFirstAnswer ? sessions.answered(session.id) : Effect.void,
+              journal.append(
+                spec.id,
+                some.map((message) => JSON.stringify(message)),
+              ),
+            )
+          }),
+        )
+        const asking = Effect.zipRight(client.cancel(agentSession, ref), Effect.never)
+        const cancelling = Effect.zipRight(cancelled, Effect.timeoutOption(asking, CANCEL_PATIENCE))
+        yield* untilCancelled(journaling, cancelling)
+      })
+
+    const execute = Effect.fn("Turn.execute")(function* (run: StartedRun<"turn">) {
+      const { spec, turn, isCancelled } = run
+      if (turn === null) return yield* Effect.dieMessage("a turn has a session")
+      const messages = new TurnMessages()
+      const conversing = (yield* isCancelled) ? Effect.void : converse(run, turn, messages)
+      yield* Effect.timeoutFail(conversing, {
+        duration: Duration.seconds(spec.timeoutSecs),
+        onTimeout: () => new RunTimedOut({ timeoutSecs: spec.timeoutSecs }),
+      }).pipe(
+        // However a cancelled turn ends, it was cancelled.
+        Effect.catchAll((failure) =>
+          Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : Effect.fail(failure))),
+        ),
+      )
+      const stopReason = messages.last === undefined ? undefined : stopReasonOf(messages.last)
+      if (stopReason === undefined && !(yield* isCancelled)) {
+        return yield* new TurnFailed({ reason: "it ended without a stop reason" })
+      }
+      return {
+        ...messages.held,
+        durationMs: (yield* Clock.currentTimeMillis) - run.startedAt,
+        stopReason: stopReason ?? "cancelled",
+        responseChars: messages.answerChars,
+        usage: messages.last === undefined ? null : usageOf(messages.last),
+        costUsd: null,
+      }
+    })
+
+    return {
+      kind: "turn",
+      unstarted: UNSTARTED,
+      prepare: (spec) => Effect.zipRight(files.hold(spec.input.files), queues.of(spec.sessionId)),
+      execute,
+    } satisfies Executor<"turn">
+  })
+
+type TurnOfSession = NonNullable<StartedRun<"turn">["turn"]>

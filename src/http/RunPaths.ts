@@ -1,0 +1,28 @@
+import { Effect, Schema } from "effect"
+import { RunNotFound } from "../domain/Failure.ts"
+import { RunId, SessionId } from "../domain/Ids.ts"
+import type { RunRecord } from "../domain/Run.ts"
+import type { Viewer } from "../domain/Viewer.ts"
+import { Runs } from "../services/runs/Runs.ts"
+import { note } from "./RequestContext.ts"
+
+/** Returns the run id of a path. Text that no run id can be is `RunNotFound`, like an unknown id. */
+export const runIdOf = (id: string): Effect.Effect<RunId, RunNotFound> =>
+  Schema.is(RunId)(id) ? Effect.succeed(id) : new RunNotFound()
+
+const noted = (run: RunRecord) => note("run_id", run.id)
+
+/** Finds runs by the parameters of a path. */
+export const makeRunPaths = Effect.map(Runs, (runs) => ({
+  run: (id: string, viewer: Viewer) =>
+    runIdOf(id).pipe(
+      Effect.flatMap((id) => runs.get(id, viewer)),
+      Effect.tap(noted),
+    ),
+
+  turn: (session: string, n: string, viewer: Viewer) =>
+    Effect.gen(function* () {
+      if (!Schema.is(SessionId)(session) || !/^[1-9]\d{0,14}$/.test(n)) return yield* new RunNotFound()
+      return yield* runs.getTurn(session, Number(n), viewer)
+    }).pipe(Effect.tap(noted)),
+}))

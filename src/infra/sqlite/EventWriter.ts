@@ -1,0 +1,106 @@
+import type { SqlError } from "@effect/sql"
+import { Effect } from "effect"
+import type { NewEvent } from "../../domain/Event.ts"
+import type { RunId } from "../../domain/Ids.ts"
+import type { StreamKind } from "../../domain/Stream.ts"
+import type { LedgerDatabase } from "./LedgerDatabase.ts"
+
+/** An event of a run's stream, to be written. */
+export interface NewStreamEvent {
+  readonly run: RunId
+  readonly kind: StreamKind
+  readonly at: number
+  /** JSON without a line break. */
+  readonly body: string
+}
+
+/** The one way into the log and into the streams, within the transaction of the change. */
+export interface EventWriter {
+  /** Appends stream events, then events of the log, in this order. Both get their places from one sequence. */
+  readonly append: (
+    events: ReadonlyArray<NewEvent>,
+    stream?: ReadonlyArray<NewStreamEvent>,
+  ) => Effect.Effect<void, SqlError.SqlError>
+}
+
+/** Takes the next places of the sequence, and returns the last. */
+const TAKE_PLACES = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events' RETURNING seq"
+
+/** How many rows a statement has. Few sizes, so that each is prepared once. */
+const SIZES = [32, 8, 4, 2, 1] as const
+
+const rowsOf = (row: string, count: number): string => Array.from({ length: count }, () => row).join(", ")
+
+const INSERT_STREAM = new Map(
+  SIZES.map((count) => [
+    count,
+    `INSERT INTO stream_events (seq, run_id, kind, at, bytes, body) VALUES ${rowsOf("(?, ?, ?, ?, ?, ?)", count)}`,
+  ]),
+)
+
+/** The first places after the newest stay free, for stream events of the same transaction. */
+const INSERT_EVENTS = new Map(
+  SIZES.map((count) => [
+    count,
+    `INSERT INTO events (seq, type, at, run_id, session_id, token_id, data)
+      SELECT s.seq + e.column1, e.column2, e.column3, e.column4, e.column5, e.column6, e.column7
+      FROM sqlite_sequence AS s, (VALUES ${rowsOf("(?, ?, ?, ?, ?, ?, ?)", count)}) AS e
+      WHERE s.name = 'events' RETURNING seq`,
+  ]),
+)
+
+/** Splits a list into pieces of the sizes above, in order. */
+const pieces = function* <A>(list: ReadonlyArray<A>) {
+  for (let from = 0; from < list.length; ) {
+    const size = SIZES.find((size) => size <= list.length - from) ?? 1
+    yield [size, list.slice(from, from + size)] as const
+    from += size
+  }
+}
+
+export const makeEventWriter = ({ sql, noteChange }: LedgerDatabase): EventWriter => {
+  const insertStream = (stream: ReadonlyArray<NewStreamEvent>, first: number) =>
+    Effect.suspend(() => {
+      let seq = first
+      return Effect.forEach(
+        pieces(stream),
+        ([size, rows]) => {
+          const values = rows.flatMap(({ run, kind, at, body }) => {
+            noteChange(run)
+            return [seq++, run, kind, at, Buffer.byteLength(body), body]
+          })
+          return sql.unsafe(INSERT_STREAM.get(size) ?? "", values)
+        },
+        { discard: true },
+      )
+    })
+
+  return {
+    append: (events, stream = []) =>
+      Effect.gen(function* () {
+        if (events.length === 0) {
+          if (stream.length === 0) return
+          const [row] = yield* sql.unsafe<{ seq: number }>(TAKE_PLACES, [stream.length])
+          return yield* insertStream(stream, (row?.seq ?? 0) - stream.length + 1)
+        }
+        noteChange()
+        let room = stream.length
+        let first: number | undefined
+        for (const [size, some] of pieces(events)) {
+          const values = some.flatMap(({ type, at, runId, sessionId, tokenId, data }, n) => [
+            room + n + 1,
+            type,
+            at,
+            runId,
+            sessionId,
+            tokenId,
+            JSON.stringify(data),
+          ])
+          const rows = yield* sql.unsafe<{ seq: number }>(INSERT_EVENTS.get(size) ?? "", values)
+          first ??= Math.min(...rows.map(({ seq }) => seq)) - stream.length
+          room = 0
+        }
+        yield* insertStream(stream, first ?? 1)
+      }),
+  }
+}

@@ -1,0 +1,110 @@
+import { SqlClient, SqlError } from "@effect/sql"
+import { Context, Effect, Option, ParseResult, PubSub } from "effect"
+import { StorageFailed } from "../../domain/Failure.ts"
+import type { RunId } from "../../domain/Ids.ts"
+import type { Change } from "../../services/journal/Ledger.ts"
+import { executeUnprepared } from "./Pragmas.ts"
+
+/** The database as the ledger's records use it: statements, transactions, and the publication of what they added. */
+export interface LedgerDatabase {
+  readonly sql: SqlClient.SqlClient
+  /**
+   * Runs statements as one transaction, which is on disk when the effect returns. Statements that fail, a `COMMIT` that
+   * fails and rows that do not fit their schema are a `StorageFailed`; then nothing is changed. Transactions do not nest.
+   */
+  readonly transaction: (
+    during: string,
+  ) => <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+  ) => Effect.Effect<A, Exclude<E, SqlFailure> | StorageFailed, R>
+  /**
+   * As `transaction`, but does not wait for the disk: a killed service loses nothing, a power failure may lose it, up to
+   * the next `transaction`. It costs a twentieth, for messages that come often and a few bytes at a time.
+   */
+  readonly quickTransaction: LedgerDatabase["transaction"]
+  /** Notes, within a transaction, that it adds to a run's stream, or (without a run) events to the log. */
+  readonly noteChange: (run?: RunId) => void
+  readonly changes: Effect.Effect.Success<ReturnType<typeof PubSub.unbounded<Change>>>
+}
+
+type SqlFailure = SqlError.SqlError | ParseResult.ParseError
+
+const isSqlFailure = (error: unknown): error is SqlFailure =>
+  error instanceof SqlError.SqlError || ParseResult.isParseError(error)
+
+/** Turns what the database refuses, and rows that do not fit their schema, into `StorageFailed`. */
+export const asStorageFailure =
+  (during: string) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, Exclude<E, SqlFailure> | StorageFailed, R> =>
+    Effect.mapError(effect, (error) =>
+      isSqlFailure(error) ? new StorageFailed({ during, cause: error }) : (error as Exclude<E, SqlFailure>),
+    )
+
+export const makeLedgerDatabase: Effect.Effect<LedgerDatabase, never, SqlClient.SqlClient> = Effect.gen(
+  function* () {
+    const sql = yield* SqlClient.SqlClient
+    const changes = yield* PubSub.unbounded<Change>()
+    // One transaction runs at a time: it reserves the only connection.
+    let hasEvents = false
+    let runs = new Set<RunId>()
+
+    const publish = Effect.suspend(() =>
+      hasEvents || runs.size > 0
+        ? PubSub.publish(changes, { events: hasEvents, runs: [...runs] })
+        : Effect.void,
+    )
+
+    /**
+     * The library's own `withTransaction` prepares BEGIN and COMMIT anew each time, and leaves the transaction open when
+     * COMMIT fails.
+     */
+    const transaction =
+      (during: string, quick = false) =>
+      <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const connection = yield* sql.reserve
+              hasEvents = false
+              runs = new Set()
+              if (quick) yield* executeUnprepared(connection, "PRAGMA synchronous = NORMAL")
+              const work = restore(effect).pipe(
+                Effect.mapInputContext((context: Context.Context<R>) =>
+                  Context.add(context, SqlClient.TransactionConnection, [connection, 0] as const),
+                ),
+              )
+              const done = connection.execute("BEGIN IMMEDIATE", [], undefined).pipe(
+                Effect.zipRight(work),
+                Effect.tap(() => connection.execute("COMMIT", [], undefined)),
+                // After a COMMIT that failed there may be nothing to roll back.
+                Effect.onError(() => Effect.ignore(connection.execute("ROLLBACK", [], undefined))),
+                Effect.tap(() => publish),
+              )
+              return yield* quick
+                ? Effect.ensuring(
+                    done,
+                    Effect.orDie(executeUnprepared(connection, "PRAGMA synchronous = FULL")),
+                  )
+                : done
+            }),
+          ),
+        ).pipe(asStorageFailure(during))
+
+    return {
+      sql,
+      transaction: (during) => transaction(during),
+      quickTransaction: (during) => transaction(during, true),
+      noteChange: (run) => {
+        if (run === undefined) hasEvents = true
+        else runs.add(run)
+      },
+      changes,
+    }
+  },
+)
+
+/** Returns the connection of the transaction that the effect runs in; outside of one it is a bug. */
+export const transactionConnection = Effect.serviceOption(SqlClient.TransactionConnection).pipe(
+  Effect.map(Option.getOrThrow),
+  Effect.map(([connection]) => connection),
+)

@@ -1,0 +1,91 @@
+import { Effect } from "effect"
+import type { EventType, NewEvent } from "../../domain/Event.ts"
+import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
+import type { EndStatus, RunSpec } from "../../domain/Run.ts"
+import type { RunEnd } from "../../services/journal/Ledger.ts"
+import type { EventWriter } from "./EventWriter.ts"
+import { storeAnswer } from "./KeyRecords.ts"
+import type { LedgerDatabase } from "./LedgerDatabase.ts"
+
+/**
+ * What a run's acceptance and its end mean outside of its own row: to the log, its stream, its idempotency key and its
+ * session. Each runs within the transaction of the change.
+ */
+
+const EVENT_OF = {
+  completed: "run.completed",
+  failed: "run.failed",
+  cancelled: "run.cancelled",
+  timed_out: "run.timed_out",
+  lost: "run.lost",
+} as const satisfies Record<EndStatus, EventType>
+
+/** A run's row, as far as its projections need it. */
+export interface RunSubject {
+  readonly id: RunId
+  readonly tokenId: TokenId
+  readonly sessionId: SessionId | null
+  readonly turnIndex: number | null
+}
+
+/** Writes that a run was accepted, and that it has started if `startedAt` is given. */
+export const projectAccepted = (
+  database: LedgerDatabase,
+  events: EventWriter,
+  spec: RunSpec,
+  turnIndex: number | null,
+  { at, startedAt }: { readonly at: number; readonly startedAt: number | undefined },
+) => {
+  const sessionId = spec.kind === "turn" ? spec.sessionId : null
+  const subject = { runId: spec.id, sessionId, tokenId: spec.owner, data: {} }
+  const started: ReadonlyArray<NewEvent> =
+    startedAt === undefined ? [] : [{ type: "run.started", at: startedAt, ...subject }]
+  const body = {
+    run_id: spec.id,
+    ...(sessionId === null ? {} : { session_id: sessionId, turn_index: turnIndex }),
+  }
+  return Effect.zipRight(
+    events.append(
+      [{ type: "run.queued", at, ...subject }, ...started],
+      [{ run: spec.id, kind: "run", at, body: JSON.stringify(body) }],
+    ),
+    storeAnswer(database, spec.origin, { run_id: spec.id }, { owner: spec.owner, run: spec.id, at }),
+  )
+}
+
+/** Writes that a run has ended, with the messages that are not stored yet. */
+export const projectEnded = (
+  { sql }: LedgerDatabase,
+  events: EventWriter,
+  { id, tokenId, sessionId, turnIndex }: RunSubject,
+  {
+    at,
+    ended,
+    last,
+    unstored,
+    began,
+  }: Omit<RunEnd, "ended"> & {
+    readonly ended: Pick<RunEnd["ended"], "status" | "code" | "stopReason">
+  },
+) =>
+  Effect.gen(function* () {
+    const subject = { at, runId: id, sessionId, tokenId }
+    const end: NewEvent = {
+      type: EVENT_OF[ended.status],
+      ...subject,
+      // A lost run has a code in its row only: its event never had one.
+      data: ended.code === null || ended.status === "lost" ? {} : { code: ended.code },
+    }
+    const turn: ReadonlyArray<NewEvent> =
+      sessionId === null ? [] : [{ type: "session.turn", ...subject, data: { turn_index: turnIndex } }]
+    yield* events.append(
+      [end, ...turn],
+      [...unstored.map((message) => ({ kind: "message" as const, ...message })), { run: id, at, ...last }],
+    )
+    // A run that never began may be asked for again under the same key.
+    if (!began) yield* sql`DELETE FROM idempotency_keys WHERE run_id = ${id}`
+    if (sessionId === null) return
+    const answered = ended.stopReason !== null && ended.stopReason !== "cancelled" ? 1 : 0
+    yield* sql`
+      UPDATE sessions SET last_turn_at = ${at}, answered = max(answered, ${answered}) WHERE id = ${sessionId}`
+  })

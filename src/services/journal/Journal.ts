@@ -1,0 +1,135 @@
+import { Context, Effect, Layer, Queue } from "effect"
+import type { Event, EventFilter, LogSummary } from "../../domain/Event.ts"
+import type { AnswerGone, StorageFailed } from "../../domain/Failure.ts"
+import type { RunId } from "../../domain/Ids.ts"
+import type { StreamEnd, StreamEvent, StreamGap } from "../../domain/Stream.ts"
+import type { Viewer } from "../../domain/Viewer.ts"
+import type { Consumer } from "./Consumer.ts"
+import { makeEventFeed } from "./EventFeed.ts"
+import { Ledger, type NewMessage } from "./Ledger.ts"
+import { makeMessageBuffer } from "./MessageBuffer.ts"
+import { makeRunStreams } from "./RunStreams.ts"
+
+/** The stream of one run. */
+export interface RunScope {
+  readonly _tag: "Run"
+  readonly run: RunId
+}
+
+/** The log of everything that happens, as far as a viewer may see it and wants to. */
+export interface LogScope {
+  readonly _tag: "Log"
+  readonly filter: EventFilter
+}
+
+/** What can be read and followed. */
+export type JournalScope = RunScope | LogScope
+
+/** The items of a scope. A part of a run's stream may be gone, which is told as a gap. */
+export type ItemOf<S extends JournalScope> = S extends RunScope ? StreamEvent | StreamGap : Event
+
+export const runScope = (run: RunId): RunScope => ({ _tag: "Run", run })
+export const logScope = (filter: EventFilter): LogScope => ({ _tag: "Log", filter })
+
+/** Events that are read at once by default. */
+const PAGE = 256
+
+/**
+ * What runs say and what happens, in one sequence. It is stored before it is shown, and a late reader is shown the same
+ * as one that was there. Ownership is not asked here: a caller has a run from `Runs`, and a `LogScope` names its viewer.
+ */
+export class Journal extends Context.Tag("clawdforge/Journal")<
+  Journal,
+  {
+    /**
+     * Appends messages of one run, in order, each JSON without a line break. The messages of a run that is followed are
+     * stored when this returns. Others may be stored up to 100 ms later, or with the run's end: a service that is killed
+     * in between loses them, before anybody has seen them.
+     */
+    readonly append: (run: RunId, messages: ReadonlyArray<string>) => Effect.Effect<void, StorageFailed>
+    /**
+     * Gives `write` the messages of a run that are not stored yet, for the transaction that ends the run. If it fails,
+     * they are kept, and it can be called again.
+     */
+    readonly close: <A, E>(
+      run: RunId,
+      write: (unstored: ReadonlyArray<NewMessage>) => Effect.Effect<A, E>,
+    ) => Effect.Effect<A, E>
+    /**
+     * Reads the next items after a place (0: from the beginning). A run's come with a gap in front if some are gone, and
+     * as many as are convenient, at least one; of the log come at most `limit`, by default 256. Empty: there are none.
+     */
+    readonly read: <S extends JournalScope>(
+      scope: S,
+      after: number,
+      limit?: number,
+    ) => Effect.Effect<ReadonlyArray<ItemOf<S>>, StorageFailed>
+    /**
+     * Gives a consumer the items after a place, then those that come, in order, each once; a part that retention removed
+     * is told as one gap. A run's stream returns after its end, the log never. Any number may follow. Nothing is kept for
+     * a slow consumer: items are read as they are taken.
+     */
+    readonly follow: <S extends JournalScope, E>(
+      scope: S,
+      after: number,
+      consumer: Consumer<ItemOf<S> | StreamGap, E>,
+    ) => Effect.Effect<void, StorageFailed | E>
+    /** Waits for a run's end, and returns it. Fails with `AnswerGone` if its text is no longer kept. */
+    readonly outcome: (run: RunId) => Effect.Effect<StreamEnd, AnswerGone | StorageFailed>
+    /** Returns how many bytes of a run's stream are stored after a place. */
+    readonly bytesAfter: (run: RunId, after: number) => Effect.Effect<number, StorageFailed>
+    /** Returns the place of the newest event of the log. */
+    readonly newest: Effect.Effect<number, StorageFailed>
+    /** Returns the newest events of the log that match, newest first. */
+    readonly latest: (
+      filter: EventFilter,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<Event>, StorageFailed>
+    /** Returns what the viewer may see of the log, in numbers. */
+    readonly summary: (viewer: Viewer) => Effect.Effect<LogSummary, StorageFailed>
+  }
+>() {
+  static readonly layer: Layer.Layer<Journal, StorageFailed, Ledger> = Layer.scoped(
+    Journal,
+    Effect.gen(function* () {
+      const { events, runs, streams } = yield* Ledger
+      const changes = yield* events.changes
+      const feed = yield* makeEventFeed(events)
+      const buffer = yield* makeMessageBuffer(streams.append, (run) => runStreams.isFollowed(run))
+      const runStreams = makeRunStreams({ runs, streams }, buffer.flush)
+
+      yield* Queue.take(changes).pipe(
+        Effect.map((change) => {
+          for (const run of change.runs) runStreams.wake(run)
+          if (change.events) feed.wake()
+        }),
+        Effect.forever,
+        Effect.forkScoped,
+      )
+
+      const read = (scope: JournalScope, after: number, limit = PAGE) =>
+        scope._tag === "Run" ? runStreams.read(scope.run, after) : events.after(after, scope.filter, limit)
+
+      const follow = <E>(
+        scope: JournalScope,
+        after: number,
+        consumer: Consumer<StreamEvent | Event | StreamGap, E>,
+      ): Effect.Effect<void, StorageFailed | E> =>
+        scope._tag === "Run"
+          ? runStreams.follow(scope.run, after, consumer)
+          : feed.follow(scope.filter, after, consumer)
+
+      return {
+        append: buffer.append,
+        close: buffer.close,
+        read: read as (typeof Journal.Service)["read"],
+        follow: follow as (typeof Journal.Service)["follow"],
+        outcome: runStreams.outcome,
+        bytesAfter: (run, after) => Effect.zipRight(buffer.flush(run), runStreams.bytesAfter(run, after)),
+        newest: feed.newest,
+        latest: events.latest,
+        summary: events.summary,
+      }
+    }),
+  )
+}

@@ -1,0 +1,15 @@
+import type { SessionRecord } from "../../domain/Session.ts"
+import type { AgentSession } from "../agents/AcpxClient.ts"
+
+/** Returns a session as its agent needs it, with its directory. */
+export const agentSessionOf = (
+  session: Pick<SessionRecord, "id" | "tokenId" | "agent" | "model" | "permissionMode">,
+  cwd: string,
+): AgentSession => ({
+  id: session.id,
+  owner: session.tokenId,
+  agent: session.agent,
+  model: session.model,
+  permissionMode: session.permissionMode,
+  cwd,
+})
