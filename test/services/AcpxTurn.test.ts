@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { turnReader } from "../../src/services/agents/acpx/Turn.ts"
+import { makePromptOutputReader } from "../../src/services/agents/acpx/PromptOutput.ts"
 
 const PROMPT = { id: 2, method: "session/prompt", params: {} }
 const UPDATE = { method: "session/update", params: {} }
@@ -7,7 +7,7 @@ const RESULT = { id: 2, result: { stopReason: "end_turn" } }
 
 /** What is heard of these messages; those of no concern left out. */
 const heard = (...messages: ReadonlyArray<object>) => {
-  const read = turnReader()
+  const read = makePromptOutputReader()
   return messages
     .map((message) => read(JSON.stringify({ jsonrpc: "2.0", ...message })))
     .filter(({ _tag }) => _tag !== "Nothing")

@@ -23,7 +23,7 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   const read = async (ref: AgentSessionRef): Promise<RecordFile | undefined> =>
     parsed(await readFile(fileOf(ref), "utf8").catch(orNothing)) ?? undefined
 
-  const insist = async (ref: AgentSessionRef): Promise<boolean> => {
+  const requireResume = async (ref: AgentSessionRef): Promise<boolean> => {
     const record = await read(ref)
     if (record === undefined) return false
     if (record.imported_from !== undefined) return true
@@ -52,7 +52,7 @@ export const layer = (env: Readonly<Record<string, string>>) => {
         on("reading acpx's record of a session", () => read(ref)),
         (record) => Option.fromNullable(record?.acp_session_id),
       ),
-    insist: (ref) => on("changing acpx's record of a session", () => insist(ref)),
+    requireResume: (ref) => on("changing acpx's record of a session", () => requireResume(ref)),
     remove: (ref) => on("removing acpx's record of a session", () => remove(ref)),
     dropSettings: (cwd) =>
       on("removing a working directory's settings for acpx", () =>

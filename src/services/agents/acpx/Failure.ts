@@ -10,7 +10,7 @@ import {
 import type { Confidential } from "../../../domain/Redaction.ts"
 import { AUTH_REQUIRED, reasonOf } from "../acp/Failures.ts"
 
-/** An error as acpx prints it, whether it is its own or the agent's. */
+/** An error that acpx prints, its own or the agent's. */
 export const AcpxError = Schema.Struct({
   code: Schema.Number,
   message: Schema.String,
@@ -33,7 +33,7 @@ const refusalOf = (error: AcpxError, program: string): Option.Option<AgentRefusa
   return Option.none()
 }
 
-/** An error before the agent had the prompt. */
+/** The failure for an error while a session was opened. */
 export const openingFailure = (
   error: AcpxError,
   program: string,
@@ -45,14 +45,14 @@ export const openingFailure = (
     : refusal(error, program, confidential)
 }
 
-/** An error that is the agent's or acpx's, and no turn's. */
+/** The failure for an error before the agent had the prompt. */
 export const refusal = (error: AcpxError, program: string, confidential: Confidential): AgentRefusal =>
   Option.getOrElse(
     refusalOf(error, program),
     () => new AgentUnavailable({ reason: reasonOf(error, confidential) }),
   )
 
-/** An error once the agent had the prompt. */
+/** The failure for an error after the agent had the prompt. */
 export const turnFailure = (
   error: AcpxError,
   program: string,
