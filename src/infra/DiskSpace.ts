@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
 import { Disks } from "../services/upkeep/Disks.ts"
 
-/** The disks that these paths are on. What is kept for root is not counted: the service need not be root. */
+/** Measures the disks that these paths are on. Space that is reserved for root does not count as free. */
 export const layer = (paths: ReadonlyArray<string>) =>
   Layer.succeed(Disks, {
     freeBytes: Effect.tryPromise({

@@ -11,7 +11,10 @@ const storing = <A>(during: string, act: () => Promise<A>) =>
 
 const removed = (path: PathLike) => storing("removing an upload", () => rm(path, { force: true }))
 
-/** Uploads as files under `root` (0700), each named by its id (0600). That `root` can be made is seen at the start. */
+/**
+ * Keeps uploads as files under `root`, each named by its id, with mode 0600. When the layer is built, it makes `root`
+ * with mode 0700.
+ */
 export const layer = (root: string): Layer.Layer<FileContents, StorageFailed> =>
   Layer.scoped(
     FileContents,
@@ -20,7 +23,7 @@ export const layer = (root: string): Layer.Layer<FileContents, StorageFailed> =>
         mkdir(root, { recursive: true, mode: 0o700 }),
       )
       const arriving = new Set<string>()
-      // The HTTP server does not wait for the requests that it cuts off when the service stops.
+      // When the service stops, the HTTP server breaks off its requests and does not wait for their finalizers.
       yield* Effect.addFinalizer(() => Effect.forEach(arriving, discard, { discard: true }))
       return fileContents(resolve(root), arriving)
     }),
@@ -45,7 +48,7 @@ const fileContents = (root: string, arriving: Set<string>) =>
         )
         const handle = yield* Effect.acquireRelease(
           storing("making an upload's file", () => open(path, "wx", 0o600)),
-          // Closing twice is no failure of Node's.
+          // Node allows closing a file twice.
           (handle) => Effect.promise(() => handle.close()),
         )
         return {
@@ -58,7 +61,7 @@ const fileContents = (root: string, arriving: Set<string>) =>
     copy: (id, dir, name) => {
       const path = join(dir, name)
       const copying = Effect.tryPromise({
-        // Shares the bytes where the file system can, and is a file of its own in any case.
+        // FICLONE: file systems that can, share the blocks of the two files. The copy is an independent file anyway.
         try: async () => {
           await copyFile(join(root, id), path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
           await chmod(path, 0o600)
@@ -69,7 +72,7 @@ const fileContents = (root: string, arriving: Set<string>) =>
             ? new FileNotFound()
             : new StorageFailed({ during: "attaching a file", cause }),
       })
-      // Node copies to the end in any case: whoever removes the directory next must not meet it.
+      // Node finishes a copy in any case, and a later removal of the directory must not run at the same time.
       return Effect.uninterruptible(copying)
     },
 

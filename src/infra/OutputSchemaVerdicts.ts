@@ -2,7 +2,7 @@ import { Effect } from "effect"
 import { AnswerMismatch, InvalidRequest, type Issue } from "../domain/Failure.ts"
 import { OutputSchemas } from "../services/runs/OutputSchemas.ts"
 
-/** A schema to compile and, if there is one, a value to check. Both are JSON. */
+/** A schema to compile and, if present, a value to check against it. Both are JSON texts. */
 export interface Work {
   readonly schema: string
   readonly value?: string
@@ -12,7 +12,7 @@ export type Verdict =
   | { readonly _tag: "Valid"; readonly native: boolean }
   | { readonly _tag: "Invalid"; readonly issues: ReadonlyArray<Issue> }
 
-/** What the service makes of verdicts, wherever they come from. */
+/** Makes the service from a function that judges schemas and values. */
 export const judgedBy = (judge: (work: Work) => Effect.Effect<Verdict>) =>
   OutputSchemas.of({
     check: (schema) =>

@@ -14,18 +14,18 @@ const remove = (place: string) =>
   )
 
 /**
- * A directory a run under `root`, mode 0700. That `root` can be made is seen at the start, and what a server that
- * died has left in it is removed then, so far as it can be.
+ * Makes one directory for each run under `root`, with mode 0700. When the layer is built, it makes `root`, and removes
+ * the directories that a server before this one has left in it. A directory that cannot be removed is logged.
  */
 export const layer = (root: string) =>
   Layer.effect(
     WorkDirs,
     Effect.gen(function* () {
-      const left = yield* making("the directory of all runs", async () => {
+      const leftovers = yield* making("the directory of all runs", async () => {
         await mkdir(root, { recursive: true, mode: 0o700 })
         return (await readdir(root)).filter(Schema.is(RunId))
       })
-      yield* Effect.forEach(left, (run) => remove(join(root, run)), { discard: true, concurrency: 16 })
+      yield* Effect.forEach(leftovers, (run) => remove(join(root, run)), { discard: true, concurrency: 16 })
       return workDirs(root)
     }),
   )
