@@ -15,34 +15,34 @@ import { Ids } from "../access/Ids.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { Secrets } from "../access/Secrets.ts"
 
-/** Files that apps uploaded for their runs. Each belongs to one app; to all others it does not exist. */
+/** Files that apps upload for their runs. Each belongs to one app. For all other apps it does not exist. */
 export class Files extends Context.Tag("clawdforge/Files")<
   Files,
   {
     /**
-     * Begins an upload of at least that many bytes, which are taken off the owner's quota at once: of several that
-     * arrive together, some succeed instead of all running into the limit.
+     * Begins an upload of at least `leastSize` bytes. They are taken from the owner's quota at once: so if several uploads
+     * arrive together, some succeed, instead of all of them failing at the limit.
      */
     readonly receive: (
       owner: TokenId,
       leastSize?: number,
     ) => Effect.Effect<Upload, FileTooLarge | QuotaExceeded | StorageFailed, Scope.Scope>
-    /** Looks at an upload without taking it in: nothing is stored, and no quota taken. */
+    /** Reads an upload only for its size and digest. Stores nothing, and takes no quota. */
     readonly measure: Effect.Effect<Arriving>
     /**
-     * The files of these tokens, each once. Fails unless all are there and the owner's. They stay until the scope
-     * closes, whatever their time.
+     * Returns the files of these tokens, each once. They are not removed before the scope closes, even when they expire.
+     * Fails with `FileNotFound` unless all of them exist and belong to the owner.
      */
     readonly hold: (
       tokens: ReadonlyArray<string>,
       owner: TokenId,
     ) => Effect.Effect<ReadonlyArray<StoredFile>, FileNotFound | StorageFailed, Scope.Scope>
-    /** Copies files that are held into a directory, under names of ours. */
+    /** Copies files that are held into a directory. The copies get names that the service chooses. */
     readonly attach: (
       files: ReadonlyArray<StoredFile>,
       dir: string,
     ) => Effect.Effect<ReadonlyArray<AttachedFile>, FileNotFound | StorageFailed>
-    /** Removes every file whose time has come, except those that are held; returns how many. */
+    /** Removes all expired files except those that are held. Returns how many it has removed. */
     readonly expire: Effect.Effect<number, StorageFailed>
   }
 >() {
@@ -57,7 +57,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
         const ledger = (yield* Ledger).files
         const secrets = yield* Secrets
         const quotas = new Quotas(options.maxBytesPerToken)
-        const holds = new FilesInUse()
+        const inUse = new FilesInUse()
         const fileLimit = Math.min(options.maxUploadBytes, options.maxBytesPerToken)
 
         const stored = yield* ledger.list
@@ -77,24 +77,24 @@ export class Files extends Context.Tag("clawdforge/Files")<
         })
 
         const hold = Effect.fn("Files.hold")(function* (token: string, owner: TokenId) {
-          yield* holds.take((yield* find(token, owner)).id)
-          // Asked again: it may have been removed before it was held.
+          yield* inUse.take((yield* find(token, owner)).id)
+          // Looked up again: the file may have been removed just before it was held.
           return yield* find(token, owner)
         })
 
-        const expireSome = Effect.gen(function* () {
+        const expireBatch = Effect.gen(function* () {
           const now = yield* Clock.currentTimeMillis
-          const due = (yield* ledger.due(now)).filter(({ id }) => !holds.has(id))
+          const due = (yield* ledger.due(now)).filter(({ id }) => !inUse.has(id))
           const removed = due.length === 0 ? [] : yield* ledger.remove(due, now)
           for (const { tokenId, size } of removed) quotas.giveBack(tokenId, charge(size))
           yield* Effect.forEach(removed, ({ id }) => discard(contents, id), { discard: true })
           return removed.length
         }).pipe(Effect.uninterruptible)
 
-        // In steps, so that others get at the ledger in between.
+        // In batches, so that other requests can use the ledger in between.
         const expire: Effect.Effect<number, StorageFailed> = Effect.gen(function* () {
           for (let all = 0; ; ) {
-            const removed = yield* expireSome
+            const removed = yield* expireBatch
             if (removed === 0) return all
             all += removed
           }
@@ -116,7 +116,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
     )
 }
 
-/** Removes what has no record; what stays, for whatever reason, has another chance at the next start. */
+/** Removes a file without a record. One that cannot be removed is logged, and tried again when the service starts. */
 const discard = (contents: FileContents["Type"], id: FileId) =>
   Effect.catchAll(contents.remove(id), ({ cause }) =>
     Effect.logWarning("an upload's file was not removed", Cause.die(cause)),
