@@ -6,8 +6,8 @@ import type { Executable } from "../services/agents/ClaudeRunner.ts"
 type FindCommand = (name: AgentName, command: string | undefined) => ReadonlyArray<string> | undefined
 
 /**
- * How each agent is started that may be asked for: by the command that the operator gave it, else as acpx's registry
- * says, an adapter that is installed beside us first. One that is not installed is not there: nothing is downloaded.
+ * Finds how each agent is started: by the operator's command, else by an adapter that is installed next to this package,
+ * else by the command in acpx's registry. An agent that is not installed is left out. Nothing is downloaded.
  */
 export const agentExecutables = (
   agents: ReadonlyMap<AgentName, Option.Option<string>>,

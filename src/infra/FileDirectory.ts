@@ -5,11 +5,9 @@ import { Effect, Layer, Schema } from "effect"
 import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
 import { FileId } from "../domain/Ids.ts"
 import { FileContents } from "../services/files/FileContents.ts"
+import { tryStorage } from "./TryStorage.ts"
 
-const storing = <A>(during: string, act: () => Promise<A>) =>
-  Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) })
-
-const removed = (path: PathLike) => storing("removing an upload", () => rm(path, { force: true }))
+const removeFile = (path: PathLike) => tryStorage("removing an upload", () => rm(path, { force: true }))
 
 /**
  * Keeps uploads as files under `root`, each named by its id, with mode 0600. When the layer is built, it makes `root`
@@ -19,7 +17,7 @@ export const layer = (root: string): Layer.Layer<FileContents, StorageFailed> =>
   Layer.scoped(
     FileContents,
     Effect.gen(function* () {
-      yield* storing("making the directory of all uploads", () =>
+      yield* tryStorage("making the directory of all uploads", () =>
         mkdir(root, { recursive: true, mode: 0o700 }),
       )
       const arriving = new Set<string>()
@@ -30,7 +28,9 @@ export const layer = (root: string): Layer.Layer<FileContents, StorageFailed> =>
   )
 
 const discard = (path: string) =>
-  Effect.catchAll(removed(path), ({ cause }) => Effect.logWarning("a broken upload was not removed", cause))
+  Effect.catchAll(removeFile(path), ({ cause }) =>
+    Effect.logWarning("a broken upload was not removed", cause),
+  )
 
 const fileContents = (root: string, arriving: Set<string>) =>
   FileContents.of({
@@ -47,13 +47,13 @@ const fileContents = (root: string, arriving: Set<string>) =>
             : Effect.void,
         )
         const handle = yield* Effect.acquireRelease(
-          storing("making an upload's file", () => open(path, "wx", 0o600)),
+          tryStorage("making an upload's file", () => open(path, "wx", 0o600)),
           // Node allows closing a file twice.
           (handle) => Effect.promise(() => handle.close()),
         )
         return {
-          write: (bytes) => storing("writing an upload", () => handle.writeFile(bytes)),
-          sync: storing("writing an upload", () => handle.sync()),
+          write: (bytes) => tryStorage("writing an upload", () => handle.writeFile(bytes)),
+          sync: tryStorage("writing an upload", () => handle.sync()),
           keep: Effect.sync(() => void arriving.delete(path)),
         }
       }),
@@ -76,10 +76,10 @@ const fileContents = (root: string, arriving: Set<string>) =>
       return Effect.uninterruptible(copying)
     },
 
-    remove: (id) => removed(join(root, id)),
+    remove: (id) => removeFile(join(root, id)),
 
     list: Effect.map(
-      storing("listing uploads", () => readdir(root)),
+      tryStorage("listing uploads", () => readdir(root)),
       (names) => names.filter(Schema.is(FileId)),
     ),
   })

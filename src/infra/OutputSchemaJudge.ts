@@ -61,7 +61,7 @@ const compileErrorOf = (error: unknown): string => {
     : "is no JSON Schema"
 }
 
-const compiled = (schema: Schema): ValidateFunction | string => {
+const compile = (schema: Schema): ValidateFunction | string => {
   try {
     return validatorFor(schema).compile(schema)
   } catch (error) {
@@ -73,7 +73,7 @@ const compiled = (schema: Schema): ValidateFunction | string => {
 export const judge = ({ schema, value }: Work): Verdict => {
   // `$async` is a keyword of Ajv's own, not of JSON Schema: it makes validators return a promise.
   const { $async: _, ...parsed } = JSON.parse(schema) as Schema
-  const validate = compiled(parsed)
+  const validate = compile(parsed)
   if (typeof validate === "string") return invalid(validate)
   if (value === undefined) return { _tag: "Valid", native: isNative(parsed) }
   try {

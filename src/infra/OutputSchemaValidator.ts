@@ -19,13 +19,13 @@ const WORKER = new URL(`./OutputSchemaWorker${extname(import.meta.url)}`, import
 export const layer = Layer.effect(
   OutputSchemas,
   Effect.map(Effect.makeSemaphore(THREADS), (threads) =>
-    judgedBy((work) => threads.withPermits(1)(inThread(work))),
+    judgedBy((work) => threads.withPermits(1)(judgeInThread(work))),
   ),
 )
 
-const refused = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
+const invalid = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
 
-const inThread = (work: Work): Effect.Effect<Verdict> =>
+const judgeInThread = (work: Work): Effect.Effect<Verdict> =>
   Effect.acquireUseRelease(
     Effect.sync(
       () =>
@@ -49,14 +49,14 @@ const verdictOf = (worker: Worker) =>
     worker.on("message", (message: "ready" | Verdict) =>
       message === "ready" ? Deferred.unsafeDone(ready, Exit.void) : finish(message),
     )
-    worker.once("error", () => finish(refused("cannot be worked with")))
-    worker.once("exit", () => finish(refused("cannot be worked with")))
+    worker.once("error", () => finish(invalid("cannot be worked with")))
+    worker.once("exit", () => finish(invalid("cannot be worked with")))
     yield* Deferred.await(ready)
     return yield* Deferred.await(verdict).pipe(
       Effect.timeoutTo({
         duration: DEADLINE,
         onSuccess: (result) => result,
-        onTimeout: () => refused("takes too long to check"),
+        onTimeout: () => invalid("takes too long to check"),
       }),
     )
   })

@@ -19,7 +19,7 @@ export const judgedBy = (judge: (work: Work) => Effect.Effect<Verdict>) =>
       Effect.flatMap(judge({ schema: JSON.stringify(schema) }), (verdict) =>
         verdict._tag === "Valid"
           ? Effect.succeed({ native: verdict.native })
-          : new InvalidRequest({ issues: prefixed(verdict.issues) }),
+          : new InvalidRequest({ issues: withPrefix(verdict.issues) }),
       ),
     fits: (schema, value) =>
       Effect.flatMap(judge({ schema: JSON.stringify(schema), value: JSON.stringify(value) }), (verdict) =>
@@ -27,5 +27,5 @@ export const judgedBy = (judge: (work: Work) => Effect.Effect<Verdict>) =>
       ),
   })
 
-const prefixed = (issues: ReadonlyArray<Issue>) =>
+const withPrefix = (issues: ReadonlyArray<Issue>) =>
   issues.map(({ path, message }) => ({ path: ["output_schema", ...path], message }))

@@ -1,15 +1,14 @@
 import { chmod, lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { Effect, Layer, Schema } from "effect"
-import { StorageFailed } from "../domain/Failure.ts"
+import type { StorageFailed } from "../domain/Failure.ts"
 import { SessionId } from "../domain/Ids.ts"
 import { SessionDirs } from "../services/sessions/SessionDirs.ts"
+import { tryStorage } from "./TryStorage.ts"
 
 /** Uninterruptible: Node finishes what it has begun in any case, and a later removal must not run at the same time. */
-const storing = <A>(during: string, act: () => Promise<A>) =>
-  Effect.uninterruptible(
-    Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) }),
-  )
+const tryStorageToEnd = <A>(during: string, act: () => Promise<A>) =>
+  Effect.uninterruptible(tryStorage(during, act))
 
 const hasCode = (error: unknown, ...codes: ReadonlyArray<string>): boolean =>
   codes.includes((error as NodeJS.ErrnoException).code ?? "")
@@ -25,7 +24,9 @@ export const layer = (root: string): Layer.Layer<SessionDirs, StorageFailed> =>
   Layer.effect(
     SessionDirs,
     Effect.as(
-      storing("making the directory of all sessions", () => mkdir(root, { recursive: true, mode: 0o700 })),
+      tryStorageToEnd("making the directory of all sessions", () =>
+        mkdir(root, { recursive: true, mode: 0o700 }),
+      ),
       sessionDirs(resolve(root)),
     ),
   )
@@ -34,14 +35,14 @@ const sessionDirs = (root: string) => {
   const of = (session: SessionId) => join(root, session)
   return SessionDirs.of({
     of,
-    make: (session) => storing("making a session's directory", () => makeOurs(of(session))),
+    make: (session) => tryStorageToEnd("making a session's directory", () => makeOurs(of(session))),
     forFiles: (session, turnIndex) =>
-      storing("making a directory for a turn's files", async () => {
+      tryStorageToEnd("making a directory for a turn's files", async () => {
         await makeOurs(of(session))
         return await makeNew(join(of(session), `attached-${turnIndex}`))
       }),
-    remove: (session) => storing("removing a session's directory", () => removeTree(of(session))),
-    list: storing("listing the sessions' directories", async () => {
+    remove: (session) => tryStorageToEnd("removing a session's directory", () => removeTree(of(session))),
+    list: tryStorageToEnd("listing the sessions' directories", async () => {
       const entries = await readdir(root, { withFileTypes: true })
       return entries
         .filter((entry) => entry.isDirectory())

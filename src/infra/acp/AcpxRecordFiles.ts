@@ -2,9 +2,9 @@ import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Option } from "effect"
-import { StorageFailed } from "../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../domain/Session.ts"
 import { AcpxRecords } from "../../services/agents/acpx/Records.ts"
+import { tryStorage } from "../TryStorage.ts"
 
 /** acpx's settings file. One in a working directory could redefine agents, permissions and credentials. */
 const SETTINGS_FILE = ".acpxrc.json"
@@ -21,7 +21,7 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   const fileOf = (ref: AgentSessionRef) => join(dir, `${nameOf(ref)}.json`)
 
   const read = async (ref: AgentSessionRef): Promise<RecordFile | undefined> =>
-    parsed(await readFile(fileOf(ref), "utf8").catch(nullIfMissing)) ?? undefined
+    parseRecord(await readFile(fileOf(ref), "utf8").catch(nullIfMissing)) ?? undefined
 
   const requireResume = async (ref: AgentSessionRef): Promise<boolean> => {
     const record = await read(ref)
@@ -49,13 +49,13 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   return Layer.succeed(AcpxRecords, {
     agentSession: (ref) =>
       Effect.map(
-        on("reading acpx's record of a session", () => read(ref)),
+        tryStorage("reading acpx's record of a session", () => read(ref)),
         (record) => Option.fromNullable(record?.acp_session_id),
       ),
-    requireResume: (ref) => on("changing acpx's record of a session", () => requireResume(ref)),
-    remove: (ref) => on("removing acpx's record of a session", () => remove(ref)),
+    requireResume: (ref) => tryStorage("changing acpx's record of a session", () => requireResume(ref)),
+    remove: (ref) => tryStorage("removing acpx's record of a session", () => remove(ref)),
     dropSettings: (cwd) =>
-      on("removing a working directory's settings for acpx", () =>
+      tryStorage("removing a working directory's settings for acpx", () =>
         rm(join(cwd, SETTINGS_FILE), { recursive: true, force: true }),
       ),
   })
@@ -64,7 +64,7 @@ export const layer = (env: Readonly<Record<string, string>>) => {
 const nameOf = (ref: AgentSessionRef): string => encodeURIComponent(ref)
 
 /** Replaces the parser's error, which quotes the text: a record has prompts, which must not be in a log. */
-const parsed = (record: string): RecordFile | null => {
+const parseRecord = (record: string): RecordFile | null => {
   try {
     return JSON.parse(record)
   } catch {
@@ -81,6 +81,3 @@ const emptyIfMissing = (error: NodeJS.ErrnoException): ReadonlyArray<string> => 
   if (error.code === "ENOENT") return []
   throw error
 }
-
-const on = <A>(during: string, act: () => Promise<A>): Effect.Effect<A, StorageFailed> =>
-  Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) })

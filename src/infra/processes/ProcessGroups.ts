@@ -7,6 +7,7 @@ import {
   type ProcessExit,
   Processes,
   type ProcessSpec,
+  programName,
   type RunningProcess,
 } from "../../services/agents/Processes.ts"
 import { endFamily } from "./ProcessEnding.ts"
@@ -47,7 +48,7 @@ const start = (
 ): Effect.Effect<RunningProcess, ExecutableMissing | ProcessFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const exited = yield* Deferred.make<ProcessExit>()
-    const { child } = yield* Effect.acquireRelease(spawned(spec, owner, exited), (spawn) =>
+    const { child } = yield* Effect.acquireRelease(spawnChild(spec, owner, exited), (spawn) =>
       Effect.ensuring(
         endFamily(readTable, { ...spawn, group: spawn.child.pid, exited: Deferred.await(exited) }),
         Effect.sync(() => closePipes(spawn.child)),
@@ -90,22 +91,22 @@ const endWhenSilent = (stdout: Socket) => {
   const exitedAt = performance.now()
   let seen = -1
   const timer = setInterval(() => {
-    const over = stdout.bytesRead === seen || performance.now() - exitedAt > DRAIN_MAX_MILLIS
+    const isOver = stdout.bytesRead === seen || performance.now() - exitedAt > DRAIN_MAX_MILLIS
     if (stdout.destroyed) clearInterval(timer)
-    else if (over && stdout.readableLength === 0) stdout.destroy(new Error("left open"))
+    else if (isOver && stdout.readableLength === 0) stdout.destroy(new Error("left open"))
     else seen = stdout.bytesRead
   }, DRAIN_MILLIS)
   timer.unref()
 }
 
-interface Spawned {
+interface SpawnedChild {
   readonly child: PipedChild
   readonly marker: Marker
   readonly since: number
 }
 
-const spawned = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<ProcessExit>) =>
-  Effect.async<Spawned, ExecutableMissing | ProcessFailed>((resume) => {
+const spawnChild = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<ProcessExit>) =>
+  Effect.async<SpawnedChild, ExecutableMissing | ProcessFailed>((resume) => {
     try {
       const { env, marker } = markSpawn(owner)
       const options = { cwd: spec.cwd, env: { ...spec.env, ...env }, detached: true, stdio: "pipe" } as const
@@ -124,15 +125,13 @@ const spawned = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<Pro
     }
   })
 
-const MISSING = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EACCES", "ENOEXEC"])
+const MISSING_CODES = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EACCES", "ENOEXEC"])
 
 const notStarted = (spec: ProcessSpec, { code = "unknown error" }: NodeJS.ErrnoException) =>
-  MISSING.has(code)
+  MISSING_CODES.has(code)
     ? new ExecutableMissing({ program: programName(spec.command) })
     : new ProcessFailed({ reason: `it could not be started (${code})` })
 
 const closePipes = ({ stdin, stdout, stderr }: PipedChild) => {
   for (const pipe of [stdin, stdout, stderr]) pipe.destroy()
 }
-
-const programName = (command: string): string => command.split("/").at(-1) ?? command

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto"
 import { stat } from "node:fs/promises"
 import { Effect } from "effect"
-import { StorageFailed } from "../../domain/Failure.ts"
+import type { StorageFailed } from "../../domain/Failure.ts"
+import { tryStorage } from "../TryStorage.ts"
 
 /**
  * The environment variable that is the marker. Its value is `<owner>.<spawn>`. Every descendant inherits it, also in
@@ -17,10 +18,10 @@ export type Marker = string & { readonly Marker: unique symbol }
  * inode, so a copy of the directory, or another directory at the same path, is a different owner.
  */
 export const ownerOf = (dataDir: string): Effect.Effect<string, StorageFailed> =>
-  Effect.tryPromise({
-    try: () => stat(dataDir, { bigint: true }),
-    catch: (cause) => new StorageFailed({ during: "reading the data directory", cause }),
-  }).pipe(Effect.map(({ dev, ino }) => `${dev}-${ino}`))
+  Effect.map(
+    tryStorage("reading the data directory", () => stat(dataDir, { bigint: true })),
+    ({ dev, ino }) => `${dev}-${ino}`,
+  )
 
 /** Marks all processes of an owner, those of this server and those of servers before it. */
 export const markerOfOwner = (owner: string): Marker => `\0${VARIABLE}=${owner}.` as Marker

@@ -27,8 +27,8 @@ export const forEachInSlices = async <A>(items: ReadonlyArray<A>, each: (item: A
 }
 
 /**
- * Makes a reader that reads the table once at a time. Calls during a reading share the next one, so each call gets a
- * table that was read after the call.
+ * Makes a reader that reads the table once at a time. All calls during one reading share the next reading, so each call
+ * gets a table that was read after the call.
  */
 export const makeProcessTableReader = (): ReadProcessTable => {
   let last: ReturnType<ReadProcessTable> = Promise.resolve(undefined)

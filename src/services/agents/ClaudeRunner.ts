@@ -121,7 +121,7 @@ const ask = (
     Effect.as(
       process.write(preamble(request)),
       process.output.pipe(
-        limited,
+        limitOutput,
         Stream.decodeText("utf-8"),
         Stream.splitLines,
         Stream.filter((line) => line.trim() !== ""),
@@ -173,7 +173,7 @@ const handleControlResponse = (
 const exitOf = (process: RunningProcess) =>
   Effect.zipRight(process.endInput, Effect.timeoutOption(process.exit, EXIT_PATIENCE))
 
-const limited = <R>(output: Stream.Stream<Uint8Array, never, R>) =>
+const limitOutput = <R>(output: Stream.Stream<Uint8Array, never, R>) =>
   Stream.mapAccumEffect(output, 0, (seen, chunk) =>
     seen + chunk.length > OUTPUT_MAX_BYTES
       ? new OutputGarbled({ reason: `it printed more than ${OUTPUT_MAX_BYTES} bytes` })

@@ -9,6 +9,9 @@ export interface ProcessSpec {
   readonly env: Readonly<Record<string, string>>
 }
 
+/** The name of a command's program, without its directory: for failures, which must not have paths in them. */
+export const programName = (command: string): string => command.split("/").at(-1) ?? command
+
 /** How a process ended. `code` is null when a signal ended it; `signal` is null when it exited by itself. */
 export interface ProcessExit {
   readonly code: number | null

@@ -71,9 +71,9 @@ export const makeReceiving = (options: {
       const digest = yield* secrets.digest
       let taken = 0
       let size = 0
-      let kept = false
+      let isKept = false
       yield* Effect.addFinalizer(() =>
-        Effect.sync(() => options.quotas.giveBack(owner, kept ? taken - charge(size) : taken)),
+        Effect.sync(() => options.quotas.giveBack(owner, isKept ? taken - charge(size) : taken)),
       )
 
       /** Takes the quota for a file of that size, minus what this upload has taken already. */
@@ -110,11 +110,11 @@ export const makeReceiving = (options: {
             createdAt: now,
             expiresAt: now + ttlSecs * 1000,
           }
-          const answer = claim && { claim, answer: keptOf({ token, size, ttlSecs }) }
+          const answer = claim && { claim, answer: encodeUpload({ token, size, ttlSecs }) }
           yield* writer.sync
           yield* ledger.insert(file, secrets.hash(token), origin, answer)
           yield* writer.keep
-          kept = true
+          isKept = true
           return { token, file }
         }, Effect.uninterruptible),
       } satisfies Upload
@@ -136,4 +136,4 @@ export const makeReceiving = (options: {
     return { receive, measure }
   })
 
-const keptOf = Schema.encodeSync(KeptUpload)
+const encodeUpload = Schema.encodeSync(KeptUpload)

@@ -51,15 +51,19 @@ interface OwnerQueue {
 
 export const makeFairQueue = <Owner>(options: {
   readonly slots: number
+  /** The number of places in the queue. */
   readonly maxWaiting: number
+  /** How long a place may wait for a slot. */
   readonly maxWait: Duration.Duration
 }): Effect.Effect<FairQueue<Owner>> =>
   Effect.clockWith((clock) =>
     Effect.sync(() => {
       const queues = new Map<Owner, OwnerQueue>()
+      /** The number of slots that are taken. */
       let working = 0
       let waitersCount = 0
       let placesTaken = 0
+      /** The number of slots that were ever given. */
       let served = 0
       let meanMillis = INITIAL_MEAN_MILLIS
 

@@ -9,8 +9,8 @@ export class SessionSteps {
   readonly #running = new Set<SessionId>()
 
   /**
-   * Runs a step. Fails when it takes longer than `STEP_MAX`; the step then continues in the background, and all other
-   * steps for its session fail until it has ended.
+   * Runs a step. When it takes longer than `STEP_MAX`, it is interrupted, and the call fails without waiting until it has
+   * ended. Until then, all other steps for its session fail.
    */
   readonly run = <E extends StepFailure>(
     session: SessionId,

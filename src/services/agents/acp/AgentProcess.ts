@@ -82,7 +82,7 @@ export const startAgent = (
     const turns = () => [...sessions.values()].flatMap(({ turn }) => turn ?? [])
 
     /** Why the process has ended. Waits up to `EXIT_PATIENCE` for its exit code. */
-    const ending = Effect.suspend(() => {
+    const diagnosis = Effect.suspend(() => {
       // Its stderr may quote the prompt of any turn.
       const texts = turns().map(({ prompt }) => prompt)
       return Effect.gen(function* () {
@@ -98,7 +98,8 @@ export const startAgent = (
         Effect.suspend(() =>
           Effect.forEach(
             turns(),
-            ({ messages }) => Effect.map(ending, (how) => messages.end(Exit.fail(new TurnFailed(how)))),
+            ({ messages }) =>
+              Effect.map(diagnosis, (details) => messages.end(Exit.fail(new TurnFailed(details)))),
             { discard: true, concurrency: "unbounded" },
           ),
         ),
@@ -124,8 +125,8 @@ export const startAgent = (
           (error): Effect.Effect<never, AgentRefusal> =>
             error instanceof RequestError
               ? Effect.fail(refusalOf(problem, error, { secrets, texts: [] }))
-              : Effect.flatMap(ending, (how) =>
-                  Effect.fail(new AgentUnavailable({ ...how, reason: `${problem}: ${how.reason}` })),
+              : Effect.flatMap(diagnosis, (details) =>
+                  Effect.fail(new AgentUnavailable({ ...details, reason: `${problem}: ${details.reason}` })),
                 ),
         ),
         Effect.map(Schema.decodeUnknownOption(answer)),

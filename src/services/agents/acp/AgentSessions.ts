@@ -117,12 +117,12 @@ export const agentSessions = (patience: Duration.Duration) => {
   ) {
     const { capabilities } = agent
     const isRefTaken = agent.sessions.has(ref) && findLoaded(agent.sessions, session, ref) === undefined
-    const how = canResume(capabilities)
+    const method = canResume(capabilities)
       ? methods.agent.session.resume
       : canLoad(capabilities)
         ? methods.agent.session.load
         : undefined
-    if (how === undefined || isRefTaken) {
+    if (method === undefined || isRefTaken) {
       if (!answered) return yield* create(agent, session)
       return yield* new AgentUnavailable({ reason: isRefTaken ? REF_TAKEN : CANNOT_RESUME })
     }
@@ -130,7 +130,7 @@ export const agentSessions = (patience: Duration.Duration) => {
       agent,
       "it does not take up the session again",
       (to) =>
-        to.request(how, {
+        to.request(method, {
           sessionId: ref,
           cwd: session.cwd,
           mcpServers: [],

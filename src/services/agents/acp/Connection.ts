@@ -13,12 +13,12 @@ import type { RunningProcess } from "../Processes.ts"
 import { sessionOf } from "./Messages.ts"
 import { permission } from "./Permission.ts"
 
-/** The size of one message, which is one line. A larger one ends the connection. */
+/** The maximum size of a message, which is one line. A larger one ends the connection. */
 const MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 
 /**
- * Is called for each message of a connection, in the order of the wire. When a method returns an effect, no more output
- * of the agent is read until that effect completes.
+ * Receives the messages of a connection, in the order of the wire. When a method returns an effect, no more of the
+ * agent's output is read until that effect completes.
  */
 export interface ConnectionListener {
   /** A prompt of ours is being sent, as the request with that id. */
@@ -47,7 +47,7 @@ export const connect = (process: RunningProcess, listener: ConnectionListener): 
       const mode = listener.permissionModeOf(params.sessionId)
       return mode === undefined ? { outcome: { outcome: "cancelled" } } : permission(mode, params)
     })
-    .connect(observed(stdioStream({ ...process, output }), listener, pendingWaits))
+    .connect(observe(stdioStream({ ...process, output }), listener, pendingWaits))
 }
 
 const stdioStream = (process: Pick<RunningProcess, "write" | "output">): AcpStream => {
@@ -59,8 +59,8 @@ const stdioStream = (process: Pick<RunningProcess, "write" | "output">): AcpStre
   return ndJsonStream(output, Stream.toReadableStream(process.output), { maxMessageBytes: MESSAGE_MAX_BYTES })
 }
 
-/** The same stream. Each message goes to the listener first; the waits that the listener returns are collected. */
-const observed = (
+/** Passes each message of a stream to the listener first, and collects the waits that the listener returns. */
+const observe = (
   { readable, writable }: AcpStream,
   listener: ConnectionListener,
   pendingWaits: Set<Effect.Effect<void>>,

@@ -62,7 +62,8 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
             const agent = yield* pool.get(session)
             const previous = Option.getOrUndefined(left)
             const loaded = previous && findLoaded(agent.sessions, session, previous.ref)
-            // A session that the agent may have lost is resumed, if the agent can: one that is still there is kept.
+            // A session that the agent may have lost is resumed, if the agent supports that. If it is not lost, resuming
+            // it changes nothing.
             if (loaded && !(loaded.isDoubtful && canResume(agent.capabilities))) return previous.ref
             return yield* Effect.acquireUseRelease(
               Effect.sync(() => (agent.opening += 1)),

@@ -18,7 +18,7 @@ export interface RpcError {
   readonly data?: unknown
 }
 
-/** Reads an agent's error of any shape. What is missing gets a default. */
+/** Reads an agent's error, which may have any shape. Missing fields get a default. */
 export const errorOf = (error: unknown): RpcError => {
   const { code, message, data } = Object(error) as Record<keyof RpcError, unknown>
   return {

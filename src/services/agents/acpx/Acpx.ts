@@ -9,10 +9,10 @@ import { AgentSessionRef, type AgentName } from "../../../domain/Session.ts"
 import { AcpxClient, type AgentSession } from "../AcpxClient.ts"
 import { secretsIn } from "../claude/Command.ts"
 import type { Executable } from "../ClaudeRunner.ts"
-import { Processes } from "../Processes.ts"
+import { Processes, programName } from "../Processes.ts"
 import { AcpxRecords, fromRecords } from "./Records.ts"
-import { acpxArguments, programOf } from "./Command.ts"
-import { AcpxError, openingFailure } from "./Failure.ts"
+import { acpxArguments } from "./Command.ts"
+import { AcpxError, openingFailure } from "./Failures.ts"
 import { acpxPrompt } from "./Prompt.ts"
 import { makeRunningSessions } from "./RunningSessions.ts"
 import type { AgentOptions } from "../acp/AgentOptions.ts"
@@ -80,7 +80,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
           const reply = Option.getOrUndefined(decodeEnsured(output.trim().split("\n").at(-1) ?? ""))
           if (reply?.acpxRecordId !== undefined) return AgentSessionRef.make(reply.acpxRecordId)
           const error = reply?.error ?? { code: 0, message: "acpx did not say what became of the session" }
-          return yield* Effect.fail(openingFailure(error, programOf(agent), { secrets, texts: [] }))
+          return yield* Effect.fail(openingFailure(error, programName(agent.command), { secrets, texts: [] }))
         }).pipe(Effect.scoped, withPatience(options.openPatience))
 
       const open = Effect.fn("AcpxClient.open")(function* (

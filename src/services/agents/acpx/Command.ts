@@ -12,9 +12,6 @@ const PERMISSION_FLAGS: Readonly<Record<PermissionMode, string>> = {
   "deny-all": "--deny-all",
 }
 
-/** The name of an agent's program, for the failure to start it. */
-export const programOf = ({ command }: Executable): string => command.split("/").at(-1) ?? command
-
 /** An agent's command as one line, quoted in the way that acpx splits it. */
 const commandLine = ({ command, args }: Executable): string =>
   [command, ...args].map((word) => `"${word.replace(/["\\]/g, "\\$&")}"`).join(" ")

@@ -2,12 +2,12 @@ import { Deferred, Duration, Effect, Exit, Option, Scope, Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
-import type { RunningProcess } from "../Processes.ts"
+import { programName, type RunningProcess } from "../Processes.ts"
 import { isNotFound } from "../acp/Failures.ts"
 import { makeTurnMessages, type TurnMessages } from "../acp/TurnMessages.ts"
 import { acpxCancel, type CancelDependencies } from "./Cancel.ts"
-import { programOf, promptInput } from "./Command.ts"
-import { refusal, turnFailure } from "./Failure.ts"
+import { promptInput } from "./Command.ts"
+import { unpromptedFailure, turnFailure } from "./Failures.ts"
 import { makePromptOutputReader } from "./PromptOutput.ts"
 import { type AcpxRecords, fromRecords } from "./Records.ts"
 import type { RunningSession } from "./RunningSessions.ts"
@@ -90,7 +90,7 @@ export const acpxPrompt = (dependencies: PromptDependencies) => {
         }
         case "Broken":
           return Effect.flatMap(Deferred.isDone(turn.prompted), (prompted) =>
-            fail((prompted ? turnFailure : refusal)(event.error, program, confidential)),
+            fail((prompted ? turnFailure : unpromptedFailure)(event.error, program, confidential)),
           )
       }
     }
@@ -116,7 +116,13 @@ export const acpxPrompt = (dependencies: PromptDependencies) => {
       )
       yield* process.write(promptInput(prompt))
       yield* process.endInput
-      const { startsAgent, isUsable } = yield* readOutput(running, turn, process, programOf(agent), prompt)
+      const { startsAgent, isUsable } = yield* readOutput(
+        running,
+        turn,
+        process,
+        programName(agent.command),
+        prompt,
+      )
       if (!isUsable) return
       if (!turn.messages.isEnded())
         return yield* Effect.flatMap(unfinished(turn), (failure) => abandon(running, turn, failure))

@@ -1,6 +1,6 @@
 import { Option, Schema } from "effect"
 import type { AcpMessage } from "../AcpxClient.ts"
-import { AcpxError } from "./Failure.ts"
+import { AcpxError } from "./Failures.ts"
 
 /**
  * The meaning of one line of `acpx prompt` for the turn. acpx prints all messages in both directions, and does not say
@@ -43,7 +43,7 @@ const hasStopReason = Schema.is(Schema.Struct({ stopReason: Schema.String }))
 /** Makes a reader for the lines of one turn, in order. After the result or a failure, every line is `Nothing`. */
 export const makePromptOutputReader = () => {
   let promptId: unknown
-  let over = false
+  let isOver = false
   /** Ids of the agent's requests that acpx has not answered. The agent and acpx may use the same ids. */
   const agentRequests = new Set<unknown>()
 
@@ -64,21 +64,21 @@ export const makePromptOutputReader = () => {
     const { id, result } = message
     const error = decodeError(message["error"])
     if (id === null && Option.isSome(error)) {
-      over = true
+      isOver = true
       return { _tag: "Broken", error: error.value }
     }
     if (promptId === undefined) return NOTHING
     const isResult = id === promptId && hasStopReason(result)
     if (!isResult && agentRequests.delete(id)) return NOTHING
     if (id !== promptId) return NOTHING
-    over = true
+    isOver = true
     if (isResult) return { _tag: "Result", message }
     const unknown = { code: -32603, message: "its result has no stop reason" }
     return { _tag: "Refused", error: Option.getOrElse(error, () => unknown) }
   }
 
   return (line: string): PromptEvent => {
-    if (over) return NOTHING
+    if (isOver) return NOTHING
     const message = Option.getOrUndefined(decodeObject(line))
     if (message === undefined) return NOTHING
     const method = message["method"]

@@ -22,7 +22,10 @@ export class AcpxRecords extends Context.Tag("clawdforge/AcpxRecords")<
   }
 >() {}
 
-/** Turns a storage failure of acpx's records into `AgentUnavailable`, and logs it: without its record, a session cannot be used. */
+/**
+ * Logs a storage failure of acpx's records and turns it into `AgentUnavailable`: without its record, a session cannot be
+ * used.
+ */
 export const fromRecords = <A>(effect: Effect.Effect<A, StorageFailed>): Effect.Effect<A, AgentUnavailable> =>
   Effect.catchAll(effect, (failure) =>
     Effect.zipRight(

@@ -71,14 +71,14 @@ const toAnswer = (message: ResultMessage, text: string): ClaudeAnswer => ({
 const refusal = (message: ResultMessage, run: FinishedRun): AgentFailure => {
   const text = message.result ?? message.errors?.join("; ") ?? message.subtype ?? "no reason given"
   const reason = tail(redact(text, run.confidential), REASON_MAX)
-  const known = diagnosis(run, message.stop_reason)
+  const details = diagnosis(run, message.stop_reason)
   if (message.api_error_status != null) {
-    return new ProviderRefused({ status: message.api_error_status, reason, ...known })
+    return new ProviderRefused({ status: message.api_error_status, reason, ...details })
   }
-  if (LOGIN_NEEDED.test(text)) return new NotLoggedIn(known)
+  if (LOGIN_NEEDED.test(text)) return new NotLoggedIn(details)
   return message.api_error == null
-    ? new ProcessFailed({ reason, ...known })
-    : new ProviderRefused({ reason, ...known })
+    ? new ProcessFailed({ reason, ...details })
+    : new ProviderRefused({ reason, ...details })
 }
 
 /** The failure for a refused `set_model`: the provider does not know the model, or could not be reached. */
@@ -96,14 +96,14 @@ const LOGIN_NEEDED = /not logged in|please run \/login|could not resolve authent
 
 const withoutResult = (run: FinishedRun): AgentFailure => {
   const exit = Option.getOrElse(run.exit, (): ProcessExit => ({ code: null, signal: null }))
-  const known = diagnosis(run)
+  const details = diagnosis(run)
   const signal = exit.signal ?? SIGNAL_CODES.get(exit.code ?? 0)
-  if (signal !== undefined) return new ProcessKilled({ signal, ...known })
-  if (exit.code !== 0) return new ProcessFailed({ reason: `it exited with code ${exit.code}`, ...known })
+  if (signal !== undefined) return new ProcessKilled({ signal, ...details })
+  if (exit.code !== 0) return new ProcessFailed({ reason: `it exited with code ${exit.code}`, ...details })
   return new OutputGarbled({
     reason:
       run.strayLines > 0 ? "what it printed is not its protocol" : "it exited without printing an answer",
-    ...known,
+    ...details,
   })
 }
 

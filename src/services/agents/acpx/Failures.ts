@@ -26,7 +26,7 @@ const AcpxData = Schema.Struct({
 const dataOf = ({ data }: AcpxError): typeof AcpxData.Type =>
   Option.getOrElse(Schema.decodeUnknownOption(AcpxData)(data), () => ({}))
 
-const refusalOf = (error: AcpxError, program: string): Option.Option<AgentRefusal> => {
+const commonFailure = (error: AcpxError, program: string): Option.Option<AgentRefusal> => {
   const { detailCode } = dataOf(error)
   if (error.code === AUTH_REQUIRED || detailCode === "AUTH_REQUIRED") return Option.some(new NotLoggedIn({}))
   if (detailCode === "AGENT_SPAWN_ENOENT") return Option.some(new ExecutableMissing({ program }))
@@ -42,13 +42,17 @@ export const openingFailure = (
   const message = "is not a model that the agent offers"
   return /did not advertise/.test(error.message)
     ? new InvalidRequest({ issues: [{ path: ["model"], message }] })
-    : refusal(error, program, confidential)
+    : unpromptedFailure(error, program, confidential)
 }
 
 /** The failure for an error before the agent had the prompt. */
-export const refusal = (error: AcpxError, program: string, confidential: Confidential): AgentRefusal =>
+export const unpromptedFailure = (
+  error: AcpxError,
+  program: string,
+  confidential: Confidential,
+): AgentRefusal =>
   Option.getOrElse(
-    refusalOf(error, program),
+    commonFailure(error, program),
     () => new AgentUnavailable({ reason: reasonOf(error, confidential) }),
   )
 
@@ -58,4 +62,7 @@ export const turnFailure = (
   program: string,
   confidential: Confidential,
 ): AgentRefusal | TurnFailed =>
-  Option.getOrElse(refusalOf(error, program), () => new TurnFailed({ reason: reasonOf(error, confidential) }))
+  Option.getOrElse(
+    commonFailure(error, program),
+    () => new TurnFailed({ reason: reasonOf(error, confidential) }),
+  )
