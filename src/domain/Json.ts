@@ -1,3 +1,5 @@
+import { Schema } from "effect"
+
 /** Whether parsed JSON has at most that many levels. A deeper value may overflow the stack when it is written. */
 export const isShallow = (value: unknown, levels: number): boolean =>
   typeof value !== "object" ||
@@ -49,3 +51,10 @@ const partsOf = (value: object): Array<Part> => {
     .flatMap(([key, inner]) => [{ text: "," }, { text: `${JSON.stringify(key)}:` }, { value: inner }])
   return [{ text: "{" }, ...entries.slice(1), { text: "}" }]
 }
+
+/** The fields of parsed JSON whose shape is not known. An empty record when the value is neither object nor array. */
+export const recordOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
+
+/** A field of JSON that another program writes: absent, null, or a value of that schema. */
+export const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
