@@ -1,6 +1,6 @@
 import type { HttpApi, HttpApiEndpoint, HttpApiGroup } from "@effect/platform"
 import type { Brand, Effect, Types } from "effect"
-import type { Api, everywhere } from "../http/Api.ts"
+import type { Api, commonProblems } from "../http/Api.ts"
 import type { ClientError, Code, ErrorOf } from "./Errors.ts"
 import type { AnswerHead } from "./Transport.ts"
 
@@ -10,7 +10,7 @@ type Groups = typeof Api extends HttpApi.HttpApi<infer _Id, infer G, infer _E, i
 
 type CodeIn<Problem> = Extract<Problem, { readonly code: Code }>["code"]
 /** The failures of a route that declares these problems. */
-export type Failures<Problem> = ErrorOf<CodeIn<Problem | typeof everywhere.Type>> | ClientError
+export type Failures<Problem> = ErrorOf<CodeIn<Problem | typeof commonProblems.Type>> | ClientError
 
 /** The service's own kinds of text are text to a client: that it is of that kind is looked at when it is sent. */
 type Plain<T> = T extends Brand.Brand<infer _K> ? Brand.Brand.Unbranded<T> : T

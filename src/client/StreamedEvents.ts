@@ -2,7 +2,7 @@ import { Effect, Schema, Stream } from "effect"
 import { EventType } from "../domain/Event.ts"
 import { Event } from "../http/groups/Events.ts"
 import { RunAnswer } from "../http/groups/Run.ts"
-import { Turned } from "../http/groups/Sessions.ts"
+import { TurnAnswer } from "../http/groups/Sessions.ts"
 import { type AnyError, UnexpectedAnswerError } from "./Errors.ts"
 import type { Came } from "./Resuming.ts"
 
@@ -43,7 +43,7 @@ export type RunEvent<Answer> = RunBegun | Message | Result<Answer> | Resync
 export type RunAnswer = typeof RunAnswer.Type
 
 /** The answer to a turn, without its events: they came before. */
-export const TurnEnd = Turned.omit("events")
+export const TurnEnd = TurnAnswer.omit("events")
 export type TurnEnd = typeof TurnEnd.Type
 
 /** Of a run that may be a turn. */

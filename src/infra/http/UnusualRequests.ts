@@ -2,7 +2,7 @@ import { type Server, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import { Effect } from "effect"
 import { HeadersTooLarge, MethodNotAllowed, NotHttp, RequestTooSlow } from "../../http/HttpFailure.ts"
-import { type Failing, problemHeaders, problemOf } from "../../http/Problem.ts"
+import { type AnyFailure, problemHeaders, problemOf } from "../../http/Problem.ts"
 import { Admission } from "../../services/access/Admission.ts"
 import { Ids } from "../../services/access/Ids.ts"
 import { onceRead } from "./SlowClients.ts"
@@ -47,12 +47,12 @@ export const refuseUnreadable = (
 
 const TOO_SLOW = "ERR_HTTP_REQUEST_TIMEOUT"
 
-const FAILURES: Readonly<Record<string, Failing>> = {
+const FAILURES: Readonly<Record<string, AnyFailure>> = {
   HPE_HEADER_OVERFLOW: new HeadersTooLarge(),
   [TOO_SLOW]: new RequestTooSlow(),
 }
 
-const refuse = (socket: Socket, failure: Failing, forwardedFor: string | undefined) =>
+const refuse = (socket: Socket, failure: AnyFailure, forwardedFor: string | undefined) =>
   Effect.gen(function* () {
     // Nobody is left to be answered, or refused: a socket that was reset no longer knows whose it was.
     if (!socket.writable || socket.remoteAddress === undefined) return socket.destroy()
@@ -63,7 +63,7 @@ const refuse = (socket: Socket, failure: Failing, forwardedFor: string | undefin
     return write(socket, answer, requestId)
   })
 
-const write = (socket: Socket, failure: Failing, requestId: string) => {
+const write = (socket: Socket, failure: AnyFailure, requestId: string) => {
   const problem = problemOf(failure, requestId)
   const body = JSON.stringify(problem)
   const headers = {
