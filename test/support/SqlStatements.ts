@@ -41,7 +41,7 @@ export const statementsSoFar = (): SqlStatements => {
   let commits = 0
   let transaction: Array<string> | undefined
   for (const sql of executed) {
-    if (/^BEGIN/.test(sql)) transaction = []
+    if (sql.startsWith("BEGIN")) transaction = []
     else if (sql === "COMMIT" || sql === "ROLLBACK") {
       const isByTimer = transaction?.some((text) => BY_TIMER.test(text)) === true
       if (!isByTimer) own.push(...(transaction ?? []))
