@@ -145,7 +145,7 @@ describe("trimming a large ledger", () => {
         const subjects = [{ runId }, { sessionId }, { runId, sessionId }]
         const filters = [app, { type: "run.lost" as const }, ...subjects].flatMap((filter) =>
           some.flatMap((viewer) =>
-            kinds.map((kind) => ({ viewer: OPERATOR, ...filter, ...viewer, ...kind })),
+            kinds.map((kind) => Object.assign({ viewer: OPERATOR }, filter, viewer, kind)),
           ),
         )
         yield* expectNoScan(
