@@ -5,10 +5,12 @@ import { Effect, Layer, Logger, Option, TestClock } from "effect"
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
+import { App, OPERATOR } from "../../src/domain/Viewer.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { Retention } from "../../src/services/journal/Retention.ts"
+import { endOf, oneShotSpec, queuedAt } from "../support/LedgerRuns.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 /** What is kept, and for how long, in a real database. */
@@ -82,11 +84,11 @@ interface Story {
 const run = Effect.fn(function* (n: number, { at, messages = 3, endsAt = at, key }: Story) {
   const { runs, streams } = yield* Ledger
   const id = runId(n)
-  const claim = key === undefined ? undefined : { route: "POST /run", key, fingerprint: "f" }
-  yield* runs.open({ id, tokenId: app.id, model: "sonnet", promptChars: 1, origin, at, claim })
+  const from = key === undefined ? {} : { idempotencyKey: { route: "POST /run", key, fingerprint: "f" } }
+  yield* runs.accept(oneShotSpec(id, app.id, { origin: { ...origin, ...from } }), queuedAt(at))
   yield* runs.start(id, at)
   yield* streams.append(Array.from({ length: messages }, (_, m) => ({ run: id, at, body: `"${n}.${m}"` })))
-  if (endsAt !== "never") yield* runs.end(id, done, endsAt, { kind: "result", body: '"the end"' })
+  if (endsAt !== "never") yield* runs.end(id, endOf(done, endsAt, { kind: "result", body: '"the end"' }))
   return id
 })
 
@@ -269,9 +271,9 @@ describe("rows of streams", () => {
       Effect.gen(function* () {
         const { events } = yield* Ledger
         for (let n = 1; n <= 20; n++) yield* run(n, { at: NOW - 2 * MINUTE, messages: 200 })
-        const before = yield* events.summary(undefined)
+        const before = yield* events.summary(OPERATOR)
         expect((yield* trim).streamEvents).toBe(20 * 202 - 1000)
-        expect(yield* events.summary(undefined)).toEqual(before)
+        expect(yield* events.summary(OPERATOR)).toEqual(before)
       }),
     ),
   )
@@ -285,14 +287,14 @@ describe("events", () => {
         // The token's own is the oldest.
         for (let n = 1; n <= 300; n++) yield* run(n, { at: NOW - 366 * DAY, messages: 0 })
         yield* run(301, { at: NOW - 364 * DAY, messages: 0 })
-        const all = yield* events.after(0, {}, 2000)
+        const all = yield* events.after(0, { viewer: OPERATOR }, 2000)
         expect(all.length).toBe(1 + 301 * 3)
         const removed = yield* trim
         expect([removed.events, removed.streamEvents]).toEqual([1 + 900, 602])
-        const left = yield* events.after(0, {}, 2000)
+        const left = yield* events.after(0, { viewer: OPERATOR }, 2000)
         expect(left.map(({ runId: id }) => id)).toEqual([runId(301), runId(301), runId(301)])
         expect(yield* events.trimmedTo).toBe(all[900]?.seq)
-        expect((yield* events.summary(app.id)).counts).toEqual(
+        expect((yield* events.summary(App({ tokenId: app.id }))).counts).toEqual(
           new Map([
             ["run.completed", 1],
             ["run.queued", 1],
@@ -304,7 +306,7 @@ describe("events", () => {
         yield* TestClock.adjust("400 days")
         expect((yield* trim).events).toBe(3)
         yield* run(302, { at: NOW + 400 * DAY, messages: 0 })
-        const [first] = yield* events.after(0, {}, 1)
+        const [first] = yield* events.after(0, { viewer: OPERATOR }, 1)
         expect(first?.seq).toBeGreaterThan(all.at(-1)?.seq ?? 0)
       }),
       { auditRetentionDays: 365 },

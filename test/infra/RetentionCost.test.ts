@@ -5,6 +5,7 @@ import { SqlClient } from "@effect/sql"
 import Sqlite from "better-sqlite3"
 import { Effect, Fiber, Layer, Logger } from "effect"
 import type { RunId, SessionId, TokenId } from "../../src/domain/Ids.ts"
+import { App, OPERATOR } from "../../src/domain/Viewer.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
@@ -136,21 +137,28 @@ describe("trimming a large ledger", () => {
     withNewLedger(() =>
       Effect.gen(function* () {
         const { events, runs } = yield* Ledger
-        const some = [{}, { owner: APP }]
+        const app = { viewer: App({ tokenId: APP }) }
+        const some = [{}, app]
         const runId = "0".repeat(26) as RunId
         const sessionId = "00000000-0000-4000-8000-000000000000" as SessionId
         const kinds = [{}, { type: "run.lost" as const }]
         const subjects = [{ runId }, { sessionId }, { runId, sessionId }]
-        const filters = [{ owner: APP }, { type: "run.lost" as const }, ...subjects].flatMap((filter) =>
-          some.flatMap((owner) => kinds.map((kind) => Object.assign({}, filter, owner, kind))),
+        const filters = [app, { type: "run.lost" as const }, ...subjects].flatMap((filter) =>
+          some.flatMap((viewer) =>
+            kinds.map((kind) => Object.assign({ viewer: OPERATOR }, filter, viewer, kind)),
+          ),
         )
         yield* expectNoScan(
           Effect.forEach(filters, (filter) =>
             Effect.zip(events.latest(filter, 50), events.after(7, filter, 50)),
           ),
         )
-        yield* expectNoScan(events.summary(APP))
-        const pages = [{ owner: APP }, { status: "lost" as const }, { owner: APP, status: "lost" as const }]
+        yield* expectNoScan(events.summary(app.viewer))
+        const pages = [
+          app,
+          { viewer: OPERATOR, status: "lost" as const },
+          { ...app, status: "lost" as const },
+        ]
         yield* expectNoScan(
           Effect.forEach(pages, (filter) => Effect.zip(runs.page(filter, 50), runs.page(filter, 50, runId))),
         )
@@ -164,7 +172,7 @@ describe("trimming a large ledger", () => {
         const { events } = yield* Ledger
         const sql = yield* SqlClient.SqlClient
         const runId = "0".repeat(26) as RunId
-        const filter = { owner: APP, type: "run.lost" as const, runId }
+        const filter = { viewer: App({ tokenId: APP }), type: "run.lost" as const, runId }
         const [text = ""] = yield* expectNoScan(events.latest(filter, 50))
         const values = Array.from(text.matchAll(/\?/g), () => null)
         const plan = yield* sql.unsafe<{ detail: string }>(`EXPLAIN QUERY PLAN ${text}`, values)
@@ -204,7 +212,7 @@ describe("giving space back", () => {
         // In many small steps, others between them; each is a few milliseconds on a machine that has time.
         expect(vacuumed.waits).toBeGreaterThan(10)
         expect(vacuumed.longest).toBeLessThan(Math.max(250, vacuumed.took / 2))
-        expect(yield* sql`PRAGMA integrity_check`).toEqual([{ integrity_check: "ok" }])
+        expect(yield* sql`PRAGMA integrity_check`).toEqual([{ integrityCheck: "ok" }])
       }),
     ),
   )
@@ -225,7 +233,7 @@ describe("giving space back", () => {
           file,
           Effect.gen(function* () {
             const sql = yield* SqlClient.SqlClient
-            expect(yield* sql`PRAGMA auto_vacuum`).toEqual([{ auto_vacuum: 2 }])
+            expect(yield* sql`PRAGMA auto_vacuum`).toEqual([{ autoVacuum: 2 }])
             expect(yield* sql`SELECT length(text) AS chars FROM mine`).toEqual([{ chars: MEBIBYTE }])
             const free = yield* sql`PRAGMA freelist_count`
             yield* sql`CREATE TABLE gone AS SELECT hex(zeroblob(4000000)) AS text`
@@ -233,10 +241,10 @@ describe("giving space back", () => {
             return free
           }),
         )
-        expect(yield* life).toEqual([{ freelist_count: 0 }])
+        expect(yield* life).toEqual([{ freelistCount: 0 }])
         expect(statSync(file).size).not.toBe(before)
         // Once: what is free by now is left for the maintenance.
-        expect(yield* life).not.toEqual([{ freelist_count: 0 }])
+        expect(yield* life).not.toEqual([{ freelistCount: 0 }])
       }),
     ),
   )
