@@ -1,4 +1,4 @@
-// The least that a Node server can do for a request, and for an event that many wait for: what ours is measured against.
+// The baseline of the benchmark: the least that a Node server can do to answer a request, and to send an event to many.
 import { createServer } from "node:http"
 
 const body = JSON.stringify({ ok: true, tokens: [] })
@@ -6,7 +6,7 @@ const streams = new Set()
 const origin = { request_id: "0".repeat(26), address: "127.0.0.1", ip_cidrs: [] }
 let seq = 0
 
-/** The same bytes as ours. */
+/** The same bytes that the service sends for this event. */
 const frame = (token) => {
   seq += 1
   const at = Math.floor(Date.now() / 1000)

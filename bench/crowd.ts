@@ -1,21 +1,21 @@
 /**
- * Many who follow one stream, in a process of their own: `crowd.ts URL TOKEN COUNT`. Says `open` when all of them have an
- * answer; is then told the names of the events and when each was asked for, and says how long they took to arrive.
+ * Many followers of one stream, in a process of their own: `crowd.ts URL TOKEN COUNT`. Sends `open` to its parent when all
+ * streams have an answer. Then receives the requested events, each with its name and time, and sends the 99th percentile
+ * of their delays in milliseconds.
  */
 import { connect, type Socket } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
-import type { Asked } from "./streams.ts"
-import { now } from "./streams.ts"
+import { type EventRequest, now } from "./streams.ts"
 
 const [, , address = "", token = "", count = "0"] = process.argv
 const { hostname, port, pathname } = new URL(address)
-/** At once, not to overrun the server's backlog. */
+/** Streams that are opened at the same time. More could overrun the server's backlog. */
 const OPENING = 20
 
-/** When each was there, of every stream. */
+/** For each stream, when each event arrived. */
 const arrivals: Array<Map<string, number>> = []
 
-/** Opens a stream; as cheap as can be, for it is not what is measured. */
+/** Opens a stream, with as little work as possible: the followers are not what is measured. */
 const open = () =>
   new Promise<Socket>((resolve, reject) => {
     const arrived = new Map<string, number>()
@@ -45,10 +45,10 @@ while (sockets.length < Number(count)) {
   sockets.push(...(await Promise.all(Array.from({ length: OPENING }, open))))
 }
 
-process.once("message", async (asked: ReadonlyArray<Asked>) => {
-  const isThere = () => arrivals.every((arrived) => asked.every(({ name }) => arrived.has(name)))
-  while (!isThere()) await sleep(100)
-  const delays = arrivals.flatMap((arrived) => asked.map(({ name, at }) => (arrived.get(name) ?? 0) - at))
+process.once("message", async (requests: ReadonlyArray<EventRequest>) => {
+  const haveAllArrived = () => arrivals.every((arrived) => requests.every(({ name }) => arrived.has(name)))
+  while (!haveAllArrived()) await sleep(100)
+  const delays = arrivals.flatMap((arrived) => requests.map(({ name, at }) => (arrived.get(name) ?? 0) - at))
   process.send?.(delays.toSorted((a, b) => a - b)[Math.floor(delays.length * 0.99)])
   for (const socket of sockets) socket.destroy()
   process.disconnect()

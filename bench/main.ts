@@ -1,7 +1,7 @@
 /**
- * How fast: `POST /run` and a session's turn against the bare CLI, an authenticated request and an event that many wait
- * for against a bare HTTP server. Pairs in turn, on one machine in one run, so that the ratios hold when the figures do
- * not. Prints a Markdown table.
+ * Measures `POST /run` and a session's turn against the bare CLI, and an authenticated request and an event for many
+ * followers against a bare HTTP server. The two sides of a pair alternate on the same machine, so the ratios hold even
+ * where the absolute figures do not. Prints a Markdown table.
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -69,7 +69,7 @@ const load = async (url: string, headers: Record<string, string> = {}) =>
 const median = (values: ReadonlyArray<number>) =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
-const inTurn = async (count: number, left: () => Promise<number>, right: () => Promise<number>) => {
+const alternate = async (count: number, left: () => Promise<number>, right: () => Promise<number>) => {
   const pairs: Array<readonly [number, number]> = []
   for (let n = 0; n < count; n++) pairs.push([await left(), await right()])
   return {
@@ -83,21 +83,21 @@ try {
   const { token } = await post("/admin/tokens", admin, { name: "bench" })
   const run = () => millis(() => post("/run", token, { prompt: "SAY hello" }))
   const cli = () => millis(bareCli)
-  await inTurn(2, run, cli)
-  const runs = await inTurn(PAIRS, run, cli)
+  await alternate(2, run, cli)
+  const runs = await alternate(PAIRS, run, cli)
   const { session_id } = await post("/sessions", token, {})
   const turn = () => millis(() => post(`/sessions/${session_id}/turn`, token, { prompt: "SAY hello" }))
-  await inTurn(2, turn, cli)
-  const turns = await inTurn(PAIRS, turn, cli)
+  await alternate(2, turn, cli)
+  const turns = await alternate(PAIRS, turn, cli)
   const authorization = `Bearer ${admin}`
-  const requests = await inTurn(
+  const requests = await alternate(
     HTTP_ROUNDS,
     () => load(`${server.url}/admin/tokens`, { authorization }),
     () => load(bareUrl),
   )
   const streamed = (url: string) => () =>
     delivery(`${url}/events/stream`, admin, (name) => post("/admin/tokens", admin, { name }, url))
-  const streams = await inTurn(STREAM_ROUNDS, streamed(server.url), streamed(bareUrl))
+  const streams = await alternate(STREAM_ROUNDS, streamed(server.url), streamed(bareUrl))
   console.log(`load ${loadavg()[0]?.toFixed(1)} on ${availableParallelism()} cores
 
 | what | ours | the bare one | ratio |

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The `claude` that the service uses, for the operator: `npm run claude -- /login`.
+// Starts the same `claude` that the service uses, for the operator: `npm run claude -- /login`.
 import { spawn } from "node:child_process"
 import { Option } from "effect"
 import { loadEnvFile } from "./env.mjs"

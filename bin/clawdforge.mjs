@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Plain JavaScript on purpose: it must still parse, and say so in one line, on a Node that is too old
-// for the rest (better-sqlite3 crashes there; TypeScript would not even load).
+// Plain JavaScript on purpose: a Node that is too old must be able to parse this file and print one clear line.
+// There, better-sqlite3 crashes and TypeScript does not load.
 import v8 from "node:v8"
 import { loadEnvFile, loadEnvFileOfClient } from "./env.mjs"
 import { source } from "./source.mjs"
@@ -13,13 +13,14 @@ if (major < 22 || (major === 22 && minor < 18)) {
   )
   process.exit(1)
 }
-const asked = process.argv.slice(2)
-// The service by itself does without the command line, and all that it loads.
-const isService = asked.length === 0 || (asked.length === 1 && asked[0] === "serve")
-if (isService || asked[0] === "serve") loadEnvFile()
+const args = process.argv.slice(2)
+// Without options, the service starts without the modules of the command line.
+const isService = args.length === 0 || (args.length === 1 && args[0] === "serve")
+if (isService || args[0] === "serve") loadEnvFile()
 else loadEnvFileOfClient()
-// Half the memory at rest that V8 would take, and a fifth of the growth while megabytes pass through; before anything is
-// loaded. Its own `--optimize-for-size` saves little more, and collects all garbage about once a second under load.
+// These two flags halve the memory at rest, and cut its growth while megabytes pass through to a fifth. They must be set
+// before anything is loaded. V8's `--optimize-for-size` saves little more, and under load it runs a full garbage
+// collection about once a second.
 v8.setFlagsFromString("--semi-space-growth-factor=1")
 v8.setFlagsFromString("--heap-growing-percent=30")
 await source(isService ? "main" : "cli/main")

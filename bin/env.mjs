@@ -1,8 +1,8 @@
 import { statSync } from "node:fs"
 
-/** Reads a `.env` of the directory that we are started in, if there is one; what is set already wins. */
+/** Loads `.env` of the current directory, if there is one. Variables that are already set keep their values. */
 export const loadEnvFile = () => {
-  // A directory of that name is somebody else's business.
+  // A directory named `.env`, such as a Python environment, is not ours.
   if (!statSync(".env", { throwIfNoEntry: false })?.isFile()) return
   try {
     process.loadEnvFile()
@@ -12,10 +12,18 @@ export const loadEnvFile = () => {
   }
 }
 
-/** What says whom to ask, and with what. */
-const CLIENTS = ["CLAWDFORGE_URL", "CLAWDFORGE_TOKEN", "CLAWDFORGE_ADMIN_TOKEN", "ADMIN_BOOTSTRAP_TOKEN"]
+/** The variables that give a client the service's address or a token. */
+const CLIENT_VARIABLES = [
+  "CLAWDFORGE_URL",
+  "CLAWDFORGE_TOKEN",
+  "CLAWDFORGE_ADMIN_TOKEN",
+  "ADMIN_BOOTSTRAP_TOKEN",
+]
 
-/** The same for what asks the service: a file that lies around must not say where a token that is set is sent. */
+/**
+ * Loads `.env` for a client command, unless one of its variables is already set: a `.env` of any directory must not decide
+ * to which address a token of the environment is sent.
+ */
 export const loadEnvFileOfClient = () => {
-  if (CLIENTS.every((name) => !process.env[name])) loadEnvFile()
+  if (CLIENT_VARIABLES.every((name) => !process.env[name])) loadEnvFile()
 }

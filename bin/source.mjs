@@ -1,6 +1,6 @@
 /**
- * A module of the service by its name in `src`, without an ending: the TypeScript of a checkout, or what was compiled
- * for a package. Node runs no TypeScript under `node_modules`, and a checkout is never there.
+ * Imports a module of `src` by its path without an extension: the TypeScript file in a checkout, the compiled file in an
+ * installed package. Node runs no TypeScript under `node_modules`, and a checkout is never there.
  */
 export const source = (name) =>
   /[\\/]node_modules[\\/]/.test(import.meta.dirname)

@@ -1,35 +1,32 @@
 import { STATUS_CODES } from "node:http"
 import { Duration, Effect } from "effect"
 import * as Print from "./Print.ts"
-import { NotAsTold } from "./Stage.ts"
+import { DemoFailed } from "./Setup.ts"
 
-/** A client's request, from which both the request that is sent and the curl that is shown are made. */
-export interface Ask {
+/** A client's request. It is sent by `fetch`, and shown as a curl command. */
+export interface DemoRequest {
   readonly method?: "DELETE"
   readonly path: string
   readonly token?: string
   readonly json?: object
   readonly headers?: Readonly<Record<string, string>>
   readonly file?: { readonly name: string; readonly content: string }
-  /** What is shown of a long answer: how a shell picks it, and how we do. */
+  /** The part of a long answer that is shown: as a jq filter, and as a function. */
   readonly pick?: { readonly jq: string; readonly from: (body: any) => unknown }
 }
 
-const PATIENCE = Duration.seconds(60)
+const TIMEOUT = Duration.seconds(60)
 
-/**
- * Shows the curl, sends the request, shows the answer. Fails if the answer has another status, or if its body is not
- * what the story says of it.
- */
+/** Prints the curl command, sends the request, prints the answer. Fails if the status differs, or if `holds` is false. */
 export const ask = (
   url: string,
-  request: Ask,
+  request: DemoRequest,
   status: number,
   holds: (body: any) => boolean,
-): Effect.Effect<any, NotAsTold> =>
+): Effect.Effect<any, DemoFailed> =>
   Effect.gen(function* () {
     Print.command(curl(url, request))
-    const [took, answer] = yield* Effect.timed(sent(url, request))
+    const [took, answer] = yield* Effect.timed(send(url, request))
     Print.answer(
       `${answer.status} ${STATUS_CODES[answer.status]}`,
       answer.status < 400,
@@ -37,19 +34,19 @@ export const ask = (
       shownOf(answer, request),
     )
     if (answer.status !== status) {
-      return yield* new NotAsTold({ message: `the status should be ${status}, and is ${answer.status}` })
+      return yield* new DemoFailed({ message: `the status should be ${status}, and is ${answer.status}` })
     }
     const body = yield* Effect.try({
       try: () => JSON.parse(answer.text) as unknown,
-      catch: () => new NotAsTold({ message: "the body should be JSON" }),
+      catch: () => new DemoFailed({ message: "the body should be JSON" }),
     })
-    if (!holds(body)) return yield* new NotAsTold({ message: "the body is not what it should be" })
+    if (!holds(body)) return yield* new DemoFailed({ message: "the body is not what it should be" })
     return body
   })
 
 const shownOf = (
   { status, text }: { readonly status: number; readonly text: string },
-  { pick }: Ask,
+  { pick }: DemoRequest,
 ): string => {
   if (pick === undefined || status >= 400) return text
   try {
@@ -61,7 +58,7 @@ const shownOf = (
 
 export const curl = (
   url: string,
-  { method, path, token, json, headers = {}, file, pick }: Ask,
+  { method, path, token, json, headers = {}, file, pick }: DemoRequest,
 ): ReadonlyArray<string> => [
   "curl -s",
   ...(method === undefined ? [] : [`-X ${method}`]),
@@ -73,7 +70,7 @@ export const curl = (
   ...(pick === undefined ? [] : [`| jq '${pick.jq}'`]),
 ]
 
-const sent = (url: string, { method, path, token, json, file }: Ask) =>
+const send = (url: string, { method, path, token, json, file }: DemoRequest) =>
   Effect.tryPromise({
     try: async (signal) => {
       const response = await fetch(`${url}${path}`, {
@@ -88,11 +85,11 @@ const sent = (url: string, { method, path, token, json, file }: Ask) =>
       })
       return { status: response.status, text: await response.text() }
     },
-    catch: (error) => new NotAsTold({ message: `no answer: ${String(error)}` }),
+    catch: (error) => new DemoFailed({ message: `no answer: ${String(error)}` }),
   }).pipe(
     Effect.timeoutFail({
-      duration: PATIENCE,
-      onTimeout: () => new NotAsTold({ message: `no answer for ${Duration.format(PATIENCE)}` }),
+      duration: TIMEOUT,
+      onTimeout: () => new DemoFailed({ message: `no answer for ${Duration.format(TIMEOUT)}` }),
     }),
   )
 

@@ -1,18 +1,18 @@
 import { styleText } from "node:util"
 
-/** How the story looks: at most `WIDTH` columns, colours where they are wanted, no token in full. */
+/** Prints the demo: lines of at most `WIDTH` columns, with colours on a terminal, and no token in full. */
 
 const WIDTH = 100
 const INDENT = "   "
 
-/** Colours on a terminal only, and not with NO_COLOR. */
+/** Styles the text if stdout is a terminal and NO_COLOR is not set. */
 const styled = (style: Parameters<typeof styleText>[0], text: string): string =>
   styleText(style, text, { stream: process.stdout })
 
-/** Enough of a token to tell it from another, and no more. */
-const shortened = (text: string): string => text.replace(/\b(cf|ff)_([\w-]{4})[\w-]{8,}/g, "$1_$2…")
+/** Cuts tokens to four characters: enough to tell two of them apart. */
+const shortenTokens = (text: string): string => text.replace(/\b(cf|ff)_([\w-]{4})[\w-]{8,}/g, "$1_$2…")
 
-/** Lines of whole pieces that fit into `width`; a piece that is longer than that stays whole. */
+/** Joins the pieces to lines of at most `width` characters. A longer piece gets a line of its own. */
 const fill = (pieces: ReadonlyArray<string>, width: number): ReadonlyArray<string> => {
   const lines = [""]
   for (const piece of pieces) {
@@ -23,47 +23,46 @@ const fill = (pieces: ReadonlyArray<string>, width: number): ReadonlyArray<strin
   return lines.map((line) => line.trimEnd())
 }
 
-/** Text broken after blanks and commas. */
-const wrapped = (text: string): ReadonlyArray<string> =>
-  fill(text.split(/(?<=[ ,])/), WIDTH - INDENT.length - 1)
+/** Breaks a text into lines, after spaces and commas. */
+const wrap = (text: string): ReadonlyArray<string> => fill(text.split(/(?<=[ ,])/), WIDTH - INDENT.length - 1)
 
-export const lines = (lines: ReadonlyArray<string>): void => print(lines.map(shortened))
+export const lines = (lines: ReadonlyArray<string>): void => print(lines.map(shortenTokens))
 
 const print = (lines: ReadonlyArray<string>): void =>
   console.log(lines.map((line) => INDENT + line).join("\n"))
 
 export const title = (text: string): void => console.log(`\n${styled("bold", text)}`)
 
-export const prose = (text: string): void => print(wrapped(text))
+export const prose = (text: string): void => print(wrap(text))
 
-/** What has been looked at, and holds. */
-export const holds = (text: string): void => print(wrapped(text).map((line) => styled("green", line)))
+/** Prints what a step has verified. */
+export const verified = (text: string): void => print(wrap(text).map((line) => styled("green", line)))
 
 export const step = (number: number, what: string, why: string): void => {
   console.log(`\n${styled("cyan", String(number).padStart(2))} ${styled("bold", what)}`)
-  print(wrapped(why).map((line) => styled("dim", line)))
+  print(wrap(why).map((line) => styled("dim", line)))
 }
 
-/** A command that the reader could have typed, continued on further lines where it is long. */
+/** Prints a shell command. A long one continues on further lines. */
 export const command = (words: ReadonlyArray<string>): void => {
   const lines = fill(
-    words.map((word) => `${shortened(word)} `),
+    words.map((word) => `${shortenTokens(word)} `),
     WIDTH - INDENT.length - 8,
   )
   print([`$ ${lines.join(` \\\n${INDENT}    `)}`])
 }
 
-/** JSON in which a shell's newlines do no harm: between its members. */
+/** JSON with line breaks between its members only, so that a quoted shell argument may contain it. */
 export const json = (value: object): string =>
-  fill(shortened(JSON.stringify(value)).split(/(?<=["}\]\d],)(?=")/), WIDTH - INDENT.length - 18).join(
+  fill(shortenTokens(JSON.stringify(value)).split(/(?<=["}\]\d],)(?=")/), WIDTH - INDENT.length - 18).join(
     `\n${INDENT}            `,
   )
 
-/** An answer as it came, broken into lines. */
+/** Prints an answer: its status, its time, and its body broken into lines. */
 export const answer = (status: string, good: boolean, millis: number, body: string): void => {
   print([`${styled(good ? "green" : "yellow", status)}${styled("dim", `, ${millis.toFixed(0)} ms`)}`])
   print(
-    wrapped(shortened(body)).map(
+    wrap(shortenTokens(body)).map(
       (line, n) => (n === 0 ? "" : " ") + line.replace(/"\w+":/g, (name) => styled("cyan", name)),
     ),
   )

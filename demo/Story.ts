@@ -4,25 +4,26 @@ import { isDeepStrictEqual } from "node:util"
 import { Effect } from "effect"
 import { claudeProcesses } from "../test/support/ProcessTable.ts"
 import { ask } from "./Client.ts"
-import { auditTrail, wordsKept } from "./Ledger.ts"
+import { auditTrail, linesInDatabase } from "./Database.ts"
 import * as Print from "./Print.ts"
-import { FIT, INTRUDE, PARSE, RECALL, RECIPE, SUMMARIZE, TELL, TOLD } from "./Prompts.ts"
-import { API_KEY, NotAsTold, type Stage } from "./Stage.ts"
-import { interrupted } from "./Stream.ts"
+import { INTRUDE, PARSE, PARSE_WITH_SCHEMA, RECALL, RECIPE, SUMMARIZE, TELL, TURNS } from "./Prompts.ts"
+import { API_KEY, DemoFailed, type Setup } from "./Setup.ts"
+import { streamWithReconnect } from "./Stream.ts"
 
-/** After so long, what the last run said may go. */
-const KEPT = "1100 millis"
+/** After this time, the service deletes the texts of the last run's stream. */
+const RETENTION = "1100 millis"
 
-/** What a client and an operator see, step by step. Fails at the first step that does not give what it says. */
-export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
+/** Plays the demo, step by step. Fails at the first step that does not give the result that it describes. */
+export const story = (setup: Setup): Effect.Effect<void, DemoFailed> =>
   Effect.gen(function* () {
-    const { url, adminToken, dataDir } = stage
-    const said: Array<string> = [RECIPE, adminToken]
+    const { url, adminToken, dataDir } = setup
+    /** All texts and tokens of the demo, which the database must not hold. */
+    const secrets: Array<string> = [RECIPE, adminToken]
 
     yield* step(
       1,
       "Is it up?",
-      "Whoever is on the allowlist may look, without a token.",
+      "Every address on the allowlist may check, without a token.",
       ask(url, { path: "/healthz" }, 200, (body) => body.ok && body.claude_present),
     )
 
@@ -30,42 +31,46 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
     const { token } = yield* step(
       2,
       "Mint a token for an app",
-      "The operator's own token does that. The new one is shown once; only its hash is kept.",
+      "This takes the operator's token. The new one is shown once; only its hash is stored.",
       ask(url, mint, 200, (body) => body.name === "recipes"),
     )
-    said.push(token)
+    secrets.push(token)
     const run = (json: { readonly prompt: string }, holds: (result: any) => boolean) =>
       Effect.tap(
         ask(url, { path: "/run", token, json }, 200, ({ result }) => holds(result)),
-        ({ result }) => said.push(json.prompt, typeof result === "string" ? result : JSON.stringify(result)),
+        ({ result }) =>
+          secrets.push(json.prompt, typeof result === "string" ? result : JSON.stringify(result)),
       )
 
     const guess = { path: "/run", token: `cf_${"guess".repeat(9)}`, json: { prompt: PARSE } }
-    const stranger = yield* step(
+    const unauthorized = yield* step(
       3,
-      "Come with a wrong token",
-      "Every failure is one such object (RFC 9457). Programs branch on its code.",
+      "Use a wrong token",
+      "Every failure is an object of this form (RFC 9457). Programs branch on its code.",
       ask(url, guess, 401, isProblem("unauthorized")),
     )
 
     yield* step(
       4,
       "Ask for JSON, get a value",
-      "The model wrapped it in a code fence. The app gets the object, not text to pick apart.",
-      run({ prompt: PARSE }, isJust({ qty: 2, unit: "cup" })),
+      "The model wrapped its answer in a code fence. The app gets the object, not text to parse.",
+      run({ prompt: PARSE }, isEqualTo({ qty: 2, unit: "cup" })),
     )
 
     yield* step(
       5,
-      "Ask for what fits a schema",
-      "The service checks the answer; one that does not fit would be a 502 that says where.",
-      run(asking(FIT, { qty: "number", unit: "string" }), isJust({ qty: 1, unit: "pinch" })),
+      "Ask for an answer that fits a schema",
+      "The service checks the answer. One that does not fit would be a 502 that names the field.",
+      run(
+        withSchema(PARSE_WITH_SCHEMA, { qty: "number", unit: "string" }),
+        isEqualTo({ qty: 1, unit: "pinch" }),
+      ),
     )
 
     yield* step(
       6,
       "Ask about a file",
-      "The run gets a copy. `claude` reads it with its one tool; the stand-in repeats what that said.",
+      "The run gets a copy. `claude` reads it with its only tool; the stand-in repeats the tool's output.",
       Effect.gen(function* () {
         const upload = { path: "/files", token, file: { name: "bread.txt", content: RECIPE } }
         const { file_token } = yield* ask(url, upload, 200, (body) => body.size === RECIPE.length)
@@ -77,8 +82,8 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
 
     yield* step(
       7,
-      "Ask for what is none of its business",
-      "The model obeys the prompt and tries to read. The wall around the run's directory holds.",
+      "Ask for a file outside of the run's directory",
+      "The model obeys the prompt and tries to read it. The service does not let it.",
       run(
         { prompt: INTRUDE },
         (result) => /^tool failed: .*is outside/.test(result) && !/root:/.test(result),
@@ -88,7 +93,7 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
     const session = yield* step(
       8,
       "Talk in turns",
-      "A session keeps what was said. Its agent is spoken to in the Agent Client Protocol and stays warm.",
+      "A session keeps its context. Its agent speaks the Agent Client Protocol, and goes on running between turns.",
       Effect.gen(function* () {
         const { session_id } = yield* ask(
           url,
@@ -96,9 +101,9 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
           200,
           (body) => body.agent === "claude",
         )
-        for (const [n, prompt] of TOLD.entries()) {
+        for (const [n, prompt] of TURNS.entries()) {
           yield* ask(url, turn(session_id, token, prompt), 200, (body) => body.turn_index === n + 1)
-          said.push(prompt)
+          secrets.push(prompt)
         }
         return session_id as string
       }),
@@ -106,16 +111,16 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
 
     yield* step(
       9,
-      "Restart the service, and go on",
-      "The conversation is still there: the agent takes it up where it was. Then it is closed.",
+      "Restart the service, and continue",
+      "The conversation is still there: the agent resumes it. Then the session is closed.",
       Effect.gen(function* () {
         Print.command(["systemctl restart clawdforge"])
-        const code = yield* stage.restart
-        yield* holds(code === 0, `it ended with ${code}`)
+        const code = yield* setup.restart
+        yield* check(code === 0, `the service ended with ${code}`)
         yield* ask(url, turn(session, token, RECALL), 200, (body) =>
-          TOLD.every((told) => textOf(body).includes(told)),
+          TURNS.every((prompt) => textOf(body).includes(prompt)),
         )
-        said.push(RECALL)
+        secrets.push(RECALL)
         const close = { method: "DELETE", path: `/sessions/${session}`, token } as const
         yield* ask(url, close, 200, (body) => body.already_closed === false)
       }),
@@ -123,35 +128,35 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
 
     yield* step(
       10,
-      "Watch an answer come, and lose the connection",
-      "Each event is stored before it is shown, and has an id: nothing is lost, and nothing comes twice.",
+      "Stream an answer, and lose the connection",
+      "Each event is stored before it is sent, and has an id: none is lost, and none comes twice.",
       Effect.gen(function* () {
-        const events = yield* interrupted(url, token, TELL, 4)
+        const events = yield* streamWithReconnect(url, token, TELL, 4)
         const ids = events.map(({ id }) => Number(id))
-        yield* holds(
+        yield* check(
           ids.every((id, n) => n === 0 || id > (ids[n - 1] ?? 0)),
           `the ids are ${ids.join(", ")}`,
         )
-        yield* holds(
+        yield* check(
           events.filter(({ event }) => event === "result").length === 1 && events.at(-1)?.event === "result",
-          "it should end with one result",
+          "the stream should end with one result",
         )
-        said.push(TELL, JSON.parse(events.at(-1)?.data ?? "{}").result)
+        secrets.push(TELL, JSON.parse(events.at(-1)?.data ?? "{}").result)
       }),
     )
 
     yield* step(
       11,
       "See who did what",
-      "The audit trail, one view in SQLite: who, from where, outcome, lengths, time. What agents said is kept to be read again: for an hour, here for a second.",
+      "The audit trail is one view in SQLite: who, from where, outcome, lengths, time. Streams are stored so that they can be read again: by default for an hour, here for a second.",
       Effect.gen(function* () {
         Print.table(yield* auditTrail(dataDir))
-        yield* Effect.sleep(KEPT)
+        yield* Effect.sleep(RETENTION)
         const trim = { path: "/events/maintenance", token: adminToken, json: {} }
         yield* ask(url, trim, 200, ({ removed }) => removed.texts > 0)
-        const kept = wordsKept(dataDir, said)
-        yield* holds(kept.length === 0, `the database holds ${kept.join(", ")}`)
-        Print.holds(
+        const found = linesInDatabase(dataDir, secrets)
+        yield* check(found.length === 0, `the database holds ${found.join(", ")}`)
+        Print.verified(
           "No text of a prompt, an answer or a file is in that database, and no token: each byte was searched.",
         )
       }),
@@ -160,20 +165,20 @@ export const story = (stage: Stage): Effect.Effect<void, NotAsTold> =>
     yield* step(
       12,
       "Revoke the token",
-      "Dead at once, as if it had never been: what comes next answers like the wrong token above.",
+      "It stops working at once: the next request gets the same answer as the wrong token above.",
       Effect.gen(function* () {
         const revoke = { method: "DELETE", path: "/admin/tokens/recipes", token: adminToken } as const
         yield* ask(url, revoke, 200, (body) => body.already_revoked === false)
         yield* ask(url, { path: "/run", token, json: { prompt: PARSE } }, 401, (body) =>
-          isDeepStrictEqual({ ...body, request_id: stranger.request_id }, stranger),
+          isDeepStrictEqual({ ...body, request_id: unauthorized.request_id }, unauthorized),
         )
       }),
     )
 
-    yield* step(13, "Stop", "By SIGTERM, as Docker and systemd do it.", leave(stage))
+    yield* step(13, "Stop", "By SIGTERM, as Docker and systemd do it.", stopAndCheck(setup))
   })
 
-/** A turn, of whose many events only the agent's words are shown. */
+/** The request of a turn. Of its many events, only the agent's text is shown. */
 const turn = (session: string, token: string, prompt: string) => ({
   path: `/sessions/${session}/turn`,
   token,
@@ -184,41 +189,43 @@ const turn = (session: string, token: string, prompt: string) => ({
 const textOf = (body: any): string =>
   body.events.map(({ params }: any) => params?.update?.content?.text ?? "").join("")
 
-const step = <A>(number: number, what: string, why: string, act: Effect.Effect<A, NotAsTold>) =>
+const step = <A>(number: number, what: string, why: string, act: Effect.Effect<A, DemoFailed>) =>
   Effect.suspend(() => {
     Print.step(number, what, why)
     return act
-  }).pipe(Effect.mapError(({ message }) => new NotAsTold({ message: `step ${number}, ${what}: ${message}` })))
+  }).pipe(
+    Effect.mapError(({ message }) => new DemoFailed({ message: `step ${number}, ${what}: ${message}` })),
+  )
 
-const holds = (condition: boolean, otherwise: string): Effect.Effect<void, NotAsTold> =>
-  condition ? Effect.void : new NotAsTold({ message: otherwise })
+const check = (condition: boolean, otherwise: string): Effect.Effect<void, DemoFailed> =>
+  condition ? Effect.void : new DemoFailed({ message: otherwise })
 
-const isJust = (expected: unknown) => (result: unknown) => isDeepStrictEqual(result, expected)
+const isEqualTo = (expected: unknown) => (result: unknown) => isDeepStrictEqual(result, expected)
 
 const isProblem = (code: string) => (body: any) => body.ok === false && body.code === code
 
-/** A prompt whose answer is an object with members of these types. */
-const asking = (prompt: string, members: Readonly<Record<string, string>>) => {
+/** A run whose answer must be an object with members of these types. */
+const withSchema = (prompt: string, members: Readonly<Record<string, string>>) => {
   const properties = Object.fromEntries(Object.entries(members).map(([name, type]) => [name, { type }]))
   return { prompt, output_schema: { type: "object", properties, required: Object.keys(members) } }
 }
 
-const leave = ({ dir, dataDir, provider, stop }: Stage) =>
+const stopAndCheck = ({ dir, dataDir, provider, stop }: Setup) =>
   Effect.gen(function* () {
     const code = yield* stop
-    yield* holds(code === 0, `it ended with ${code}`)
+    yield* check(code === 0, `the service ended with ${code}`)
     const dirs = ["runs", "acpx-cwds"].flatMap((name) => readdirSync(join(dataDir, name)))
-    yield* holds(dirs.length === 0, `runs left the directories ${dirs.join(", ")}`)
-    // Elsewhere there is no /proc to look at.
-    const canLook = process.platform === "linux"
-    const processes = canLook ? claudeProcesses(dir) : []
-    yield* holds(processes.length === 0, `runs left the processes ${processes.join(", ")}`)
-    const asked = provider.requests.length
-    yield* holds(
-      asked > 0 && provider.requests.every(({ key }) => key === API_KEY),
+    yield* check(dirs.length === 0, `runs left the directories ${dirs.join(", ")}`)
+    // Only Linux has /proc, which lists the processes.
+    const hasProc = process.platform === "linux"
+    const processes = hasProc ? claudeProcesses(dir) : []
+    yield* check(processes.length === 0, `runs left the processes ${processes.join(", ")}`)
+    const requests = provider.requests.length
+    yield* check(
+      requests > 0 && provider.requests.every(({ key }) => key === API_KEY),
       "the stand-in was asked with another login than the demo's",
     )
-    Print.holds(
-      `Exit code 0, no run and no session left a directory${canLook ? " or a process" : ""}. The stand-in was asked ${asked} times, each time with the one login that only the service has.`,
+    Print.verified(
+      `Exit code 0, no run and no session left a directory${hasProc ? " or a process" : ""}. The stand-in was asked ${requests} times, each time with the one login that only the service has.`,
     )
   })

@@ -2,9 +2,9 @@ import { Effect } from "effect"
 import { type Opened, openEvents } from "../test/support/EventSource.ts"
 import { curl } from "./Client.ts"
 import * as Print from "./Print.ts"
-import { NotAsTold } from "./Stage.ts"
+import { DemoFailed } from "./Setup.ts"
 
-/** A stream as curl shows it: of each event its id, its name, and the beginning of its data. */
+/** Streams a run, and prints each event as one line: its id, its name, and the beginning of its data. */
 
 const SHOWN_CHARS = 66
 
@@ -12,19 +12,19 @@ const show = ({ events }: Opened, count: number) =>
   Print.lines(
     events
       .slice(0, count)
-      .map(({ id, event, data }) => `${id.padStart(3)} ${event.padEnd(8)} ${shortly(data)}`),
+      .map(({ id, event, data }) => `${id.padStart(3)} ${event.padEnd(8)} ${truncate(data)}`),
   )
 
-const shortly = (data: string) => (data.length > SHOWN_CHARS ? `${data.slice(0, SHOWN_CHARS)}…` : data)
+const truncate = (data: string) => (data.length > SHOWN_CHARS ? `${data.slice(0, SHOWN_CHARS)}…` : data)
 
 const opened = (...options: Parameters<typeof openEvents>) =>
   Effect.tryPromise({
     try: () => openEvents(...options),
-    catch: (error) => new NotAsTold({ message: `no stream: ${String(error)}` }),
+    catch: (error) => new DemoFailed({ message: `no stream: ${String(error)}` }),
   })
 
-/** Streams a run, hangs up after some events, goes on after the last one; returns all of them. */
-export const interrupted = (url: string, token: string, prompt: string, cut: number) =>
+/** Streams a run, disconnects after `cut` events, and resumes after the last one. Returns all events. */
+export const streamWithReconnect = (url: string, token: string, prompt: string, cut: number) =>
   Effect.gen(function* () {
     const ask = { path: "/run", token, json: { prompt }, headers: { accept: "text/event-stream" } }
     Print.command([...curl(url, ask), `| head -${cut}`])

@@ -1,29 +1,29 @@
 /**
- * `npm run demo`: the real service and the real `claude`, on a provider that is played by a local stand-in. No login,
- * no network, nothing kept. Exits with 0 only if every step gave what it says, and nothing is left.
+ * `npm run demo`: runs the real service and the real `claude` against a local stand-in for the provider. Needs no login
+ * and no network, and leaves nothing behind. Exits with 0 only if every step gave the result that it describes.
  */
 import { existsSync } from "node:fs"
 import { constants } from "node:os"
 import { NodeRuntime } from "@effect/platform-node"
 import { Cause, Console, Effect, Exit, Option } from "effect"
 import * as Print from "./Print.ts"
-import { NotAsTold, stage } from "./Stage.ts"
+import { DemoFailed, setUp } from "./Setup.ts"
 import { story } from "./Story.ts"
 
-let signalled: NodeJS.Signals | undefined
+let firstSignal: NodeJS.Signals | undefined
 
-// These listeners stay after the first signal: a second Ctrl-C, an impatient one or one that npm passes on, must not
-// cut the cleaning short.
+// These listeners stay after the first signal: a second Ctrl-C, from an impatient user or from npm, must not interrupt the
+// cleanup.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-  process.on(signal, () => (signalled ??= signal))
+  process.on(signal, () => (firstSignal ??= signal))
 process.on("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
-// Who reads us may leave before the end (`| head`).
+// The reader of the output may close it early (`| head`).
 process.stdout.on("error", () => process.kill(process.pid, "SIGTERM"))
 
 const prologue = Effect.sync(() => {
   Print.title("clawdforge: one logged-in coding agent, served safely to every app on your network")
   Print.prose(
-    "Real here: the service, `claude`, HTTP and SQLite. Not real: the model. A stand-in on this machine plays the provider and gives scripted answers, so this needs no login and no internet. Your own login and settings are not looked at; a temporary directory holds all, and goes at the end.",
+    "Real here: the service, `claude`, HTTP and SQLite. Not real: the model. A stand-in on this machine replaces the provider and gives scripted answers, so this needs no login and no internet. Your own login and settings are not read. All files are in a temporary directory, which is removed at the end.",
   )
 })
 
@@ -35,17 +35,17 @@ const epilogue = Effect.sync(() => {
 })
 
 const show = Effect.gen(function* () {
-  const set = yield* stage
-  const seconds = (set.startMillis / 1000).toFixed(1)
-  Print.prose(`The service listens on ${set.url}, ${seconds} s after its start.`)
-  yield* story(set)
-  return set.dir
+  const setup = yield* setUp
+  const seconds = (setup.startMillis / 1000).toFixed(1)
+  Print.prose(`The service listens on ${setup.url}, ${seconds} s after its start.`)
+  yield* story(setup)
+  return setup.dir
 }).pipe(Effect.scoped)
 
 const demo = Effect.gen(function* () {
   yield* prologue
   const dir = yield* show
-  if (existsSync(dir)) return yield* new NotAsTold({ message: `${dir} is still there` })
+  if (existsSync(dir)) return yield* new DemoFailed({ message: `${dir} is still there` })
   yield* epilogue
 })
 
@@ -64,6 +64,6 @@ demo.pipe(
   NodeRuntime.runMain({
     disableErrorReporting: true,
     teardown: (exit, end) =>
-      end(signalled === undefined ? Number(Exit.isFailure(exit)) : 128 + constants.signals[signalled]),
+      end(firstSignal === undefined ? Number(Exit.isFailure(exit)) : 128 + constants.signals[firstSignal]),
   }),
 )

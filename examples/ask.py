@@ -1,4 +1,4 @@
-"""A plain script: asks once, and then has a conversation. CLAWDFORGE_URL and CLAWDFORGE_TOKEN say whom."""
+"""A plain script: runs one prompt, then a session. CLAWDFORGE_URL and CLAWDFORGE_TOKEN name the service."""
 
 import sys
 

@@ -1,11 +1,11 @@
 /**
- * A service that has clawdforge inside: the layers in its own process, with an agent of its own in place of the CLI.
- * Runs, records, limits and events are clawdforge's; nothing listens, and `claude` need not be installed.
+ * A service that embeds clawdforge's layers in its own process, with an agent of its own in place of the CLI. Runs,
+ * records, limits and events are clawdforge's. Nothing listens on a port, and `claude` need not be installed.
  */
 import { ClaudeRunner, loadConfig, Run, Runs, services, Token, TokenStore } from "clawdforge"
 import { Console, Context, Effect, Layer, Option } from "effect"
 
-/** An agent that knows one thing. It could as well ask another provider. */
+/** An agent that counts words. A real one could call another provider. */
 const CountingAgent = Layer.succeed(ClaudeRunner, {
   run: ({ prompt }) =>
     Effect.succeed({
@@ -24,7 +24,7 @@ const CountingAgent = Layer.succeed(ClaudeRunner, {
     }),
 })
 
-/** What this service does for its own callers. */
+/** The service that the embedder offers. */
 class Readability extends Context.Tag("example/Readability")<
   Readability,
   { readonly judge: (text: string) => Effect.Effect<string> }

@@ -1,9 +1,9 @@
 #!/bin/sh
-# The routes that an app needs, with nothing but curl. CLAWDFORGE_URL and CLAWDFORGE_TOKEN say whom to ask.
+# The routes that an app needs, with curl only. CLAWDFORGE_URL and CLAWDFORGE_TOKEN name the service.
 set -eu
 URL=${CLAWDFORGE_URL:-http://127.0.0.1:8800}
 
-# The token comes from a file descriptor: in an argument, every process of this machine could read it.
+# curl reads the token from a pipe: every process of this machine can read a program's arguments.
 ask() {
   printf 'header = "Authorization: Bearer %s"\n' "$CLAWDFORGE_TOKEN" |
     curl --config - --fail-with-body --silent --show-error "$@"
@@ -14,7 +14,7 @@ JSON='Content-Type: application/json'
 echo "# one-shot"
 ask "$URL/run" --header "$JSON" --data '{"prompt":"Say hello in five words.","timeout_secs":60}'
 
-echo "# as it comes"
+echo "# a stream"
 ask "$URL/run" --no-buffer --header 'Accept: text/event-stream' --header "$JSON" --data '{"prompt":"Say hello in five words."}'
 
 echo "# a file"
@@ -30,5 +30,5 @@ ask "$URL/sessions/$SESSION/turn" --header "$JSON" --data '{"prompt":"My pancake
 ask "$URL/sessions/$SESSION/turn" --header "$JSON" --data '{"prompt":"And for five?"}'
 ask --request DELETE "$URL/sessions/$SESSION"
 
-echo "# what became of it"
+echo "# the last runs"
 ask "$URL/runs?limit=3"

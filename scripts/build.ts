@@ -1,4 +1,4 @@
-/** Compiles `src` to `dist`, as `npm pack` takes it along: ESM with types, and whatever is not TypeScript. */
+/** Compiles `src` to `dist` for `npm pack`: ES modules with types, and the files that are not TypeScript. */
 import { execFileSync } from "node:child_process"
 import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -16,8 +16,8 @@ execFileSync(process.execPath, [inModules("typescript", "bin", "tsc"), "-p", "ts
 cpSync(join(ROOT, "src/infra/acp/claude-for-agents.sh"), join(DIST, "infra/acp/claude-for-agents.sh"))
 
 /**
- * `import { Effect } from "effect"` loads all of it, and of the platform a codec that looks for a compiler: who wants a
- * client waits for neither. Each name of theirs is a module.
+ * Rewrites `import { Effect } from "effect"` to import each name from its own module, so that a client starts faster. The
+ * package's index loads all of `effect`; that of the platform also loads a codec that looks for a compiler.
  */
 for (const file of globSync(join(DIST, "**/*.js"))) {
   const text = readFileSync(file, "utf8").replace(
@@ -34,7 +34,10 @@ for (const file of globSync(join(DIST, "**/*.js"))) {
   writeFileSync(file, text)
 }
 
-/** The one package that is built in, and nothing of what it stands on: that has to be the embedder's own. */
+/**
+ * Bundles the one package that is not a dependency. What it imports stays external: an embedder must have one copy of
+ * `effect` only.
+ */
 const DRIVER = "@effect/sql-sqlite-node"
 await build({
   entryPoints: [join(ROOT, "src/infra/sqlite/Driver.ts")],

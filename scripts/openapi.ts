@@ -1,6 +1,7 @@
 /**
- * Writes `openapi.json`, what is served today. With `--release`, also `openapi.released.json`, what clients are promised:
- * refused while it breaks a promise that the changelog does not take back. `--in` says in which directory they lie.
+ * Writes `openapi.json`, the document that the service serves. With `--release` also writes `openapi.released.json`, the
+ * document that clients rely on. Fails if a change breaks clients and the changelog does not announce it. `--in` sets the
+ * directory of these files.
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -21,10 +22,10 @@ const text = `${JSON.stringify(openApiDocument, null, 2)}\n`
 
 writeFileSync(path("openapi.json"), text)
 const changes = breakingChanges(JSON.parse(read("openapi.released.json")), JSON.parse(text))
-const silent = unannounced(changes, read("CHANGELOG.md"))
-for (const { operation, what } of silent) console.error(`${operation}: ${what}`)
-if (silent.length > 0) {
-  console.error("These break clients: take them back, or name each under `### Breaking` in CHANGELOG.md.")
+const missing = unannounced(changes, read("CHANGELOG.md"))
+for (const { operation, what } of missing) console.error(`${operation}: ${what}`)
+if (missing.length > 0) {
+  console.error("These break clients: undo them, or announce each under `### Breaking` in CHANGELOG.md.")
   process.exitCode = 1
 } else if (values.release) {
   writeFileSync(path("openapi.released.json"), text)

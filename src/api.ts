@@ -1,4 +1,4 @@
-/** The HTTP API as it is declared: for clients and generators. It brings no server, and runs in a browser. */
+/** The declaration of the HTTP API, for clients and generators. It contains no server, and runs in a browser. */
 
 export { Api } from "./http/Api.ts"
 export { AdminGroup } from "./http/groups/Admin.ts"
@@ -12,6 +12,6 @@ export { StreamsGroup } from "./http/groups/Streams.ts"
 export { SystemGroup } from "./http/groups/System.ts"
 export { AdminAuth, AppAuth, ReaderAuth } from "./http/groups/Auth.ts"
 export { problems } from "./http/groups/Problems.ts"
-/** The body of every failure, by what failed, and the one table of what is answered to each. */
+/** The body of every error answer, by its failure's tag, and the table from failures to answers. */
 export { MEDIA_TYPE, type Problem, TABLE, type Tag } from "./http/Problem.ts"
 export type { Code, ErrorOf } from "./client/Errors.ts"

@@ -1,4 +1,4 @@
-/** The client: `ForgeClient` for Effect, `Forge` for Promises. */
+/** The package's client: `ForgeClient` for Effect, `Forge` for Promises. */
 
 export * from "./client/Errors.ts"
 export { ForgeClient, type ForgeMethods } from "./client/ForgeClient.ts"

@@ -6,45 +6,49 @@ import * as Logging from "./infra/Logging.ts"
 
 const isTerminal = process.stdout.isTTY === true
 
-/** What the operator can mend is said in a line each; anything else is a bug, and is logged as one. */
-const refuse = (...lines: ReadonlyArray<string>) =>
+/** Prints what the operator has to fix, one line each, and ends the process with exit code 1. */
+const exitWith = (...lines: ReadonlyArray<string>) =>
   Effect.zipRight(
     Effect.forEach(lines, (line) => Console.error(line)),
     Effect.sync(() => process.exit(1)),
   )
 
-/** The innermost message: what the system said, without the stack of who heard it. */
+/** The message of the innermost cause: what the system reported, without the errors that wrap it. */
 const messageOf = (cause: unknown): string => {
   const inner = (cause as { readonly cause?: unknown } | null)?.cause
   return inner === undefined ? String((cause as Error).message ?? cause) : messageOf(inner)
 }
 
 /**
- * The framework listens for the first of these only; the next (an impatient Ctrl-C, or npm's own beside the terminal's)
- * would kill us in the middle of ending what runs. A terminal that is closed stops the service as Ctrl-C does.
+ * Keeps a second signal from killing the process while it ends its runs. The framework listens for the first one only; a
+ * second one comes from an impatient Ctrl-C, or from npm in addition to the terminal's. SIGHUP, of a terminal that was
+ * closed, stops the service like Ctrl-C.
  */
-const holdSignals = Effect.sync(() => {
+const ignoreRepeatedSignals = Effect.sync(() => {
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {})
   process.on("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
 })
 
-/** The whole service, as the environment sets it, until it is interrupted. What keeps it from starting ends the process. */
-export const serve = Effect.zipRight(holdSignals, load).pipe(
+/**
+ * Runs the service with the settings of the environment until it is interrupted. If it cannot start for a reason that the
+ * operator can fix, prints that reason and exits with code 1; other failures are bugs, and are logged.
+ */
+export const serve = Effect.zipRight(ignoreRepeatedSignals, load).pipe(
   Effect.flatMap((config) => Layer.launch(Layer.provide(Banner.layer(isTerminal), app(config)))),
   Effect.catchTags({
     NoWayIn: ({ host }) =>
-      refuse(
+      exitWith(
         `ADMIN_BOOTSTRAP_TOKEN: unset while BIND_HOST is ${host} and no app token exists; expected a secret of your own of at least 32 characters`,
       ),
     DataDirTaken: ({ dir }) =>
-      refuse(`DATA_DIR: another clawdforge is at work on ${dir}; each needs one of its own`),
-    ServeError: ({ cause }) => refuse(`cannot listen: ${String((cause as Error).message ?? cause)}`),
+      exitWith(`DATA_DIR: another clawdforge is at work on ${dir}; each needs one of its own`),
+    ServeError: ({ cause }) => exitWith(`cannot listen: ${String((cause as Error).message ?? cause)}`),
     StorageFailed: ({ during, cause }) =>
-      refuse(`${during} failed (see DATA_DIR, DB_PATH, RUNS_DIR, FILES_DIR): ${messageOf(cause)}`),
+      exitWith(`${during} failed (see DATA_DIR, DB_PATH, RUNS_DIR, FILES_DIR): ${messageOf(cause)}`),
   }),
   Effect.catchIf(
     (error) => "_op" in error,
-    (error) => refuse(...explain(error)),
+    (error) => exitWith(...explain(error)),
   ),
   Effect.withTracerEnabled(false),
   Effect.provide(Logging.layer(isTerminal)),

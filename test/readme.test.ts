@@ -21,12 +21,15 @@ import {
 import { configFor, scriptedClaude, temporaryDirectory } from "./support/TestServer.ts"
 
 const ROOT = join(import.meta.dirname, "..")
-const readme = readFileSync(join(ROOT, "README.md"), "utf8")
-const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code ?? "")
+/** The lines for a client are in docs, those for an embedder and a tester in the README. */
+const texts = ["docs/clients.md", "README.md"]
+  .map((path) => readFileSync(join(ROOT, path), "utf8"))
+  .join("\n")
+const blocks = [...texts.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code ?? "")
 const origin = { requestId: "embedded", address: "127.0.0.1" }
 
-describe("the README", () => {
-  it("has ten lines each for a client, an embedder and a tester, and they type-check under strict", async () => {
+describe("the README and docs", () => {
+  it("have ten lines each for a client, an embedder and a tester, and they type-check under strict", async () => {
     expect(blocks).toHaveLength(3)
     const dir = mkdtempSync(join(ROOT, "test", ".readme-"))
     try {

@@ -1,6 +1,6 @@
 import type { Breaking } from "./Breaking.ts"
 
-/** The part of a Markdown text under a heading, up to the next one of that level or above. */
+/** The Markdown text under a heading, up to the next heading of the same or a higher level. */
 const section = (text: string, heading: RegExp): string => {
   const lines = text.split("\n")
   const start = lines.findIndex((line) => heading.test(line))
@@ -11,7 +11,7 @@ const section = (text: string, heading: RegExp): string => {
   return (end === -1 ? rest : rest.slice(0, end)).join("\n")
 }
 
-/** The breaking changes that no line under `### Breaking` of what is unreleased names, as in "- `POST /run`: …". */
+/** The breaking changes that no line under `## Unreleased`, `### Breaking` announces; a line is "- `POST /run`: …". */
 export const unannounced = (changes: ReadonlyArray<Breaking>, changelog: string): ReadonlyArray<Breaking> => {
   const announced = section(section(changelog, /^## Unreleased\s*$/), /^### Breaking\s*$/)
   const lines = announced.split("\n").filter((line) => line.startsWith("- "))

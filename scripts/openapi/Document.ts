@@ -1,8 +1,8 @@
-/** A document of OpenAPI, as JSON. */
+/** An OpenAPI document, as parsed JSON. */
 export type Document = any
 
 export interface Operation {
-  /** As people call it: `POST /run`. */
+  /** Method and path: `POST /run`. */
   readonly name: string
   readonly path: string
   readonly operation: any
@@ -17,14 +17,14 @@ export const operationsOf = ({ paths }: Document): ReadonlyArray<Operation> =>
       .map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, operation })),
   )
 
-/** What a local reference names; undefined if there is no such thing. */
+/** The target of a local `$ref`; undefined if there is none. */
 export const resolve = (document: Document, ref: string): unknown =>
   ref
     .replace(/^#\//, "")
     .split("/")
     .reduce((node: any, key) => node?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], document)
 
-/** Every object of the document with where it stands; not what is inside examples, which are anybody's data. */
+/** All objects of the document, each with its JSON pointer. Leaves out the contents of `examples`, which are data. */
 export const nodesOf = (document: Document): ReadonlyArray<readonly [where: string, node: any]> => {
   const found: Array<readonly [string, any]> = []
   const walk = (where: string, node: unknown): void => {

@@ -1,17 +1,17 @@
 import { isDeepStrictEqual } from "node:util"
 import { type Document, resolve } from "./Document.ts"
 
-/** A schema, and the document in which its references lead somewhere. */
-export interface Of {
+/** A schema, and the document that its references point into. */
+export interface SchemaInDocument {
   readonly schema: any
   readonly document: Document
 }
 
-/** Where the values come from: a client of the base (its requests), or the service of today (its answers). */
+/** Whether the values are a client's requests or the service's answers. */
 export type Direction = "request" | "response"
 
-/** Keywords that say nothing of which values there are. */
-const NOTES: ReadonlySet<string> = new Set([
+/** Keywords that do not restrict values. */
+const ANNOTATIONS: ReadonlySet<string> = new Set([
   "description",
   "examples",
   "example",
@@ -19,8 +19,9 @@ const NOTES: ReadonlySet<string> = new Set([
   "$comment",
   "deprecated",
 ])
-/** Keywords that `misfits` understands. */
+/** Keywords that bound a value from below. */
 const LOWER = ["minimum", "exclusiveMinimum", "minLength", "minItems"]
+/** Keywords that bound a value from above. */
 const UPPER = ["maximum", "exclusiveMaximum", "maxLength", "maxItems"]
 /** Keywords that `misfits` understands. */
 const KNOWN: ReadonlySet<string> = new Set(
@@ -38,12 +39,12 @@ const KNOWN: ReadonlySet<string> = new Set(
 )
 
 /**
- * What values of the first schema the second does not have, a line each: none if every value that fits the first fits
- * the second. What it does not understand counts as a misfit, unless it is the same on both sides.
+ * Describes, one line each, values that fit the first schema and not the second. Empty if every value that fits the first
+ * schema fits the second. A keyword that is not in `KNOWN` counts as a misfit unless both sides have the same value.
  */
 export const misfits = (
-  from: Of,
-  to: Of,
+  from: SchemaInDocument,
+  to: SchemaInDocument,
   direction: Direction,
   at = "",
   seen: ReadonlySet<string> = new Set(),
@@ -59,18 +60,18 @@ export const misfits = (
     const [only] = tries
     const alike = targets.findIndex(({ schema }) => schema.type === source.schema.type)
     if (targets.length === 1) return only ?? []
-    return alike === -1 ? [`${named(at)} may be ${shown(source.schema)}`] : (tries[alike] ?? [])
+    return alike === -1 ? [`${subject(at)} may be ${describe(source.schema)}`] : (tries[alike] ?? [])
   })
 }
 
-const named = (at: string) => (at === "" ? "it" : `\`${at.replace(/^\./, "")}\``)
-const shown = ({ type, enum: values }: any) =>
+const subject = (at: string) => (at === "" ? "it" : `\`${at.replace(/^\./, "")}\``)
+const describe = ({ type, enum: values }: any) =>
   values === undefined
     ? (type ?? "anything")
     : values.map((value: unknown) => JSON.stringify(value)).join(" or ")
 
-/** The schema as forms without `anyOf`, of one type each. */
-const alternatives = ({ schema, document }: Of): ReadonlyArray<Of> => {
+/** Splits a schema into forms without `$ref` and `anyOf`, each of one type. */
+const alternatives = ({ schema, document }: SchemaInDocument): ReadonlyArray<SchemaInDocument> => {
   const { $ref, anyOf, ...rest } = schema === true ? {} : schema
   if ($ref !== undefined) {
     return alternatives({ schema: resolve(document, $ref), document }).flatMap(({ schema }) =>
@@ -91,8 +92,8 @@ const alternatives = ({ schema, document }: Of): ReadonlyArray<Of> => {
 }
 
 const simpleMisfits = (
-  from: Of,
-  to: Of,
+  from: SchemaInDocument,
+  to: SchemaInDocument,
   direction: Direction,
   at: string,
   seen: ReadonlySet<string>,
@@ -102,7 +103,7 @@ const simpleMisfits = (
     outer.type === undefined ||
     inner.type === outer.type ||
     (inner.type === "integer" && outer.type === "number")
-  if (!typeFits) return [`${named(at)} may be ${shown(inner)}, not ${shown(outer)}`]
+  if (!typeFits) return [`${subject(at)} may be ${describe(inner)}, not ${describe(outer)}`]
   return [
     ...enumMisfits(inner, outer, at),
     ...boundMisfits(inner, outer, at),
@@ -129,10 +130,10 @@ const enumMisfits = (inner: any, outer: any, at: string) => {
   const [values, allowed] = [literals(inner), literals(outer)]
   if (allowed === undefined) return []
   if (values === undefined)
-    return [`${named(at)} may be any ${inner.type ?? "value"}, not only ${shown({ enum: allowed })}`]
+    return [`${subject(at)} may be any ${inner.type ?? "value"}, not only ${describe({ enum: allowed })}`]
   return values
     .filter((value) => !allowed.some((one) => isDeepStrictEqual(one, value)))
-    .map((value) => `${named(at)} may be ${JSON.stringify(value)}`)
+    .map((value) => `${subject(at)} may be ${JSON.stringify(value)}`)
 }
 
 const boundMisfits = (inner: any, outer: any, at: string) => {
@@ -143,18 +144,18 @@ const boundMisfits = (inner: any, outer: any, at: string) => {
     ...UPPER.filter((keyword) => !passes(keyword, (inside, bound) => inside <= bound)),
     ...["pattern"].filter((keyword) => outer[keyword] !== undefined && inner[keyword] !== outer[keyword]),
   ].filter(() => literals(inner) === undefined)
-  return broken.map((keyword) => `${named(at)} may be outside of ${keyword} ${outer[keyword]}`)
+  return broken.map((keyword) => `${subject(at)} may be outside of ${keyword} ${outer[keyword]}`)
 }
 
 const otherMisfits = (inner: any, outer: any, at: string) =>
   [...new Set([...Object.keys(inner), ...Object.keys(outer)])]
-    .filter((keyword) => !KNOWN.has(keyword) && !NOTES.has(keyword))
+    .filter((keyword) => !KNOWN.has(keyword) && !ANNOTATIONS.has(keyword))
     .filter((keyword) => !isDeepStrictEqual(inner[keyword], outer[keyword]))
-    .map((keyword) => `${named(at)} has another ${keyword}`)
+    .map((keyword) => `${subject(at)} has another ${keyword}`)
 
 const objectMisfits = (
-  from: Of,
-  to: Of,
+  from: SchemaInDocument,
+  to: SchemaInDocument,
   direction: Direction,
   at: string,
   seen: ReadonlySet<string>,
@@ -169,16 +170,16 @@ const objectMisfits = (
   return [
     ...(outer.required ?? [])
       .filter((field: string) => !(inner.required ?? []).includes(field))
-      .map((field: string) => `${named(`${at}.${field}`)} may be absent`),
+      .map((field: string) => `${subject(`${at}.${field}`)} may be absent`),
     ...Object.keys(knows)
       .filter((field) => !(field in has) && direction === "response" && !outer.required?.includes(field))
-      .map((field) => `${named(`${at}.${field}`)} is gone`),
+      .map((field) => `${subject(`${at}.${field}`)} is gone`),
     ...Object.entries(has).flatMap(([field, schema]) => {
       if (field in knows) return compare(schema, knows[field], field)
-      if (moreAllowed === false) return [`${named(`${at}.${field}`)} is not known`]
+      if (moreAllowed === false) return [`${subject(`${at}.${field}`)} is not known`]
       return compare(schema, moreAllowed, field)
     }),
-    ...(isOpen && moreAllowed === false ? [`${named(at)} may have more fields`] : []),
+    ...(isOpen && moreAllowed === false ? [`${subject(at)} may have more fields`] : []),
     ...(isOpen && moreAllowed !== false ? compare(more, moreAllowed, "*") : []),
   ]
 }

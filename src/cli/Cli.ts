@@ -8,10 +8,10 @@ import { session } from "./commands/Session.ts"
 import { token } from "./commands/Token.ts"
 import { upload } from "./commands/Upload.ts"
 
-/** The command line: the service, a client of it, and what an operator needs beside. */
+/** The command line: starts the service, is a client of it, and has the operator's commands. */
 export const clawdforge = Command.make("clawdforge").pipe(
   Command.withDescription(
-    "One logged-in coding agent, served safely to every app on the network. Asks the service at CLAWDFORGE_URL (by default this machine's) with CLAWDFORGE_TOKEN, as the operator with CLAWDFORGE_ADMIN_TOKEN. Completions for your shell: clawdforge --completions bash (or sh, zsh, fish).",
+    "One logged-in coding agent, served safely to every app on the network. Commands use the service at CLAWDFORGE_URL (by default on this machine) with CLAWDFORGE_TOKEN; the operator's commands use CLAWDFORGE_ADMIN_TOKEN. To print completions for your shell: clawdforge --completions bash (or sh, zsh, fish).",
   ),
   Command.withSubcommands([serve, run, session, upload, token, events, doctor, openapi]),
 )

@@ -4,8 +4,8 @@ import { ForgeClient } from "../client/ForgeClient.ts"
 import type { ForgeSettings } from "../client/Settings.ts"
 import { bindsLoopback } from "../infra/Config.ts"
 
-/** Set, and not blank. */
-const definedOptions = <A>(config: Config.Config<A>) =>
+/** The setting, or none if it is unset or empty. */
+const nonEmpty = <A>(config: Config.Config<A>) =>
   Config.option(config).pipe(
     Config.map(
       Option.filter((value) => String(Redacted.isRedacted(value) ? Redacted.value(value) : value) !== ""),
@@ -13,24 +13,26 @@ const definedOptions = <A>(config: Config.Config<A>) =>
   )
 
 const variables = Config.all({
-  url: definedOptions(Config.string("CLAWDFORGE_URL")),
-  token: definedOptions(Config.redacted("CLAWDFORGE_TOKEN")),
-  adminToken: definedOptions(Config.redacted("CLAWDFORGE_ADMIN_TOKEN")),
-  bootstrap: definedOptions(Config.redacted("ADMIN_BOOTSTRAP_TOKEN")),
-  host: definedOptions(Config.string("BIND_HOST")),
-  port: definedOptions(Config.string("BIND_PORT")),
-  dataDir: definedOptions(Config.string("DATA_DIR")),
+  url: nonEmpty(Config.string("CLAWDFORGE_URL")),
+  token: nonEmpty(Config.redacted("CLAWDFORGE_TOKEN")),
+  adminToken: nonEmpty(Config.redacted("CLAWDFORGE_ADMIN_TOKEN")),
+  bootstrap: nonEmpty(Config.redacted("ADMIN_BOOTSTRAP_TOKEN")),
+  host: nonEmpty(Config.string("BIND_HOST")),
+  port: nonEmpty(Config.string("BIND_PORT")),
+  dataDir: nonEmpty(Config.string("DATA_DIR")),
 })
 
-/** Where this machine's own service listens: who listens everywhere can be asked here. */
+/** The URL of a service on this machine. A service that listens on all addresses is reached by loopback. */
 export const localUrl = (host: string, port: string | number): string => {
-  const near = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
-  return `http://${near.includes(":") ? `[${near}]` : near}:${port}`
+  const address = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
+  return `http://${address.includes(":") ? `[${address}]` : address}:${port}`
 }
 
 /**
- * Where the service is, and with what to ask it: CLAWDFORGE_URL, CLAWDFORGE_TOKEN, CLAWDFORGE_ADMIN_TOKEN. Without a
- * URL, or with its own, it is this machine's, as the service's own variables say, and so is the operator's token.
+ * The client's settings, from CLAWDFORGE_URL, CLAWDFORGE_TOKEN and CLAWDFORGE_ADMIN_TOKEN.
+ *
+ * Without CLAWDFORGE_URL, or if it names this machine's service, the service's own variables (BIND_HOST, BIND_PORT,
+ * ADMIN_BOOTSTRAP_TOKEN, DATA_DIR) give the URL and the operator's token.
  */
 export const connection = Effect.gen(function* () {
   const read = yield* variables
@@ -41,14 +43,14 @@ export const connection = Effect.gen(function* () {
   )
   const url = Option.getOrElse(read.url, () => local)
   const isLocal = url.replace(/\/+$/, "") === local
-  // It is made only where the service listens on loopback, and goes nowhere else.
-  const kept =
+  // The service generates a token on loopback only; it is not sent to any other address.
+  const generatedToken =
     isLocal && bindsLoopback(host)
-      ? yield* keptAdminToken(Option.getOrElse(read.dataDir, () => "./data"))
+      ? yield* readGeneratedToken(Option.getOrElse(read.dataDir, () => "./data"))
       : Option.none()
   const adminToken = read.adminToken.pipe(
     Option.orElse(() => (isLocal ? read.bootstrap : Option.none())),
-    Option.orElse(() => kept),
+    Option.orElse(() => generatedToken),
   )
   return {
     isLocal,
@@ -60,8 +62,8 @@ export const connection = Effect.gen(function* () {
   }
 })
 
-/** The token that the service made for itself, where this user may read it. */
-const keptAdminToken = (dataDir: string) =>
+/** The operator's token that the service generated, if this user can read its file. */
+const readGeneratedToken = (dataDir: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
@@ -72,5 +74,5 @@ const keptAdminToken = (dataDir: string) =>
     ).pipe(Option.map(Redacted.make))
   })
 
-/** The service that is to be asked. */
+/** The client of the service, with the environment's settings. */
 export const client = Effect.flatMap(connection, ({ settings }) => ForgeClient.make(settings))

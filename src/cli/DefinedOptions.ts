@@ -1,13 +1,13 @@
 import { Option } from "effect"
 
-type Given<R> = { readonly [K in keyof R]?: R[K] extends Option.Option<infer A> ? A : never }
+type Defined<R> = { readonly [K in keyof R]?: R[K] extends Option.Option<infer A> ? A : never }
 
-/** Of what may be given, what was given. */
+/** The values of the options that are set, without the others. */
 export const definedOptions = <const R extends Readonly<Record<string, Option.Option<unknown>>>>(
   options: R,
-): Given<R> =>
+): Defined<R> =>
   Object.fromEntries(
     Object.entries(options).flatMap(([name, value]) =>
       Option.toArray(Option.map(value, (some) => [name, some])),
     ),
-  ) as Given<R>
+  ) as Defined<R>

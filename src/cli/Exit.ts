@@ -1,18 +1,18 @@
 import { Data } from "effect"
 
-/** The command did not do what it was to do, and has said so. */
+/** The command failed, and its message is printed already. */
 export class Failed extends Data.TaggedError("Failed")<{ readonly exitCode: number }> {}
 
-/** What a script goes by: the same as the shell client's. */
+/** Exit codes, for scripts. 1 to 5 are the same as those of the shell client `cf`. */
 export const EXIT = {
   transport: 1,
   usage: 2,
   auth: 3,
   client: 4,
   server: 5,
-  /** A bug of ours, as sysexits.h has it. */
+  /** A bug of clawdforge: EX_SOFTWARE of sysexits.h. */
   defect: 70,
-  /** What a shell makes of an interrupt itself, and of a pipe that nobody reads. */
+  /** The codes that a shell reports for SIGINT, and for SIGPIPE. */
   interrupted: 130,
   unread: 141,
 } as const

@@ -1,35 +1,35 @@
 import { Console, Context, Effect, Layer } from "effect"
 import { EXIT, Failed } from "./Exit.ts"
 
-/** How the command speaks: results to stdout, everything else to stderr. Fails when nobody takes its result. */
+/** Prints results to stdout, and everything else to stderr. Fails with `Failed` if stdout cannot be written. */
 export class Output extends Context.Tag("clawdforge/cli/Output")<
   Output,
   {
-    /** Whether people read the result: then it may come in pieces. */
+    /** Whether stdout is a terminal: then a result may be printed in pieces. */
     readonly isRead: boolean
-    /** A result for programs: one JSON value on a line. */
+    /** Prints a result for programs: one JSON value on a line. */
     readonly json: (value: unknown) => Effect.Effect<void, Failed>
-    /** A result for people, with the line's end. */
+    /** Prints a result for people, with a line break. */
     readonly line: (text: string) => Effect.Effect<void, Failed>
-    /** A part of a result for people, as it comes. */
+    /** Prints a piece of a result for people, without a line break. */
     readonly text: (text: string) => Effect.Effect<void, Failed>
-    /** Something beside the result. */
-    readonly remark: (text: string) => Effect.Effect<void>
-    /** Replaces what was said last in this way on the terminal's line; nothing where nobody watches. */
+    /** Prints a line to stderr. */
+    readonly notice: (text: string) => Effect.Effect<void>
+    /** Replaces the progress text on the terminal's line. Does nothing if stderr is no terminal. */
     readonly progress: (text: string) => Effect.Effect<void>
   }
 >() {
   static readonly layer = Layer.sync(Output, () => {
     const isWatched = process.stderr.isTTY === true
-    // Each write hears of its own failure.
+    // Each write gets its own error, in its callback. Without a listener, the event would end the process.
     process.stdout.on("error", () => {})
     return {
       isRead: process.stdout.isTTY === true,
       json: (value) => write(`${JSON.stringify(value)}\n`),
       line: (text) => write(`${text}\n`),
       text: write,
-      remark: (text) => Console.error(text),
-      // The whole line is cleared first: what was there may have been longer.
+      notice: (text) => Console.error(text),
+      // Clears the whole line first: the last text may have been longer.
       progress: (text) =>
         isWatched ? Effect.sync(() => void process.stderr.write(`\r\u001b[2K${text}`)) : Effect.void,
     }
@@ -41,7 +41,7 @@ const write = (text: string) =>
     process.stdout.write(text, (error) => resume(error ? Effect.fail(error) : Effect.void))
   }).pipe(
     Effect.catchAll(({ code, message }) =>
-      // Who reads it may have had enough of it.
+      // The reader has closed the pipe, as `head` does: that is no error to report.
       code === "EPIPE"
         ? new Failed({ exitCode: EXIT.unread })
         : Effect.zipRight(

@@ -3,7 +3,7 @@ import { Cause, Effect, Exit, Option } from "effect"
 import { clawdforge } from "./Cli.ts"
 import { EXIT, Failed } from "./Exit.ts"
 
-/** What a shell is told. */
+/** The exit code for the program's exit. */
 export const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   if (Exit.isSuccess(exit)) return 0
   if (Cause.isInterruptedOnly(exit.cause)) return EXIT.interrupted
@@ -12,9 +12,12 @@ export const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   return ValidationError.isValidationError(failure) ? EXIT.usage : EXIT.defect
 }
 
-/** Does what the words after `clawdforge` say. Whatever it fails with has been said; {@link exitCodeOf} tells the rest. */
-export const program = (words: ReadonlyArray<string>, version: string) =>
-  Command.run(clawdforge, { name: "clawdforge", version })(["node", "clawdforge", ...words]).pipe(
+/**
+ * Runs the command line with the arguments after `clawdforge`. Its expected failures are printed already when it fails;
+ * {@link exitCodeOf} gives the exit code.
+ */
+export const program = (args: ReadonlyArray<string>, version: string) =>
+  Command.run(clawdforge, { name: "clawdforge", version })(["node", "clawdforge", ...args]).pipe(
     Effect.provide(CliConfig.layer({ showBuiltIns: false })),
     Effect.withTracerEnabled(false),
   )

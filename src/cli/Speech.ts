@@ -1,25 +1,23 @@
 import { textOf } from "../client/Session.ts"
+import { textEventOf } from "../domain/ClaudeText.ts"
 
-/** The words among a stream's messages: what the model writes, piece by piece. Anything may come, and most is nothing. */
+/** The text of an answer in the messages of a stream. Messages of any shape are accepted; most have no text. */
 
-type Fields = Readonly<Record<string, unknown>>
-
-const fieldsOf = (value: unknown): Fields =>
-  typeof value === "object" && value !== null ? (value as Fields) : {}
-
-/** What parts a message of the model from the one before. */
+/** Separates the messages of the model. */
 export const BREAK = "\n"
 
-/** Of a line of the CLI: a piece of what the model writes. What a helper of the model's says is none. */
+/** The piece of the model's text in a message of the CLI: `BREAK` where a new message begins, "" without text. */
 export const ofClaude = (message: unknown): string => {
-  const line = fieldsOf(message)
-  if (line["parent_tool_use_id"] != null) return ""
-  const event = fieldsOf(line["event"])
-  if (event["type"] === "message_start") return BREAK
-  const delta = fieldsOf(event["delta"])
-  const isPiece = event["type"] === "content_block_delta" && delta["type"] === "text_delta"
-  return isPiece && typeof delta["text"] === "string" ? delta["text"] : ""
+  const event = textEventOf(message)
+  switch (event?._tag) {
+    case "MessageStart":
+      return BREAK
+    case "Delta":
+      return event.text
+    default:
+      return ""
+  }
 }
 
-/** Of an agent's message: a piece of the answer. */
+/** The piece of the answer in an agent's message, "" without text. */
 export const ofAgent = (message: unknown): string => textOf([message])

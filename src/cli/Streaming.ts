@@ -6,63 +6,65 @@ import { Output } from "./Output.ts"
 import { withProgress } from "./Progress.ts"
 import { BREAK } from "./Speech.ts"
 
-/** What was streamed, when it is over. */
-export interface Streamed<Answer> {
+/** A stream's answer, when the stream has ended. */
+export interface PrintedStream<Answer> {
   readonly answer: Answer
-  /** Whether any of its words were shown. */
+  /** Whether any text of the answer was printed. */
   readonly isShown: boolean
 }
 
 /**
- * Shows a stream's words as they come, after a line that says how long it has been. When nobody would hear the answer any
- * more, by an interrupt or as nobody reads the output, the run is cancelled, by whoever may.
+ * Prints a stream's text piece by piece; shows the elapsed time until the first piece. `textOf` gives the text of a
+ * message. Cancels the run, by `cancel`, if the command is interrupted or its output can no longer be written.
  */
-export const show = <Answer, E, R, X>(
+export const printStream = <Answer, E, R, X>(
   events: Stream.Stream<RunEvent<Answer>, E, R>,
-  wordsOf: (message: unknown) => string,
+  textOf: (message: unknown) => string,
   cancel: (runId: string) => Effect.Effect<unknown, X>,
-): Effect.Effect<Streamed<Answer>, E | Failed, R | Output> =>
+): Effect.Effect<PrintedStream<Answer>, E | Failed, R | Output> =>
   Effect.gen(function* () {
     const out = yield* Output
     const run = yield* Ref.make(Option.none<string>())
-    let shown = ""
-    const taken = withProgress("asking", (quiet) =>
+    /** The last character that was printed. */
+    let last = ""
+    const print = withProgress("asking", (hideProgress) =>
       Stream.runFoldEffect(events, Option.none<Answer>(), (answer, event) =>
         Effect.gen(function* () {
           if (event.type === "run") yield* Ref.set(run, Option.some(event.data.run_id))
-          if (event.type === "resync") yield* out.remark("clawdforge: a part of the answer is kept no more")
+          if (event.type === "resync")
+            yield* out.notice("clawdforge: a part of the answer is no longer stored, and is missing here")
           if (event.type === "result") return Option.some(event.data)
-          const words = event.type === "message" ? wordsOf(event.data) : ""
-          if (words === "" || (words === BREAK && (shown === "" || shown === BREAK))) return answer
-          shown = words.slice(-1)
-          yield* quiet
-          yield* out.text(words)
+          const text = event.type === "message" ? textOf(event.data) : ""
+          if (text === "" || (text === BREAK && (last === "" || last === BREAK))) return answer
+          last = text.slice(-1)
+          yield* hideProgress
+          yield* out.text(text)
           return answer
         }),
       ),
     )
-    const answer = yield* Effect.onExit(taken, (exit) =>
-      isUnheard(exit)
+    const answer = yield* Effect.onExit(print, (exit) =>
+      isAbandoned(exit)
         ? Effect.flatMap(
             Ref.get(run),
             Option.match({ onNone: () => Effect.void, onSome: (id) => Effect.ignore(cancel(id)) }),
           )
         : Effect.void,
     )
-    if (shown !== "" && shown !== BREAK) yield* out.line("")
-    // A stream that ends well has had its result.
-    return { answer: Option.getOrThrow(answer), isShown: shown !== "" }
+    if (last !== "" && last !== BREAK) yield* out.line("")
+    // A stream without a result fails, so there is an answer here.
+    return { answer: Option.getOrThrow(answer), isShown: last !== "" }
   })
 
-/** Ended though the service had more to say. */
-const isUnheard = (exit: Exit.Exit<unknown, unknown>) =>
+/** Whether the command stopped reading, by an interrupt or a failed output, while the service was still sending. */
+const isAbandoned = (exit: Exit.Exit<unknown, unknown>) =>
   Exit.isFailure(exit) &&
   !Option.exists(Cause.failureOption(exit.cause), (failure) => failure instanceof ForgeError)
 
-/** Half an answer is none. */
-export const unlessCancelled = ({ stop_reason }: { readonly stop_reason: string }) =>
-  Effect.flatMap(Output, ({ remark }) =>
+/** Fails if the run was cancelled: its answer is incomplete. */
+export const failIfCancelled = ({ stop_reason }: { readonly stop_reason: string }) =>
+  Effect.flatMap(Output, ({ notice }) =>
     stop_reason === "cancelled"
-      ? Effect.zipRight(remark("clawdforge: cancelled"), new Failed({ exitCode: EXIT.interrupted }))
+      ? Effect.zipRight(notice("clawdforge: cancelled"), new Failed({ exitCode: EXIT.interrupted }))
       : Effect.void,
   )

@@ -1,4 +1,4 @@
-/** Rows for people, in columns. */
+/** Tables for people. */
 
 type Kind = "id" | "time"
 
@@ -8,7 +8,7 @@ const cell = (value: unknown, kind: Kind): string => {
   return Array.isArray(value) ? value.join(",") || "-" : String(value)
 }
 
-/** The rows' columns, each as wide as it needs to be, under their names. */
+/** A table with a header line. Each column is as wide as its longest cell. Times are Unix seconds, printed in UTC. */
 export const of = <Row extends object>(
   rows: ReadonlyArray<Row>,
   columns: Readonly<Partial<Record<keyof Row & string, Kind>>>,

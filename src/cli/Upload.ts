@@ -4,7 +4,7 @@ import { Effect, Option } from "effect"
 import type { ForgeMethods } from "../client/ForgeClient.ts"
 import { definedOptions } from "./DefinedOptions.ts"
 
-/** Sends a file, read from the disk as it goes out. */
+/** Uploads a file. Reads it from the disk piece by piece, while it is sent. */
 export const upload = (
   forge: ForgeMethods,
   file: {
@@ -27,21 +27,19 @@ export const upload = (
     })
   })
 
-/** Sends files that a prompt is about; returns what its `files` takes. */
-export const attach = (
+/** Uploads the files of a prompt, and returns their tokens. Fails if there is also a `--key`. */
+export const uploadFiles = (
   forge: ForgeMethods,
   { file, key }: { readonly file: ReadonlyArray<string>; readonly key: Option.Option<string> },
 ) =>
   Effect.if(Option.isSome(key) && file.length > 0, {
-    // Each upload gets another token, and a request with another token is another request.
-    onTrue: () => Effect.fail(new Error("--key cannot go with --file")),
-    onFalse: () => uploaded(forge, file),
+    // Each upload has a new token, so a repeated request would be a different one under the same key.
+    onTrue: () => Effect.fail(new Error("--key cannot be used with --file")),
+    onFalse: () =>
+      Effect.forEach(file, (path) =>
+        Effect.map(
+          upload(forge, { path, ttlSecs: Option.none(), key: Option.none() }),
+          ({ file_token }) => file_token,
+        ),
+      ),
   })
-
-const uploaded = (forge: ForgeMethods, paths: ReadonlyArray<string>) =>
-  Effect.forEach(paths, (path) =>
-    Effect.map(
-      upload(forge, { path, ttlSecs: Option.none(), key: Option.none() }),
-      ({ file_token }) => file_token,
-    ),
-  )

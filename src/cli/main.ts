@@ -13,34 +13,37 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
   readonly version: string
 }
 
-const colours = process.stdout.isTTY === true && !process.env["NO_COLOR"]
+const hasColours = process.stdout.isTTY === true && !process.env["NO_COLOR"]
 
-/** The library writes its help with colours wherever it goes, and pads commands to the longest of them. */
-const readable = (text: unknown): unknown => {
+/**
+ * Puts the description of a command on its own line: the library pads all commands to the longest one. Removes colours
+ * unless stdout is a terminal: the library always writes them.
+ */
+const formatHelp = (text: unknown): unknown => {
   if (typeof text !== "string") return text
   const folded = text.replace(/^( *- .*\S) {2,}(\S.*)$/gm, "$1\n      $2")
-  return colours ? folded : stripVTControlCharacters(folded)
+  return hasColours ? folded : stripVTControlCharacters(folded)
 }
-const withReadableHelp = <A, E, R>(program: Effect.Effect<A, E, R>) =>
+const withFormattedHelp = <A, E, R>(program: Effect.Effect<A, E, R>) =>
   Console.consoleWith((console) => {
-    const log = (...args: ReadonlyArray<unknown>) => console.log(...args.map(readable))
+    const log = (...args: ReadonlyArray<unknown>) => console.log(...args.map(formatHelp))
     return Effect.withConsole(program, { ...console, log })
   })
 
-const words = process.argv.slice(2)
+const args = process.argv.slice(2)
 let signal: NodeJS.Signals = "SIGINT"
 process.once("SIGTERM", (name) => (signal = name))
-/** The service knows no other end; of everything else a shell says how it was ended. */
+/** A signal is the usual end of the service: 0. For other commands, the code tells which signal it was, as in a shell. */
 const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   const code = exitCodeOf(exit)
   if (code !== EXIT.interrupted || !Exit.isInterrupted(exit)) return code
-  if (words[0] === "serve") return 0
+  if (args[0] === "serve") return 0
   return 128 + constants.signals[signal]
 }
 
-program(words, version).pipe(
+program(args, version).pipe(
   Effect.provide(Layer.mergeAll(NodeContext.layer, FetchHttpClient.layer, Output.layer)),
-  withReadableHelp,
+  withFormattedHelp,
   Logger.withMinimumLogLevel(LogLevel.Warning),
   NodeRuntime.runMain({
     disableErrorReporting: true,

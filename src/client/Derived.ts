@@ -1,25 +1,25 @@
 import type { HttpApi, HttpApiEndpoint, HttpApiGroup } from "@effect/platform"
 import type { Brand, Effect, Types } from "effect"
-import type { Api, everywhere } from "../http/Api.ts"
+import type { Api, commonProblems } from "../http/Api.ts"
 import type { ClientError, Code, ErrorOf } from "./Errors.ts"
 import type { AnswerHead } from "./Transport.ts"
 
-/** What the methods that are derived from the declaration take, answer, and fail with. */
+/** The types of the client's methods, derived from the declaration of the API: requests, answers and failures. */
 
 type Groups = typeof Api extends HttpApi.HttpApi<infer _Id, infer G, infer _E, infer _R> ? G : never
 
 type CodeIn<Problem> = Extract<Problem, { readonly code: Code }>["code"]
 /** The failures of a route that declares these problems. */
-export type Failures<Problem> = ErrorOf<CodeIn<Problem | typeof everywhere.Type>> | ClientError
+export type Failures<Problem> = ErrorOf<CodeIn<Problem | typeof commonProblems.Type>> | ClientError
 
-/** The service's own kinds of text are text to a client: that it is of that kind is looked at when it is sent. */
-type Plain<T> = T extends Brand.Brand<infer _K> ? Brand.Brand.Unbranded<T> : T
-type PlainIn<T> = T extends FormData ? T : { readonly [K in keyof T]: Plain<T[K]> }
+/** A client writes branded texts, such as ids, as plain text. The route's schema checks them when they are sent. */
+type Unbranded<T> = T extends Brand.Brand<infer _K> ? Brand.Brand.Unbranded<T> : T
+type UnbrandedFields<T> = T extends FormData ? T : { readonly [K in keyof T]: Unbranded<T[K]> }
 
-/** What may be left out altogether need not be written. */
-type Loose<Request> = Types.Simplify<
-  { readonly [K in keyof Request as {} extends Request[K] ? never : K]: PlainIn<Request[K]> } & {
-    readonly [K in keyof Request as {} extends Request[K] ? K : never]?: PlainIn<Request[K]>
+/** Makes a part of the request optional if all fields of that part are optional. */
+type WithOptionalParts<Request> = Types.Simplify<
+  { readonly [K in keyof Request as {} extends Request[K] ? never : K]: UnbrandedFields<Request[K]> } & {
+    readonly [K in keyof Request as {} extends Request[K] ? K : never]?: UnbrandedFields<Request[K]>
   }
 >
 
@@ -31,10 +31,10 @@ type RequestOf<Path, UrlParams, Payload, Headers> =
     Headers,
     false
   > extends infer Request
-    ? Loose<Omit<Exclude<Request, void>, "withResponse">>
+    ? WithOptionalParts<Omit<Exclude<Request, void>, "withResponse">>
     : never
 
-/** With `withHead`, an answer comes with what its head says. */
+/** A method of the client. With `withHead: true` it answers a pair: the body, and what the answer's head says. */
 export interface Method<Request, A, E> {
   (request: Request & { readonly withHead: true }): Effect.Effect<readonly [A, AnswerHead], E>
   (...request: {} extends Request ? [request?: Request] : [request: Request]): Effect.Effect<A, E>
@@ -57,7 +57,7 @@ type MethodOf<Endpoint, GroupProblem> = [Endpoint] extends [
   ? Method<RequestOf<Path, UrlParams, Payload, Headers>, Success, Failures<Problem | GroupProblem>>
   : never
 
-/** Every route by its group and name, but for those that only stream: see `Streams`. */
+/** A method for each route, by its group and name, except for routes that only stream: those are in `Streams`. */
 export type Derived = {
   readonly [G in Groups as Exclude<
     HttpApiGroup.HttpApiGroup.Name<G>,

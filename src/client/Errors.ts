@@ -1,24 +1,24 @@
 import type { Issue } from "../domain/Failure.ts"
 import type { Problem } from "../http/Problem.ts"
 
-/** What a program that uses the service catches: one class for each code, for Effect and for Promises alike. */
+/** The client's errors, for Effect and for Promises: one class for each code. */
 
 /** The codes of the service's problems. */
 export type Code = Problem["code"]
 
-/** What is known of a failure. Never a token, nor the request that had it. */
+/** The details of a failure. They never hold a token, nor the request that had it. */
 export interface Known {
-  /** The HTTP status; none: there was no answer. */
+  /** The HTTP status; absent if there was no answer. */
   readonly status?: number | undefined
-  /** What the service's log has the request under. */
+  /** The id of the request in the service's log. */
   readonly requestId?: string | undefined
-  /** Whether the same request may succeed later without anybody changing anything. */
+  /** Whether the same request may succeed later although nothing is changed. */
   readonly retryable?: boolean | undefined
-  /** How long the service wants to be left alone. */
+  /** Seconds to wait before the next request, as the service asks. */
   readonly retryAfterSecs?: number | undefined
-  /** What is wrong with the request, or with the answer to an `output_schema`. */
+  /** The problems of the request's fields, or of an answer that does not fit its `output_schema`. */
   readonly issues?: ReadonlyArray<Issue> | undefined
-  /** The last that the agent wrote to its stderr, redacted. */
+  /** The end of the agent's stderr, redacted. */
   readonly stderr?: string | undefined
   readonly exitCode?: number | undefined
   readonly durationMs?: number | undefined
@@ -28,7 +28,7 @@ export interface Known {
 const defined = (known: Known): Known =>
   Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined))
 
-/** Whatever the client fails with: programs branch on `code`, or on the class. */
+/** The base class of all failures of the client. Programs branch on `code`, or on the class. */
 export abstract class ForgeError extends Error implements Known {
   abstract readonly code: string
   declare readonly status?: number
@@ -48,14 +48,14 @@ export abstract class ForgeError extends Error implements Known {
   }
 }
 
-/** A class of its own for each code; `_tag` is what `Effect.catchTag` goes by, and its name. */
+/** Makes the class of a code. `_tag`, by which `Effect.catchTag` selects, is the class's name. */
 const classOf = <const C extends string, const N extends string>(code: C, name: N) => {
-  class Of extends ForgeError {
+  class CodeError extends ForgeError {
     readonly code: C = code
     declare readonly _tag: N
   }
-  Object.defineProperties(Of.prototype, { _tag: { value: name }, name: { value: name } })
-  return Of
+  Object.defineProperties(CodeError.prototype, { _tag: { value: name }, name: { value: name } })
+  return CodeError
 }
 
 export class InvalidRequestError extends classOf("invalid_request", "InvalidRequestError") {}
@@ -87,19 +87,19 @@ export class OverloadedError extends classOf("overloaded", "OverloadedError") {}
 export class ShuttingDownError extends classOf("shutting_down", "ShuttingDownError") {}
 export class TimeoutError extends classOf("timeout", "TimeoutError") {}
 
-/** The service could not be reached, or the connection was lost before there was a whole answer. */
+/** The service could not be reached, or the connection was lost before the answer was complete. */
 export class ConnectionError extends classOf("connection_failed", "ConnectionError") {}
 
-/** There was no answer within the client's own deadline. */
+/** No answer came within the client's own deadline. */
 export class DeadlineError extends classOf("deadline_exceeded", "DeadlineError") {}
 
-/** What answered does not speak as the service does: a proxy's error page, or a service of another version. */
+/** The answer is not one of this API: a proxy's error page, or a service of another version. */
 export class UnexpectedAnswerError extends classOf("unexpected_answer", "UnexpectedAnswerError") {}
 
-/** The client was given a base URL or a token that cannot be one. */
+/** The base URL or a token in the client's settings cannot be valid. */
 export class SettingsError extends classOf("invalid_settings", "SettingsError") {}
 
-/** Each code's class; a new code does not compile until it has its own. */
+/** The class of each code. A new code does not compile until it has its class. */
 export const PROBLEM_ERRORS = {
   invalid_request: InvalidRequestError,
   unauthorized: UnauthorizedError,
@@ -133,11 +133,11 @@ export const PROBLEM_ERRORS = {
   ) => ForgeError & { readonly code: C }
 }
 
-/** What a problem of that code is to the client. */
+/** The error class of a problem's code. */
 export type ErrorOf<C extends Code> = InstanceType<(typeof PROBLEM_ERRORS)[C]>
 
-/** What can go wrong with any request, whatever the service says. */
+/** The failures of any request that are not an answer of the service. */
 export type ClientError = ConnectionError | DeadlineError | UnexpectedAnswerError
 
-/** Everything that a request or a stream can fail with. */
+/** All failures of a request or a stream. */
 export type AnyError = ErrorOf<Code> | ClientError

@@ -4,20 +4,21 @@ import type { Derived } from "./Derived.ts"
 import { ForgeClient, type ForgeMethods } from "./ForgeClient.ts"
 import { run } from "./LongAnswers.ts"
 import { type CallOptions, Events, settle } from "./Promises.ts"
-import { ForgeSession, keyed, type KeyedOptions } from "./Session.ts"
-import { type Checked, checked } from "./Settings.ts"
+import { ForgeSession, type KeyedOptions } from "./Session.ts"
+import { type CheckedSettings, checkSettings } from "./Settings.ts"
 import type { AnyEnd, LogEvent, Resync, RunAnswer, RunEvent } from "./StreamedEvents.ts"
 import type { EventFilter, RunPayload } from "./Streams.ts"
+import { idempotencyHeaders } from "./Transport.ts"
 
-/** What a `Forge` is made with. */
+/** The settings of a `Forge`. */
 export interface ForgeOptions {
-  /** Where the service is, with the path that it is behind, if any. */
+  /** The URL of the service, with the path if it is behind one. */
   readonly baseUrl: string | URL
   /** An app's token. */
   readonly token?: string | undefined
-  /** The operator's token, for `admin`; without a `token`, for reading runs and events as well. */
+  /** The operator's token, for `admin`. Without a `token` it also reads the runs and events of all apps. */
   readonly adminToken?: string | undefined
-  /** In place of the platform's. */
+  /** Used in place of the platform's `fetch`. */
   readonly fetch?: typeof globalThis.fetch | undefined
   /** The service's CLAWDFORGE_MAX_QUEUE_WAIT_SECS; by default 30. */
   readonly queueWaitSecs?: number | undefined
@@ -28,7 +29,7 @@ export interface ForgeOptions {
 type Method = (...args: never) => Effect.Effect<unknown, unknown>
 type Answer<M extends Method> = Effect.Effect.Success<ReturnType<M>>
 type Request<M extends (...args: never) => unknown, K extends "payload" | "urlParams"> =
-  NonNullable<Parameters<M>[0]> extends { readonly [P in K]?: infer Asked } ? NonNullable<Asked> : never
+  NonNullable<Parameters<M>[0]> extends { readonly [P in K]?: infer Part } ? NonNullable<Part> : never
 
 export interface RunOptions extends KeyedOptions {
   /** Adds tokens, cost, model and session id to the answer. */
@@ -36,15 +37,15 @@ export interface RunOptions extends KeyedOptions {
 }
 
 export interface UploadOptions extends KeyedOptions {
-  /** Of a `File`, its own name by default. */
+  /** The file's name; by default the name of a `File`, else `file`. */
   readonly name?: string | undefined
-  /** How long it is kept, 60 to 86400 seconds; by default 3600. */
+  /** How long the service keeps the file: 60 to 86400 seconds, by default 3600. */
   readonly ttlSecs?: number | undefined
 }
 
 export type RunResult = RunAnswer & {
   readonly run_id: string
-  /** Whether the answer was given before, to the same key. */
+  /** Whether this is the answer of an earlier request with the same key. */
   readonly replayed: boolean
 }
 
@@ -52,22 +53,24 @@ const payloadOf = (prompt: string | RunPayload): RunPayload =>
   typeof prompt === "string" ? { prompt } : prompt
 
 /**
- * The service for programs that do not use Effect. Every call takes an `AbortSignal`, fails with a `ForgeError` whose class
- * says which `code` it has, and with the signal's reason when that ended it. Streams go on by themselves after a lost
- * connection. See {@link ForgeMethods} for deadlines, and for what is sent again.
+ * The client for programs that do not use Effect.
+ *
+ * Each call takes an `AbortSignal`. It rejects with a `ForgeError`, whose class tells the `code`, or with the signal's
+ * reason if the signal ended it. Streams resume by themselves after a lost connection. {@link ForgeMethods} describes
+ * deadlines and retries.
  */
 export class Forge {
   readonly #client: ForgeMethods
-  readonly #settings: Checked
-  /** What became of prompts: of the app's, or with no `token` of everybody's. */
+  readonly #settings: CheckedSettings
+  /** Runs and turns: those of the app; without a `token`, those of all apps. */
   readonly runs: ReturnType<typeof runsOf>
   readonly sessions: ReturnType<typeof sessionsOf>
-  /** All that happens. */
+  /** The log of events: those of the app; without a `token`, those of all apps. */
   readonly events: ReturnType<typeof eventsOf>
-  /** The operator's. */
+  /** The operator's calls. They need an `adminToken`. */
   readonly admin: ReturnType<typeof adminOf>
 
-  /** Throws a `SettingsError` when `baseUrl` or a token cannot be one. */
+  /** Throws a `SettingsError` if `baseUrl` or a token cannot be valid. */
   constructor({ token, adminToken, fetch, ...options }: ForgeOptions) {
     const settings = {
       ...options,
@@ -78,11 +81,11 @@ export class Forge {
       fetch === undefined
         ? FetchHttpClient.layer
         : Layer.provide(FetchHttpClient.layer, Layer.succeed(FetchHttpClient.Fetch, fetch))
-    const made = Effect.runSyncExit(
-      Effect.all([ForgeClient.make(settings), checked(settings)]).pipe(Effect.provide(http)),
+    const exit = Effect.runSyncExit(
+      Effect.all([ForgeClient.make(settings), checkSettings(settings)]).pipe(Effect.provide(http)),
     )
-    if (Exit.isFailure(made)) throw Cause.squash(made.cause)
-    const [client, checkedSettings] = made.value
+    if (Exit.isFailure(exit)) throw Cause.squash(exit.cause)
+    const [client, checkedSettings] = exit.value
     this.#client = client
     this.#settings = checkedSettings
     this.runs = runsOf(client)
@@ -91,22 +94,22 @@ export class Forge {
     this.admin = adminOf(client)
   }
 
-  /** Which CLIs are there, and how many sessions are open. */
+  /** The versions of the installed CLIs, and the number of open sessions. */
   healthz(options?: CallOptions): Promise<Answer<Derived["system"]["health"]>> {
     return settle(this.#client.system.health(), options)
   }
 
-  /** Asks once, and waits for the answer. Without an `idempotencyKey`, to abort is to cancel. */
+  /** Runs one prompt, and waits for the answer. Without an `idempotencyKey`, aborting the call cancels the run. */
   run(prompt: string | RunPayload, options: RunOptions = {}): Promise<RunResult> {
     return settle(run(this.#client, this.#settings, payloadOf(prompt), options), options)
   }
 
-  /** Asks once, and gives the answer as it comes. To `break` ends the reading; the run, if `on_disconnect` is `cancel`. */
+  /** Runs one prompt, and streams the answer. `break` ends the reading, and the run only if `on_disconnect` is `cancel`. */
   stream(prompt: string | RunPayload, options: RunOptions = {}): Events<RunEvent<RunAnswer>> {
     return new Events(this.#client.streams.run(payloadOf(prompt), options), options)
   }
 
-  /** Uploads what prompts of this app may read. In Node, `openAsBlob(path)` of `node:fs` makes a file one. */
+  /** Uploads a file that prompts of this app may read. In Node, `openAsBlob(path)` of `node:fs` opens a file as a Blob. */
   async uploadFile(
     content: Blob | Uint8Array<ArrayBuffer> | ArrayBuffer,
     options: UploadOptions = {},
@@ -115,7 +118,7 @@ export class Forge {
     if (options.ttlSecs !== undefined) form.set("ttl_secs", String(options.ttlSecs))
     const ownName = content instanceof File ? content.name : "file"
     form.set("file", content instanceof Blob ? content : new Blob([content]), options.name ?? ownName)
-    return settle(this.#client.files.upload({ payload: form, headers: keyed(options) }), options)
+    return settle(this.#client.files.upload({ payload: form, headers: idempotencyHeaders(options) }), options)
   }
 
   /** Opens a session with an agent. */
@@ -123,9 +126,9 @@ export class Forge {
     request: Request<Derived["sessions"]["openSession"], "payload"> = {},
     options: KeyedOptions = {},
   ): Promise<ForgeSession> {
-    const opened = this.#client.sessions.openSession({ payload: request, headers: keyed(options) })
+    const open = this.#client.sessions.openSession({ payload: request, headers: idempotencyHeaders(options) })
     return settle(
-      Effect.map(opened, ({ session_id }) => new ForgeSession(session_id, this.#client, this.#settings)),
+      Effect.map(open, ({ session_id }) => new ForgeSession(session_id, this.#client, this.#settings)),
       options,
     )
   }
@@ -136,21 +139,21 @@ const runsOf = ({ run, runs, streams }: ForgeMethods) => ({
   list: (urlParams: Request<typeof runs.listRuns, "urlParams"> = {}, options?: CallOptions) =>
     settle(runs.listRuns({ urlParams }), options),
   cancel: (id: string, options?: CallOptions) => settle(run.cancelRun({ path: { id } }), options),
-  /** What a run or a turn said and says, from its beginning or from after an event. */
+  /** Streams a run's or a turn's events: the past ones from the beginning or after an event, then the live ones. */
   events: (
     id: string,
     options: CallOptions & { readonly after?: string; readonly usage?: boolean } = {},
   ): Events<RunEvent<AnyEnd>> => new Events(streams.runEvents(id, options), options),
 })
 
-const sessionsOf = (client: ForgeMethods, settings: Checked) => ({
+const sessionsOf = (client: ForgeMethods, settings: CheckedSettings) => ({
   get: (id: string, options?: CallOptions) => settle(client.sessions.readSession({ path: { id } }), options),
   list: ({ includeClosed = true }: { readonly includeClosed?: boolean } = {}, options?: CallOptions) =>
     settle(
       client.sessions.listSessions({ urlParams: { include_closed: includeClosed ? "true" : "false" } }),
       options,
     ),
-  /** A session that was opened before; nothing is asked. */
+  /** A handle on a session that was opened before. Sends no request. */
   at: (id: string) => new ForgeSession(id, client, settings),
 })
 
@@ -158,7 +161,7 @@ const eventsOf = ({ events, streams }: ForgeMethods) => ({
   list: (urlParams: Request<typeof events.listEvents, "urlParams"> = {}, options?: CallOptions) =>
     settle(events.listEvents({ urlParams }), options),
   stats: (options?: CallOptions) => settle(events.readEventStats(), options),
-  /** What happens, from now on or from after an event; it ends with `break`. */
+  /** Streams the log's events, from now on or after an event. It ends only with `break` or the signal. */
   stream: (filter: EventFilter = {}, options?: CallOptions): Events<LogEvent | Resync> =>
     new Events(streams.events(filter), options),
 })

@@ -3,19 +3,25 @@ import { Context, Effect, Layer } from "effect"
 import type { Derived } from "./Derived.ts"
 import type { SettingsError } from "./Errors.ts"
 import { derive } from "./Routes.ts"
-import { checked, type ForgeSettings } from "./Settings.ts"
+import { checkSettings, type ForgeSettings } from "./Settings.ts"
 import { makeStreams, type Streams } from "./Streams.ts"
 
 /**
- * The service as its clients see it: a method for each route, by its group and name, and its streams.
+ * The client: a method for each route, by the route's group and name, and `streams`.
  *
- * A method takes what its route declares (`path`, `urlParams`, `headers`, `payload`), and fails with the problems that its
- * route declares, or with a `ConnectionError`, a `DeadlineError` or an `UnexpectedAnswerError`. With `withHead: true` its
- * answer comes with the run's id and whether it was given before. A request that the service would refuse is an
- * `InvalidRequestError` and is not sent. What is lost on its way is sent again a few times, but a POST only with an
- * `idempotency-key`. Runs and turns have their `timeout_secs`, the wait in the queue and 30 s; other routes 30 s, or as
- * long as they need. A `fetch` gives up after five minutes without a byte: for what may take longer, use `streams`, or
- * another `HttpClient`.
+ * **Requests.** A method takes what its route declares (`path`, `urlParams`, `headers`, `payload`). With `withHead: true`
+ * it also answers the run's id, and whether the answer is that of an earlier request with the same key.
+ *
+ * **Failures.** A method fails with the problems that its route declares, or with a `ConnectionError`, a `DeadlineError`
+ * or an `UnexpectedAnswerError`. A request that breaks the route's schema fails with an `InvalidRequestError` and is not
+ * sent.
+ *
+ * **Retries.** After a lost connection the request is sent again, up to three times; a POST only with an
+ * `idempotency-key`.
+ *
+ * **Deadlines.** Runs and turns may take their `timeout_secs`, plus the wait in the queue, plus 30 s. Other routes have
+ * 30 s, or longer if they start or end processes. A `fetch` gives up after five minutes without a byte: use `streams` or
+ * another `HttpClient` for longer answers.
  */
 export interface ForgeMethods extends Derived {
   readonly streams: Streams
@@ -26,7 +32,7 @@ export class ForgeClient extends Context.Tag("clawdforge/client/ForgeClient")<Fo
     settings: ForgeSettings,
   ): Effect.Effect<ForgeMethods, SettingsError, HttpClient.HttpClient> =>
     Effect.gen(function* () {
-      const { derived, open } = yield* derive(yield* checked(settings))
+      const { derived, open } = yield* derive(yield* checkSettings(settings))
       return { ...derived, streams: makeStreams(derived, open) }
     })
 

@@ -2,15 +2,18 @@ import { Effect, Stream } from "effect"
 import type { Derived } from "./Derived.ts"
 import { type AnyError, UnexpectedAnswerError } from "./Errors.ts"
 import type { ForgeMethods } from "./ForgeClient.ts"
-import { deadlineSecs, withDeadline } from "./Patience.ts"
-import type { Checked } from "./Settings.ts"
+import { deadlineSecs, withDeadline } from "./Deadlines.ts"
+import type { CheckedSettings } from "./Settings.ts"
 import type { RunEvent } from "./StreamedEvents.ts"
 import type { RunPayload, StreamOptions, TurnPayload } from "./Streams.ts"
+import { type AnswerHead, idempotencyHeaders } from "./Transport.ts"
 
 /**
- * Answers for which one may have to wait longer than a `fetch` does: both browsers and Node give up after five minutes
- * without a byte. Such an answer is read as a stream, in which there is something every few seconds, and is the same.
+ * Runs and turns whose answer may take longer than `fetch` waits: browsers and Node give up after five minutes without a
+ * byte. Such an answer is read as a stream, which has a byte every few seconds. The result is the same.
  */
+
+/** The longest deadline, in seconds, for which a plain `fetch` is used. */
 const FETCH_SECS = 280
 
 type TurnEvents = Effect.Effect.Success<ReturnType<Derived["sessions"]["takeTurn"]>>["events"]
@@ -20,16 +23,16 @@ interface Options {
   readonly usage?: boolean | undefined
 }
 
-/** All that a stream told, and its end. */
-const gathered = <A>(
+/** Reads a whole stream: its messages, its result, and what its head says. */
+const collect = <A>(
   secs: number,
   open: (onHead: NonNullable<StreamOptions["onHead"]>) => Stream.Stream<RunEvent<A>, AnyError>,
 ) =>
   Effect.suspend(() => {
-    let told = { run_id: "", replayed: false }
+    let head = { run_id: "", replayed: false }
     const messages: Array<unknown> = []
     let result: A | undefined
-    const stream = open(({ runId = "", replayed }) => (told = { run_id: runId, replayed }))
+    const stream = open(({ runId = "", replayed }) => (head = { run_id: runId, replayed }))
     return Stream.runForEach(stream, (event) =>
       Effect.sync(() => {
         if (event.type === "message") messages.push(event.data)
@@ -40,13 +43,25 @@ const gathered = <A>(
       Effect.flatMap(() =>
         result === undefined
           ? Effect.fail(new UnexpectedAnswerError("the stream had no result"))
-          : Effect.succeed({ result, messages, told }),
+          : Effect.succeed({ result, messages, head }),
       ),
     )
   })
 
-/** Asks once, however long it takes. */
-export const run = (client: ForgeMethods, settings: Checked, payload: RunPayload, options: Options) => {
+/** An answer with the run's id, and whether it is that of an earlier request with the same key. */
+const withRunId = <A>([answer, { runId = "", replayed }]: readonly [A, AnswerHead]) => ({
+  ...answer,
+  run_id: runId,
+  replayed,
+})
+
+/** Runs one prompt, and waits for its answer up to the run's deadline. */
+export const run = (
+  client: ForgeMethods,
+  settings: CheckedSettings,
+  payload: RunPayload,
+  options: Options,
+) => {
   const { idempotencyKey, usage } = options
   const secs = deadlineSecs("run", { payload }, settings)
   if (secs <= FETCH_SECS) {
@@ -54,23 +69,25 @@ export const run = (client: ForgeMethods, settings: Checked, payload: RunPayload
       .run({
         payload,
         urlParams: usage === true ? { include: "usage" } : {},
-        headers: idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
+        headers: idempotencyHeaders(options),
         withHead: true,
       })
-      .pipe(Effect.map(([answer, { runId = "", replayed }]) => ({ ...answer, run_id: runId, replayed })))
+      .pipe(Effect.map(withRunId))
   }
-  // As an answer that is not streamed: without a key, to hang up is to cancel.
+  // Same as for an answer that is not streamed: without a key, a client that hangs up cancels the run.
   const resume = idempotencyKey !== undefined
-  const asked = resume ? payload : { ...payload, on_disconnect: payload.on_disconnect ?? ("cancel" as const) }
-  return gathered(secs, (onHead) =>
-    client.streams.run(asked, { idempotencyKey, usage, resume, onHead }),
-  ).pipe(Effect.map(({ result, told }) => ({ ...result, ...told })))
+  const request = resume
+    ? payload
+    : { ...payload, on_disconnect: payload.on_disconnect ?? ("cancel" as const) }
+  return collect(secs, (onHead) =>
+    client.streams.run(request, { idempotencyKey, usage, resume, onHead }),
+  ).pipe(Effect.map(({ result, head }) => ({ ...result, ...head })))
 }
 
-/** Says the next thing in a session, however long it takes. */
+/** Takes a turn in a session, and waits for its answer up to the turn's deadline. */
 export const takeTurn = (
   client: ForgeMethods,
-  settings: Checked,
+  settings: CheckedSettings,
   id: string,
   payload: TurnPayload,
   { idempotencyKey }: Options,
@@ -81,14 +98,14 @@ export const takeTurn = (
       .takeTurn({
         path: { id },
         payload,
-        headers: idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
+        headers: idempotencyHeaders({ idempotencyKey }),
         withHead: true,
       })
-      .pipe(Effect.map(([answer, { runId = "", replayed }]) => ({ ...answer, run_id: runId, replayed })))
+      .pipe(Effect.map(withRunId))
   }
-  return gathered(secs, (onHead) => client.streams.turn(id, payload, { idempotencyKey, onHead })).pipe(
-    Effect.map(({ result, messages, told }) =>
-      Object.assign({}, result, { events: messages as TurnEvents }, told),
+  return collect(secs, (onHead) => client.streams.turn(id, payload, { idempotencyKey, onHead })).pipe(
+    Effect.map(({ result, messages, head }) =>
+      Object.assign({}, result, { events: messages as TurnEvents }, head),
     ),
   )
 }

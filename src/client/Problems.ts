@@ -9,9 +9,9 @@ import {
   UnexpectedAnswerError,
 } from "./Errors.ts"
 
-/** From what the service answers to what the client fails with. */
+/** Turns the service's problems, and schema errors of requests, into the client's errors. */
 
-/** A problem as any version of the service writes it: its members that the client shows. */
+/** A problem of any version of the service: the members that the client shows. */
 const AnyProblem = Schema.Struct({
   error: Schema.String,
   code: Schema.String,
@@ -29,34 +29,38 @@ const decode = Schema.decodeUnknownOption(AnyProblem)
 
 const isCode = (code: string): code is Code => Object.hasOwn(PROBLEM_ERRORS, code)
 
-/** What a problem tells, wherever it was read; `known` is what its answer's head says. */
+/**
+ * The error for a problem, from an answer's body or from a stream's `error` event. `known` holds what the answer's head
+ * says. `UnexpectedAnswerError` if the JSON is no problem, or has a code that this version does not know.
+ */
 export const errorOfProblem = (json: unknown, known: Known = {}): AnyError =>
   Option.match(decode(json), {
     onNone: () => new UnexpectedAnswerError("the service answered with something that is no problem", known),
-    onSome: ({ error, code, status, ...more }) => {
-      const told: Known = {
+    onSome: ({ error, code, status, ...problem }) => {
+      const details: Known = {
         ...known,
         status,
-        requestId: more.request_id ?? known.requestId,
-        retryable: more.retryable,
-        issues: more.issues,
-        stderr: more.stderr,
-        exitCode: more.exit_code,
-        durationMs: more.duration_ms,
-        stopReason: more.stop_reason,
+        requestId: problem.request_id ?? known.requestId,
+        retryable: problem.retryable,
+        issues: problem.issues,
+        stderr: problem.stderr,
+        exitCode: problem.exit_code,
+        durationMs: problem.duration_ms,
+        stopReason: problem.stop_reason,
       }
-      if (!isCode(code)) return new UnexpectedAnswerError(`${code}: ${error}`, told)
-      return new PROBLEM_ERRORS[code](error, told)
+      if (!isCode(code)) return new UnexpectedAnswerError(`${code}: ${error}`, details)
+      return new PROBLEM_ERRORS[code](error, details)
     },
   })
 
-/** A request that the service would refuse, and that was not sent therefore. */
-export const refusedHere = (issues: ReadonlyArray<Issue>): InvalidRequestError =>
+/** The error for a request that breaks its route's schema, so that it is not sent. */
+export const invalidRequest = (issues: ReadonlyArray<Issue>): InvalidRequestError =>
   new InvalidRequestError(
     issues.map(({ path, message }) => [path.join("."), message].filter(Boolean).join(" ")).join("; "),
     { issues },
   )
 
+/** The issues of a schema error, in the shape of a problem's `issues`. */
 export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<Issue> =>
   ParseResult.ArrayFormatter.formatErrorSync(error).map(({ path, message }) => ({
     path: path.map((key) => (typeof key === "number" ? key : String(key))),

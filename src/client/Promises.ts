@@ -1,14 +1,14 @@
 import { Cause, Effect, Exit, Stream } from "effect"
 
-/** From Effect to Promises. */
+/** Turns effects into Promises, and streams into async iterators. */
 
-/** What any call may be given. */
+/** Options of every call. */
 export interface CallOptions {
-  /** Ends the request; the call then fails with the signal's reason. */
+  /** Aborts the request; the call then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** Runs it; rejects with what it fails with, or with the signal's reason. */
+/** Runs the effect. Rejects with its failure, or with the signal's reason if the signal interrupted it. */
 export const settle = async <A, E>(effect: Effect.Effect<A, E>, { signal }: CallOptions = {}): Promise<A> => {
   signal?.throwIfAborted()
   const exit = await Effect.runPromiseExit(effect, signal === undefined ? {} : { signal })
@@ -19,27 +19,34 @@ export const settle = async <A, E>(effect: Effect.Effect<A, E>, { signal }: Call
 
 const DONE = { done: true, value: undefined } as const
 
+/** How a stream ended. */
+interface Outcome {
+  readonly failed: boolean
+  /** Why it failed. */
+  readonly reason?: unknown
+}
+
 /**
- * The events of a stream, for one `for await`: it begins with the first `next`, and ends with `break`, with its signal, or
- * by itself.
+ * The events of a stream, for one `for await`. Starts with the first `next`. Ends by itself, with `break`, or with the
+ * signal; with the signal it rejects with the signal's reason.
  */
 export class Events<A> implements AsyncIterableIterator<A> {
   readonly #inner: AsyncIterator<A>
-  readonly #leave: () => void
+  readonly #removeListener: () => void
   #pending:
-    | { readonly resolve: (end: typeof DONE) => void; readonly reject: (why: unknown) => void }
+    | { readonly resolve: (end: typeof DONE) => void; readonly reject: (reason: unknown) => void }
     | undefined
   #last: Promise<unknown> = Promise.resolve()
-  #over: { readonly why?: unknown; readonly failed: boolean } | undefined
+  #outcome: Outcome | undefined
 
   constructor(stream: Stream.Stream<A, unknown>, { signal }: CallOptions = {}) {
     this.#inner = Stream.toAsyncIterable(stream)[Symbol.asyncIterator]()
     const abort = () => {
-      this.#end({ failed: true, why: signal?.reason })
+      this.#end({ failed: true, reason: signal?.reason })
       void this.#inner.return?.()
     }
-    this.#leave = () => signal?.removeEventListener("abort", abort)
-    if (signal?.aborted === true) this.#over = { failed: true, why: signal.reason }
+    this.#removeListener = () => signal?.removeEventListener("abort", abort)
+    if (signal?.aborted === true) this.#outcome = { failed: true, reason: signal.reason }
     else signal?.addEventListener("abort", abort, { once: true })
   }
 
@@ -64,11 +71,11 @@ export class Events<A> implements AsyncIterableIterator<A> {
   }
 
   #next(): Promise<IteratorResult<A>> {
-    const over = this.#over
-    if (over !== undefined) {
-      // A failure is told once.
-      this.#over = { failed: false }
-      return over.failed ? Promise.reject(over.why) : Promise.resolve(DONE)
+    const outcome = this.#outcome
+    if (outcome !== undefined) {
+      // A failure is reported once; after it, `next` answers that the stream is done.
+      this.#outcome = { failed: false }
+      return outcome.failed ? Promise.reject(outcome.reason) : Promise.resolve(DONE)
     }
     return new Promise<IteratorResult<A>>((resolve, reject) => {
       this.#pending = { resolve, reject }
@@ -78,20 +85,20 @@ export class Events<A> implements AsyncIterableIterator<A> {
           else this.#pending = undefined
           resolve(next)
         },
-        (why: unknown) => this.#end({ failed: true, why }),
+        (reason: unknown) => this.#end({ failed: true, reason }),
       )
     })
   }
 
-  /** It has no more to say; who waits is told. */
-  #end(over: { readonly why?: unknown; readonly failed: boolean }): void {
-    if (this.#over !== undefined) return
-    this.#leave()
+  /** Ends the stream: settles a pending `next`, or else keeps the outcome for the next one. */
+  #end(outcome: Outcome): void {
+    if (this.#outcome !== undefined) return
+    this.#removeListener()
     const pending = this.#pending
     this.#pending = undefined
-    this.#over = pending === undefined ? over : { failed: false }
+    this.#outcome = pending === undefined ? outcome : { failed: false }
     if (pending === undefined) return
-    if (over.failed) pending.reject(over.why)
+    if (outcome.failed) pending.reject(outcome.reason)
     else pending.resolve(DONE)
   }
 }

@@ -6,37 +6,38 @@ import { Answers } from "../http/groups/Wire.ts"
 import { EVENT_STREAM } from "../http/sse/EventStream.ts"
 import type { Derived } from "./Derived.ts"
 import { type AnyError, ConnectionError, ForgeError, UnexpectedAnswerError } from "./Errors.ts"
-import { again, type AnyRequest, deadlineSecs, withDeadline } from "./Patience.ts"
-import { issuesOf, refusedHere } from "./Problems.ts"
-import type { Checked } from "./Settings.ts"
+import { type AnyRequest, deadlineSecs, withDeadline } from "./Deadlines.ts"
+import { invalidRequest, issuesOf } from "./Problems.ts"
+import { withRetries } from "./Retries.ts"
+import type { CheckedSettings } from "./Settings.ts"
 import { type AnswerHead, headOf, lostConnection, transportOf } from "./Transport.ts"
 
-/** One method for each route of the declaration, and one way to open each that streams. */
+/** Derives a method for each route of the declaration, and for each route that streams a function that opens it. */
 
-/** An answer that streams, not read yet. */
-export interface Opened {
+/** The answer of a stream, whose body is not read yet. */
+export interface OpenedStream {
   readonly response: HttpClientResponse.HttpClientResponse
   readonly head: AnswerHead
 }
 
-/** Opens the stream of a route, once. */
-export type Open = (request: AnyRequest) => Effect.Effect<Opened, AnyError>
+/** Opens the stream of a route: one request, without a retry. */
+export type Open = (request: AnyRequest) => Effect.Effect<OpenedStream, AnyError>
 
-const tokenFor = (middleware: ReadonlySet<unknown>, { token, adminToken }: Checked) => {
+const tokenFor = (middleware: ReadonlySet<unknown>, { token, adminToken }: CheckedSettings) => {
   if (middleware.has(AppAuth)) return token
   if (middleware.has(AdminAuth)) return adminToken
   return middleware.has(ReaderAuth) ? (token ?? adminToken) : undefined
 }
 
-/** A name in a path is one segment of it, whatever it is. */
+/** Encodes each path parameter as one segment: the framework does not. Refuses what would be no segment: "", ".", "..". */
 const segmentsOf = (path: Readonly<Record<string, string>>) => {
   const bad = Object.keys(path).filter((name) => /^\.{0,2}$/.test(path[name] ?? ""))
-  if (bad.length > 0) return refusedHere(bad.map((name) => ({ path: [name], message: "is no name" })))
+  if (bad.length > 0) return invalidRequest(bad.map((name) => ({ path: [name], message: "is no name" })))
   return Object.fromEntries(Object.entries(path).map(([name, value]) => [name, encodeURIComponent(value)]))
 }
 
-/** The framework's method takes all that there may be, and does not take nothing. */
-const prepared = ({ path, urlParams, headers, payload }: AnyRequest) =>
+/** The request as the framework's method takes it: without undefined fields, and with a payload in any case. */
+const prepare = ({ path, urlParams, headers, payload }: AnyRequest) =>
   Effect.gen(function* () {
     const segments = path === undefined ? undefined : segmentsOf(path)
     if (segments instanceof ForgeError) return yield* Effect.fail(segments)
@@ -54,30 +55,33 @@ const withoutUndefined = (record: unknown = {}): unknown =>
     ? Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
     : record
 
-/** What is wrong with a request is found before it is sent. */
-const refusedOr = (error: unknown): AnyError =>
-  ParseResult.isParseError(error) ? refusedHere(issuesOf(error)) : known(error)
-
-const known = (error: unknown): AnyError =>
-  error instanceof ForgeError
+/** The client's error for a failed call. A `ParseError` here is of the request, which is checked before it is sent. */
+const callError = (error: unknown): AnyError => {
+  if (ParseResult.isParseError(error)) return invalidRequest(issuesOf(error))
+  return error instanceof ForgeError
     ? (error as AnyError)
     : new ConnectionError("the request could not be sent", { retryable: false })
+}
 
-const readOr = (error: { readonly _tag?: string }): AnyError => {
+/** The client's error for an answer that could not be read. */
+const readError = (error: { readonly _tag?: string }): AnyError => {
   if (error instanceof ForgeError) return error as AnyError
   if (error._tag === "ResponseError") return lostConnection(error as never)
   return new UnexpectedAnswerError("the answer is not what the route is declared to answer")
 }
 
-type Answered = readonly [unknown, HttpClientResponse.HttpClientResponse]
-type Call = (request: unknown) => Effect.Effect<Answered, unknown>
+type Call = (
+  request: unknown,
+) => Effect.Effect<readonly [answer: unknown, HttpClientResponse.HttpClientResponse], unknown>
 
-interface Made {
+interface DerivedClient {
   readonly derived: Derived
   readonly open: (endpoint: string) => Open
 }
 
-export const derive = (settings: Checked): Effect.Effect<Made, never, HttpClient.HttpClient> =>
+export const derive = (
+  settings: CheckedSettings,
+): Effect.Effect<DerivedClient, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
     const methods: Record<string, Record<string, unknown>> = {}
@@ -107,7 +111,7 @@ export const derive = (settings: Checked): Effect.Effect<Made, never, HttpClient
           )
         const answers = Context.get(endpoint.annotations, Answers)
         if (answers !== "events") {
-          const call = callOf(undefined, Effect.mapError(readOr as never))
+          const call = callOf(undefined, Effect.mapError(readError as never))
           methods[group.identifier]![endpoint.name] = methodOf(endpoint, call, settings)
         }
         if (answers !== "json") {
@@ -121,15 +125,15 @@ export const derive = (settings: Checked): Effect.Effect<Made, never, HttpClient
     }
   })
 
-/** Asked again are what changes nothing, what comes to the same when it is done twice, and what has a key. */
-const mayBeSentAgain = (method: string, { headers }: AnyRequest): boolean =>
+/** Routes other than POST are safe or idempotent; a POST is idempotent with a key. */
+const isRepeatable = (method: string, { headers }: AnyRequest): boolean =>
   method !== "POST" || headers?.["idempotency-key"] !== undefined
 
 const methodOf =
-  (endpoint: { readonly name: string; readonly method: string }, call: Call, settings: Checked) =>
+  (endpoint: { readonly name: string; readonly method: string }, call: Call, settings: CheckedSettings) =>
   ({ withHead = false, ...request }: AnyRequest & { readonly withHead?: boolean } = {}) => {
-    const once = Effect.flatMap(prepared(request), call).pipe(Effect.mapError(refusedOr))
-    return (mayBeSentAgain(endpoint.method, request) ? again(once) : once).pipe(
+    const once = Effect.flatMap(prepare(request), call).pipe(Effect.mapError(callError))
+    return (isRepeatable(endpoint.method, request) ? withRetries(once) : once).pipe(
       withDeadline(deadlineSecs(endpoint.name, request, settings)),
       Effect.map(([answer, response]) => (withHead ? [answer, headOf(response)] : answer)),
     )
@@ -138,8 +142,8 @@ const methodOf =
 const openerOf =
   (call: Call): Open =>
   (request) =>
-    Effect.flatMap(prepared(request), call).pipe(
-      Effect.mapError(refusedOr),
+    Effect.flatMap(prepare(request), call).pipe(
+      Effect.mapError(callError),
       Effect.filterOrFail(
         ([, { headers }]) => headers["content-type"]?.startsWith(EVENT_STREAM) === true,
         ([, { status }]) => new UnexpectedAnswerError("the answer is no stream of events", { status }),

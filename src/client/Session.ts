@@ -3,7 +3,7 @@ import type { Derived } from "./Derived.ts"
 import type { ForgeMethods } from "./ForgeClient.ts"
 import { takeTurn } from "./LongAnswers.ts"
 import { type CallOptions, Events, settle } from "./Promises.ts"
-import type { Checked } from "./Settings.ts"
+import type { CheckedSettings } from "./Settings.ts"
 import type { RunEvent, TurnEnd } from "./StreamedEvents.ts"
 import type { TurnPayload } from "./Streams.ts"
 
@@ -12,33 +12,33 @@ type Answer<M extends (...args: never) => Effect.Effect<unknown, unknown>> = Eff
 >
 type Sessions = Derived["sessions"]
 
-/** What a call that makes something may be given. */
+/** Options of calls that create something. */
 export interface KeyedOptions extends CallOptions {
-  /** For 24 hours the same key with the same request gives the first answer again; and what is lost is sent again. */
+  /**
+   * An `Idempotency-Key`. For 24 hours, the same key with the same request gives the first answer again. With a key, the
+   * client sends the request again after a lost connection.
+   */
   readonly idempotencyKey?: string | undefined
 }
-
-export const keyed = ({ idempotencyKey }: KeyedOptions) =>
-  idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }
 
 /** The answer to a turn. */
 export type TurnAnswer = Answer<Sessions["takeTurn"]> & {
   readonly run_id: string
-  /** Whether the answer was given before, to the same key. */
+  /** Whether this is the answer of an earlier request with the same key. */
   readonly replayed: boolean
-  /** What the agent said, without its thoughts and its tools. */
+  /** The text of the agent's answer, without its thoughts and tool calls. */
   readonly text: () => string
 }
 
-/** What the agent's messages say in words. */
+/** The text of the answer in an agent's messages, without its thoughts and tool calls. */
 export const textOf = (events: ReadonlyArray<unknown>): string =>
   events
-    .map((event) => (event as Said | null)?.params?.update)
+    .map((event) => (event as AgentMessage | null)?.params?.update)
     .filter((update) => update?.sessionUpdate === "agent_message_chunk")
     .map((update) => update?.content?.text ?? "")
     .join("")
 
-interface Said {
+interface AgentMessage {
   readonly params?: {
     readonly update?: {
       readonly sessionUpdate?: string
@@ -54,29 +54,29 @@ const payloadOf = (prompt: string | TurnPayload): TurnPayload =>
 export class ForgeSession implements AsyncDisposable {
   readonly id: string
   readonly #client: ForgeMethods
-  readonly #settings: Checked
+  readonly #settings: CheckedSettings
 
-  constructor(id: string, client: ForgeMethods, settings: Checked) {
+  constructor(id: string, client: ForgeMethods, settings: CheckedSettings) {
     this.id = id
     this.#client = client
     this.#settings = settings
   }
 
-  /** Says the next thing, and waits for the whole answer. */
+  /** Takes a turn, and waits for the whole answer. */
   turn(prompt: string | TurnPayload, options: KeyedOptions = {}): Promise<TurnAnswer> {
     const answer = takeTurn(this.#client, this.#settings, this.id, payloadOf(prompt), options)
     return settle(
-      Effect.map(answer, (turned) => ({ ...turned, text: () => textOf(turned.events) })),
+      Effect.map(answer, (turn) => ({ ...turn, text: () => textOf(turn.events) })),
       options,
     )
   }
 
-  /** Says the next thing, and gives the answer as it comes. To `break` ends the reading, not the turn. */
+  /** Takes a turn, and streams the answer. `break` ends the reading, and the turn only if `on_disconnect` is `cancel`. */
   stream(prompt: string | TurnPayload, options: KeyedOptions = {}): Events<RunEvent<TurnEnd>> {
     return new Events(this.#client.streams.turn(this.id, payloadOf(prompt), options), options)
   }
 
-  /** What a turn said and says, from its beginning or from after an event. */
+  /** Streams a turn's events: the past ones from the beginning or after an event, then the live ones. */
   events(
     turnIndex: number,
     options: CallOptions & { readonly after?: string } = {},
@@ -84,17 +84,17 @@ export class ForgeSession implements AsyncDisposable {
     return new Events(this.#client.streams.turnEvents(this.id, turnIndex, options), options)
   }
 
-  /** What state it is in. */
+  /** Reads the session's state. */
   read(options?: CallOptions): Promise<Answer<Sessions["readSession"]>> {
     return settle(this.#client.sessions.readSession({ path: { id: this.id } }), options)
   }
 
-  /** Ends the turn at work and those that wait; again is fine. */
+  /** Cancels the session's turns, running and waiting ones. It may be called again. */
   cancel(options?: CallOptions): Promise<Answer<Sessions["cancelTurns"]>> {
     return settle(this.#client.sessions.cancelTurns({ path: { id: this.id } }), options)
   }
 
-  /** Closes it; again is fine. */
+  /** Closes the session. It may be called again. */
   close(options?: CallOptions): Promise<Answer<Sessions["closeSession"]>> {
     return settle(this.#client.sessions.closeSession({ path: { id: this.id } }), options)
   }

@@ -1,13 +1,13 @@
 import { Either, Redacted } from "effect"
 import { SettingsError } from "./Errors.ts"
 
-/** What a client is made with. */
+/** The settings of a client. */
 export interface ForgeSettings {
-  /** Where the service is, with the path that it is behind, if any. */
+  /** The URL of the service, with the path if it is behind one. */
   readonly baseUrl: string | URL
-  /** An app's token, for all but the operator's routes. */
+  /** An app's token, for all routes except the operator's. */
   readonly token?: Redacted.Redacted | undefined
-  /** The operator's token, for the operator's routes; without a `token`, for reading runs and events as well. */
+  /** The operator's token, for the operator's routes. Without a `token` it also reads the runs and events of all apps. */
   readonly adminToken?: Redacted.Redacted | undefined
   /** The service's CLAWDFORGE_MAX_QUEUE_WAIT_SECS; by default 30. */
   readonly queueWaitSecs?: number | undefined
@@ -15,9 +15,9 @@ export interface ForgeSettings {
   readonly defaultTimeoutSecs?: number | undefined
 }
 
-/** Settings that can be used. */
-export interface Checked {
-  /** Without a slash at its end. */
+/** Valid settings, with their defaults. */
+export interface CheckedSettings {
+  /** Without a trailing slash. */
   readonly baseUrl: string
   readonly token: Redacted.Redacted | undefined
   readonly adminToken: Redacted.Redacted | undefined
@@ -25,21 +25,21 @@ export interface Checked {
   readonly defaultTimeoutSecs: number
 }
 
-const refused = (why: string) => Either.left(new SettingsError(why))
+const invalid = (reason: string) => Either.left(new SettingsError(reason))
 
-/** Looks at settings. What is wrong is said without the value: it may hold a secret. */
-export const checked = (settings: ForgeSettings): Either.Either<Checked, SettingsError> => {
+/** Checks settings. The error does not quote the bad value, which may hold a secret. */
+export const checkSettings = (settings: ForgeSettings): Either.Either<CheckedSettings, SettingsError> => {
   if (!URL.canParse(String(settings.baseUrl)))
-    return refused("baseUrl is no URL such as http://127.0.0.1:8800")
+    return invalid("baseUrl is no URL such as http://127.0.0.1:8800")
   const url = new URL(settings.baseUrl)
-  if (url.protocol !== "http:" && url.protocol !== "https:") return refused("baseUrl is no http(s) URL")
-  if (url.username !== "" || url.password !== "") return refused("baseUrl may hold no user and no password")
-  if (url.search !== "" || url.hash !== "") return refused("baseUrl may have no ? and no #")
+  if (url.protocol !== "http:" && url.protocol !== "https:") return invalid("baseUrl is no http(s) URL")
+  if (url.username !== "" || url.password !== "") return invalid("baseUrl may hold no user and no password")
+  if (url.search !== "" || url.hash !== "") return invalid("baseUrl may have no ? and no #")
   for (const name of ["token", "adminToken"] as const) {
     const token = settings[name]
-    // The platform would quote it in what it says of a header that it cannot send.
+    // Checked here: the platform's error for a header that it cannot send would quote the token.
     if (token !== undefined && !/^[\x21-\x7E]+$/.test(Redacted.value(token))) {
-      return refused(`${name} is empty, or has characters that no token has`)
+      return invalid(`${name} is empty, or has characters that no token has`)
     }
   }
   return Either.right({

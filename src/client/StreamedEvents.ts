@@ -2,34 +2,34 @@ import { Effect, Schema, Stream } from "effect"
 import { EventType } from "../domain/Event.ts"
 import { Event } from "../http/groups/Events.ts"
 import { RunAnswer } from "../http/groups/Run.ts"
-import { Turned } from "../http/groups/Sessions.ts"
+import { TurnAnswer } from "../http/groups/Sessions.ts"
 import { type AnyError, UnexpectedAnswerError } from "./Errors.ts"
-import type { Came } from "./Resuming.ts"
+import type { StreamEvent } from "./ResumableStream.ts"
 
-/** What streams tell. Their `error` is not among it: it is what the stream fails with. */
+/** The events of streams. An `error` event is not among them: the stream fails with it. */
 
-/** Some of the stream is kept no more: everything up to this id; `oldest_id` is what comes next. */
+/** A part of the stream was deleted: all events up to this id. `oldest_id` is the first event that is still there. */
 export interface Resync {
   readonly type: "resync"
   readonly id: string
   readonly data: { readonly oldest_id: string | null }
 }
 
-/** Which run it is; the first of its events. */
+/** The first event of a run's stream: which run it is. */
 export interface RunBegun {
   readonly type: "run"
   readonly id: string
   readonly data: { readonly run_id: string; readonly session_id?: string; readonly turn_index?: number }
 }
 
-/** A line of the CLI, or a message of the agent, as it came. */
+/** A line of the CLI, or a message of the agent, unchanged. */
 export interface Message {
   readonly type: "message"
   readonly id: string
   readonly data: unknown
 }
 
-/** The end: what the plain answer has. */
+/** The last event of a run's stream: the same answer as without a stream. */
 export interface Result<Answer> {
   readonly type: "result"
   readonly id: string
@@ -42,24 +42,24 @@ export type RunEvent<Answer> = RunBegun | Message | Result<Answer> | Resync
 /** The answer to a one-shot. */
 export type RunAnswer = typeof RunAnswer.Type
 
-/** The answer to a turn, without its events: they came before. */
-export const TurnEnd = Turned.omit("events")
+/** The answer to a turn, without its `events`: the stream has sent them before. */
+export const TurnEnd = TurnAnswer.omit("events")
 export type TurnEnd = typeof TurnEnd.Type
 
-/** Of a run that may be a turn. */
+/** The answer of a run that may be a turn. */
 export const AnyEnd = Schema.Union(TurnEnd, RunAnswer)
 export type AnyEnd = typeof AnyEnd.Type
 export { RunAnswer as RunEnd }
 
-/** Something that happened, as the log has it. */
+/** An event of the log. */
 export interface LogEvent {
   readonly type: (typeof Event.Type)["type"]
   readonly id: string
   readonly data: typeof Event.Type
 }
 
-const Gap = Schema.Struct({ oldest_id: Schema.NullOr(Schema.String) })
-const Begun = Schema.Struct({
+const ResyncData = Schema.Struct({ oldest_id: Schema.NullOr(Schema.String) })
+const RunBegunData = Schema.Struct({
   run_id: Schema.String,
   session_id: Schema.optionalWith(Schema.String, { exact: true, nullable: true }),
   turn_index: Schema.optionalWith(Schema.Int, { exact: true, nullable: true }),
@@ -73,31 +73,35 @@ const decode =
       () => new UnexpectedAnswerError("an event of the stream is none of the service's"),
     )
 
-/** The events of a run; of names that this version does not know, none. */
+/** Decodes the events of a run's stream. Drops events whose name this version does not know. */
 export const runEventsOf = <Answer, I>(
-  came: Stream.Stream<Came, AnyError>,
+  stream: Stream.Stream<StreamEvent, AnyError>,
   answer: Schema.Schema<Answer, I>,
 ): Stream.Stream<RunEvent<Answer>, AnyError> => {
-  const one = ({ id, event: type, data }: Came): Effect.Effect<ReadonlyArray<RunEvent<Answer>>, AnyError> => {
+  const decodeEvent = ({
+    id,
+    event: type,
+    data,
+  }: StreamEvent): Effect.Effect<ReadonlyArray<RunEvent<Answer>>, AnyError> => {
     if (type === "message") return Effect.succeed([{ type, id, data }])
-    if (type === "run") return Effect.map(decode(Begun)(data), (data) => [{ type, id, data }])
+    if (type === "run") return Effect.map(decode(RunBegunData)(data), (data) => [{ type, id, data }])
     if (type === "result") return Effect.map(decode(answer)(data), (data) => [{ type, id, data }])
-    if (type === "resync") return Effect.map(decode(Gap)(data), (data) => [{ type, id, data }])
+    if (type === "resync") return Effect.map(decode(ResyncData)(data), (data) => [{ type, id, data }])
     return Effect.succeed([])
   }
-  return came.pipe(Stream.mapEffect(one), Stream.flattenIterables)
+  return stream.pipe(Stream.mapEffect(decodeEvent), Stream.flattenIterables)
 }
 
-/** The events of the log; of types that this version does not know, none. */
+/** Decodes the events of the log. Drops events whose type this version does not know. */
 export const logEventsOf = (
-  came: Stream.Stream<Came, AnyError>,
+  stream: Stream.Stream<StreamEvent, AnyError>,
 ): Stream.Stream<LogEvent | Resync, AnyError> =>
-  came.pipe(
+  stream.pipe(
     Stream.filter(({ event }) => event === "resync" || Schema.is(EventType)(event)),
     Stream.mapEffect(
       ({ id, event, data }): Effect.Effect<LogEvent | Resync, AnyError> =>
         event === "resync"
-          ? Effect.map(decode(Gap)(data), (data) => ({ type: "resync" as const, id, data }))
+          ? Effect.map(decode(ResyncData)(data), (data) => ({ type: "resync" as const, id, data }))
           : Effect.map(decode(Event)(data), (data) => ({ type: data.type, id, data })),
     ),
   )

@@ -1,8 +1,8 @@
 import { Effect, type Schema, Stream } from "effect"
 import type { Derived } from "./Derived.ts"
 import type { AnyError, ErrorOf } from "./Errors.ts"
-import type { AnyRequest } from "./Patience.ts"
-import { type Place, resuming } from "./Resuming.ts"
+import type { AnyRequest } from "./Deadlines.ts"
+import { type Position, resumableStream } from "./ResumableStream.ts"
 import type { Open } from "./Routes.ts"
 import {
   AnyEnd,
@@ -15,9 +15,9 @@ import {
   runEventsOf,
   TurnEnd,
 } from "./StreamedEvents.ts"
-import type { AnswerHead } from "./Transport.ts"
+import { type AnswerHead, idempotencyHeaders } from "./Transport.ts"
 
-/** Every route that streams, as a stream that outlives its connections. */
+/** The routes that stream, as streams that resume after a lost connection. */
 
 type Payload<M extends (...args: never) => unknown> = Extract<
   Parameters<M>[0],
@@ -33,47 +33,48 @@ export type EventFilter = Omit<
 type ErrorsOf<M extends (...args: never) => Effect.Effect<unknown, unknown>> = Effect.Effect.Error<
   ReturnType<M>
 >
-/** What a stream may fail with: what reading it may be answered with, and what a run may end with. */
+/** A stream's failures: those of the request that opens it, and those that a run may end with. */
 export type RunStreamError = ErrorsOf<Derived["run"]["run"]>
 export type TurnStreamError = ErrorsOf<Derived["sessions"]["takeTurn"]>
 export type ReadStreamError = RunStreamError | TurnStreamError
 export type LogStreamError = ErrorsOf<Derived["events"]["listEvents"]> | ErrorOf<"unauthorized">
 
 export interface StreamOptions {
-  /** With a key, the request is sent again when it is lost before its answer began. */
+  /** With a key, the request is sent again if the connection is lost before the answer begins. */
   readonly idempotencyKey?: string | undefined
-  /** Whether the result has the tokens, the cost, the model and the session id; of a one-shot. */
+  /** Whether the result has tokens, cost, model and session id. Not for turns. */
   readonly usage?: boolean | undefined
-  /** Whether it goes on after a lost connection; by default it does. */
+  /** Whether the stream resumes after a lost connection; by default true. */
   readonly resume?: boolean | undefined
-  /** Is told what the head of the answer says, when there is one. */
+  /** Called with the answer's head, each time that the request is answered. */
   readonly onHead?: ((head: AnswerHead) => void) | undefined
 }
 
 export interface ReadOptions {
-  /** The event after which to begin. */
+  /** The id of the event after which the stream begins; by default it begins with the first event. */
   readonly after?: string | undefined
   readonly usage?: boolean | undefined
 }
 
 /**
- * Streams go on by themselves after a lost connection, each event once and in order. They end after their `result`, and
- * fail with what the service tells in their `error`, or with a `ConnectionError` when they cannot go on. Work goes on
- * when nobody reads it any more, unless its payload's `on_disconnect` is `cancel`.
+ * The streams of the API. They pass on each event once and in order, and resume by themselves after a lost connection.
+ *
+ * A stream of a run ends after its `result`. It fails with the problem of its `error` event, or with a `ConnectionError`
+ * if it cannot be resumed. A run goes on without a reader, unless its payload has `on_disconnect: "cancel"`.
  */
 export interface Streams {
-  /** Asks once. It is asked a second time only with an `idempotencyKey`. */
+  /** Runs one prompt. The request is sent a second time only with an `idempotencyKey`. */
   readonly run: (
     payload: RunPayload,
     options?: StreamOptions,
   ) => Stream.Stream<RunEvent<RunAnswer>, RunStreamError>
-  /** Says the next thing in a session. */
+  /** Takes a turn in a session. */
   readonly turn: (
     sessionId: string,
     payload: TurnPayload,
     options?: StreamOptions,
   ) => Stream.Stream<RunEvent<TurnEnd>, TurnStreamError>
-  /** What a run or a turn said and says, from its beginning or from a place in it. */
+  /** The events of a run or a turn: the past ones from the beginning or after an event, then the live ones. */
   readonly runEvents: (
     runId: string,
     options?: ReadOptions,
@@ -83,20 +84,24 @@ export interface Streams {
     turnIndex: number,
     options?: ReadOptions,
   ) => Stream.Stream<RunEvent<TurnEnd>, TurnStreamError>
-  /** All that happens, from now on or from a place; it never ends. */
+  /** The events of the log, from now on or after an event. It never ends. */
   readonly events: (filter?: EventFilter) => Stream.Stream<LogEvent | Resync, LogStreamError>
 }
 
-/** To begin after an event. */
-const after = (lastId: string | undefined) => (lastId === undefined ? {} : { "last-event-id": lastId })
-const including = (usage = false) => (usage ? { include: "usage" } : {})
+const resumeHeaders = (lastId: string | undefined) =>
+  lastId === undefined ? {} : { "last-event-id": lastId }
+const usageParams = (usage = false) => (usage ? { include: "usage" } : {})
 
-/** Reads what there is. */
+/** Reads the stream of a run that exists already. */
 const read = <A, I>(open: Open, request: AnyRequest, options: ReadOptions, answer: Schema.Schema<A, I>) =>
   runEventsOf(
-    resuming({
+    resumableStream({
       open: ({ lastId }) =>
-        open({ ...request, urlParams: including(options.usage), headers: after(lastId ?? options.after) }),
+        open({
+          ...request,
+          urlParams: usageParams(options.usage),
+          headers: resumeHeaders(lastId ?? options.after),
+        }),
       resumable: () => true,
       last: "result",
     }),
@@ -108,20 +113,20 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
   const readTurn = openerOf("turnEvents")
   const followEvents = openerOf("followEvents")
 
-  /** Asks for work, and goes on with the stream of the run that it became. */
-  const asked = <A, I>(
+  /** Starts a run or a turn, and reads its stream. After a lost connection it reads the run's stream by its id. */
+  const start = <A, I>(
     open: Open,
     request: AnyRequest,
     { idempotencyKey, usage, resume = true, onHead }: StreamOptions,
     answer: Schema.Schema<A, I>,
   ): Stream.Stream<RunEvent<A>, AnyError> => {
-    const keyed = { ...request, headers: { "idempotency-key": idempotencyKey } }
+    const requestWithKey = { ...request, headers: idempotencyHeaders({ idempotencyKey }) }
     return runEventsOf(
-      resuming({
+      resumableStream({
         open: ({ runId, lastId }) =>
           runId === undefined
-            ? Effect.tap(open(keyed), ({ head }) => Effect.sync(() => onHead?.(head)))
-            : readRun({ path: { id: runId }, urlParams: including(usage), headers: after(lastId) }),
+            ? Effect.tap(open(requestWithKey), ({ head }) => Effect.sync(() => onHead?.(head)))
+            : readRun({ path: { id: runId }, urlParams: usageParams(usage), headers: resumeHeaders(lastId) }),
         resumable: ({ runId }) => resume && (runId !== undefined || idempotencyKey !== undefined),
         last: "result",
       }),
@@ -129,27 +134,30 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
     )
   }
 
-  /** Where the log is now, so far as its reader sees: a lost connection loses nothing, from the first event on. */
-  const now = derived.events
+  /**
+   * The newest event that the reader sees. A stream from now on begins after it: so the stream loses nothing if its
+   * connection is lost before its first event.
+   */
+  const newest = derived.events
     .listEvents({ urlParams: { limit: 1 } })
     .pipe(Effect.map(({ events }) => String(events[0]?.seq ?? 0)))
 
-  // What reads streams knows of all failures; which of them a route has, its declaration says.
+  // The functions above type all failures; the casts narrow them to those that each route declares.
   return {
     run: (payload, options = {}) =>
-      asked(openerOf("run"), { payload, urlParams: including(options.usage) }, options, RunEnd) as never,
+      start(openerOf("run"), { payload, urlParams: usageParams(options.usage) }, options, RunEnd) as never,
     turn: (id, payload, options = {}) =>
-      asked(openerOf("takeTurn"), { path: { id }, payload }, options, TurnEnd) as never,
+      start(openerOf("takeTurn"), { path: { id }, payload }, options, TurnEnd) as never,
     runEvents: (id, options = {}) => read(readRun, { path: { id } }, options, AnyEnd) as never,
     turnEvents: (id, n, options = {}) =>
       read(readTurn, { path: { id, n: String(n) } }, options, TurnEnd) as never,
     events: ({ after: from, ...filter } = {}) =>
       Stream.unwrap(
-        Effect.map(from === undefined ? now : Effect.succeed(from), (begin) =>
+        Effect.map(from === undefined ? newest : Effect.succeed(from), (first) =>
           logEventsOf(
-            resuming({
-              open: ({ lastId }: Place) =>
-                followEvents({ urlParams: filter, headers: after(lastId ?? begin) }),
+            resumableStream({
+              open: ({ lastId }: Position) =>
+                followEvents({ urlParams: filter, headers: resumeHeaders(lastId ?? first) }),
               resumable: () => true,
               last: undefined,
             }),

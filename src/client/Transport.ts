@@ -10,18 +10,25 @@ import { MEDIA_TYPE } from "../http/Problem.ts"
 import { type AnyError, ConnectionError, type Known, UnexpectedAnswerError } from "./Errors.ts"
 import { errorOfProblem } from "./Problems.ts"
 
-/** How requests go out and answers come in. Of the platform's errors nothing is passed on: they hold the request, and it the token. */
+/**
+ * Sends requests and checks the heads of answers. Errors of the platform are replaced, never wrapped: they hold the
+ * request, and the request holds the token.
+ */
 
-/** What the head of an answer says beside its status. */
+/** The status and the headers of an answer that clients use. */
 export interface AnswerHead {
   readonly status: number
-  /** What the service's log has the request under. */
+  /** The id of the request in the service's log. */
   readonly requestId: string | undefined
-  /** The run that the answer is of. */
+  /** The id of the answer's run. */
   readonly runId: string | undefined
-  /** Whether it was given before, to the same `Idempotency-Key`. */
+  /** Whether this is the answer of an earlier request with the same `Idempotency-Key`. */
   readonly replayed: boolean
 }
+
+/** The request headers for an idempotency key. */
+export const idempotencyHeaders = (options: { readonly idempotencyKey?: string | undefined }) =>
+  options.idempotencyKey === undefined ? {} : { "idempotency-key": options.idempotencyKey }
 
 export const headOf = ({ status, headers }: HttpClientResponse.HttpClientResponse): AnswerHead => ({
   status,
@@ -30,7 +37,7 @@ export const headOf = ({ status, headers }: HttpClientResponse.HttpClientRespons
   replayed: headers["idempotent-replayed"] === "true",
 })
 
-const knownOf = ({ status, headers }: HttpClientResponse.HttpClientResponse): Known => {
+const errorDetailsOf = ({ status, headers }: HttpClientResponse.HttpClientResponse): Known => {
   const wait = headers["retry-after"] ?? ""
   return {
     status,
@@ -39,8 +46,8 @@ const knownOf = ({ status, headers }: HttpClientResponse.HttpClientResponse): Kn
   }
 }
 
-/** The innermost code of what the platform threw, such as ECONNREFUSED: a word, never a sentence that quotes. */
-const wordOf = (cause: unknown): string | undefined => {
+/** The outermost system code in a chain of causes, such as ECONNREFUSED. Never a message: that could quote the request. */
+const systemCodeOf = (cause: unknown): string | undefined => {
   for (let error = cause, depth = 0; error instanceof Error && depth < 8; error = error.cause, depth++) {
     if ("code" in error && typeof error.code === "string" && /^[A-Z0-9_]{1,64}$/.test(error.code)) {
       return error.code
@@ -49,38 +56,39 @@ const wordOf = (cause: unknown): string | undefined => {
   return undefined
 }
 
-/** A connection that could not be made, or that was lost. Of its request, only where it went is told. */
+/** The error for a connection that could not be made or was lost. Of the request it names the URL's origin only. */
 export const lostConnection = (error: HttpClientError.HttpClientError): ConnectionError => {
   const { url } = error.request
   const where = URL.canParse(url) ? new URL(url).origin : "the service"
   const what =
     error._tag === "RequestError" ? `${where} cannot be reached` : `the connection to ${where} was lost`
-  const word = wordOf(error.cause)
-  return new ConnectionError(word === undefined ? what : `${what}: ${word}`, { retryable: true })
+  const code = systemCodeOf(error.cause)
+  return new ConnectionError(code === undefined ? what : `${what}: ${code}`, { retryable: true })
 }
 
-/** An answer that is none of the route's is the failure that it tells of. */
-const answerOr = (
+/** Passes on a successful answer. Fails with the error of a problem, or with `UnexpectedAnswerError` for another status. */
+const failUnlessSuccess = (
   successes: ReadonlySet<number>,
   response: HttpClientResponse.HttpClientResponse,
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, AnyError> => {
-  const known = knownOf(response)
+  const details = errorDetailsOf(response)
   if (response.headers["content-type"]?.startsWith(MEDIA_TYPE)) {
     return response.text.pipe(
       Effect.mapError(lostConnection),
-      Effect.flatMap((text) => Effect.fail(errorOfProblem(parsed(text), known))),
+      Effect.flatMap((text) => Effect.fail(errorOfProblem(parseJson(text), details))),
     )
   }
   if (successes.has(response.status)) return Effect.succeed(response)
   return Effect.fail(
     new UnexpectedAnswerError(`something that is not the service answered with ${response.status}`, {
-      ...known,
+      ...details,
       retryable: [502, 503, 504].includes(response.status),
     }),
   )
 }
 
-export const parsed = (text: string): unknown => {
+/** The JSON value of a text; undefined if it is no JSON. */
+export const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch {
@@ -88,7 +96,7 @@ export const parsed = (text: string): unknown => {
   }
 }
 
-/** Whoever redirects is not the service, and a `fetch` would send the prompt on. */
+/** Redirects are not followed: the service sends none, and `fetch` would send the prompt to another server. */
 const withoutRedirects = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) =>
     Effect.provideService(effect, FetchHttpClient.RequestInit, {
@@ -97,7 +105,7 @@ const withoutRedirects = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     }),
   )
 
-/** The client's way to a route: with its token, and with our failures in place of the platform's. */
+/** An HTTP client for one route: adds the token, and fails with the client's errors in place of the platform's. */
 export const transportOf = (
   client: HttpClient.HttpClient,
   route: {
@@ -118,7 +126,7 @@ export const transportOf = (
     HttpClient.transformResponse((effect) =>
       withoutRedirects(effect).pipe(
         Effect.mapError(lostConnection),
-        Effect.flatMap((response) => answerOr(route.successes, response)),
+        Effect.flatMap((response) => failUnlessSuccess(route.successes, response)),
       ),
     ),
   )

@@ -2,8 +2,8 @@ import { Option } from "effect"
 import { isShallow } from "./Json.ts"
 
 /**
- * The content of a text that is one code fence and nothing else (white space around it aside).
- * A fence opens with three or more backticks or tildes and an optional language, and closes with as many.
+ * Returns the content of a text that is one code fence, with white space around it at most. A fence opens with three or
+ * more backticks or tildes and an optional language, and closes with as many.
  */
 const insideFence = (text: string): Option.Option<string> => {
   const whole = text.trim()
@@ -20,7 +20,7 @@ const insideFence = (text: string): Option.Option<string> => {
     : Option.none()
 }
 
-/** Deeper values cannot be relied on to be written as JSON again. */
+/** A deeper value may overflow the stack when it is written as JSON. */
 const MAX_DEPTH = 1000
 
 const parseJson = (text: string): Option.Option<unknown> =>
@@ -29,8 +29,8 @@ const parseJson = (text: string): Option.Option<unknown> =>
   )
 
 /**
- * What `result` holds for an agent's final text: the value, if the text (or the content of the one fence that
- * it consists of) is JSON; else the text as it came.
+ * Returns the `result` for an agent's final text: the value if the text, or the content of the one fence that it consists
+ * of, is JSON; else the unchanged text.
  */
 export const resultOf = (text: string): unknown =>
   Option.getOrElse(parseJson(Option.getOrElse(insideFence(text), () => text)), () => text)

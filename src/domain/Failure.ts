@@ -1,23 +1,21 @@
 import { Schema } from "effect"
 
 /**
- * Every way in which the service can fail a caller. `code` is the stable name that programs branch on: it stands
- * in error bodies and in the ledger. What HTTP makes of a failure is in `http/Problem.ts`.
+ * The failures of the service. `code` is the stable name that programs branch on: it is in error bodies and in the
+ * ledger. `http/Problem.ts` says what HTTP answers to each.
  */
 
-/** One thing wrong with an input or an answer: where, and what is expected there. Never the value itself. */
+/** One fault of an input or an answer: where it is, and what is expected there. It never has the value. */
 export const Issue = Schema.Struct({
   path: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
   message: Schema.String,
 })
 export type Issue = typeof Issue.Type
 
-/**
- * What a schema says of a value that does not fit, in place of the framework's words, which would quote the value.
- */
+/** Returns a schema's message for a value that does not fit. The framework's own message would quote the value. */
 export const expected = (message: string) => () => ({ message, override: true })
 
-// --- asking -------------------------------------------------------------------------------------------------
+// --- requests -----------------------------------------------------------------------------------------------
 
 /** The input breaks a rule that its schema cannot state. */
 export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
@@ -26,14 +24,14 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("Invali
   readonly code = "invalid_request"
 }
 
-/** No token, a wrong scheme, an unknown or a revoked token: deliberately one failure. */
+/** No token, a wrong scheme, an unknown or a revoked token. Deliberately one failure: a client cannot tell which. */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {
   readonly code = "unauthorized"
 }
 
 /**
- * The client's address is outside the service's allowlist, or outside the token's own; or nobody can say what it is,
- * behind a proxy that was not declared or that forwards for something unreadable.
+ * The client's address is outside the service's allowlist or the token's own, or it is not known: an undeclared proxy
+ * forwards for it, or a proxy forwards for an address that cannot be read.
  */
 export class AddressNotAllowed extends Schema.TaggedError<AddressNotAllowed>()("AddressNotAllowed", {
   by: Schema.Literal("service", "token", "undeclared_proxy", "unreadable_hop"),
@@ -45,41 +43,41 @@ export class TokenNotFound extends Schema.TaggedError<TokenNotFound>()("TokenNot
   readonly code = "not_found"
 }
 
-/** No such uploaded file, or it is another app's, or it has expired. */
+/** There is no such uploaded file, it is another app's, or it has expired. */
 export class FileNotFound extends Schema.TaggedError<FileNotFound>()("FileNotFound", {}) {
   readonly code = "not_found"
 }
 
-/** No such session, or it is another app's, or it was deleted. */
+/** There is no such session, it is another app's, or it was deleted. */
 export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", {}) {
   readonly code = "not_found"
 }
 
-/** A turn on a session of the app's own that is closed. */
+/** The app's session is closed and takes no turn. */
 export class SessionClosed extends Schema.TaggedError<SessionClosed>()("SessionClosed", {}) {
   readonly code = "session_closed"
 }
 
-/** As many turns wait on the session as may. */
+/** The queue of the session is full. */
 export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", {
   limit: Schema.Number,
 }) {
   readonly code = "session_busy"
 }
 
-/** As many sessions are open, of all apps together, as may be. */
+/** All places for sessions are taken, of all apps together. */
 export class PoolFull extends Schema.TaggedError<PoolFull>()("PoolFull", { limit: Schema.Number }) {
   readonly code = "pool_full"
 }
 
-/** One upload is larger than any may be. */
+/** An upload is larger than the limit for one file. */
 export class FileTooLarge extends Schema.TaggedError<FileTooLarge>()("FileTooLarge", {
   limit: Schema.Number,
 }) {
   readonly code = "payload_too_large"
 }
 
-/** The app's uploads together would be larger than they may be; some expire in `retryAfterSecs`. */
+/** The app's uploads together would exceed its quota. Some expire in `retryAfterSecs`. */
 export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>()("QuotaExceeded", {
   limit: Schema.Number,
   retryAfterSecs: Schema.Number,
@@ -94,7 +92,7 @@ export class TokenNameTaken extends Schema.TaggedError<TokenNameTaken>()("TokenN
   readonly code = "conflict"
 }
 
-// --- running ------------------------------------------------------------------------------------------------
+// --- runs ---------------------------------------------------------------------------------------------------
 
 const diagnosis = {
   stderr: Schema.optional(Schema.String),
@@ -103,7 +101,7 @@ const diagnosis = {
   stopReason: Schema.optional(Schema.String),
 }
 
-/** What is known of a run that went wrong; `stderr` is a tail without secrets and without the prompt. */
+/** Details of a failed run. `stderr` is the end of the error output, without secrets and without the prompt. */
 export interface Diagnosis {
   readonly stderr?: string | undefined
   readonly exitCode?: number | undefined
@@ -119,7 +117,7 @@ export class ExecutableMissing extends Schema.TaggedError<ExecutableMissing>()("
   readonly code = "agent_unavailable"
 }
 
-/** The agent does not start, does not speak the protocol, or cannot take a session up again where it was. */
+/** The agent does not start, does not speak the protocol, or cannot resume a session with its context. */
 export class AgentUnavailable extends Schema.TaggedError<AgentUnavailable>()("AgentUnavailable", {
   reason: Schema.String,
   ...diagnosis,
@@ -127,7 +125,7 @@ export class AgentUnavailable extends Schema.TaggedError<AgentUnavailable>()("Ag
   readonly code = "agent_unavailable"
 }
 
-/** The agent ended a turn without a stop reason: it failed, its provider refused, or its process is gone. */
+/** The agent ended a turn without a stop reason: it failed, its provider refused, or its process ended. */
 export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
   reason: Schema.String,
   ...diagnosis,
@@ -140,7 +138,7 @@ export class NotLoggedIn extends Schema.TaggedError<NotLoggedIn>()("NotLoggedIn"
   readonly code = "not_logged_in"
 }
 
-/** The provider refused or could not be reached; `status` is its HTTP status, where it answered at all. */
+/** The provider refused or could not be reached. `status` is its HTTP status, if it answered. */
 export class ProviderRefused extends Schema.TaggedError<ProviderRefused>()("ProviderRefused", {
   status: Schema.optional(Schema.Number),
   reason: Schema.String,
@@ -149,7 +147,7 @@ export class ProviderRefused extends Schema.TaggedError<ProviderRefused>()("Prov
   readonly code = "run_failed"
 }
 
-/** The executable ended by a signal that was not ours. */
+/** The executable was ended by a signal that the service did not send. */
 export class ProcessKilled extends Schema.TaggedError<ProcessKilled>()("ProcessKilled", {
   signal: Schema.String,
   ...diagnosis,
@@ -157,7 +155,7 @@ export class ProcessKilled extends Schema.TaggedError<ProcessKilled>()("ProcessK
   readonly code = "run_failed"
 }
 
-/** The executable ended without an answer, or said itself that it failed. */
+/** The executable ended without an answer, or reported a failure. */
 export class ProcessFailed extends Schema.TaggedError<ProcessFailed>()("ProcessFailed", {
   reason: Schema.String,
   ...diagnosis,
@@ -165,7 +163,7 @@ export class ProcessFailed extends Schema.TaggedError<ProcessFailed>()("ProcessF
   readonly code = "run_failed"
 }
 
-/** What the executable printed is no answer: not its protocol, or more than the cap. */
+/** The executable's output is no answer: it is not the protocol, or exceeds the limit. */
 export class OutputGarbled extends Schema.TaggedError<OutputGarbled>()("OutputGarbled", {
   reason: Schema.String,
   ...diagnosis,
@@ -181,7 +179,7 @@ export class AnswerMismatch extends Schema.TaggedError<AnswerMismatch>()("Answer
   readonly code = "run_failed"
 }
 
-/** The run passed its `timeout_secs`; its processes are gone. */
+/** The run exceeded `timeout_secs`. Its processes are gone. */
 export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut", {
   timeoutSecs: Schema.Number,
   ...diagnosis,
@@ -189,7 +187,7 @@ export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut"
   readonly code = "timeout"
 }
 
-/** More waits, or is still arriving, than may, or this waited longer than any may; try in `retryAfterSecs`. */
+/** A queue is full, too many bodies arrive at once, or the run waited too long. Try again in `retryAfterSecs`. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
   because: Schema.Literal("queue_full", "waited_too_long", "bodies_arriving"),
   retryAfterSecs: Schema.Number,
@@ -197,27 +195,27 @@ export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
   readonly code = "overloaded"
 }
 
-/** The service is stopping: no new work, and what ran was ended. */
+/** The service stops: it accepts no work, and ends what runs. */
 export class ShuttingDown extends Schema.TaggedError<ShuttingDown>()("ShuttingDown", {}) {
   readonly code = "shutting_down"
 }
 
-/** The service ended, by force or by a crash, before the run did. */
+/** The service was killed or crashed before the run ended. */
 export class RunLost extends Schema.TaggedError<RunLost>()("RunLost", {}) {
   readonly code = "run_failed"
 }
 
-/** No such run, or it is another app's. */
+/** There is no such run, or it is another app's. */
 export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound", {}) {
   readonly code = "not_found"
 }
 
-/** The run has ended, and its text is kept no more. */
+/** The run has ended, and its text is no longer kept. */
 export class AnswerGone extends Schema.TaggedError<AnswerGone>()("AnswerGone", {}) {
   readonly code = "gone"
 }
 
-/** The app has used that idempotency key for another request. */
+/** The app has used the idempotency key for another request. */
 export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>()(
   "IdempotencyConflict",
   {},
@@ -225,12 +223,12 @@ export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>
   readonly code = "idempotency_conflict"
 }
 
-/** A bug: what it was stands in the log. */
+/** A bug. Its cause is in the log. */
 export class RunDefect extends Schema.TaggedError<RunDefect>()("RunDefect", {}) {
   readonly code = "internal"
 }
 
-/** A way for the agent's executable to fail. */
+/** A failure of the agent's executable. */
 export type AgentFailure =
   | ExecutableMissing
   | NotLoggedIn
@@ -239,10 +237,10 @@ export type AgentFailure =
   | ProcessFailed
   | OutputGarbled
 
-/** A way for an agent to refuse a session. */
+/** A failure of an agent to open a session. */
 export type AgentRefusal = AgentUnavailable | ExecutableMissing | NotLoggedIn
 
-/** A way for an accepted run to fail; `Unauthorized` when its token was revoked meanwhile. */
+/** A failure of an accepted run. `Unauthorized`: its token was revoked meanwhile. */
 export type RunFailure =
   | AgentFailure
   | AnswerMismatch
@@ -253,7 +251,7 @@ export type RunFailure =
   | Unauthorized
   | StorageFailed
 
-/** A way for an accepted turn to fail. */
+/** A failure of an accepted turn. */
 export type TurnFailure =
   | AgentRefusal
   | TurnFailed
@@ -264,13 +262,13 @@ export type TurnFailure =
   | Unauthorized
   | StorageFailed
 
-/** The same failure, knowing more. */
+/** Returns the failure with more details. */
 export const diagnosed = <F extends Diagnosis & Error>(failure: F, known: Diagnosis): F =>
   Object.assign(Object.create(Object.getPrototypeOf(failure) as object) as F, failure, known)
 
-// --- keeping ------------------------------------------------------------------------------------------------
+// --- storage ------------------------------------------------------------------------------------------------
 
-/** The disk or the database refused. `cause` is for the log; a client never sees it. */
+/** The disk or the database failed. `cause` is for the log and is never shown to a client. */
 export class StorageFailed extends Schema.TaggedError<StorageFailed>()("StorageFailed", {
   during: Schema.String,
   cause: Schema.Defect,

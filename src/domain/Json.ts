@@ -1,15 +1,17 @@
-/** Whether parsed JSON has at most so many levels: then it can be written again, whatever the stack has left. */
+import { Schema } from "effect"
+
+/** Whether parsed JSON has at most that many levels. A deeper value may overflow the stack when it is written. */
 export const isShallow = (value: unknown, levels: number): boolean =>
   typeof value !== "object" ||
   value === null ||
   (levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1)))
 
-/** What a number, or the punctuation around a value, may take. */
+/** The characters that a number, or the punctuation around a value, takes at most. */
 const SCALAR_CHARS = 24
 
 /**
- * About as many characters as parsed JSON has when it is written, before anything in it is escaped; never far fewer.
- * Infinite when it has more than so many levels. Agents send a hundred thousand of these: it copies nothing.
+ * Estimates the length of parsed JSON when it is written, without escapes; never far too low. Infinite for a value of more
+ * than that many levels. Copies nothing: agents send a hundred thousand messages in a turn.
  */
 export const charsOf = (value: unknown, levels: number): number => {
   if (typeof value === "string") return value.length
@@ -21,8 +23,8 @@ export const charsOf = (value: unknown, levels: number): number => {
 }
 
 /**
- * JSON that is the same for values that say the same: no space, and every object's keys in order. Without recursion:
- * what is parsed may be nested more deeply than the stack is deep.
+ * Writes JSON that is the same for equal values: without white space, the keys of every object sorted. Not recursive: a
+ * parsed value may have more levels than the stack.
  */
 export const canonicalJson = (value: unknown): string => {
   const written: Array<string> = []
@@ -49,3 +51,10 @@ const partsOf = (value: object): Array<Part> => {
     .flatMap(([key, inner]) => [{ text: "," }, { text: `${JSON.stringify(key)}:` }, { value: inner }])
   return [{ text: "{" }, ...entries.slice(1), { text: "}" }]
 }
+
+/** The fields of parsed JSON whose shape is not known. An empty record when the value is neither object nor array. */
+export const recordOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
+
+/** A field of JSON that another program writes: absent, null, or a value of that schema. */
+export const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))

@@ -1,24 +1,24 @@
-/** What a CLI's error text must not carry to a client or a log. */
+/** The texts that a CLI's error output must not carry to a client or a log. */
 export interface Confidential {
-  /** Values of secrets, as they stand in the environment of the process. */
+  /** The values of secrets in the process's environment. */
   readonly secrets: ReadonlyArray<string>
-  /** Prompt, system prompt: text that an error could quote. */
+  /** Texts that an error could quote: prompt and system prompt. */
   readonly texts: ReadonlyArray<string>
 }
 
 const SECRET_SHAPES =
   /\b(?:sk-[A-Za-z0-9]|cf_|ff_)[\w-]{8,}|(?<=\bBearer\s)\S+|(?<=:\/\/)[^\s/@]+:[^\s/@]+(?=@)/gi
 
-/** A passage of this length that both have is a quotation. */
+/** A common passage of this many characters counts as a quotation. */
 const PASSAGE = 16
-/** A text is looked at every SAMPLE characters: a passage then holds a whole sample, wherever it begins. */
+/** The distance of the samples that are taken of a text: every passage contains a whole sample. */
 const SAMPLE = PASSAGE / 2
-/** A sample that stands in a message more often than this is not looked into: the message is withheld. */
+/** A message with a sample in more places than this is withheld without a closer look. */
 const PLACES_MAX = 16
 
-/** `message` without secrets, and withheld altogether if it quotes one of the confidential texts. */
+/** Returns the message without secrets, or a placeholder if it quotes one of the confidential texts. */
 export const redact = (message: string, { secrets, texts }: Confidential): string => {
-  // An error may quote a text as it is, or as it stands in JSON; mostly the two are one.
+  // An error may quote a text as it is, or as JSON. For most texts the two are the same.
   const spellings = new Set(texts.flatMap((text) => [text, JSON.stringify(text).slice(1, -1)]))
   const places = placesOf(message)
   for (const text of spellings) {
@@ -31,11 +31,11 @@ export const redact = (message: string, { secrets, texts }: Confidential): strin
   return clean.replace(SECRET_SHAPES, "[secret]")
 }
 
-/** Cuts `message` to at most `limit` characters, keeping its end, where a CLI says what went wrong. */
+/** Cuts a message to at most `limit` characters. Its end is kept: there a CLI says what went wrong. */
 export const tail = (message: string, limit: number): string =>
   message.length <= limit ? message : `…${message.slice(message.length - limit + 1)}`
 
-/** Where in the message each sample stands that it has. */
+/** The places of each sample in a message. */
 type Places = ReadonlyMap<string, ReadonlyArray<number>>
 
 const placesOf = (message: string): Places => {
@@ -49,7 +49,7 @@ const placesOf = (message: string): Places => {
   return places
 }
 
-/** Whether both have a passage in common, or all of a short text. Linear in the text, which may be megabytes. */
+/** Whether a message has a passage of a text, or all of a short text. Linear in the text, which may have megabytes. */
 const quotes = (message: string, places: Places, text: string): boolean => {
   const whole = text.trim()
   if (whole.length < PASSAGE) return whole.length >= 4 && message.includes(whole)
@@ -62,7 +62,7 @@ const quotes = (message: string, places: Places, text: string): boolean => {
   return false
 }
 
-/** How long the passage is that both share around a sample, up to PASSAGE. */
+/** Returns the length of the passage that both share around a sample, up to PASSAGE. */
 const shared = (message: string, place: number, text: string, at: number): number => {
   let before = 0
   while (

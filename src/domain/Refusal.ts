@@ -1,19 +1,19 @@
 import type { AddressNotAllowed, Unauthorized } from "./Failure.ts"
 import type { TokenId } from "./Ids.ts"
 
-/** Why somebody was not let in: for the address, or for a bearer that is no app's or not the operator's. */
+/** Why a request was refused: its address, or a bearer that is not an app's or not the operator's. */
 export type RefusalReason = AddressNotAllowed["by"] | "bearer" | "admin_bearer"
 
-/** Refused admissions of one second that have the address and the reason in common. */
+/** Refused requests of one second with the same address and reason, counted. */
 export interface Refusal {
-  /** When that second began, in milliseconds since 1970. */
+  /** The begin of the second, in milliseconds since 1970. */
   readonly at: number
   readonly address: string
   readonly code: AddressNotAllowed["code"] | Unauthorized["code"]
   readonly reason: RefusalReason
-  /** Whose own list of addresses refused; nobody's when something else did. */
+  /** The token whose own list of addresses refused; `null` if something else did. */
   readonly tokenId: TokenId | null
-  /** The id of the first of the requests. */
+  /** The id of the first request. */
   readonly requestId: string
   readonly count: number
 }

@@ -7,7 +7,7 @@ import type { Viewer } from "./Viewer.ts"
 
 const utf8 = new TextEncoder()
 
-/** At most `limit` bytes of UTF-8; counts only when the length in characters leaves it open. */
+/** Whether a text has at most `limit` bytes of UTF-8. Encodes it only if its length in characters does not decide. */
 export const fitsUtf8 = (text: string, limit: number): boolean =>
   text.length * 3 <= limit || (text.length <= limit && utf8.encode(text).length <= limit)
 
@@ -83,7 +83,7 @@ export interface RunRequest {
   readonly files: ReadonlyArray<string>
 }
 
-/** A prompt with the service's own defaults: model `sonnet`, two minutes. */
+/** Makes a request with the service's own defaults: model `sonnet`, two minutes. */
 export const runRequest = (prompt: string, more: Partial<RunRequest> = {}): RunRequest => ({
   prompt,
   model: "sonnet",
@@ -151,7 +151,7 @@ export const UNFINISHED: ReadonlyArray<RunStatus> = statuses.filter(
   (status) => RUN_STATES[status].next.length > 0,
 )
 
-/** Tokens the provider counted. */
+/** Tokens, as the provider counted them. */
 export const Usage = Schema.Struct({
   input_tokens: Schema.Number,
   output_tokens: Schema.Number,

@@ -13,15 +13,15 @@ export const TokenName = Schema.String.pipe(
 )
 export type TokenName = typeof TokenName.Type
 
-/** An app's bearer token as the ledger knows it: everything but the secret, of which only a hash is kept. */
+/** An app's bearer token as the ledger knows it. Its secret is stored as a hash only. */
 export const AppToken = Schema.Struct({
   id: TokenId,
   name: TokenName,
-  /** Addresses the token may be used from; empty means no limit of its own. */
+  /** The networks that the token may be used from. Empty: no limit of its own. */
   ipCidrs: Schema.Array(Schema.String),
-  /** Milliseconds since 1970, as all times inside the service. */
+  /** Milliseconds since 1970, like all times inside the service. */
   createdAt: Schema.Number,
-  /** Written lazily: up to a few seconds behind. */
+  /** Written every few seconds. */
   lastUsedAt: Schema.NullOr(Schema.Number),
   revokedAt: Schema.NullOr(Schema.Number),
 })

@@ -10,16 +10,16 @@ import { StreamsGroup } from "./groups/Streams.ts"
 import { SystemGroup } from "./groups/System.ts"
 import { problems } from "./groups/Problems.ts"
 
-/** What any route may answer with. */
-export const everywhere = problems("InvalidRequest", "AddressNotAllowed", "NotAcceptable", "Internal")
+/** The problems that every route may answer with. */
+export const commonProblems = problems("InvalidRequest", "AddressNotAllowed", "NotAcceptable", "Internal")
 
 /**
- * Every HttpApi starts with `HttpApiDecodeError` as the error of each route. Ours is the contract's problem
- * object: the edge makes one of a decode error that nobody here can encode, and so the document says so too.
+ * `HttpApi.make` declares `HttpApiDecodeError` as an error of each route. This replaces it with the contract's problems:
+ * the edge turns a decode error into a problem, so the document has to declare the problem.
  */
-const base = Object.assign(HttpApi.make("clawdforge"), { errorSchema: everywhere })
+const base = Object.assign(HttpApi.make("clawdforge"), { errorSchema: commonProblems })
 
-/** The whole API, declared. Clients and the OpenAPI document derive from it; `handlers/` implement it. */
+/** The declaration of the whole API. Clients and the OpenAPI document derive from it; `handlers/` implement it. */
 export class Api extends base
   .add(RunGroup)
   .add(RunsGroup)

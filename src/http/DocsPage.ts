@@ -9,32 +9,32 @@ import { Deferred, Effect, Encoding, Layer } from "effect"
 import { Api } from "./Api.ts"
 import { openApiDocument } from "./OpenApiDocument.ts"
 
-/** Scalar without whatever needs scalar.com: its fonts, its client, its sharing, its telemetry. */
-const SCALAR = {
+/** Scalar's options. Everything that contacts scalar.com is off: fonts, client, sharing, telemetry. */
+const SCALAR_OPTIONS = {
   withDefaultFonts: false,
   hideClientButton: true,
   showToolbar: "never",
   telemetry: false,
   documentDownloadType: "json",
-  // A reader looks for a route, in the order of the document.
+  // Readers look for a route by its path, in the order of the document.
   operationTitleSource: "path",
   orderSchemaPropertiesBy: "preserve",
   defaultOpenAllTags: true,
-  // It sends one token whatever the route; most who read are apps. The operator picks the other one.
+  // Scalar sends one token to every route. Most readers are apps; an operator selects `admin` on the page.
   authentication: { preferredSecurityScheme: "app" },
 }
 
-/** Shows what /openapi.json says, not what the framework makes of the API by itself. */
-const reference = HttpApiScalar.layerHttpLayerRouter({
+/** The page shows the document of /openapi.json, not the one that the framework derives by itself. */
+const scalarRoute = HttpApiScalar.layerHttpLayerRouter({
   api: Api.annotate(OpenApi.Transform, () => openApiDocument),
   path: "/docs",
-  scalar: SCALAR,
+  scalar: SCALAR_OPTIONS,
 })
 
-/** The package gives its page as a route only: asked for on a router of its own, apart from the service's. */
-const rendered = Effect.gen(function* () {
+/** Renders the page's HTML. The package offers the page only as a route, so a separate router serves it once. */
+const renderPage = Effect.gen(function* () {
   const router = yield* HttpLayerRouter.make
-  yield* Layer.build(Layer.provide(reference, Layer.succeed(HttpLayerRouter.HttpRouter, router)))
+  yield* Layer.build(Layer.provide(scalarRoute, Layer.succeed(HttpLayerRouter.HttpRouter, router)))
   const response = yield* router.asHttpEffect()
   return yield* Effect.promise(() => HttpServerResponse.toWeb(response).text())
 }).pipe(
@@ -53,10 +53,10 @@ const sha256 = (bytes: Uint8Array<ArrayBuffer>): Effect.Effect<string> =>
   )
 
 /**
- * Nothing but this service can be contacted, and no script runs but the page's own. Scalar hashes in WebAssembly,
- * and puts its styles into the page as it goes.
+ * The page's Content-Security-Policy: it may contact this service only, and run its own scripts only.
+ * `wasm-unsafe-eval` is there because Scalar hashes in WebAssembly, `unsafe-inline` because it adds styles at run time.
  */
-const policy = (scripts: ReadonlyArray<string>): string =>
+const contentSecurityPolicy = (scripts: ReadonlyArray<string>): string =>
   [
     "default-src 'none'",
     `script-src 'wasm-unsafe-eval' ${scripts.map((hash) => `'sha256-${hash}'`).join(" ")}`,
@@ -68,8 +68,8 @@ const policy = (scripts: ReadonlyArray<string>): string =>
     "frame-ancestors 'none'",
   ].join("; ")
 
-const build = Effect.gen(function* () {
-  const html = yield* rendered
+const buildPage = Effect.gen(function* () {
+  const html = yield* renderPage
   const encoder = new TextEncoder()
   const bytes = encoder.encode(html)
   const etag = `"${yield* sha256(bytes)}"`
@@ -77,24 +77,28 @@ const build = Effect.gen(function* () {
     sha256(encoder.encode(script)),
   )
   const headers = {
-    "content-security-policy": policy(scripts),
+    "content-security-policy": contentSecurityPolicy(scripts),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
     etag,
   }
   const page = HttpServerResponse.uint8Array(bytes, { contentType: "text/html; charset=utf-8", headers })
-  const unchanged = HttpServerResponse.empty({ status: 304, headers })
+  const notModified = HttpServerResponse.empty({ status: 304, headers })
   return (request: HttpServerRequest.HttpServerRequest) =>
-    (request.headers["if-none-match"] ?? "").includes(etag) ? unchanged : page
+    (request.headers["if-none-match"] ?? "").includes(etag) ? notModified : page
 })
 
 /**
- * The API reference: answers a request with the whole page, or with 304 to a browser that has it. The page is a few
- * MB, so it is made once, when somebody first asks; in the background, so that it does not matter who hangs up.
+ * Makes the API reference: a function that answers a request with the whole page, or with 304 if the browser has it.
+ *
+ * The page is a few MB. It is built once, on the first request, in a background fiber: a client that hangs up does not
+ * interrupt the build for the others.
  */
 export const makeDocsPage = Effect.gen(function* () {
-  const page = yield* Deferred.make<Effect.Effect.Success<typeof build>>()
-  const making = yield* Effect.once(Effect.forkIn(Effect.intoDeferred(build, page), yield* Effect.scope))
-  return Effect.zipRight(Effect.uninterruptible(making), Deferred.await(page))
+  const page = yield* Deferred.make<Effect.Effect.Success<typeof buildPage>>()
+  const buildOnce = yield* Effect.once(
+    Effect.forkIn(Effect.intoDeferred(buildPage, page), yield* Effect.scope),
+  )
+  return Effect.zipRight(Effect.uninterruptible(buildOnce), Deferred.await(page))
 })

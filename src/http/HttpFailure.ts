@@ -1,12 +1,12 @@
 import { Schema } from "effect"
 
-/** What only HTTP can get wrong; everything else is in `domain/Failure.ts`. */
+/** The failures that only HTTP has. All others are in `domain/Failure.ts`. */
 
 export class BodyNotJson extends Schema.TaggedError<BodyNotJson>()("BodyNotJson", {}) {
   readonly code = "invalid_request"
 }
 
-/** More fields than any body has: naming each would cost more than refusing all. */
+/** The body has more fields than any valid body. It is refused as a whole: to name each field would cost too much. */
 export class TooManyFields extends Schema.TaggedError<TooManyFields>()("TooManyFields", {
   limit: Schema.Number,
 }) {
@@ -17,7 +17,7 @@ export class BodyNotForm extends Schema.TaggedError<BodyNotForm>()("BodyNotForm"
   readonly code = "invalid_request"
 }
 
-/** What came over the socket is no HTTP request. */
+/** The bytes on the socket are not an HTTP request. */
 export class NotHttp extends Schema.TaggedError<NotHttp>()("NotHttp", {}) {
   readonly code = "invalid_request"
 }
@@ -62,7 +62,7 @@ export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaTyp
   readonly code = "unsupported_media_type"
 }
 
-/** A bug of ours. What it was stands in the log, under the request's id. */
+/** A bug of the service. The log has its cause, under the request's id. */
 export class Internal extends Schema.TaggedError<Internal>()("Internal", {}) {
   readonly code = "internal"
 }

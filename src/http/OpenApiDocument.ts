@@ -2,7 +2,7 @@ import { OpenApi } from "@effect/platform"
 import { Api } from "./Api.ts"
 import { MEDIA_TYPE } from "./Problem.ts"
 
-/** What is mended here, the framework writes into every document, and no annotation of a route can change it. */
+/** Corrects what the framework writes into every document and what no annotation of a route can change. */
 
 type Node = Readonly<Record<string, unknown>>
 
@@ -19,17 +19,17 @@ interface Operation {
 
 const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null
 
-/** What is no schema, whatever its keys are called. */
-const DATA: ReadonlySet<string> = new Set(["info", "examples", "enum"])
+/** Keys whose values are data, not schemas: the walk does not change them. */
+const DATA_KEYS: ReadonlySet<string> = new Set(["info", "examples", "enum"])
 
-/** Changes every object, from the leaves up. */
-const everywhere = (change: (node: Node) => Node) => {
+/** Applies a change to every object, from the leaves up. */
+const mapNodes = (change: (node: Node) => Node) => {
   const walk = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(walk)
     if (!isNode(value)) return value
     return change(
       Object.fromEntries(
-        Object.entries(value).map(([key, inner]) => [key, DATA.has(key) ? inner : walk(inner)]),
+        Object.entries(value).map(([key, inner]) => [key, DATA_KEYS.has(key) ? inner : walk(inner)]),
       ),
     )
   }
@@ -39,10 +39,11 @@ const everywhere = (change: (node: Node) => Node) => {
 const INT = "#/components/schemas/Int"
 
 /**
- * `$id`s of the framework's ("/schemas/unknown") repeat, which no document may. Its titles ("int", "maxItems(100)")
- * become names of types in a generated client. A reference to "Int" with bounds beside it loses the bounds there.
+ * Removes three things of the framework. Its `$id`s ("/schemas/unknown") repeat, which a document must not do. Its titles
+ * ("int", "maxItems(100)") become type names in a generated client. A reference to "Int" with bounds beside it loses the
+ * bounds in a generated client, so it becomes a plain integer.
  */
-const plain = everywhere((node) =>
+const withoutFrameworkNames = mapNodes((node) =>
   Object.fromEntries(
     Object.entries(node)
       .filter(([key, value]) => !((key === "$id" || key === "title") && typeof value === "string"))
@@ -50,8 +51,8 @@ const plain = everywhere((node) =>
   ),
 )
 
-/** An answer may get more fields: no client may refuse what it does not know. */
-const open = everywhere((node) =>
+/** Lets answers have unknown fields: later versions may add some, and clients must not refuse them. */
+const allowUnknownFields = mapNodes((node) =>
   Object.fromEntries(
     Object.entries(node).filter(([key, value]) => !(key === "additionalProperties" && value === false)),
   ),
@@ -79,7 +80,7 @@ const HEADERS = {
   },
 }
 
-const AGAIN_LATER: ReadonlySet<string> = new Set(["429", "503"])
+const RETRY_AFTER_STATUSES: ReadonlySet<string> = new Set(["429", "503"])
 
 const headersOf = ({ parameters, responses }: Operation, status: string) => {
   const content = responses[status]?.content ?? {}
@@ -92,13 +93,13 @@ const headersOf = ({ parameters, responses }: Operation, status: string) => {
     ...(isAnswer && parameters.some(({ name }) => name === "idempotency-key")
       ? { "Idempotent-Replayed": header("Idempotent-Replayed") }
       : {}),
-    ...(AGAIN_LATER.has(status) && !("text/plain" in content)
+    ...(RETRY_AFTER_STATUSES.has(status) && !("text/plain" in content)
       ? { "Retry-After": header("Retry-After") }
       : {}),
   }
 }
 
-/** A status that several problems share loses their media type on its way through the framework. */
+/** Restores the problems' media type: the framework drops it from a status that several problems share. */
 const contentOf = (status: string, content: Readonly<Record<string, unknown>>) =>
   Object.fromEntries(
     Object.entries(content).map(([type, media]) => [
@@ -121,21 +122,26 @@ const byMethod = (operations: Readonly<Record<string, Operation>>) =>
   Object.fromEntries(
     Object.entries(operations).map(([method, operation]) => [
       method,
-      { ...operation, responses: open(Object.fromEntries(responsesOf(operation))) },
+      { ...operation, responses: allowUnknownFields(Object.fromEntries(responsesOf(operation))) },
     ]),
   )
 
 /** This API as OpenAPI 3.1. */
 export const openApiDocument = (() => {
-  const { paths, components, ...rest } = plain(OpenApi.fromApi(Api)) as unknown as OpenApi.OpenAPISpec
-  const asked = JSON.stringify(
+  const { paths, components, ...rest } = withoutFrameworkNames(
+    OpenApi.fromApi(Api),
+  ) as unknown as OpenApi.OpenAPISpec
+  const requestBodies = JSON.stringify(
     Object.values(paths)
       .flatMap(Object.values)
       .map(({ requestBody }) => requestBody),
   )
   const schemas = Object.entries(components.schemas)
     .filter(([name]) => name !== "Int")
-    .map(([name, schema]) => [name, asked.includes(`schemas/${name}"`) ? schema : open(schema)])
+    .map(([name, schema]) => [
+      name,
+      requestBodies.includes(`schemas/${name}"`) ? schema : allowUnknownFields(schema),
+    ])
   return {
     ...rest,
     paths: Object.fromEntries(

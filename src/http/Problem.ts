@@ -1,23 +1,23 @@
 import type { Diagnosis, Failure, Issue } from "../domain/Failure.ts"
 import type { HttpFailure } from "./HttpFailure.ts"
 
-/** Everything that can be answered instead of what was asked for. */
-export type Failing = Failure | HttpFailure
+/** Every failure that has a problem: the domain's and HTTP's own. */
+export type AnyFailure = Failure | HttpFailure
 
-export type Tag = Failing["_tag"]
-type Of<T extends Tag> = Extract<Failing, { readonly _tag: T }>
+export type Tag = AnyFailure["_tag"]
+type FailureOf<T extends Tag> = Extract<AnyFailure, { readonly _tag: T }>
 
 interface Row<T extends Tag> {
   readonly status: number
-  readonly code: Of<T>["code"]
-  /** Whether the same request may succeed later without anybody changing anything. */
-  readonly retryable: boolean | ((failure: Of<T>) => boolean)
-  /** The human sentence: no secret, no text of a prompt or an answer, no path. */
-  readonly sentence: (failure: Of<T>) => string
-  readonly headers?: (failure: Of<T>) => Readonly<Record<string, string>>
+  readonly code: FailureOf<T>["code"]
+  /** Whether the same request may succeed later although nothing is changed. */
+  readonly retryable: boolean | ((failure: FailureOf<T>) => boolean)
+  /** The sentence for people. It holds no secret, no text of a prompt or an answer, and no path. */
+  readonly sentence: (failure: FailureOf<T>) => string
+  readonly headers?: (failure: FailureOf<T>) => Readonly<Record<string, string>>
 }
 
-/** A row as it is used when it is not known whose it is. */
+/** A row without the type of its failure. */
 export interface AnyRow {
   readonly status: number
   readonly code: string
@@ -27,17 +27,17 @@ export interface AnyRow {
 }
 
 const retryAfter = (secs: number) => () => ({ "retry-after": String(secs) })
-const retryAfterIts = ({ retryAfterSecs }: { readonly retryAfterSecs: number }) => ({
+const retryAfterOfFailure = ({ retryAfterSecs }: { readonly retryAfterSecs: number }) => ({
   "retry-after": String(retryAfterSecs),
 })
 
-/** When is it which status? Each failure has one row here; a new failure does not compile until it has its own. */
+/** The one table from failures to answers. Each failure has one row; a new failure does not compile without its row. */
 export const TABLE = {
   InvalidRequest: {
     status: 400,
     code: "invalid_request",
     retryable: false,
-    sentence: ({ issues }) => listed(issues),
+    sentence: ({ issues }) => issuesText(issues),
   },
   BodyNotJson: {
     status: 400,
@@ -160,7 +160,7 @@ export const TABLE = {
     code: "quota_exceeded",
     retryable: true,
     sentence: ({ limit }) => `this app's files together would be larger than ${limit} bytes`,
-    headers: retryAfterIts,
+    headers: retryAfterOfFailure,
   },
   HeadersTooLarge: {
     status: 431,
@@ -234,7 +234,7 @@ export const TABLE = {
     status: 502,
     code: "run_failed",
     retryable: true,
-    sentence: ({ issues }) => `the answer does not fit output_schema: ${listed(issues)}`,
+    sentence: ({ issues }) => `the answer does not fit output_schema: ${issuesText(issues)}`,
   },
   RunLost: {
     status: 502,
@@ -262,7 +262,7 @@ export const TABLE = {
     code: "overloaded",
     retryable: true,
     sentence: ({ because }) => OVERLOADED[because],
-    headers: retryAfterIts,
+    headers: retryAfterOfFailure,
   },
   ShuttingDown: {
     status: 503,
@@ -292,6 +292,7 @@ const REFUSED_ADDRESS = {
   unreadable_hop: "the proxy's X-Forwarded-For does not say for whom it forwards",
 }
 
+/** The reason phrase of each status (RFC 9110). */
 export const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
   401: "Unauthorized",
@@ -314,7 +315,7 @@ export const TITLES: Readonly<Record<number, string>> = {
 
 export const MEDIA_TYPE = "application/problem+json"
 
-/** The body of an error answer: RFC 9457, with the `ok` and `error` of v0.2. */
+/** The body of an error answer: RFC 9457 problem details, plus `ok` and `error` for clients of v0.2. */
 export type Problem<T extends Tag = Tag> = T extends Tag
   ? {
       readonly ok: false
@@ -334,11 +335,11 @@ export type Problem<T extends Tag = Tag> = T extends Tag
     }
   : never
 
-/** The one way from a failure to what a client reads. */
-export const problemOf = <F extends Failing>(failure: F, requestId: string): Problem<F["_tag"]> => {
+/** The problem that a client gets for a failure. */
+export const problemOf = <F extends AnyFailure>(failure: F, requestId: string): Problem<F["_tag"]> => {
   const row: AnyRow = TABLE[failure._tag]
   const sentence = row.sentence(failure as never)
-  const known: Diagnosis = failure as Diagnosis
+  const diagnosis: Diagnosis = failure as Diagnosis
   return {
     ok: false,
     error: sentence,
@@ -350,21 +351,21 @@ export const problemOf = <F extends Failing>(failure: F, requestId: string): Pro
     request_id: requestId,
     retryable: typeof row.retryable === "boolean" ? row.retryable : row.retryable(failure as never),
     ...("issues" in failure ? { issues: failure.issues } : {}),
-    ...(known.stderr === undefined ? {} : { stderr: known.stderr }),
-    ...(known.exitCode === undefined ? {} : { exit_code: known.exitCode }),
-    ...(known.durationMs === undefined ? {} : { duration_ms: known.durationMs }),
-    ...(known.stopReason === undefined ? {} : { stop_reason: known.stopReason }),
+    ...(diagnosis.stderr === undefined ? {} : { stderr: diagnosis.stderr }),
+    ...(diagnosis.exitCode === undefined ? {} : { exit_code: diagnosis.exitCode }),
+    ...(diagnosis.durationMs === undefined ? {} : { duration_ms: diagnosis.durationMs }),
+    ...(diagnosis.stopReason === undefined ? {} : { stop_reason: diagnosis.stopReason }),
   } as never
 }
 
-/** What goes with the problem: its media type, and what HTTP wants said in a header. */
-export const problemHeaders = (failure: Failing): Readonly<Record<string, string>> => {
+/** The headers of a problem: its media type, and those of the failure's row, such as `Retry-After`. */
+export const problemHeaders = (failure: AnyFailure): Readonly<Record<string, string>> => {
   const row: AnyRow = TABLE[failure._tag]
   return { "content-type": MEDIA_TYPE, ...row.headers?.(failure as never) }
 }
 
-export const isFailing = (value: unknown): value is Failing =>
+export const isAnyFailure = (value: unknown): value is AnyFailure =>
   typeof value === "object" && value !== null && "_tag" in value && String(value._tag) in TABLE
 
-const listed = (issues: ReadonlyArray<Issue>): string =>
+const issuesText = (issues: ReadonlyArray<Issue>): string =>
   issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")} ${message}`)).join("; ")

@@ -11,58 +11,62 @@ import {
   UnsupportedMediaType,
 } from "./HttpFailure.ts"
 
-/** What a form consists of, in the order in which it comes over the wire. */
+/** One piece of a multipart form. Pieces come in the order of the wire. */
 export type FormPart =
   | { readonly _tag: "Field"; readonly name: string; readonly value: string }
   | { readonly _tag: "FileStart"; readonly name: string; readonly filename: string }
   | { readonly _tag: "FileBytes"; readonly bytes: Uint8Array }
 
-/** Port: a request's body, which must arrive in a bounded time. */
+/** Port: reads a request's body, with limits on its size and on its time. */
 export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   RequestBody,
   {
-    /** All of it, up to a limit, also of all that arrive at once. */
+    /**
+     * Reads the whole body. Limits hold for this body, and for all bodies together that arrive at the same time: beyond
+     * the second one it fails with `Overloaded`.
+     */
     readonly bytes: (
       request: HttpServerRequest.HttpServerRequest,
     ) => Effect.Effect<Uint8Array, BodyTooLarge | BodyUnreadable | RequestTooSlow | Overloaded>
-    /** A form as it comes, no faster than it is taken, up to a limit; to be read once. */
+    /** The parts of a multipart form, read no faster than the consumer takes them. It can be read once only. */
     readonly form: (
       request: HttpServerRequest.HttpServerRequest,
     ) => Stream.Stream<FormPart, BodyNotForm | BodyTooLarge | BodyUnreadable | RequestTooSlow>
     /**
-     * To be called before a refusal is sent: reads what is left of the body, up to a limit, where to answer and close
-     * under a client that still sends would reset the connection, and it would never see the answer.
+     * Reads and drops the rest of the body, up to a limit. Call it before an error answer: if the server answered and
+     * closed while the client still sends, the connection would be reset and the client would not see the answer.
      */
     readonly drop: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>
   }
 >() {}
 
 const FIELDS_MAX = 64
-/** Entries of a list or an object in a field. */
+/** The most entries that a list or an object in a field may have. */
 const ENTRIES_MAX = 4096
 
-const unsupported = Effect.suspend(() => new UnsupportedMediaType({ supported: ["application/json"] }))
+const notJson = Effect.suspend(() => new UnsupportedMediaType({ supported: ["application/json"] }))
 
 /**
- * The request with a body that is JSON and bounded, or a failure of ours. The framework's own has no working
- * limit, answers broken JSON with an empty 400, and takes any media type for a JSON route. The body is read when a
- * route asks for it, which is after admission.
+ * The request, whose body can be read as JSON only, and fails with the contract's failures.
+ *
+ * The framework's own body has no working limit, answers broken JSON with an empty 400, and accepts any media type for a
+ * JSON route. The body is read when the route reads it, which is after admission.
  */
 export const withJsonBody = (
   request: HttpServerRequest.HttpServerRequest,
   body: Context.Tag.Service<RequestBody>,
 ): HttpServerRequest.HttpServerRequest => {
-  const json = isPlainJson(request.headers) ? Effect.flatMap(body.bytes(request), parse) : unsupported
+  const json = isPlainJson(request.headers) ? Effect.flatMap(body.bytes(request), parse) : notJson
   return Object.create(request, {
     json: { value: json },
-    text: { value: unsupported },
-    arrayBuffer: { value: unsupported },
-    urlParamsBody: { value: unsupported },
-    multipart: { value: unsupported },
+    text: { value: notJson },
+    arrayBuffer: { value: notJson },
+    urlParamsBody: { value: notJson },
+    multipart: { value: notJson },
   }) as HttpServerRequest.HttpServerRequest
 }
 
-/** JSON is UTF-8 (RFC 8259); no type at all is taken for JSON, as v0.2 did. */
+/** JSON is UTF-8 (RFC 8259). A request without a content type counts as JSON, as in v0.2. */
 const isPlainJson = (headers: HttpServerRequest.HttpServerRequest["headers"]): boolean =>
   /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i.test(
     headers["content-type"] ?? "application/json",
@@ -75,19 +79,20 @@ const parse = (bytes: Uint8Array): Effect.Effect<unknown, BodyNotJson | TooManyF
   }).pipe(
     Effect.filterOrFail(
       (value) =>
-        // A string has as many values as characters.
+        // Checked first: for a string, `Object.values` would give each character.
         typeof value !== "object" ||
         value === null ||
-        (size(value) <= FIELDS_MAX && Object.values(value).every((field) => size(field) <= ENTRIES_MAX)),
+        (entryCount(value) <= FIELDS_MAX &&
+          Object.values(value).every((field) => entryCount(field) <= ENTRIES_MAX)),
       () => new TooManyFields({ limit: FIELDS_MAX }),
     ),
   )
 
-/** Bodies are taken as they are; a compressed one could be a bomb. */
+/** Compressed bodies are refused: one could be a decompression bomb. */
 export const isUncompressed = (headers: HttpServerRequest.HttpServerRequest["headers"]): boolean =>
   /^(identity)?$/i.test(headers["content-encoding"] ?? "")
 
-/** Names of fields are the client's own words: enough of one to recognise it. */
+/** An issue quotes so much of a field's name. The client chooses the name, so it may be very long. */
 const FIELD_MAX_CHARS = 64
 
 export const issueAt = (path: ReadonlyArray<PropertyKey>, message: string): Issue => ({
@@ -95,8 +100,8 @@ export const issueAt = (path: ReadonlyArray<PropertyKey>, message: string): Issu
   message,
 })
 
-/** How many entries a list or an object has; of anything else, none. */
-const size = (value: unknown): number => {
+/** The number of entries of a list or an object; 0 for any other value. */
+const entryCount = (value: unknown): number => {
   if (Array.isArray(value)) return value.length
   return typeof value === "object" && value !== null ? Object.keys(value).length : 0
 }

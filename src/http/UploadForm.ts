@@ -6,22 +6,26 @@ import type { Arriving } from "../services/files/Receiving.ts"
 import { UnsupportedMediaType } from "./HttpFailure.ts"
 import { type FormPart, issueAt, isUncompressed } from "./RequestBody.ts"
 
-/** The form that brings an upload. */
+/** The multipart form of an upload. */
 
+/** Fails with `UnsupportedMediaType` unless the request is an uncompressed multipart form with a boundary. */
 export const checkType = ({ headers }: HttpServerRequest.HttpServerRequest) =>
   /^multipart\/form-data\s*;(.*;)?\s*boundary=("[^"]+"|[^";\s]+)/i.test(headers["content-type"] ?? "") &&
   isUncompressed(headers)
     ? Effect.void
     : new UnsupportedMediaType({ supported: ["multipart/form-data"] })
 
-/** What a form may need around its file. */
-const AROUND_MAX_BYTES = 4096
+/** How many bytes a form may add to its file: boundaries, headers and other fields. */
+const FORM_OVERHEAD_MAX_BYTES = 4096
 
-/** What a body of that length brings at least; of one without a length nothing is known. */
+/** The smallest size in bytes that the file can have, by `Content-Length`; 0 without that header. */
 export const leastSize = ({ headers }: HttpServerRequest.HttpServerRequest): number =>
-  Math.max(0, Number(headers["content-length"] ?? 0) - AROUND_MAX_BYTES)
+  Math.max(0, Number(headers["content-length"] ?? 0) - FORM_OVERHEAD_MAX_BYTES)
 
-/** Takes the form in as it comes: its one file into the upload, its one field into the answer. */
+/**
+ * Reads the form part by part: writes its file to the upload, and returns the file's name, SHA-256 and time to live.
+ * Fails with `InvalidRequest` on a missing, repeated, unknown or malformed field.
+ */
 export const received = <E, R>(parts: Stream.Stream<FormPart, E, R>, upload: Arriving) =>
   Effect.gen(function* () {
     let name: string | undefined
@@ -36,7 +40,7 @@ export const received = <E, R>(parts: Stream.Stream<FormPart, E, R>, upload: Arr
         if (part._tag === "Field") {
           if (part.name === "file") return yield* invalid(["file"], "must be a file, with a file name")
           if (ttlSecs !== undefined) return yield* invalid(["ttl_secs"], "is there twice")
-          ttlSecs = yield* ttlOf(part.value)
+          ttlSecs = yield* parseTtl(part.value)
         } else {
           if (part.name !== "file") return yield* invalid([part.name], "is not a file")
           if (name !== undefined) return yield* invalid(["file"], "is there twice")
@@ -48,7 +52,7 @@ export const received = <E, R>(parts: Stream.Stream<FormPart, E, R>, upload: Arr
     return { name, ttlSecs: ttlSecs ?? FILE_TTL_DEFAULT_SECS, sha256: yield* upload.sha256 }
   })
 
-const ttlOf = (text: string) => {
+const parseTtl = (text: string) => {
   const secs = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN
   return Schema.is(FileTtlSecs)(secs) ? Effect.succeed(secs) : invalid(["ttl_secs"], FILE_TTL_EXPECTED)
 }

@@ -6,18 +6,21 @@ import { Ledger } from "../services/journal/Ledger.ts"
 import { Secrets } from "../services/access/Secrets.ts"
 import { type AppConfig, bindsLoopback, isAdminToken } from "./Config.ts"
 
-/** Reachable from the network, and nobody could ever use it: no admin bearer, and no app token either. */
+/** The service would listen on the network, but it has no admin token and no app token: nobody could use it. */
 export class NoWayIn extends Schema.TaggedError<NoWayIn>()("NoWayIn", { host: Schema.String }) {}
 
-/** The operator's bearer, and the file that it is kept in when we made it. */
+/** The operator's bearer token, and the file that holds it if the service generated it. */
 export class AdminToken extends Context.Tag("clawdforge/AdminToken")<
   AdminToken,
   { readonly token: Option.Option<Redacted.Redacted>; readonly file: Option.Option<string> }
 >() {}
 
 /**
- * The admin bearer: the one in the environment; else, on a loopback bind, one that is made once and kept in
- * `DATA_DIR/admin-token` (0600); else none, provided that there is an app token to use the service with.
+ * Finds the operator's token: `ADMIN_BOOTSTRAP_TOKEN` if it is set; else, if the service listens on loopback only, a token
+ * that is generated once and stored in `DATA_DIR/admin-token` (mode 0600); else none.
+ *
+ * Fails with `NoWayIn` if there is none and no app token is in force. Fails with `StorageFailed` if the file cannot be
+ * read or written, or holds no usable token.
  */
 export const layer = (
   config: AppConfig,
@@ -29,7 +32,10 @@ export const layer = (
       if (bindsLoopback(config.host)) {
         const file = join(config.dataDir, "admin-token")
         const secrets = yield* Secrets
-        return { token: Option.some(yield* kept(file, yield* secrets.mint("cf_"))), file: Option.some(file) }
+        return {
+          token: Option.some(yield* readOrCreate(file, yield* secrets.mint("cf_"))),
+          file: Option.some(file),
+        }
       }
       const ledger = yield* Ledger
       const tokens = yield* ledger.tokens.list
@@ -38,17 +44,17 @@ export const layer = (
     }),
   )
 
-/** What the file holds, or `fresh`, written to it. */
-const kept = (file: string, fresh: Redacted.Redacted) =>
+/** The file's token. If the file is missing or empty, writes `fresh` to it and returns that. */
+const readOrCreate = (file: string, fresh: Redacted.Redacted) =>
   Effect.tryPromise({
     try: async () => {
       await mkdir(join(file, ".."), { recursive: true, mode: 0o700 })
       const handle = await open(file, "a+", 0o600)
       try {
         await chmod(file, 0o600)
-        const found = (await readFile(file, "utf8")).trim()
-        if (isAdminToken(found)) return Redacted.make(found)
-        if (found !== "") throw new Error(`${file} holds no usable token: remove it to have a new one made`)
+        const stored = (await readFile(file, "utf8")).trim()
+        if (isAdminToken(stored)) return Redacted.make(stored)
+        if (stored !== "") throw new Error(`${file} holds no usable token: remove it to have a new one made`)
         await handle.writeFile(`${Redacted.value(fresh)}\n`)
         await handle.sync()
         return fresh

@@ -2,41 +2,41 @@ import { Effect, Option } from "effect"
 import type { AgentName } from "../domain/Session.ts"
 import type { Executable } from "../services/agents/ClaudeRunner.ts"
 
-/** How an agent is started, given the operator's command for it, if there is one. */
-type Find = (name: AgentName, command: string | undefined) => ReadonlyArray<string> | undefined
+/** Finds how an agent is started. `command` is the operator's own command for it, if there is one. */
+type FindCommand = (name: AgentName, command: string | undefined) => ReadonlyArray<string> | undefined
 
 /**
- * How each agent is started that may be asked for: by the command that the operator gave it, else as acpx's registry
- * says, an adapter that is installed beside us first. One that is not installed is not there: nothing is downloaded.
+ * Finds how each agent is started: by the operator's command, else by an adapter that is installed next to this package,
+ * else by the command in acpx's registry. An agent that is not installed is left out. Nothing is downloaded.
  */
 export const agentExecutables = (
   agents: ReadonlyMap<AgentName, Option.Option<string>>,
 ): Effect.Effect<ReadonlyMap<AgentName, Executable>> =>
   Effect.map(registry, (find) => {
     const found = new Map<AgentName, Executable>()
-    for (const [name, given] of agents) {
-      const [command, ...args] = find(name, Option.getOrUndefined(given)) ?? []
+    for (const [name, operatorCommand] of agents) {
+      const [command, ...args] = find(name, Option.getOrUndefined(operatorCommand)) ?? []
       if (command !== undefined) found.set(name, { command, args })
     }
     return found
   })
 
-const registry: Effect.Effect<Find> = Effect.tryPromise(() => import("acpx/agent-registry")).pipe(
+const registry: Effect.Effect<FindCommand> = Effect.tryPromise(() => import("acpx/agent-registry")).pipe(
   Effect.map(
-    (acpx): Find =>
+    (acpx): FindCommand =>
       (name, command) => {
         if (command !== undefined) {
           return launchOf(acpx.createAgentRegistry({ overrides: { [name]: command } }).inspect(name))
         }
-        // By our own Node: the one that `env` would find for the adapter's script may be too old for it.
-        const beside = acpx.resolveInstalledBuiltInAgentLaunch(acpx.resolveAgentCommand(name))
-        return beside === undefined
+        // This launches the adapter's script with our own Node. The one that `env` finds may be too old for it.
+        const installed = acpx.resolveInstalledBuiltInAgentLaunch(acpx.resolveAgentCommand(name))
+        return installed === undefined
           ? launchOf(acpx.createAgentRegistry().inspect(name))
-          : [beside.command, ...beside.args]
+          : [installed.command, ...installed.args]
       },
   ),
-  // acpx is an optional peer: without it, only what has a command of its own is known.
-  Effect.orElseSucceed((): Find => (_, command) => command?.trim().split(/\s+/)),
+  // acpx is an optional peer dependency. Without it, only agents with a command of the operator's can be started.
+  Effect.orElseSucceed((): FindCommand => (_, command) => command?.trim().split(/\s+/)),
 )
 
 const launchOf = (

@@ -3,8 +3,8 @@ import { Console, Effect, Layer, Option, Redacted } from "effect"
 import { AdminToken } from "./AdminToken.ts"
 
 /**
- * Says that the service listens, and what to do next. Only a terminal is shown the token itself: what goes to a
- * log file names the file that holds it.
+ * Says that the service listens, and what to do next. Only a terminal sees the token itself; a log line names the file
+ * that holds it.
  */
 export const layer = (isTerminal: boolean) =>
   Layer.effectDiscard(
@@ -12,18 +12,18 @@ export const layer = (isTerminal: boolean) =>
       const server = yield* HttpServer.HttpServer
       const admin = yield* AdminToken
       const url = urlOf(server.address)
-      const kept = Option.zipWith(admin.file, admin.token, (file, token) => ({
+      const generated = Option.zipWith(admin.file, admin.token, (file, token) => ({
         admin_token_file: file,
         mint_a_token: mintCurl(url, isTerminal ? Redacted.value(token) : `$(cat '${file}')`),
       }))
       if (!isTerminal) {
         return yield* Effect.annotateLogs(Effect.logInfo("listening"), {
           url,
-          ...Option.getOrUndefined(kept),
+          ...Option.getOrUndefined(generated),
         })
       }
       yield* Console.log(`\nclawdforge listens on ${url}\n`)
-      if (Option.isSome(kept)) yield* Console.log(welcome(url, kept.value))
+      if (Option.isSome(generated)) yield* Console.log(welcome(url, generated.value))
     }),
   )
 
@@ -32,11 +32,11 @@ const mintCurl = (url: string, bearer: string): string =>
 
 const welcome = (
   url: string,
-  kept: { readonly admin_token_file: string; readonly mint_a_token: string },
+  admin: { readonly admin_token_file: string; readonly mint_a_token: string },
 ): string =>
-  `The admin token is kept in ${kept.admin_token_file}. Mint a token for an app:
+  `The admin token is kept in ${admin.admin_token_file}. Mint a token for an app:
 
-  ${kept.mint_a_token}
+  ${admin.mint_a_token}
 
 and ask with it (after a login: npm run claude -- /login):
 

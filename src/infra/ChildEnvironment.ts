@@ -8,10 +8,10 @@ const passes = (name: string, value: string): boolean =>
   (NAMES.has(name) ||
     PREFIXES.some((prefix) => name.startsWith(prefix)) ||
     /_proxy$/i.test(name) ||
-    // Any other value of it makes the CLI refuse to start.
+    // The CLI refuses to start with any other value.
     (name === "IS_SANDBOX" && value === "1"))
 
-/** What agents and CLIs get of our environment: the contract's list, and nothing else. */
+/** The part of the service's environment that agents and CLIs get: the variables on the contract's list, no others. */
 export const childEnvironment = (env: NodeJS.ProcessEnv = process.env): Readonly<Record<string, string>> =>
   Object.fromEntries(
     Object.entries(env).filter(

@@ -4,7 +4,7 @@ import { Model, TIMEOUT_MAX_SECS } from "../domain/Run.ts"
 import { AgentName } from "../domain/Session.ts"
 import { isLoopback, parseCidr } from "../services/access/Allowlist.ts"
 
-/** Everything an operator can set, as the service uses it. Documented in the README's table. */
+/** All settings of an operator, as the service uses them. The README's table documents them. */
 export interface AppConfig {
   readonly host: string
   readonly port: number
@@ -19,7 +19,7 @@ export interface AppConfig {
   readonly maxQueuedRuns: number
   readonly maxQueueWaitSecs: number
   readonly agentBackend: "direct" | "acpx"
-  /** Agents that may be asked for, and the command of each that is not acpx's own. */
+  /** The agents that sessions may use, each with its command unless acpx knows it. */
   readonly agents: ReadonlyMap<AgentName, Option.Option<string>>
   readonly agentIdleSecs: number
   readonly maxLiveSessions: number
@@ -42,20 +42,23 @@ export interface AppConfig {
   readonly maxFilesBytesPerToken: number
 }
 
-/** The value that `.env.example` shows; whoever copies that file must choose another. */
+/** The value in `.env.example`. It is no secret, so it is refused. */
 const EXAMPLE_ADMIN_TOKEN = "change-me-to-at-least-32-random-characters"
 const ADMIN_TOKEN_MIN_CHARS = 32
 
 type Parse<A> = (text: string) => A | undefined
 
-const shown = (text: string) => (text.length > 80 ? `${text.slice(0, 80)}…` : text)
+const truncate = (text: string) => (text.length > 80 ? `${text.slice(0, 80)}…` : text)
 
-/** A variable that is read by `parse`; blank counts as unset, as compose files make it. */
+/**
+ * A variable that `parse` reads. A blank value counts as unset: compose files write unset variables so. `quote` writes the
+ * value into an error message.
+ */
 const variable = <A>(
   name: string,
   expected: string,
   parse: Parse<A>,
-  given: (text: string) => string = shown,
+  quote: (text: string) => string = truncate,
 ) =>
   Config.string(name).pipe(
     Config.option,
@@ -66,14 +69,14 @@ const variable = <A>(
         onSome: (text) => {
           const value = parse(text.trim())
           return value === undefined
-            ? Either.left(ConfigError.InvalidData([name], `given ${given(text)}, expected ${expected}`))
+            ? Either.left(ConfigError.InvalidData([name], `given ${quote(text)}, expected ${expected}`))
             : Either.right(Option.some(value))
         },
       }),
     ),
   )
 
-const or = <A>(fallback: A) => Config.map<Option.Option<A>, A>(Option.getOrElse(() => fallback))
+const withDefault = <A>(fallback: A) => Config.map<Option.Option<A>, A>(Option.getOrElse(() => fallback))
 
 const text = (name: string) => variable<string>(name, "a text", (value) => value)
 
@@ -92,7 +95,7 @@ const cidrs = (name: string) =>
     return parts.every((part) => parseCidr(part) !== undefined) ? parts : undefined
   })
 
-/** Names of agents, each perhaps with a command: `claude,mine=node /opt/mine.js`. */
+/** Names of agents, each with an optional command: `claude,mine=node /opt/mine.js`. */
 const agents = variable(
   "CLAWDFORGE_AGENTS",
   "names of agents, comma-separated, each perhaps with =command",
@@ -113,7 +116,7 @@ const agents = variable(
 const choice = <const A extends string>(name: string, ...choices: ReadonlyArray<A>) =>
   variable(name, choices.join(" or "), (value) => choices.find((known) => known === value))
 
-/** Whether it can be the operator's bearer. */
+/** Whether the text can be the operator's bearer token. */
 export const isAdminToken = (value: string): boolean =>
   value.length >= ADMIN_TOKEN_MIN_CHARS && /^[\x21-\x7e]+$/.test(value) && value !== EXAMPLE_ADMIN_TOKEN
 
@@ -127,46 +130,52 @@ const adminToken = variable(
 const MEBIBYTE = 1024 * 1024
 
 const variables = Config.all({
-  host: text("BIND_HOST").pipe(or("127.0.0.1")),
-  port: integer("BIND_PORT", 0, 65535).pipe(or(8800)),
+  host: text("BIND_HOST").pipe(withDefault("127.0.0.1")),
+  port: integer("BIND_PORT", 0, 65535).pipe(withDefault(8800)),
   adminToken,
-  allowCidrs: cidrs("ALLOW_CIDRS").pipe(or<ReadonlyArray<string>>([])),
-  trustedProxies: cidrs("TRUSTED_PROXIES").pipe(or<ReadonlyArray<string>>([])),
+  allowCidrs: cidrs("ALLOW_CIDRS").pipe(withDefault<ReadonlyArray<string>>([])),
+  trustedProxies: cidrs("TRUSTED_PROXIES").pipe(withDefault<ReadonlyArray<string>>([])),
   claudeBin: text("CLAUDE_BIN"),
   acpxBin: text("ACPX_BIN"),
   defaultModel: variable("DEFAULT_MODEL", "a model name", (value) =>
     Schema.is(Model)(value) ? value : undefined,
-  ).pipe(or("sonnet")),
-  defaultTimeoutSecs: integer("DEFAULT_TIMEOUT_SECS", 1, TIMEOUT_MAX_SECS).pipe(or(120)),
-  maxConcurrentRuns: integer("CLAWDFORGE_MAX_CONCURRENT_RUNS", 1, 1024).pipe(or(8)),
-  maxQueuedRuns: integer("CLAWDFORGE_MAX_QUEUED_RUNS", 0, 100_000).pipe(or(256)),
-  maxQueueWaitSecs: integer("CLAWDFORGE_MAX_QUEUE_WAIT_SECS", 1, 3600).pipe(or(30)),
-  agentBackend: choice("CLAWDFORGE_AGENT_BACKEND", "direct", "acpx").pipe(or<"direct" | "acpx">("direct")),
-  agents: agents.pipe(
-    or<ReadonlyMap<AgentName, Option.Option<string>>>(new Map([[AgentName.make("claude"), Option.none()]])),
+  ).pipe(withDefault("sonnet")),
+  defaultTimeoutSecs: integer("DEFAULT_TIMEOUT_SECS", 1, TIMEOUT_MAX_SECS).pipe(withDefault(120)),
+  maxConcurrentRuns: integer("CLAWDFORGE_MAX_CONCURRENT_RUNS", 1, 1024).pipe(withDefault(8)),
+  maxQueuedRuns: integer("CLAWDFORGE_MAX_QUEUED_RUNS", 0, 100_000).pipe(withDefault(256)),
+  maxQueueWaitSecs: integer("CLAWDFORGE_MAX_QUEUE_WAIT_SECS", 1, 3600).pipe(withDefault(30)),
+  agentBackend: choice("CLAWDFORGE_AGENT_BACKEND", "direct", "acpx").pipe(
+    withDefault<"direct" | "acpx">("direct"),
   ),
-  agentIdleSecs: integer("CLAWDFORGE_AGENT_IDLE_SECS", 0, 86_400).pipe(or(300)),
-  maxLiveSessions: integer("CLAWDFORGE_MAX_LIVE_SESSIONS", 0, 100_000).pipe(or(32)),
-  maxQueuedTurns: integer("CLAWDFORGE_MAX_QUEUED_TURNS", 0, 100_000).pipe(or(32)),
-  sessionTtlSecs: integer("CLAWDFORGE_SESSION_TTL_SECS", 1, 31_536_000).pipe(or(3600)),
-  sessionHardTtlSecs: integer("CLAWDFORGE_SESSION_HARD_TTL_SECS", 0, 31_536_000).pipe(or(86_400)),
-  sweepIntervalSecs: integer("CLAWDFORGE_SWEEP_INTERVAL_SECS", 1, 86_400).pipe(or(60)),
-  streamRetentionSecs: integer("STREAM_RETENTION_SECS", 0, 31_536_000).pipe(or(3600)),
-  eventRetentionDays: integer("EVENT_RETENTION_DAYS", 1, 36_500).pipe(or(14)),
-  eventMaxRows: integer("EVENT_MAX_ROWS", 0, 1_000_000_000).pipe(or(200_000)),
-  auditRetentionDays: integer("AUDIT_RETENTION_DAYS", 1, 36_500).pipe(or(365)),
-  shutdownGraceSecs: integer("SHUTDOWN_GRACE_SECS", 0, 3600).pipe(or(10)),
-  dataDir: text("DATA_DIR").pipe(or("./data")),
+  agents: agents.pipe(
+    withDefault<ReadonlyMap<AgentName, Option.Option<string>>>(
+      new Map([[AgentName.make("claude"), Option.none()]]),
+    ),
+  ),
+  agentIdleSecs: integer("CLAWDFORGE_AGENT_IDLE_SECS", 0, 86_400).pipe(withDefault(300)),
+  maxLiveSessions: integer("CLAWDFORGE_MAX_LIVE_SESSIONS", 0, 100_000).pipe(withDefault(32)),
+  maxQueuedTurns: integer("CLAWDFORGE_MAX_QUEUED_TURNS", 0, 100_000).pipe(withDefault(32)),
+  sessionTtlSecs: integer("CLAWDFORGE_SESSION_TTL_SECS", 1, 31_536_000).pipe(withDefault(3600)),
+  sessionHardTtlSecs: integer("CLAWDFORGE_SESSION_HARD_TTL_SECS", 0, 31_536_000).pipe(withDefault(86_400)),
+  sweepIntervalSecs: integer("CLAWDFORGE_SWEEP_INTERVAL_SECS", 1, 86_400).pipe(withDefault(60)),
+  streamRetentionSecs: integer("STREAM_RETENTION_SECS", 0, 31_536_000).pipe(withDefault(3600)),
+  eventRetentionDays: integer("EVENT_RETENTION_DAYS", 1, 36_500).pipe(withDefault(14)),
+  eventMaxRows: integer("EVENT_MAX_ROWS", 0, 1_000_000_000).pipe(withDefault(200_000)),
+  auditRetentionDays: integer("AUDIT_RETENTION_DAYS", 1, 36_500).pipe(withDefault(365)),
+  shutdownGraceSecs: integer("SHUTDOWN_GRACE_SECS", 0, 3600).pipe(withDefault(10)),
+  dataDir: text("DATA_DIR").pipe(withDefault("./data")),
   runsDir: text("RUNS_DIR"),
   sessionsDir: text("ACPX_SESSIONS_CWD"),
   filesDir: text("FILES_DIR"),
   dbPath: text("DB_PATH"),
-  maxBodyBytes: integer("MAX_BODY_BYTES", 1024, 1024 ** 3).pipe(or(12 * MEBIBYTE)),
-  maxUploadBytes: integer("MAX_UPLOAD_BYTES", 1, 1024 ** 4).pipe(or(100 * MEBIBYTE)),
-  maxFilesBytesPerToken: integer("MAX_FILES_BYTES_PER_TOKEN", 1, 1024 ** 5).pipe(or(2048 * MEBIBYTE)),
+  maxBodyBytes: integer("MAX_BODY_BYTES", 1024, 1024 ** 3).pipe(withDefault(12 * MEBIBYTE)),
+  maxUploadBytes: integer("MAX_UPLOAD_BYTES", 1, 1024 ** 4).pipe(withDefault(100 * MEBIBYTE)),
+  maxFilesBytesPerToken: integer("MAX_FILES_BYTES_PER_TOKEN", 1, 1024 ** 5).pipe(
+    withDefault(2048 * MEBIBYTE),
+  ),
 })
 
-/** Reads the environment. Fails with every bad variable at once; {@link explain} makes lines of that. */
+/** Reads the environment. Fails with all bad variables at once; {@link explain} turns the failure into lines. */
 export const load: Effect.Effect<AppConfig, ConfigError.ConfigError> = Effect.map(variables, (read) => ({
   ...read,
   runsDir: Option.getOrElse(read.runsDir, () => join(read.dataDir, "runs")),
@@ -175,7 +184,7 @@ export const load: Effect.Effect<AppConfig, ConfigError.ConfigError> = Effect.ma
   dbPath: Option.getOrElse(read.dbPath, () => join(read.dataDir, "clawdforge.db")),
 }))
 
-/** One line per bad variable: its name, what was given (secrets redacted), what is expected. */
+/** One line for each bad variable: its name, its value (secrets redacted), and what is expected. */
 export const explain = (error: ConfigError.ConfigError): ReadonlyArray<string> => {
   switch (error._op) {
     case "And":
@@ -186,5 +195,5 @@ export const explain = (error: ConfigError.ConfigError): ReadonlyArray<string> =
   }
 }
 
-/** Whether only this host can reach a server that is bound there. */
+/** Whether a server that is bound to `host` can be reached from this host only. */
 export const bindsLoopback = (host: string): boolean => host === "localhost" || isLoopback(host)

@@ -4,16 +4,17 @@ import Sqlite from "better-sqlite3"
 import { Effect, Layer, Schema } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
 
-/** Another process owns the data directory. */
+/** Another process holds the lock on the data directory. */
 export class DataDirTaken extends Schema.TaggedError<DataDirTaken>()("DataDirTaken", {
   dir: Schema.String,
 }) {}
 
 /**
- * One owner of a data directory at a time: two would each take the other's runs for lost.
+ * Locks the data directory for this process until the scope closes. Two services on one directory would each record the
+ * other's runs as lost. Fails with `DataDirTaken` if another process has the lock.
  *
- * The lock is an exclusive transaction on a side file that is never committed. The kernel drops it when the process
- * dies, however it dies, which no file with a process id in it can promise.
+ * The lock is an exclusive transaction on the file `lock` that is never committed. The kernel releases it when the process
+ * dies, in whatever way; a file with a process id cannot promise that.
  */
 export const layer = (dir: string): Layer.Layer<never, DataDirTaken | StorageFailed> =>
   Layer.scopedDiscard(

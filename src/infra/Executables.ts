@@ -5,8 +5,8 @@ import { Option } from "effect"
 import type { Executable } from "../services/agents/ClaudeRunner.ts"
 
 /**
- * Where the CLIs are: what the operator names, else what is installed beside us, else what `PATH` has.
- * The `claude` beside us is the one that the ACP adapter's SDK brings, so that one version serves all.
+ * Finds `claude`: the operator's command, else the one that is installed next to this package, else the one in `PATH`.
+ * The installed one comes with the SDK of the ACP adapter, so that sessions and one-shot runs use the same version.
  */
 export const claudeExecutable = (named: Option.Option<string>): Executable =>
   Option.match(named, {
@@ -14,14 +14,15 @@ export const claudeExecutable = (named: Option.Option<string>): Executable =>
     onNone: () => ({ command: installedClaude() ?? "claude", args: [] }),
   })
 
+/** Finds `acpx`: the operator's command, else the one that is installed next to this package, else the one in `PATH`. */
 export const acpxExecutable = (named: Option.Option<string>): Executable => {
   if (Option.isSome(named)) return { command: named.value, args: [] }
   const script = installedAcpx()
-  // By our own Node: the one that `env` would find for the script may be too old for it.
+  // Started with our own Node: the one that `env` finds for the script may be too old for it.
   return script === undefined ? { command: "acpx", args: [] } : { command: process.execPath, args: [script] }
 }
 
-/** A package's folder, sought from the file `from` upwards as Node does; undefined when it is not installed. */
+/** A package's folder, searched for from the file `from` upwards as Node does. Undefined when it is not installed. */
 const packageDir = (name: string, from: string): string | undefined => {
   for (const base of createRequire(from).resolve.paths(name) ?? []) {
     const dir = join(base, name)

@@ -5,29 +5,32 @@ import { Effect, Layer, Schema } from "effect"
 import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
 import { FileId } from "../domain/Ids.ts"
 import { FileContents } from "../services/files/FileContents.ts"
+import { tryStorage } from "./TryStorage.ts"
 
-const storing = <A>(during: string, act: () => Promise<A>) =>
-  Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) })
+const removeFile = (path: PathLike) => tryStorage("removing an upload", () => rm(path, { force: true }))
 
-const removed = (path: PathLike) => storing("removing an upload", () => rm(path, { force: true }))
-
-/** Uploads as files under `root` (0700), each named by its id (0600). That `root` can be made is seen at the start. */
+/**
+ * Keeps uploads as files under `root`, each named by its id, with mode 0600. When the layer is built, it makes `root`
+ * with mode 0700.
+ */
 export const layer = (root: string): Layer.Layer<FileContents, StorageFailed> =>
   Layer.scoped(
     FileContents,
     Effect.gen(function* () {
-      yield* storing("making the directory of all uploads", () =>
+      yield* tryStorage("making the directory of all uploads", () =>
         mkdir(root, { recursive: true, mode: 0o700 }),
       )
       const arriving = new Set<string>()
-      // The HTTP server does not wait for the requests that it cuts off when the service stops.
+      // When the service stops, the HTTP server breaks off its requests and does not wait for their finalizers.
       yield* Effect.addFinalizer(() => Effect.forEach(arriving, discard, { discard: true }))
       return fileContents(resolve(root), arriving)
     }),
   )
 
 const discard = (path: string) =>
-  Effect.catchAll(removed(path), ({ cause }) => Effect.logWarning("a broken upload was not removed", cause))
+  Effect.catchAll(removeFile(path), ({ cause }) =>
+    Effect.logWarning("a broken upload was not removed", cause),
+  )
 
 const fileContents = (root: string, arriving: Set<string>) =>
   FileContents.of({
@@ -44,13 +47,13 @@ const fileContents = (root: string, arriving: Set<string>) =>
             : Effect.void,
         )
         const handle = yield* Effect.acquireRelease(
-          storing("making an upload's file", () => open(path, "wx", 0o600)),
-          // Closing twice is no failure of Node's.
+          tryStorage("making an upload's file", () => open(path, "wx", 0o600)),
+          // Node allows closing a file twice.
           (handle) => Effect.promise(() => handle.close()),
         )
         return {
-          write: (bytes) => storing("writing an upload", () => handle.writeFile(bytes)),
-          sync: storing("writing an upload", () => handle.sync()),
+          write: (bytes) => tryStorage("writing an upload", () => handle.writeFile(bytes)),
+          sync: tryStorage("writing an upload", () => handle.sync()),
           keep: Effect.sync(() => void arriving.delete(path)),
         }
       }),
@@ -58,7 +61,7 @@ const fileContents = (root: string, arriving: Set<string>) =>
     copy: (id, dir, name) => {
       const path = join(dir, name)
       const copying = Effect.tryPromise({
-        // Shares the bytes where the file system can, and is a file of its own in any case.
+        // FICLONE: file systems that can, share the blocks of the two files. The copy is an independent file anyway.
         try: async () => {
           await copyFile(join(root, id), path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
           await chmod(path, 0o600)
@@ -69,14 +72,14 @@ const fileContents = (root: string, arriving: Set<string>) =>
             ? new FileNotFound()
             : new StorageFailed({ during: "attaching a file", cause }),
       })
-      // Node copies to the end in any case: whoever removes the directory next must not meet it.
+      // Node finishes a copy in any case, and a later removal of the directory must not run at the same time.
       return Effect.uninterruptible(copying)
     },
 
-    remove: (id) => removed(join(root, id)),
+    remove: (id) => removeFile(join(root, id)),
 
     list: Effect.map(
-      storing("listing uploads", () => readdir(root)),
+      tryStorage("listing uploads", () => readdir(root)),
       (names) => names.filter(Schema.is(FileId)),
     ),
   })

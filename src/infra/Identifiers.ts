@@ -5,9 +5,9 @@ import type { FileId, RequestId, RunId, SessionId, TokenId } from "../domain/Ids
 import { Ids } from "../services/access/Ids.ts"
 import { Secrets } from "../services/access/Secrets.ts"
 
-/** ULIDs that sort in the order they were made, also within a millisecond. */
+/** Ids are ULIDs, which sort in the order of their creation, also within one millisecond; a session's id is a UUID. */
 export const idsLayer = Layer.sync(Ids, () => {
-  // Ids are no secrets; the default would ask the kernel for each character.
+  // Ids are not secret, so `Math.random` is enough; the default would ask the kernel for each character.
   const ulid = monotonicFactory(Math.random)
   const next = Effect.map(Clock.currentTimeMillis, (now) => ulid(now))
   return {
@@ -28,7 +28,7 @@ export const secretsLayer = Layer.succeed(Secrets, {
     const hash = createHash("sha256")
     return { add: (bytes: Uint8Array) => void hash.update(bytes), value: () => hash.copy().digest("hex") }
   }),
-  // Hashing first makes both sides the same length, which timingSafeEqual asks for.
+  // `timingSafeEqual` needs two inputs of the same length: hashes have it.
   equal: (left, right) =>
     timingSafeEqual(sha256(Redacted.value(left)).digest(), sha256(Redacted.value(right)).digest()),
 })

@@ -1,6 +1,6 @@
 import { Layer, Logger, LogLevel } from "effect"
 
-/** `{"at":"…","level":"INFO","message":"request","request_id":"…",…}`: annotations stand beside the message. */
+/** `{"at":"…","level":"INFO","message":"request","request_id":"…",…}`: annotations are top-level fields. */
 const jsonLines = Logger.map(
   Logger.structuredLogger,
   ({ timestamp, logLevel, message, cause, annotations }) =>
@@ -13,7 +13,7 @@ const jsonLines = Logger.map(
     }),
 ).pipe(Logger.withConsoleLog)
 
-/** One JSON object a line; on a terminal, a line for people. */
+/** Logs one JSON object per line; on a terminal, one line of logfmt, which people read more easily. */
 export const layer = (isTerminal: boolean) =>
   Layer.merge(
     isTerminal ? Logger.logFmt : Logger.replace(Logger.defaultLogger, jsonLines),

@@ -8,7 +8,7 @@ const ISSUES_MAX = 20
 
 type Schema = Readonly<Record<string, unknown>>
 
-/** The dialect that the schema names: 2020-12 (also if it names none), 2019-09, or draft-07. */
+/** A validator for the dialect that the schema names: 2020-12, 2019-09 or draft-07. Without a name: 2020-12. */
 const validatorFor = ({ $schema }: Schema): Ajv => {
   const options = {
     strict: false,
@@ -22,7 +22,10 @@ const validatorFor = ({ $schema }: Schema): Ajv => {
   return new Ajv(options)
 }
 
-/** Whether the CLI's structured output takes it: an object, in plain draft-07. It drops anything else silently. */
+/**
+ * Whether the CLI's structured output can enforce the schema: it must describe an object, in plain draft-07. The CLI
+ * silently drops any other schema.
+ */
 const isNative = (schema: Schema): boolean => {
   if (schema["type"] !== "object" || "$schema" in schema) return false
   try {
@@ -36,7 +39,7 @@ const isNative = (schema: Schema): boolean => {
 
 const invalid = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
 
-/** Where and what. Names that the schema does not have are the answer's own words, and are not told. */
+/** Converts an error of Ajv. A name in the path that is not in the schema is part of the answer, and becomes `*`. */
 const toIssue =
   (schema: string) =>
   ({ instancePath, message }: ErrorObject): Issue => ({
@@ -48,8 +51,8 @@ const toIssue =
     message: message ?? "does not fit",
   })
 
-/** Ajv's own words, where they are about the schema; anything else is an accident of its compiler. */
-const complaint = (error: unknown): string => {
+/** The message for a schema that does not compile. Ajv's own text is used only if it is about the schema. */
+const compileErrorOf = (error: unknown): string => {
   const message = error instanceof Error ? error.message : ""
   return /^(schema is invalid|can't resolve reference|no schema with key|Invalid regular expression)/.test(
     message,
@@ -58,19 +61,19 @@ const complaint = (error: unknown): string => {
     : "is no JSON Schema"
 }
 
-const compiled = (schema: Schema): ValidateFunction | string => {
+const compile = (schema: Schema): ValidateFunction | string => {
   try {
     return validatorFor(schema).compile(schema)
   } catch (error) {
-    return complaint(error)
+    return compileErrorOf(error)
   }
 }
 
-/** Compiles a JSON Schema and, if there is one, checks a value; takes as long as a hostile one makes it. */
+/** Compiles a JSON Schema and checks a value, if there is one. A hostile schema can make it take for ever. */
 export const judge = ({ schema, value }: Work): Verdict => {
-  // `$async` is Ajv's own, and no schema's business: its validators answer with a promise.
+  // `$async` is a keyword of Ajv's own, not of JSON Schema: it makes validators return a promise.
   const { $async: _, ...parsed } = JSON.parse(schema) as Schema
-  const validate = compiled(parsed)
+  const validate = compile(parsed)
   if (typeof validate === "string") return invalid(validate)
   if (value === undefined) return { _tag: "Valid", native: isNative(parsed) }
   try {

@@ -4,25 +4,28 @@ import { Deferred, Duration, Effect, Exit, Layer } from "effect"
 import { OutputSchemas } from "../services/runs/OutputSchemas.ts"
 import { judgedBy, type Verdict, type Work } from "./OutputSchemaVerdicts.ts"
 
-/** What compiling a schema, or checking a value, may take once its thread has loaded what it needs. */
+/** How long a thread may take to compile a schema or check a value, after it has loaded its modules. */
 const DEADLINE = Duration.seconds(2)
-/** Threads at once: more would only slow each other down past the deadline. */
+/** The number of threads at the same time. More would slow each other down past the deadline. */
 const THREADS = 2
 const THREAD_LIMITS = { maxOldGenerationSizeMb: 256, stackSizeMb: 4 }
-/** Beside us, in the language that we are in: TypeScript in a checkout, compiled in a package. */
+/** The worker's file has the same extension as this one: `.ts` in a checkout, `.js` in a package. */
 const WORKER = new URL(`./OutputSchemaWorker${extname(import.meta.url)}`, import.meta.url)
 
-/** Ajv in a worker thread of its own for each call: what hangs there, or runs out of memory, hangs nobody else. */
+/**
+ * Runs Ajv in a new worker thread for each call. A schema that never ends, or uses up the memory of its thread, does not
+ * affect anything else: the call fails after `DEADLINE`, or when the thread dies.
+ */
 export const layer = Layer.effect(
   OutputSchemas,
   Effect.map(Effect.makeSemaphore(THREADS), (threads) =>
-    judgedBy((work) => threads.withPermits(1)(inThread(work))),
+    judgedBy((work) => threads.withPermits(1)(judgeInThread(work))),
   ),
 )
 
-const refused = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
+const invalid = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
 
-const inThread = (work: Work): Effect.Effect<Verdict> =>
+const judgeInThread = (work: Work): Effect.Effect<Verdict> =>
   Effect.acquireUseRelease(
     Effect.sync(
       () =>
@@ -39,21 +42,21 @@ const verdictOf = (worker: Worker) =>
   Effect.gen(function* () {
     const ready = yield* Deferred.make<void>()
     const verdict = yield* Deferred.make<Verdict>()
-    const give = (given: Verdict) => {
+    const finish = (result: Verdict) => {
       Deferred.unsafeDone(ready, Exit.void)
-      Deferred.unsafeDone(verdict, Exit.succeed(given))
+      Deferred.unsafeDone(verdict, Exit.succeed(result))
     }
-    worker.on("message", (said: "ready" | Verdict) =>
-      said === "ready" ? Deferred.unsafeDone(ready, Exit.void) : give(said),
+    worker.on("message", (message: "ready" | Verdict) =>
+      message === "ready" ? Deferred.unsafeDone(ready, Exit.void) : finish(message),
     )
-    worker.once("error", () => give(refused("cannot be worked with")))
-    worker.once("exit", () => give(refused("cannot be worked with")))
+    worker.once("error", () => finish(invalid("cannot be worked with")))
+    worker.once("exit", () => finish(invalid("cannot be worked with")))
     yield* Deferred.await(ready)
     return yield* Deferred.await(verdict).pipe(
       Effect.timeoutTo({
         duration: DEADLINE,
-        onSuccess: (given) => given,
-        onTimeout: () => refused("takes too long to check"),
+        onSuccess: (result) => result,
+        onTimeout: () => invalid("takes too long to check"),
       }),
     )
   })

@@ -2,7 +2,7 @@ import { Effect } from "effect"
 import { AnswerMismatch, InvalidRequest, type Issue } from "../domain/Failure.ts"
 import { OutputSchemas } from "../services/runs/OutputSchemas.ts"
 
-/** A schema to compile and, if there is one, a value to check. Both are JSON. */
+/** A schema to compile and, if present, a value to check against it. Both are JSON texts. */
 export interface Work {
   readonly schema: string
   readonly value?: string
@@ -12,14 +12,14 @@ export type Verdict =
   | { readonly _tag: "Valid"; readonly native: boolean }
   | { readonly _tag: "Invalid"; readonly issues: ReadonlyArray<Issue> }
 
-/** What the service makes of verdicts, wherever they come from. */
+/** Makes the service from a function that judges schemas and values. */
 export const judgedBy = (judge: (work: Work) => Effect.Effect<Verdict>) =>
   OutputSchemas.of({
     check: (schema) =>
       Effect.flatMap(judge({ schema: JSON.stringify(schema) }), (verdict) =>
         verdict._tag === "Valid"
           ? Effect.succeed({ native: verdict.native })
-          : new InvalidRequest({ issues: prefixed(verdict.issues) }),
+          : new InvalidRequest({ issues: withPrefix(verdict.issues) }),
       ),
     fits: (schema, value) =>
       Effect.flatMap(judge({ schema: JSON.stringify(schema), value: JSON.stringify(value) }), (verdict) =>
@@ -27,5 +27,5 @@ export const judgedBy = (judge: (work: Work) => Effect.Effect<Verdict>) =>
       ),
   })
 
-const prefixed = (issues: ReadonlyArray<Issue>) =>
+const withPrefix = (issues: ReadonlyArray<Issue>) =>
   issues.map(({ path, message }) => ({ path: ["output_schema", ...path], message }))

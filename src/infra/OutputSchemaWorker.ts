@@ -2,8 +2,8 @@ import { parentPort, workerData } from "node:worker_threads"
 import { judge } from "./OutputSchemaJudge.ts"
 import type { Work } from "./OutputSchemaVerdicts.ts"
 
-/** Runs in a worker thread. */
+/** The script of a worker thread that judges one schema. */
 
-// All is loaded: from here on, time is the schema's.
+// All modules are loaded. The deadline for the schema begins now.
 parentPort?.postMessage("ready")
 parentPort?.postMessage(judge(workerData as Work))

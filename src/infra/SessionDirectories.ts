@@ -1,31 +1,32 @@
 import { chmod, lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { Effect, Layer, Schema } from "effect"
-import { StorageFailed } from "../domain/Failure.ts"
+import type { StorageFailed } from "../domain/Failure.ts"
 import { SessionId } from "../domain/Ids.ts"
 import { SessionDirs } from "../services/sessions/SessionDirs.ts"
+import { tryStorage } from "./TryStorage.ts"
 
-/** What Node has begun it does to its end: whoever removes a directory next must not meet it. */
-const storing = <A>(during: string, act: () => Promise<A>) =>
-  Effect.uninterruptible(
-    Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) }),
-  )
+/** Uninterruptible: Node finishes what it has begun in any case, and a later removal must not run at the same time. */
+const tryStorageToEnd = <A>(during: string, act: () => Promise<A>) =>
+  Effect.uninterruptible(tryStorage(during, act))
 
 const hasCode = (error: unknown, ...codes: ReadonlyArray<string>): boolean =>
   codes.includes((error as NodeJS.ErrnoException).code ?? "")
 
 /**
- * A directory a session under `root`, mode 0700. That `root` can be made is seen at the start; what is in it and is
- * not named as a session is left alone.
+ * Keeps one directory for each session under `root`, with mode 0700. When the layer is built, it makes `root`. Entries
+ * of `root` that are not named like a session are left alone.
  *
- * What is in a session's directory is its agent's doing. Nothing is written through a link that it left there, and
- * nothing behind one is removed.
+ * An agent may put anything into its session's directory. So nothing is written through a link in it, and nothing
+ * behind a link is removed.
  */
 export const layer = (root: string): Layer.Layer<SessionDirs, StorageFailed> =>
   Layer.effect(
     SessionDirs,
     Effect.as(
-      storing("making the directory of all sessions", () => mkdir(root, { recursive: true, mode: 0o700 })),
+      tryStorageToEnd("making the directory of all sessions", () =>
+        mkdir(root, { recursive: true, mode: 0o700 }),
+      ),
       sessionDirs(resolve(root)),
     ),
   )
@@ -34,14 +35,14 @@ const sessionDirs = (root: string) => {
   const of = (session: SessionId) => join(root, session)
   return SessionDirs.of({
     of,
-    make: (session) => storing("making a session's directory", () => makeOurs(of(session))),
+    make: (session) => tryStorageToEnd("making a session's directory", () => makeOurs(of(session))),
     forFiles: (session, turnIndex) =>
-      storing("making a directory for a turn's files", async () => {
+      tryStorageToEnd("making a directory for a turn's files", async () => {
         await makeOurs(of(session))
         return await makeNew(join(of(session), `attached-${turnIndex}`))
       }),
-    remove: (session) => storing("removing a session's directory", () => removeTree(of(session))),
-    list: storing("listing the sessions' directories", async () => {
+    remove: (session) => tryStorageToEnd("removing a session's directory", () => removeTree(of(session))),
+    list: tryStorageToEnd("listing the sessions' directories", async () => {
       const entries = await readdir(root, { withFileTypes: true })
       return entries
         .filter((entry) => entry.isDirectory())
@@ -53,7 +54,7 @@ const sessionDirs = (root: string) => {
 
 const isDirectory = async (path: string) => (await lstat(path)).isDirectory()
 
-/** Makes it, or makes it ours again: an agent may have taken our rights from it, or put something else in its place. */
+/** Makes a directory that is ours. If an agent has changed its mode, or replaced it by something else, that is undone. */
 const makeOurs = async (path: string) => {
   try {
     return await mkdir(path, { mode: 0o700 })
@@ -65,7 +66,7 @@ const makeOurs = async (path: string) => {
   await mkdir(path, { mode: 0o700 })
 }
 
-/** Makes a directory that was not there: of another name, which nobody can foresee, when something is in the way. */
+/** Makes a new directory. When something is at that path, the name gets a suffix that cannot be predicted. */
 const makeNew = async (path: string) => {
   try {
     await mkdir(path, { mode: 0o700 })
@@ -87,7 +88,7 @@ const removeTree = async (path: string) => {
   }
 }
 
-/** Gives us back our rights to every directory of a tree; what is a link is not part of it. */
+/** Sets the mode of every directory in a tree to 0700. Links are not followed. */
 const unlock = async (path: string): Promise<void> => {
   if (!(await isDirectory(path))) return
   await chmod(path, 0o700)

@@ -1,12 +1,9 @@
 import { mkdir, readdir, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { Effect, Layer, Schema } from "effect"
-import { StorageFailed } from "../domain/Failure.ts"
 import { RunId } from "../domain/Ids.ts"
 import { WorkDirs } from "../services/agents/WorkDirs.ts"
-
-const making = <A>(what: string, make: () => Promise<A>) =>
-  Effect.tryPromise({ try: make, catch: (cause) => new StorageFailed({ during: `making ${what}`, cause }) })
+import { tryStorage } from "./TryStorage.ts"
 
 const remove = (place: string) =>
   Effect.tryPromise(() => rm(place, { recursive: true, force: true, maxRetries: 3 })).pipe(
@@ -14,18 +11,18 @@ const remove = (place: string) =>
   )
 
 /**
- * A directory a run under `root`, mode 0700. That `root` can be made is seen at the start, and what a server that
- * died has left in it is removed then, so far as it can be.
+ * Makes one directory for each run under `root`, with mode 0700. When the layer is built, it makes `root`, and removes
+ * the directories that a server before this one has left in it. A directory that cannot be removed is logged.
  */
 export const layer = (root: string) =>
   Layer.effect(
     WorkDirs,
     Effect.gen(function* () {
-      const left = yield* making("the directory of all runs", async () => {
+      const leftovers = yield* tryStorage("making the directory of all runs", async () => {
         await mkdir(root, { recursive: true, mode: 0o700 })
         return (await readdir(root)).filter(Schema.is(RunId))
       })
-      yield* Effect.forEach(left, (run) => remove(join(root, run)), { discard: true, concurrency: 16 })
+      yield* Effect.forEach(leftovers, (run) => remove(join(root, run)), { discard: true, concurrency: 16 })
       return workDirs(root)
     }),
   )
@@ -34,7 +31,7 @@ const workDirs = (root: string) =>
   WorkDirs.of({
     make: (run) =>
       Effect.acquireRelease(
-        making("a run's directory", async () => {
+        tryStorage("making a run's directory", async () => {
           const place = join(resolve(root), run)
           const dir = { place, cwd: join(place, "work"), tmp: join(place, "tmp") }
           await mkdir(dir.cwd, { recursive: true, mode: 0o700 })

@@ -112,7 +112,7 @@ export const acpxRecords = (kept?: Map<AgentSessionRef, AgentSessionRef>) =>
     const records = kept ?? new Map<AgentSessionRef, AgentSessionRef>()
     return {
       agentSession: (ref) => Effect.sync(() => Option.fromNullable(records.get(ref))),
-      insist: (ref) => Effect.sync(() => records.has(ref)),
+      requireResume: (ref) => Effect.sync(() => records.has(ref)),
       remove: (ref) => Effect.sync(() => void records.delete(ref)),
       dropSettings: () => Effect.void,
     }

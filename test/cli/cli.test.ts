@@ -159,7 +159,7 @@ describe("what goes wrong", () => {
       ])
       expect(yield* cli(["run", "--schema", broken, "hi"], env)).toMatchObject({
         code: 2,
-        stderr: `clawdforge: ${broken} is no JSON\n`,
+        stderr: `clawdforge: ${broken} is not valid JSON\n`,
       })
       expect((yield* cli(["run", "--key", "k", "--file", broken, "hi"], env)).code).toBe(2)
       expect((yield* server.request("GET", "/runs", { token })).json.runs).toEqual([])

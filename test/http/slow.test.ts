@@ -4,7 +4,7 @@ import { HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platf
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
-import type { Failing } from "../../src/http/Problem.ts"
+import type { AnyFailure } from "../../src/http/Problem.ts"
 import { RequestBody } from "../../src/http/RequestBody.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { eventually, overSocket, scriptedClaude, startServer } from "../support/TestServer.ts"
@@ -51,7 +51,7 @@ const readBy = (
   read: (
     body: RequestBody["Type"],
     request: HttpServerRequest.HttpServerRequest,
-  ) => Effect.Effect<unknown, Failing>,
+  ) => Effect.Effect<unknown, AnyFailure>,
   parts: (drip: (text: string) => Effect.Effect<void>) => Effect.Effect<void>,
   patience = Duration.millis(300),
 ) =>

@@ -8,7 +8,7 @@ import * as AcpxRecordFiles from "../../src/infra/acp/AcpxRecordFiles.ts"
 import { AcpxRecords } from "../../src/services/agents/acpx/Records.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
-it.scoped("does not quote a broken record, which has prompts in it", () =>
+it.scoped("does not quote a broken record, because it may have prompts in it", () =>
   Effect.gen(function* () {
     const home = yield* temporaryDirectory
     const dir = join(home, ".acpx", "sessions")

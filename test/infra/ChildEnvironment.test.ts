@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
 
 describe("the environment of agents and CLIs", () => {
-  it("is the contract's list", () => {
+  it("has the variables on the contract's list", () => {
     const passed = {
       PATH: "/bin",
       HOME: "/root",
@@ -24,7 +24,7 @@ describe("the environment of agents and CLIs", () => {
     expect(childEnvironment(passed)).toEqual(passed)
   })
 
-  it("has nothing of the service's own, nor of a session that the service was started from", () => {
+  it("has none of the service's own variables, and none of a session that the service was started from", () => {
     expect(
       childEnvironment({
         ADMIN_BOOTSTRAP_TOKEN: "secret",

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process"
 import { expect, it } from "@effect/vitest"
 import { claudeForAgents } from "../../src/infra/acp/ClaudeForAgents.ts"
 
-/** What `claude` is called with when an adapter calls it so. */
+/** The arguments that `claude` gets when an adapter calls the wrapper with these. */
 const called = (...args: ReadonlyArray<string>): string => {
   const { CLAUDE_CODE_EXECUTABLE = "", ...env } = claudeForAgents("/bin/echo")
   return execFileSync(CLAUDE_CODE_EXECUTABLE, args, { env, encoding: "utf8" }).trim()
@@ -13,7 +13,7 @@ it.each([
   ["--input-format=stream-json"],
   ["--verbose", "-p"],
   ["--print", "--verbose"],
-])("closes what an adapter leaves open, however it asks for a conversation: %s %s", (...args) => {
+])("adds the restrictions however an adapter starts a conversation: %s %s", (...args) => {
   const given = args.filter((arg) => arg !== undefined)
   expect(called(...given, "--dangerously-skip-permissions", "--setting-sources", "user")).toBe(
     [
@@ -23,6 +23,6 @@ it.each([
   )
 })
 
-it("leaves other calls alone", () => {
+it("does not change other calls", () => {
   expect(called("auth", "status", "--json")).toBe("auth status --json")
 })

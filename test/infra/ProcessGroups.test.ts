@@ -5,13 +5,13 @@ import * as ProcessGroups from "../../src/infra/processes/ProcessGroups.ts"
 import { Processes } from "../../src/services/agents/Processes.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
-/** Children of the service whose data directory is a new one. */
+/** Child processes of a service with a new data directory. */
 const withProcesses = <A, E>(use: (dataDir: string) => Effect.Effect<A, E, Processes | Scope.Scope>) =>
   Effect.scoped(
     Effect.flatMap(temporaryDirectory, (dir) => Effect.provide(use(dir), ProcessGroups.layer(dir))),
   )
 
-/** Starts a shell, until the scope ends; returns the first line that it prints. */
+/** Starts a shell that ends with the scope. Returns the first line that it prints. */
 const shell = (words: string) =>
   Effect.gen(function* () {
     const { spawn } = yield* Processes
@@ -20,7 +20,7 @@ const shell = (words: string) =>
     return Option.getOrThrow(yield* Stream.runHead(Stream.splitLines(Stream.decodeText(output))))
   })
 
-/** Starts a shell that prints a pid, ends it, and says whether a process of that pid is still there. */
+/** Starts a shell that prints a pid, ends the shell, and returns whether a process with that pid is left. */
 const survives = (words: string) =>
   withProcesses(() =>
     Effect.map(Effect.scoped(shell(words)), (pid) => {
@@ -37,11 +37,11 @@ const isAlive = (pid: string): boolean => {
   }
 }
 
-/** In the moment of an `exec` a process has no environment at all. */
+/** Executes programs again and again: in the middle of an `exec`, a process has no environment. */
 const executing = 'exec sh -c "$0" "$0"'
 
 describe("a process", () => {
-  it.live("has a marker in its environment: whose it is, and which it is", () =>
+  it.live("has a marker in its environment that names its owner and the process", () =>
     withProcesses((dataDir) =>
       Effect.gen(function* () {
         const markers = yield* Effect.replicateEffect(Effect.scoped(shell("echo $CLAWDFORGE_PROCESS")), 2)
@@ -52,7 +52,7 @@ describe("a process", () => {
     ),
   )
 
-  // The shell alone stays: it has no more to do than to wait for them.
+  // The shell itself stays in the group and only waits for its children.
   it.live.each<[string, string]>([
     ["itself", "echo $$; sleep 600"],
     ["a child", "sleep 600 & echo $!; wait"],
@@ -61,15 +61,15 @@ describe("a process", () => {
     ["a child in a session of its own", "setsid sleep 600 & echo $!; wait"],
     ["a grandchild that nobody waits for", "setsid sh -c 'sleep 600 & echo $!' & wait"],
     [
-      "one that executes a program after the other",
+      "one that executes one program after the other",
       `setsid sh -c 'echo $$; ${executing}' '${executing}' & wait`,
     ],
     ["one that has a child of its own every moment", "setsid sh -c 'echo $$; while :; do :& done' & wait"],
-  ])("leaves nothing behind: %s", ([, words]) =>
+  ])("leaves no process behind: %s", ([, words]) =>
     Effect.map(survives(words), (alive) => expect(alive).toBe(false)),
   )
 
-  it.live("does not take another's processes with it", () =>
+  it.live("does not end the descendants of another process", () =>
     withProcesses(() =>
       Effect.gen(function* () {
         const other = yield* shell("setsid sleep 600 & echo $!; wait")

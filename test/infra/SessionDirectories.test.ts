@@ -24,7 +24,7 @@ import { temporaryDirectory } from "../support/TestServer.ts"
 const session = "6fd2c1a4-9f0e-4d5b-8a37-2b1c0d9e8f70" as SessionId
 const removal = join(import.meta.dirname, "../support/unprivileged-removal.ts")
 
-/** Directories of sessions in one that was not there, beside one that is nobody's business. */
+/** Session directories under a root that does not exist yet, and next to it a directory that must not change. */
 const withDirs = <A, E>(
   test: (dirs: typeof SessionDirs.Service, root: string, outside: string) => Effect.Effect<A, E>,
 ) =>
@@ -46,7 +46,7 @@ const begun = (what: Effect.Effect<void, StorageFailed>) =>
   Effect.fork(what).pipe(Effect.zipLeft(Effect.yieldNow()), Effect.flatMap(Fiber.interrupt))
 
 describe("the directory of a session", () => {
-  it.effect("is its own, private, and there until it is removed", () =>
+  it.effect("is private, and exists until it is removed", () =>
     withDirs((dirs, root) =>
       Effect.gen(function* () {
         expect(dirs.of(session)).toBe(join(root, session))
@@ -63,7 +63,7 @@ describe("the directory of a session", () => {
     ),
   )
 
-  it.effect("is known after a restart; what is not a session's is left alone", () =>
+  it.effect("is listed after a restart; other entries are left alone", () =>
     withDirs((dirs, root, outside) =>
       Effect.gen(function* () {
         yield* dirs.make(session)
@@ -79,7 +79,7 @@ describe("the directory of a session", () => {
     ),
   )
 
-  it.effect("that cannot be made or listed is a failure", () =>
+  it.effect("fails when it cannot be made or listed", () =>
     withDirs((dirs, root) =>
       Effect.gen(function* () {
         rmSync(root, { recursive: true })
@@ -98,7 +98,7 @@ describe("the directory of a session", () => {
     ),
   )
 
-  it.effect("has one for the files of each turn, whatever the agent has put in its place", () =>
+  it.effect("gets a new directory for the files of each turn, whatever the agent has put there", () =>
     withDirs((dirs, _, outside) =>
       Effect.gen(function* () {
         yield* dirs.make(session)
@@ -119,7 +119,7 @@ describe("the directory of a session", () => {
     ),
   )
 
-  it.effect("is made anew when the agent has removed it or put a link in its place", () =>
+  it.effect("is made again when the agent has removed it or replaced it by a link", () =>
     withDirs((dirs, _, outside) =>
       Effect.gen(function* () {
         yield* dirs.make(session)
@@ -133,7 +133,7 @@ describe("the directory of a session", () => {
     ),
   )
 
-  it.effect("is removed without what its links lead to", () =>
+  it.effect("is removed without the targets of its links", () =>
     withDirs((dirs, root, outside) =>
       Effect.gen(function* () {
         yield* dirs.make(session)
@@ -148,7 +148,7 @@ describe("the directory of a session", () => {
     ),
   )
 
-  it.live("is removed although the agent has taken the right to do so", () =>
+  it.live("is removed although the agent has taken away the permission to do so", () =>
     withDirs((dirs, root, outside) =>
       Effect.gen(function* () {
         yield* dirs.make(session)
@@ -172,16 +172,14 @@ describe("the directory of a session", () => {
     ),
   )
 
-  it.live(
-    "is there, or is gone, once its making or its removal was interrupted: nothing comes after that",
-    () =>
-      withDirs((dirs) =>
-        Effect.gen(function* () {
-          yield* begun(dirs.make(session))
-          expect(existsSync(dirs.of(session))).toBe(true)
-          yield* begun(dirs.remove(session))
-          expect(existsSync(dirs.of(session))).toBe(false)
-        }),
-      ),
+  it.live("does not change after its making or its removal was interrupted", () =>
+    withDirs((dirs) =>
+      Effect.gen(function* () {
+        yield* begun(dirs.make(session))
+        expect(existsSync(dirs.of(session))).toBe(true)
+        yield* begun(dirs.remove(session))
+        expect(existsSync(dirs.of(session))).toBe(false)
+      }),
+    ),
   )
 })

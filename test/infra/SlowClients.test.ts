@@ -6,8 +6,8 @@ import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { cutSilent } from "../../src/infra/http/SlowClients.ts"
-import { refuseUnreadable } from "../../src/infra/http/UnusualRequests.ts"
+import { closeSilentConnections } from "../../src/infra/http/SlowClients.ts"
+import { answerUnreadableRequests } from "../../src/infra/http/UnusualRequests.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 const PATIENCE_MILLIS = 100
@@ -31,8 +31,8 @@ describe("a client that says all at once", () => {
         (_, response) => response.end("heard"),
       )
       const refused: Array<unknown> = []
-      cutSilent(server, PATIENCE_MILLIS)
-      refuseUnreadable(server, (answer) => refused.push(answer))
+      closeSilentConnections(server, PATIENCE_MILLIS)
+      answerUnreadableRequests(server, (answer) => refused.push(answer))
       server.on("connection", () => {
         const from = performance.now()
         while (!existsSync(said) || performance.now() - from < 4 * PATIENCE_MILLIS);

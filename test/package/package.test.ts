@@ -89,10 +89,11 @@ const echo = () => {
   return file
 }
 
-/** The README's code, by the number of its block. */
-const blocks = [...readFileSync(join(ROOT, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(
-  ([, code]) => code ?? "",
-)
+/** The code for an embedder and a tester in the README, and for a client in docs. */
+const texts = ["README.md", "docs/clients.md"]
+  .map((path) => readFileSync(join(ROOT, path), "utf8"))
+  .join("\n")
+const blocks = [...texts.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code ?? "")
 const blockWith = (word: string) => blocks.find((code) => code.includes(word)) ?? ""
 
 describe("the package", () => {
@@ -129,7 +130,7 @@ describe("the package", () => {
   })
 })
 
-describe("the README, in an empty folder without claude", () => {
+describe("the README and docs, in an empty folder without claude", () => {
   it("embeds: its lines type-check strictly, open a database and answer a prompt", async () => {
     write("embed.ts", blockWith("services(config"))
     expect(await tsc("embed.ts")).toEqual({ code: 0, output: "" })

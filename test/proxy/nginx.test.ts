@@ -8,7 +8,7 @@ import { post, serviceUnderTest, until } from "../support/Service.ts"
 import { scriptedAgent } from "../support/Sessions.ts"
 
 /**
- * Streams through Debian's nginx, with the location that the README has. What comes next is only said when what came
+ * Streams through Debian's nginx, with the location in docs/operating.md. What comes next is only said when what came
  * before has arrived: were anything kept back, a test would wait for ever.
  */
 
@@ -36,7 +36,7 @@ const behind = (variant: Variant): (() => string) => {
 }
 
 const variants: ReadonlyArray<readonly [string, Variant]> = [
-  ["as the README has it", {}],
+  ["as docs/operating.md has it", {}],
   ["by HTTP/1.0", { location: (documented) => documented.replace("proxy_http_version 1.1;", "") }],
   [
     "by connections that are kept",
@@ -110,7 +110,7 @@ describe.each(variants)("nginx in front, %s", (_, variant) => {
   })
 })
 
-describe("nginx in front, as the README has it", () => {
+describe("nginx in front, as docs/operating.md has it", () => {
   const url = behind({})
 
   it("tells the service of a client that hangs up", async () => {

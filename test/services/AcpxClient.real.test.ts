@@ -24,10 +24,10 @@ const ADAPTER = join(
 )
 const CANARY = "canary-5d3f"
 
-/** Agents, and a model of their own that they speak to. */
+/** Agents, and a stand-in for the model that only they use. */
 interface RealAgents extends Agents {
   readonly api: StandInApi
-  /** What the model was sent, all in all. */
+  /** Everything that was sent to the model. */
   readonly sent: () => string
 }
 
@@ -46,7 +46,7 @@ const write = (file: string, content: string | object): void => {
   writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content))
 }
 
-/** All the ways in which a directory can speak to the CLI; each leaves a trace in `traces` or says the canary. */
+/** Puts everything into a directory that the CLI could read. Each thing leaves a file in `traces`, or has the canary. */
 const plant = (dir: string, traces: string): void => {
   const touch = (name: string) => ({ type: "command", command: `touch ${join(traces, name)}` })
   const hooks = Object.fromEntries(
@@ -73,7 +73,7 @@ const plant = (dir: string, traces: string): void => {
   })
 }
 
-/** A client of `claude`, by way of its real adapter. */
+/** A client of `claude` through its real adapter. */
 const client = (agents: RealAgents) =>
   agents.client({
     agents: new Map([[AGENT, { command: process.execPath, args: [ADAPTER] }]]),
@@ -105,7 +105,7 @@ const real = (backend: Backend) => {
       ),
     )
 
-  check("keeps the context: for three turns, after kill -9 of the agent, and of another client", (agents) =>
+  check("keeps the context: for three turns, after kill -9 of the agent, and in another client", (agents) =>
     Effect.gen(function* () {
       const session = yield* Effect.scoped(
         Effect.gen(function* () {
@@ -144,7 +144,7 @@ const real = (backend: Backend) => {
     }),
   )
 
-  check("takes a prompt that begins with a slash for what it is", (agents) =>
+  check("sends a prompt that begins with a slash to the model", (agents) =>
     Effect.gen(function* () {
       const { opened } = yield* client(agents)
       const { hear } = yield* opened()
@@ -163,13 +163,13 @@ const real = (backend: Backend) => {
       }
       agents.api.reset()
       expect(yield* hear("SAY still here")).toBe("still here")
-      // None of them cleared the context.
+      // No prompt has cleared the context.
       for (const command of commands) expect(agents.sent()).toContain(command.trim())
     }),
   )
 
   check(
-    "hears nothing from the directories around it: no settings, hooks, notes, servers or agents",
+    "uses nothing from the directories around it: no settings, hooks, notes, servers or agents",
     (agents) =>
       Effect.gen(function* () {
         const traces = join(agents.dir, "traces")
@@ -191,7 +191,7 @@ const real = (backend: Backend) => {
       }),
   )
 
-  check("runs tools, where the session allows them, with no environment of ours", (agents) =>
+  check("runs tools that the session allows, without the service's environment", (agents) =>
     Effect.gen(function* () {
       process.env["CLAWDFORGE_CANARY"] = CANARY
       process.env["CLAUDECODE"] = CANARY

@@ -18,12 +18,12 @@ import {
 } from "../support/AgentClient.ts"
 import { eventually } from "../support/TestServer.ts"
 
-/** How an effect that takes its time failed. */
+/** The failure of an effect; a shortcut with a type that is easy to read. */
 const failureOf = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
   Effect.flip(effect) as Effect.Effect<Error & { readonly _tag: string; readonly reason?: string }, A, R>
 
 const contract = (backend: Backend) => {
-  /** A test that has agents to itself, and leaves no process. */
+  /** A test with agents of its own. It also fails when a process is left at its end. */
   const check = (
     name: string,
     body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>,
@@ -39,7 +39,7 @@ const contract = (backend: Backend) => {
     )
 
   describe("a turn", () => {
-    check("is what the agent sent, and nothing else", (agents) =>
+    check("has the messages that the agent sent, and no others", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { ask } = yield* opened()
@@ -57,7 +57,7 @@ const contract = (backend: Backend) => {
           },
           { jsonrpc: "2.0", result: { stopReason: "end_turn", usage: { totalTokens: 15 } } },
         ])
-        // What came too late for the first turn is not of the second: once it was written, it is soon read.
+        // A message that came after the first turn is not part of the second. It is read soon after it was written.
         yield* eventually(() => expect(agents.log()).toContain(" late "))
         yield* Effect.sleep("200 millis")
         expect((yield* ask("SAY again")).map((event) => Object.keys(event))).toEqual([
@@ -67,7 +67,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("keeps the context of those before it", (agents) =>
+    check("has the context of the turns before it", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { hear } = yield* opened()
@@ -77,7 +77,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("may end with other stop reasons", (agents) =>
+    check("can end with other stop reasons", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { ask } = yield* opened()
@@ -86,7 +86,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("is understood, however it arrives", (agents) =>
+    check("is read correctly: split characters, stray output, stderr, large messages", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { hear } = yield* opened()
@@ -97,7 +97,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("may have 100,000 updates", (agents) =>
+    check("can have 100,000 updates", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { ask } = yield* opened()
@@ -107,7 +107,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("comes no faster than it is read, and can be left in the middle", (agents) =>
+    check("is held up while it is not read, and can be cancelled in the middle", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client()
         const { session, ref, hear } = yield* opened()
@@ -120,7 +120,7 @@ const contract = (backend: Backend) => {
         const left = yield* Effect.fork(reading)
         yield* Deferred.await(reader.behind)
         yield* Effect.sleep("2 seconds")
-        // acpx takes it in any case.
+        // acpx itself reads everything in any case.
         if (backend === BACKENDS.direct) expect(agents.log()).not.toContain("over")
         yield* Fiber.interrupt(left)
         expect(messages).toBeLessThan(2000)
@@ -132,7 +132,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("carries any text: a slash, blocks as JSON, white space, what would be a flag", (agents) =>
+    check("accepts any text as its prompt: a slash, content blocks as JSON, white space, a flag", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { hear } = yield* opened()
@@ -172,8 +172,8 @@ const contract = (backend: Backend) => {
     }
   })
 
-  describe("a session goes on with its context", () => {
-    check("after it was closed and opened again, also by another client", (agents) =>
+  describe("a session keeps its context", () => {
+    check("after it is closed and opened again, also by another client", (agents) =>
       Effect.gen(function* () {
         const first = yield* Effect.scoped(
           Effect.gen(function* () {
@@ -193,7 +193,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("by session/load, where the agent has no session/resume", (agents) =>
+    check("through session/load, when the agent has no session/resume", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client({ agents: agents.scripted("--load") })
         const session = yield* opened()
@@ -206,7 +206,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("after its agent was killed", (agents) =>
+    check("after its agent is killed", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client()
         const session = yield* opened()
@@ -216,7 +216,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("after the agent crashed in a turn, which failed", (agents) =>
+    check("after the agent crashes during a turn", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client()
         const session = yield* opened()
@@ -230,7 +230,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("after the agent ended for being idle", (agents) =>
+    check("after the agent is ended because it is idle", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client({ idleSecs: 1 })
         const session = yield* opened()
@@ -242,8 +242,8 @@ const contract = (backend: Backend) => {
     )
   })
 
-  describe("an agent that cannot take a session up again", () => {
-    check("is no agent any more: there is never an empty context", (agents) =>
+  describe("a session that cannot be resumed", () => {
+    check("fails when its agent cannot resume sessions, and never gets an empty context", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client({ agents: agents.scripted("--no-resume") })
         const session = yield* opened()
@@ -257,7 +257,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("nor is one that was killed between two turns", (agents) =>
+    check("fails when such an agent was killed between two turns", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client({ agents: agents.scripted("--no-resume") })
         const { hear } = yield* opened()
@@ -268,7 +268,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("nor is one that lost it", (agents) =>
+    check("fails when the agent has lost it", (agents) =>
       Effect.gen(function* () {
         const session = yield* Effect.scoped(
           Effect.gen(function* () {
@@ -285,7 +285,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("starts anew, if it never answered", (agents) =>
+    check("is replaced by a new one if the agent never answered in it", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client()
         const { session, ref } = yield* opened()
@@ -299,7 +299,7 @@ const contract = (backend: Backend) => {
   })
 
   describe("a cancelled turn", () => {
-    check("ends with that stop reason, and the session goes on", (agents) =>
+    check("ends with the stop reason `cancelled`, and the session can be used again", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client()
         const session = yield* opened()
@@ -315,26 +315,28 @@ const contract = (backend: Backend) => {
 
     for (const [kind, prompt] of [
       ["obeys", "SLOW 60000"],
-      ["is deaf", "DEAF 60000"],
+      ["ignores it", "DEAF 60000"],
       ["hangs", "HANG"],
     ] as const) {
-      check(`by who reads it: the agent ${kind}, and the session goes on`, (agents) =>
-        Effect.gen(function* () {
-          const { acp, opened } = yield* agents.client()
-          const session = yield* opened()
-          yield* session.hear("SAY one")
-          const turn = yield* Effect.fork(session.ask(prompt))
-          yield* eventually(() => expect(agents.log().match(/session\/prompt/g)).toHaveLength(2))
-          const [took] = yield* Effect.timed(Fiber.interrupt(turn))
-          expect(Duration.toSeconds(took)).toBeLessThan(11)
-          const again = yield* reopened(acp, session)
-          expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one", prompt])
-          expect(agents.log()).not.toContain("OVERLAP")
-        }),
+      check(
+        `ends when its reader leaves and the agent ${kind}, and the session can be used again`,
+        (agents) =>
+          Effect.gen(function* () {
+            const { acp, opened } = yield* agents.client()
+            const session = yield* opened()
+            yield* session.hear("SAY one")
+            const turn = yield* Effect.fork(session.ask(prompt))
+            yield* eventually(() => expect(agents.log().match(/session\/prompt/g)).toHaveLength(2))
+            const [took] = yield* Effect.timed(Fiber.interrupt(turn))
+            expect(Duration.toSeconds(took)).toBeLessThan(11)
+            const again = yield* reopened(acp, session)
+            expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one", prompt])
+            expect(agents.log()).not.toContain("OVERLAP")
+          }),
       )
     }
 
-    check("before the agent had it, is over too", (agents) =>
+    check("ends even before the agent has the prompt", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client({ agents: agents.scripted("--slow-start", "1500") })
         const session = yield* opened()
@@ -352,7 +354,7 @@ const contract = (backend: Backend) => {
   })
 
   describe("a failure", () => {
-    check("of a turn leaves the session as it is", (agents) =>
+    check("of a turn leaves the session usable", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { ask, hear } = yield* opened()
@@ -365,7 +367,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("says neither the prompt nor a secret", (agents) =>
+    check("has neither the prompt nor a secret in its reason", (agents) =>
       Effect.gen(function* () {
         const key = "a-very-secret-key-0123456789"
         const env = { PATH: process.env["PATH"] ?? "", HOME: agents.dir, ANTHROPIC_API_KEY: key }
@@ -379,7 +381,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("to start: the executable is missing", (agents) =>
+    check("to start is `ExecutableMissing` when there is no such program", (agents) =>
       Effect.gen(function* () {
         const { acp, session } = yield* agents.client({
           agents: new Map([[AGENT, { command: join(agents.dir, "nothing-here"), args: [] }]]),
@@ -391,7 +393,7 @@ const contract = (backend: Backend) => {
     )
 
     for (const flag of ["--silent", "--hang-new"]) {
-      check(`to open in time (${flag}): what was started is gone`, (agents) =>
+      check(`to open in time (${flag}) ends the agent's process`, (agents) =>
         Effect.gen(function* () {
           const { acp, session } = yield* agents.client({
             agents: agents.scripted(flag),
@@ -405,7 +407,7 @@ const contract = (backend: Backend) => {
       )
     }
 
-    check("to open: the agent refuses", (agents) =>
+    check("to open has the reason that the agent gives", (agents) =>
       Effect.gen(function* () {
         const { acp, session } = yield* agents.client({ agents: agents.scripted("--fail-new") })
         const failure = yield* failureOf(acp.open(session(), Option.none()))
@@ -416,7 +418,7 @@ const contract = (backend: Backend) => {
   })
 
   describe("a model", () => {
-    check("is the session's own, if the agent offers it", (agents) =>
+    check("is set for the session if the agent offers it", (agents) =>
       Effect.gen(function* () {
         const { acp, opened, session } = yield* agents.client({ agents: agents.scripted("--models", "a,b") })
         const { hear } = yield* opened({ model: "b" })
@@ -427,7 +429,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("is refused by an agent that offers none", (agents) =>
+    check("is refused if the agent offers none", (agents) =>
       Effect.gen(function* () {
         const { acp, session } = yield* agents.client()
         const failure = yield* failureOf(acp.open(session({ model: "a" }), Option.none()))
@@ -437,7 +439,7 @@ const contract = (backend: Backend) => {
   })
 
   describe("an agent", () => {
-    check("says who it is and what it can do", (agents) =>
+    check("tells its name, version and capabilities", (agents) =>
       Effect.gen(function* () {
         const { acp } = yield* agents.client()
         expect(yield* acp.inspect(AGENT, OWNER)).toEqual({
@@ -455,7 +457,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("works in the session's directory, whatever settings for agents lie there", (agents) =>
+    check("works in the session's directory and ignores settings for agents in it", (agents) =>
       Effect.gen(function* () {
         const { opened, session } = yield* agents.client()
         const { cwd } = session()
@@ -476,7 +478,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("that is not to be kept at all still keeps its context from turn to turn", (agents) =>
+    check("keeps its context from turn to turn also with an idle time of zero", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client({ idleSecs: 0 })
         const session = yield* opened()
@@ -486,20 +488,20 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("has nothing of our environment but what it is given", (agents) =>
+    check("gets only the environment that it is given", (agents) =>
       Effect.gen(function* () {
         process.env["CLAWDFORGE_CANARY"] = "1"
         const env = { PATH: process.env["PATH"] ?? "", HOME: agents.dir, LANG: "C.UTF-8" }
         const { opened } = yield* agents.client({ env })
         const { hear } = yield* opened()
         const names = (JSON.parse(yield* hear("ENV")) as ReadonlyArray<string>).toSorted()
-        // Where claude may put its litter; it depends on how its process is kept.
+        // The temporary directory for claude. Only one of the two clients sets it.
         const given = names.filter((name) => name !== "CLAUDE_CODE_TMPDIR")
         expect(given).toEqual(["CLAWDFORGE_PROCESS", "HOME", "LANG", "PATH"])
       }),
     )
 
-    check("is not shared by two apps, and one app's can be ended", (agents) =>
+    check("is not shared by two apps, and can be ended for one of them", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client()
         const mine = yield* opened()
@@ -513,7 +515,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("is gone with the client, with what it started, in a turn too", (agents) =>
+    check("ends with the client and takes its descendants along, also during a turn", (agents) =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
         const { opened } = yield* Scope.extend(agents.client(), scope)
@@ -529,7 +531,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("forgets what is erased", (agents) =>
+    check("deletes a session that is erased", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client()
         const { session, ref, hear } = yield* opened()
@@ -547,6 +549,6 @@ const contract = (backend: Backend) => {
   })
 }
 
-// Each test has agents and a directory of its own; by way of acpx, most of a test's time is spent waiting.
+// Concurrent: each test has its own agents and directory, and the tests with acpx mostly wait.
 for (const [name, backend] of Object.entries(BACKENDS))
   describe(name, { concurrent: true }, () => contract(backend))

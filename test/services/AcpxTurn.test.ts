@@ -1,13 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
-import { turnReader } from "../../src/services/agents/acpx/Turn.ts"
+import { makePromptOutputReader } from "../../src/services/agents/acpx/PromptOutput.ts"
 
 const PROMPT = { id: 2, method: "session/prompt", params: {} }
 const UPDATE = { method: "session/update", params: {} }
 const RESULT = { id: 2, result: { stopReason: "end_turn" } }
 
-/** What is heard of these messages; those of no concern left out. */
-const heard = (...messages: ReadonlyArray<object>) => {
-  const read = turnReader()
+/** The events of these messages, without those that are not relevant. */
+const eventsOf = (...messages: ReadonlyArray<object>) => {
+  const read = makePromptOutputReader()
   return messages
     .map((message) => read(JSON.stringify({ jsonrpc: "2.0", ...message })))
     .filter(({ _tag }) => _tag !== "Nothing")
@@ -16,11 +16,11 @@ const heard = (...messages: ReadonlyArray<object>) => {
 const message = (sent: object) => ["Message", { jsonrpc: "2.0", ...sent }]
 const result = (sent: object) => ["Result", { jsonrpc: "2.0", ...sent }]
 
-describe("what acpx prints of a turn", () => {
-  it("tells the agent's messages from ours, before, in and after the turn", () => {
+describe("the output of `acpx prompt`", () => {
+  it("separates the agent's messages from acpx's own: before, during and after the turn", () => {
     const cancel = { method: "session/cancel", params: {} }
     expect(
-      heard(
+      eventsOf(
         { id: 0, method: "initialize" },
         { id: 0, result: {} },
         UPDATE,
@@ -33,32 +33,31 @@ describe("what acpx prints of a turn", () => {
     ).toEqual(["AgentStarts", "Prompted", message(UPDATE), result(RESULT)])
   })
 
-  it("knows our answer to a request that has the prompt's own id", () => {
+  it("recognizes acpx's answer to a request of the agent that has the same id as the prompt", () => {
     const asks = { id: 2, method: "session/request_permission", params: {} }
     const refuses = { id: 2, error: { code: -32601, message: "no" } }
     const answers = { id: 2, result: { outcome: { outcome: "selected", optionId: "yes" } } }
-    expect(heard(PROMPT, asks, answers, asks, refuses, RESULT)).toEqual([
+    expect(eventsOf(PROMPT, asks, answers, asks, refuses, RESULT)).toEqual([
       "Prompted",
       message(asks),
       message(asks),
       result(RESULT),
     ])
     // The agent need not wait for an answer.
-    expect(heard(PROMPT, asks, RESULT)).toEqual(["Prompted", message(asks), result(RESULT)])
+    expect(eventsOf(PROMPT, asks, RESULT)).toEqual(["Prompted", message(asks), result(RESULT)])
   })
 
-  it("tells an error of the agent's from one of acpx's", () => {
+  it("separates errors of the agent from errors of acpx", () => {
     const error = { code: -32603, message: "it broke" }
-    expect(heard(PROMPT, { id: 2, error })).toEqual(["Prompted", "Refused"])
-    expect(heard(PROMPT, { id: 2, result: {} })).toEqual(["Prompted", "Refused"])
-    expect(heard(PROMPT, { id: null, error })).toEqual(["Prompted", "Broken"])
-    expect(heard({ id: null, error })).toEqual(["Broken"])
+    expect(eventsOf(PROMPT, { id: 2, error })).toEqual(["Prompted", "Refused"])
+    expect(eventsOf(PROMPT, { id: 2, result: {} })).toEqual(["Prompted", "Refused"])
+    expect(eventsOf(PROMPT, { id: null, error })).toEqual(["Prompted", "Broken"])
+    expect(eventsOf({ id: null, error })).toEqual(["Broken"])
   })
 
-  it("sees an empty session in place of another", () => {
-    expect(heard({ id: 1, method: "session/new" }, { id: 1, result: { sessionId: "x" } }, PROMPT)).toEqual([
-      "EmptySession",
-      "Prompted",
-    ])
+  it("reports an empty session that replaces another", () => {
+    expect(eventsOf({ id: 1, method: "session/new" }, { id: 1, result: { sessionId: "x" } }, PROMPT)).toEqual(
+      ["EmptySession", "Prompted"],
+    )
   })
 })

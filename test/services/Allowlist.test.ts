@@ -55,13 +55,13 @@ describe("an allowlist", () => {
     "fe80::1%eth0/64",
     "::/129",
     "example.org",
-  ])("does not read %j as a CIDR", (text) => {
+  ])("does not accept %j as a CIDR", (text) => {
     expect(parseCidr(text)).toBeUndefined()
   })
 })
 
-describe("remembered allowlists", () => {
-  it("are read once, as long as they say the same, and are not too many", () => {
+describe("cached allowlists", () => {
+  it("are parsed once while their content is the same, and their number is limited", () => {
     const remembered = rememberingAllowlists(2)
     const lan = remembered(["192.168.0.0/16", "fd00::/8"])
     expect(remembered(["192.168.0.0/16", "fd00::/8"])).toBe(lan)

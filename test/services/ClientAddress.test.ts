@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { allowlistOf } from "../../src/services/access/Allowlist.ts"
 import { clientOf } from "../../src/services/access/ClientAddress.ts"
 
-/** A proxy on this host, one on the LAN, and a network of them. */
+/** The trusted proxies: one on this host, one on the LAN, and a network. */
 const trusted = allowlistOf(["127.0.0.1", "192.168.1.1", "fd00:1::/64"])
 
 const client = (address: string, forwardedFor?: string) => clientOf({ address, forwardedFor }, trusted)
@@ -17,7 +17,7 @@ describe("the client of a request", () => {
     ["::ffff:127.0.0.1", "127.0.0.1", true],
     ["::1", "::1", true],
     ["", "", false],
-  ])("is the peer %j, who forwards for nobody: %j (on this host: %j)", (peer, address, local) => {
+  ])("is the peer %j itself when it forwards nothing: %j (on this host: %j)", (peer, address, local) => {
     expect(client(peer)).toEqual({ address, local })
   })
 
@@ -26,14 +26,14 @@ describe("the client of a request", () => {
     ["127.0.0.1", "10.0.0.9"],
     ["::ffff:192.168.1.1", "10.0.0.9"],
     ["fd00:1::7", "10.0.0.9"],
-    // A chain: the client, a proxy on the LAN, one on this host.
+    // A chain: the client, a proxy on the LAN, a proxy on this host.
     ["127.0.0.1", "10.0.0.9, 192.168.1.1"],
     ["127.0.0.1", "10.0.0.9,192.168.1.1:4711, [fd00:1::2]:80 ,127.0.0.1"],
-    // What a client says of itself stands to the left of what a proxy says of it.
+    // The client has sent a header itself. It is to the left of the hop that the proxy has added.
     ["127.0.0.1", "127.0.0.1, 10.0.0.9"],
     ["127.0.0.1", "192.168.1.1, 127.0.0.1, 10.0.0.9, 192.168.1.1"],
     ["127.0.0.1", "rubbish, , <script>, 10.0.0.9"],
-    // With ports and in brackets, however the proxy writes it.
+    // With a port and in brackets: all spellings that proxies use.
     ["127.0.0.1", "10.0.0.9:567"],
     ["127.0.0.1", "\t10.0.0.9 "],
     ["127.0.0.1", "::ffff:10.0.0.9"],
@@ -58,19 +58,19 @@ describe("the client of a request", () => {
     ["127.0.0.1", "::1", true],
     ["192.168.1.1", "127.0.0.1", false],
     ["192.168.1.1", "[::1]:80", false],
-  ])("behind %s is loopback, when %s is, only if the peer itself is", (peer, hop, local) => {
+  ])("behind %s, when the hop is %s, is on this host only if the peer is", (peer, hop, local) => {
     expect(client(peer, hop).local).toBe(local)
   })
 
   it.each(["127.0.0.2", "::1", "::ffff:127.0.0.2"])(
-    "behind %s, a proxy on this host that nobody declared, is not known",
+    "is not known behind %s, an undeclared proxy on this host",
     (peer) => {
       for (const hops of ["10.0.0.9", "127.0.0.1", ""])
         expect(client(peer, hops)).toMatchObject({ unknown: "undeclared_proxy" })
     },
   )
 
-  it("is a remote peer itself, whatever it forwards, when nobody trusts it", () => {
+  it("is a remote peer itself, whatever it forwards, when the peer is not trusted", () => {
     for (const hops of ["127.0.0.1", "10.0.0.9, 127.0.0.1", "rubbish", ""])
       expect(client("192.168.3.4", hops)).toEqual({ address: "192.168.3.4", local: false })
   })
@@ -93,7 +93,7 @@ describe("the client of a request", () => {
     "for=10.0.0.9",
     "10.0.0.9 10.0.0.8",
     "example.org",
-  ])("is not known where %j has no address, and the peer answers for it", (hops) => {
+  ])("is not known when a hop of %j is no address; the peer's address is used", (hops) => {
     expect(client("192.168.1.1", hops)).toEqual({
       address: "192.168.1.1",
       local: false,
@@ -108,7 +108,7 @@ describe("the client of a request", () => {
     ["without an end", "1".repeat(16_000), { unknown: "unreadable_hop" }],
     ["all trusted", "192.168.1.1,".repeat(10_000), { unknown: "unreadable_hop" }],
     ["all trusted, with an end", `${"127.0.0.1,".repeat(10_000)}127.0.0.1`, { unknown: "unreadable_hop" }],
-  ])("is told in no time from a header of thousands of hops %s", (_, hops, expected) => {
+  ])("is found quickly in a header with thousands of hops %s", (_, hops, expected) => {
     const took = Array.from({ length: 100 }, () => {
       const from = performance.now()
       const found = client("127.0.0.1", hops)
@@ -116,11 +116,11 @@ describe("the client of a request", () => {
       expect(found).toMatchObject(expected)
       return millis
     })
-    // The quickest: what a busy machine takes away from the others is no time of ours.
+    // The fastest of several: a busy machine only makes the others slower.
     expect(Math.min(...took)).toBeLessThan(5)
   })
 
-  it("may stand behind as many as 64 trusted proxies", () => {
+  it("can be behind up to 64 trusted proxies", () => {
     expect(client("127.0.0.1", `10.0.0.9${", 192.168.1.1".repeat(64)}`).address).toBe("10.0.0.9")
     expect(client("127.0.0.1", `10.0.0.9${", 192.168.1.1".repeat(65)}`).unknown).toBe("unreadable_hop")
   })

@@ -5,7 +5,7 @@ import { Clis } from "../../src/services/agents/Clis.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { LedgerMemory, ledger, processes } from "../../src/testing.ts"
 
-/** What `claude` says of its login, and whether the ledger takes anything. */
+/** CLIs that print `state.says` for the login, on a ledger that fails while `state.isFull`. */
 const scene = () => {
   const memory = new LedgerMemory()
   const state = { says: '{"loggedIn":true}', isFull: false }
@@ -34,7 +34,7 @@ const scene = () => {
 const aMinute = TestClock.adjust("1 minute")
 
 describe("the login", () => {
-  it.effect("is an event when it comes or goes, and none when it was so, or is not known", () => {
+  it.effect("makes an event when it changes, and none when it is unchanged or not known", () => {
     const { memory, state, layer } = scene()
     const changes = () => memory.events.map(({ type, at, data }) => [type, at, data])
     return Effect.gen(function* () {
@@ -57,7 +57,7 @@ describe("the login", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("is recorded later by a ledger that fails", () => {
+  it.effect("is recorded by the next probe when the ledger failed", () => {
     const { memory, state, layer } = scene()
     return Effect.gen(function* () {
       const { versions } = yield* Clis

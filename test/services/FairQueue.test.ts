@@ -5,7 +5,7 @@ import { makeFairQueue, type FairQueue } from "../../src/services/runs/FairQueue
 const queueOf = (slots: number, maxWaiting = 1000, maxWaitSecs = 1000) =>
   makeFairQueue<string>({ slots, maxWaiting, maxWait: Duration.seconds(maxWaitSecs) })
 
-/** Enters and works for a second; writes down who got a slot, in that order. */
+/** Enters and works for a second. `order` gets the owners in the order in which they got a slot. */
 const work = (queue: FairQueue<string>, owner: string, order: Array<string>, name = owner) =>
   Effect.acquireUseRelease(
     queue.enter(owner),
@@ -24,7 +24,7 @@ const forkAll = <A, E>(count: number, effect: (n: number) => Effect.Effect<A, E>
   )
 
 describe("a fair queue", () => {
-  it.effect("serves one owner in order, as many at once as there are slots", () =>
+  it.effect("serves the places of one owner in order, as many at a time as there are slots", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(2)
       const order: Array<string> = []
@@ -37,7 +37,7 @@ describe("a fair queue", () => {
     }),
   )
 
-  it.effect("gives the next free slot to who has none, however many places another has", () =>
+  it.effect("gives the next free slot to an owner that has none, however many places another has", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1)
       const order: Array<string> = []
@@ -65,7 +65,7 @@ describe("a fair queue", () => {
     }),
   )
 
-  it.effect("lets nobody be overtaken for ever by those who come back at once", () =>
+  it.effect("does not starve an owner when others come back at once", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1)
       const order: Array<string> = []
@@ -77,7 +77,7 @@ describe("a fair queue", () => {
     }),
   )
 
-  it.effect("refuses who comes when all places are taken, and says when to come again", () =>
+  it.effect("refuses a place when all are taken, and says when to retry", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1, 2)
       yield* queue.enter("a")
@@ -85,13 +85,13 @@ describe("a fair queue", () => {
       yield* queue.enter("c")
       expect(yield* Effect.flip(queue.enter("d"))).toMatchObject({
         because: "queue_full",
-        // Three runs, on one slot, at the ten seconds that are guessed before anything ended.
+        // Three runs on one slot, each with the initial mean of ten seconds.
         retryAfterSecs: 30,
       })
     }),
   )
 
-  it.effect("learns from how long work takes when to come again", () =>
+  it.effect("computes when to retry from how long work takes", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1, 1)
       for (let n = 0; n < 30; n++) {
@@ -104,35 +104,35 @@ describe("a fair queue", () => {
     }),
   )
 
-  it.effect("does not let one owner's places keep out another: who has most loses the newest", () =>
+  it.effect("gives a place of the owner that has most to another owner, the newest first", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1, 3)
       const order: Array<string> = []
       const greedy = yield* forkAll(4, (n) => work(queue, "greedy", order, `greedy ${n}`))
       yield* forkAll(1, () => work(queue, "modest", order))
       expect(yield* Effect.flip(Fiber.join(greedy[3]!))).toMatchObject({ because: "queue_full" })
-      // Two and one: a second place for the modest one would only turn the tables.
+      // Two places and one: with a second place for the modest owner it would only be the other way round.
       expect(yield* Effect.flip(queue.enter("modest"))).toMatchObject({ because: "queue_full" })
       yield* TestClock.adjust("10 seconds")
       expect(order).toEqual(["greedy 0", "modest", "greedy 1", "greedy 2"])
     }),
   )
 
-  it.effect("has less room for what is large, and makes it in the same fair way", () =>
+  it.effect("counts large work as several places, and makes room for it in the same fair way", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1, 10)
       yield* queue.enter("a")
       yield* queue.enter("a", 6)
       expect(yield* Effect.flip(queue.enter("a", 5))).toMatchObject({ because: "queue_full" })
       const small = yield* Effect.all(Array.from({ length: 4 }, () => queue.enter("a")))
-      // Nine places of a's against five: for b the newest have to go, as many as it takes, and not one more.
+      // `a` has all ten places. Its four newest go to `b`: as many as necessary, not one more.
       yield* queue.enter("b", 4)
       expect(yield* Effect.all(small.map(({ slot }) => Effect.flip(slot)))).toHaveLength(4)
       expect(yield* Effect.flip(queue.enter("b"))).toMatchObject({ because: "queue_full" })
     }),
   )
 
-  it.effect("lets nobody wait longer than the wait", () =>
+  it.effect("lets no place wait longer than `maxWait`", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(1, 10, 30)
       yield* queue.enter("a")
@@ -144,7 +144,7 @@ describe("a fair queue", () => {
     }),
   )
 
-  it.effect("loses no slot to those who leave while they wait, or as they are served", () =>
+  it.effect("loses no slot when a place is left while it waits, or just as it is served", () =>
     Effect.gen(function* () {
       const queue = yield* queueOf(2)
       for (let round = 0; round < 50; round++) {

@@ -28,8 +28,8 @@ const upload = (files: typeof Files.Service, owner: TokenId, size: number, ttlSe
     }),
   )
 
-describe("uploads", () => {
-  it.effect("are seen by the app that they belong to, and by no other", () =>
+describe("files", () => {
+  it.effect("can be used only by the app that they belong to", () =>
     withFiles((files) =>
       Effect.gen(function* () {
         const token = yield* upload(files, mine, 10_000)
@@ -41,7 +41,7 @@ describe("uploads", () => {
     ),
   )
 
-  it.effect("that are named twice are attached once", () =>
+  it.effect("are attached once when they are named twice", () =>
     withFiles((files) =>
       Effect.gen(function* () {
         const token = yield* upload(files, mine, 10_000)
@@ -52,7 +52,7 @@ describe("uploads", () => {
     ),
   )
 
-  it.effect("cannot be used from the second on at which they expire, and can be removed then", () =>
+  it.effect("cannot be used, and can be removed, from the second at which they expire", () =>
     withFiles((files, disk) =>
       Effect.gen(function* () {
         const token = yield* upload(files, mine, 10_000, 90)
@@ -68,7 +68,7 @@ describe("uploads", () => {
     ),
   )
 
-  it.effect("that a run holds outlive their time until it lets go", () =>
+  it.effect("are not removed while a run holds them, even when they expire", () =>
     withFiles((files, disk) =>
       Effect.gen(function* () {
         const token = yield* upload(files, mine, 10_000)
@@ -85,7 +85,7 @@ describe("uploads", () => {
     ),
   )
 
-  it.effect("that are too large fail at the first byte too many, and leave nothing", () =>
+  it.effect("fail at the first byte over the limit, and leave nothing", () =>
     withFiles((files, disk) =>
       Effect.gen(function* () {
         yield* upload(files, mine, 100_000)
@@ -98,7 +98,7 @@ describe("uploads", () => {
     ),
   )
 
-  it.effect("of an app together stay within its quota, also when they arrive at once", () =>
+  it.effect("of one app stay within its quota, also when they arrive at the same time", () =>
     withFiles((files, disk) =>
       Effect.gen(function* () {
         const results = yield* Effect.all(
@@ -118,7 +118,7 @@ describe("uploads", () => {
     ),
   )
 
-  it.effect("count as a block each at least, so that nobody has them without end", () =>
+  it.effect("count as one block at least, so that their number is limited", () =>
     withFiles((files) =>
       Effect.gen(function* () {
         const results = yield* Effect.forEach(Array.from({ length: 100 }), () =>
@@ -132,7 +132,7 @@ describe("uploads", () => {
     ),
   )
 
-  it.effect("of which one cannot be removed are removed but for that one", () => {
+  it.effect("are removed even when one of them cannot be removed", () => {
     const disk = new Map<FileId, Uint8Array>()
     return withFiles(
       (files) =>
@@ -152,7 +152,7 @@ describe("uploads", () => {
     )
   })
 
-  it.effect("that are broken off give their share back", () =>
+  it.effect("give their quota back when the upload is broken off", () =>
     withFiles((files) =>
       Effect.gen(function* () {
         for (let n = 0; n < 10; n++) {
@@ -165,7 +165,7 @@ describe("uploads", () => {
     ),
   )
 
-  it.effect("of before a restart count, and what was half-written then is removed", () => {
+  it.effect("count after a restart, and incomplete ones are removed", () => {
     const memory = new LedgerMemory()
     const disk = new Map<FileId, Uint8Array>()
     return Effect.gen(function* () {

@@ -4,7 +4,7 @@ import type { AgentProcess } from "../../src/services/agents/acp/AgentProcess.ts
 import { makeProcessPool } from "../../src/services/agents/acp/ProcessPool.ts"
 import { AGENT, OWNER } from "../support/AgentClient.ts"
 
-it.scopedLive("starts an agent once for each who asks, should it never last", () =>
+it.scopedLive("starts an agent that exits at once only once for each request", () =>
   Effect.gen(function* () {
     let starts = 0
     const start = () =>
@@ -12,8 +12,8 @@ it.scopedLive("starts an agent once for each who asks, should it never last", ()
         starts += 1
         return { isAlive: () => false, end: Effect.void } as AgentProcess
       })
-    const kept = yield* makeProcessPool({ start, idle: Duration.minutes(1) })
-    const got = kept.get({ owner: OWNER, agent: AGENT })
+    const pool = yield* makeProcessPool({ start, idle: Duration.minutes(1) })
+    const got = pool.get({ owner: OWNER, agent: AGENT })
     const failure = yield* Effect.flip(Effect.timeout(got, "2 seconds"))
     expect([failure._tag, starts]).toEqual(["AgentUnavailable", 1])
   }),

@@ -5,13 +5,13 @@ import { AGENT, type Agents, BACKENDS, makeAgents } from "../support/AgentClient
 
 const LITERAL_AGENT = join(import.meta.dirname, "../support/literal-agent.mjs")
 
-/** An agent that answers these methods so. */
+/** An agent with fixed answers to these methods. */
 const answering = (answers: object) =>
   new Map([
     [AGENT, { command: process.execPath, args: [LITERAL_AGENT, "--answers", JSON.stringify(answers)] }],
   ])
 
-/** A prompt to it: the messages that it is to write. */
+/** A prompt that makes it write these messages. */
 const writing = (...messages: ReadonlyArray<object>) =>
   JSON.stringify(
     messages.map((message) => JSON.stringify({ jsonrpc: "2.0", ...message }).replaceAll('"$ID"', "$ID")),
@@ -31,23 +31,23 @@ const check = (name: string, body: (agents: Agents) => Effect.Effect<unknown, un
 
 const unavailable = Exit.fail(expect.objectContaining({ _tag: "AgentUnavailable" }))
 
-describe("an agent that does not keep to the protocol", () => {
+describe("an agent that breaks the protocol", () => {
   const hello = { protocolVersion: 1 }
   const strange: ReadonlyArray<readonly [string, object]> = [
-    ["shakes hands with nothing", { initialize: { result: null } }],
-    ["has capabilities of no shape", { initialize: { result: { ...hello, agentCapabilities: 7 } } }],
-    ["has a name of no shape", { initialize: { result: { ...hello, agentInfo: { name: {}, version: 1 } } } }],
-    ["opens nothing", { "session/new": { result: null } }],
+    ["answers the handshake with null", { initialize: { result: null } }],
+    ["has malformed capabilities", { initialize: { result: { ...hello, agentCapabilities: 7 } } }],
+    ["has a malformed name", { initialize: { result: { ...hello, agentInfo: { name: {}, version: 1 } } } }],
+    ["opens a session with null", { "session/new": { result: null } }],
     ["opens a session with an object for a name", { "session/new": { result: { sessionId: { a: 1 } } } }],
     ["opens a session without a name", { "session/new": { result: {} } }],
     [
-      "has modes of no shape",
+      "has malformed modes",
       { "session/new": { result: { sessionId: "s-1", modes: { availableModes: "all" } } } },
     ],
-    ["refuses with an error of no shape", { "session/new": { error: "no" } }],
+    ["refuses with a malformed error", { "session/new": { error: "no" } }],
   ]
   for (const [how, answers] of strange) {
-    check(`is not available when it ${how}`, (agents) =>
+    check(`is unavailable when it ${how}`, (agents) =>
       Effect.gen(function* () {
         const { acp, session } = yield* agents.client({ agents: answering(answers) })
         const opened = yield* Effect.exit(acp.open(session(), Option.none()))
@@ -59,8 +59,8 @@ describe("an agent that does not keep to the protocol", () => {
 
 const forgetful = answering({ "session/new": { result: { sessionId: "s-1" } } })
 
-describe("an agent that gives out a name of a session again", () => {
-  check("in the same process: the second is refused, and the first goes on", (agents) =>
+describe("an agent that gives the same name to two sessions", () => {
+  check("in one process: the second is refused, and the first can still be used", (agents) =>
     Effect.gen(function* () {
       const { acp, opened, session } = yield* agents.client({ agents: forgetful })
       const first = yield* opened()
@@ -69,7 +69,7 @@ describe("an agent that gives out a name of a session again", () => {
     }),
   )
 
-  check("in another process: neither is taken for the other", (agents) =>
+  check("in two processes: neither is mistaken for the other", (agents) =>
     Effect.gen(function* () {
       const first = yield* Effect.scoped(
         Effect.flatMap(agents.client({ agents: forgetful }), ({ opened }) => opened()),
@@ -86,7 +86,7 @@ describe("an agent that gives out a name of a session again", () => {
 })
 
 describe("an agent's answer to a prompt", () => {
-  check("may have an error beside it that is none", (agents) =>
+  check("may have an error that is null", (agents) =>
     Effect.gen(function* () {
       const { opened } = yield* agents.client({ agents: answering({}) })
       const { ask } = yield* opened()
@@ -94,7 +94,7 @@ describe("an agent's answer to a prompt", () => {
     }),
   )
 
-  check("may be an error of any shape; it ends this turn only", (agents) =>
+  check("may be an error of any shape, which ends only this turn", (agents) =>
     Effect.gen(function* () {
       const { opened } = yield* agents.client({ agents: answering({}) })
       const { ask } = yield* opened()
@@ -106,7 +106,7 @@ describe("an agent's answer to a prompt", () => {
     }),
   )
 
-  check("counts once; what answers nothing that was asked is dropped unsaid", (agents) =>
+  check("is used once, and answers to unknown requests are dropped silently", (agents) =>
     Effect.gen(function* () {
       const printed = vi.spyOn(console, "error").mockReturnValue()
       yield* Effect.addFinalizer(() => Effect.sync(() => printed.mockRestore()))
@@ -121,8 +121,8 @@ describe("an agent's answer to a prompt", () => {
   )
 })
 
-describe("an agent that deletes no session", () => {
-  check("keeps nobody from deleting ours: asking again would change nothing", (agents) =>
+describe("an agent that refuses to delete a session", () => {
+  check("does not make the erasing fail", (agents) =>
     Effect.gen(function* () {
       const capabilities = { sessionCapabilities: { close: {}, delete: {} } }
       const stubborn = answering({
@@ -137,8 +137,8 @@ describe("an agent that deletes no session", () => {
   )
 })
 
-describe("an agent that ends and says why", () => {
-  check("is not quoted when it quotes another session's prompt", (agents) =>
+describe("an agent that ends and explains it on stderr", () => {
+  check("is not quoted where it quotes another session's prompt", (agents) =>
     Effect.gen(function* () {
       const { opened } = yield* agents.client({ agents: answering({}) })
       const [left, right] = [yield* opened(), yield* opened()]

@@ -18,7 +18,7 @@ const runId = (n: number) => String(n).padStart(26, "0") as RunId
 
 type Pool = Pick<SessionPool["Type"], "closeIdle" | "erase">
 
-/** A pool that only keeps the ledger. */
+/** A pool that only changes the ledger. */
 const bookkeeper = (sessions: SessionRecords): Pool => ({
   closeIdle: ({ id }, since) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => sessions.closeIdle(id, since, now)),
@@ -33,7 +33,7 @@ class World {
   readonly dirs = new Set<SessionId>()
   readonly logs: Array<readonly [level: string, message: unknown, annotations: Record<string, unknown>]> = []
 
-  /** What stands in for the real pool, files, directories. */
+  /** Replacements for the pool, the files and the directories. */
   pool: (usual: Pool) => Partial<Pool> = () => ({})
   files: Partial<Files["Type"]> = { expire: Effect.succeed(0) }
   sessionDirs: Partial<SessionDirs["Type"]> = {}
@@ -76,7 +76,7 @@ class World {
   readonly statusOf = (n: number) => this.memory.sessions.get(sessionId(n))?.status ?? "gone"
 }
 
-/** An open session, begun now. */
+/** Opens a session now. */
 const open = Effect.fn(function* (n: number) {
   const { sessions } = yield* Ledger
   const now = yield* Clock.currentTimeMillis
@@ -109,7 +109,7 @@ const sweep = Effect.flatMap(Sweeper, ({ sweep }) => sweep)
 const nothing = { closed: 0, deleted: 0, files: 0, directories: 0, trimmed: 0, failed: 0, durationMs: 0 }
 
 describe("a sweep", () => {
-  it.effect("comes at every interval; closes what is idle, and deletes what has been closed for long", () => {
+  it.effect("runs at every interval, closes idle sessions, and deletes sessions closed long ago", () => {
     const world = new World()
     world.options.sweepIntervalSecs = 1800
     return world.run(
@@ -132,7 +132,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("leaves a session alone whose turn is at work or waits, however long", () => {
+  it.effect("does not close a session with a running or waiting turn, however long it takes", () => {
     const world = new World()
     world.options.sweepIntervalSecs = 1800
     return world.run(
@@ -150,7 +150,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("does for all others what it cannot do for one that is sick, and tries that one again", () => {
+  it.effect("handles all other sessions when one fails, and tries that one again later", () => {
     const world = new World()
     world.options.sweepIntervalSecs = YEAR_SECS
     let tries = 0
@@ -175,7 +175,7 @@ describe("a sweep", () => {
         yield* TestClock.adjust("60 seconds")
         expect(yield* Fiber.join(sweeping)).toMatchObject({ closed: 6, failed: 3 })
         expect([1, 2, 3, 4, 9].map(world.statusOf)).toEqual(["open", "open", "open", "closed", "closed"])
-        // The one that hangs still does, and is left alone.
+        // The step that hangs is still running, so its session is left alone.
         const before = tries
         expect(yield* sweep).toMatchObject({ closed: 0, failed: 3 })
         expect(tries).toBe(before + 1)
@@ -188,7 +188,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("reaches those that are due last, however many before them hang", () => {
+  it.effect("reaches the last sessions although many before them hang", () => {
     const world = new World()
     world.options.sessionHardTtlSecs = 60
     world.pool = (usual) => ({
@@ -206,7 +206,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("tries again at the next one what its agent refused", () => {
+  it.effect("tries again to delete a session whose agent refused it", () => {
     const world = new World()
     world.options.sessionHardTtlSecs = 60
     let isThere = false
@@ -269,7 +269,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("keeps the directory of a session that begins to open while it looks", () => {
+  it.effect("keeps the directory of a session that is being opened during the sweep", () => {
     const world = new World()
     const { dirs, memory } = world
     world.sessionDirs = {
@@ -290,7 +290,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("does one thing although it cannot do the other", () => {
+  it.effect("continues with its other tasks when one fails", () => {
     const world = new World()
     world.options.sweepIntervalSecs = YEAR_SECS
     const broken = new StorageFailed({ during: "listing", cause: { code: "EIO" } })
@@ -317,7 +317,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("removes what is kept no longer, and counts it", () => {
+  it.effect("applies the retention, and counts the removed rows", () => {
     const world = new World()
     world.options.sweepIntervalSecs = YEAR_SECS
     const removed = { texts: 1, streamEvents: 20, events: 300, idempotencyKeys: 4000 }
@@ -325,7 +325,7 @@ describe("a sweep", () => {
     return world.run(Effect.map(sweep, (report) => expect(report).toEqual({ ...nothing, trimmed: 4321 })))
   })
 
-  it.effect("says what it did, in one line, which hardly anybody sees when it was nothing", () => {
+  it.effect("logs its results in one line, at debug level when there are none", () => {
     const world = new World()
     let expired = 0
     world.files = { expire: Effect.sync(() => expired).pipe(Effect.delay("5 seconds")) }
@@ -351,7 +351,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("never comes while another is at work", () => {
+  it.effect("never runs while another sweep is running", () => {
     const world = new World()
     const atWork = { now: 0, most: 0, all: 0 }
     world.files = {
@@ -376,7 +376,7 @@ describe("a sweep", () => {
     )
   })
 
-  it.effect("ends with its layer, also in the middle", () => {
+  it.effect("ends with its layer, also in the middle of its work", () => {
     const world = new World()
     let isInterrupted = false
     world.pool = () => ({

@@ -39,7 +39,7 @@ export const begin = (words: ReadonlyArray<string>, env: Environment = {}, isRea
       json: (value) => out(`${JSON.stringify(value)}\n`),
       line: (text) => out(`${text}\n`),
       text: out,
-      remark: (text) => Effect.sync(() => void (stderr += `${text}\n`)),
+      notice: (text) => Effect.sync(() => void (stderr += `${text}\n`)),
       progress: () => Effect.void,
     })
     const library = yield* Console.consoleWith(Effect.succeed)

@@ -5,7 +5,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-/** Debian's nginx, in front of a service as the README says. */
+/** Debian's nginx, in front of a service as docs/operating.md says. */
 
 const executable = (): string => {
   const { NGINX_BIN, PATH } = process.env
@@ -16,18 +16,18 @@ const executable = (): string => {
   return path
 }
 
-const README = join(import.meta.dirname, "..", "..", "README.md")
+const OPERATING = join(import.meta.dirname, "..", "..", "docs", "operating.md")
 const UPSTREAM = "http://127.0.0.1:8800"
 
-/** The README's location, of a service that listens elsewhere. */
+/** The location in docs/operating.md, for a service that listens elsewhere. */
 const documentedLocation = (upstream: string): string => {
-  const [, block] = /```nginx\n([\s\S]*?)```/.exec(readFileSync(README, "utf8")) ?? []
+  const [, block] = /```nginx\n([\s\S]*?)```/.exec(readFileSync(OPERATING, "utf8")) ?? []
   if (block === undefined || !block.includes(UPSTREAM))
-    throw new Error("the README has no location for nginx")
+    throw new Error("docs/operating.md has no location for nginx")
   return block.replace(UPSTREAM, upstream)
 }
 
-/** What may differ from the README's. */
+/** What a test may change in the documented configuration. */
 export interface Variant {
   readonly location?: (documented: string, upstream: string) => string
   /** Beside the server. */

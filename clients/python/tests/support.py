@@ -1,4 +1,4 @@
-"""Servers that misbehave, for a client to be tried on."""
+"""Servers that misbehave, for tests of the client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 def service() -> Tuple[str, str, str]:
-    """Where the service is that these tests use, an app's token, and the operator's."""
+    """Returns the URL of the service under test, an app's token, and the operator's token."""
     names = ("CLAWDFORGE_URL", "CLAWDFORGE_TOKEN", "CLAWDFORGE_ADMIN_TOKEN")
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
@@ -22,7 +22,7 @@ def service() -> Tuple[str, str, str]:
 
 
 class Server:
-    """Listens on loopback; each connection is given to `serve`, with its number from 0."""
+    """Listens on loopback. Calls `serve` for each connection, with the connection's number from 0."""
 
     def __init__(self, serve: Callable[[socket.socket, int], None]) -> None:
         self._serve = serve
@@ -56,7 +56,7 @@ class Server:
                 pass
 
     def close(self) -> None:
-        # Wakes up who accepts, which closing alone does not.
+        # Wakes up the thread that accepts: to close the listener alone does not.
         try:
             self._listener.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -71,7 +71,7 @@ class Server:
 
 
 def request_of(connection: socket.socket) -> bytes:
-    """A request, with its body if it says how long that is."""
+    """Reads a request, with its body if it has a `Content-Length`."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = connection.recv(65536)
@@ -95,7 +95,7 @@ def http(status: str, body: bytes, *headers: str, length: Optional[int] = None) 
 
 
 def answering(*answers: bytes) -> Tuple[Server, List[bytes]]:
-    """A server that answers one request with each of these, the last again and again; and what it was asked."""
+    """Returns a server that gives these answers in turn, then the last one again, and the list of its requests."""
     asked: List[bytes] = []
 
     def serve(connection: socket.socket, number: int) -> None:
@@ -106,7 +106,7 @@ def answering(*answers: bytes) -> Tuple[Server, List[bytes]]:
 
 
 class CutProxy(Server):
-    """Passes bytes on, and cuts its n-th connection once `cuts[n]` bytes came back from the service; others, never."""
+    """A proxy that cuts its n-th connection after `cuts[n]` bytes from the service. It never cuts further ones."""
 
     def __init__(self, url: str, cuts: List[int], reset: bool = False) -> None:
         self._to = urlsplit(url)
@@ -118,7 +118,7 @@ class CutProxy(Server):
 
     def _relay(self, client: socket.socket, number: int) -> None:
         left = self._cuts[number] if number < len(self._cuts) else None
-        # In one thread: a socket is not closed as long as another still reads it.
+        # One thread for both directions: a socket is not closed as long as another thread reads it.
         with socket.create_connection((self._to.hostname or "", self._to.port or 80)) as service:
             while left is None or left > 0:
                 readable, _, _ = select.select([client, service], [], [])

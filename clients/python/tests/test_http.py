@@ -49,7 +49,7 @@ class AnswerTest(unittest.TestCase):
             for prompt in prompts:
                 Forge(server.url, TOKEN).run(prompt)
         self.assertEqual([json.loads(one.partition(b"\r\n\r\n")[2])["prompt"] for one in asked], prompts)
-        # A character is no longer than it has to be: the service takes so many bytes.
+        # Characters are sent as UTF-8, not as longer escapes: the service limits the bytes of a body.
         self.assertIn("漢字".encode(), asked[1])
 
     def test_does_not_follow_redirects(self) -> None:

@@ -1,4 +1,4 @@
-"""The client on a running service, whose agents are the scripted ones of the service's own tests."""
+"""Tests against a running service, which uses the scripted agents of its own tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ServiceTest(unittest.TestCase):
         self.admin = ForgeAdmin(self.url, self.admin_token)
 
     def through(self, *cuts: int, reset: bool = False) -> Tuple[Forge, CutProxy]:
-        """The same app by way of connections that are cut."""
+        """A client of the same app whose connections are cut."""
         proxy = CutProxy(self.url, list(cuts), reset)
         self.addCleanup(proxy.close)
         return Forge(proxy.url, self.token), proxy
@@ -223,7 +223,7 @@ class SessionTest(ServiceTest):
 
 class CutTest(ServiceTest):
     def check(self, events: List[Event], run_id: str) -> None:
-        """They are all that there is, once and in order."""
+        """Asserts that these are all events of the run, each once and in order."""
         self.assertEqual(events, list(self.forge.run_events(run_id)))
         self.assertEqual([events[0].type, events[-1].type], ["run", "result"])
         self.assertEqual("".join(event.text() for event in events), "".join(PARTS))
@@ -231,7 +231,7 @@ class CutTest(ServiceTest):
     def test_a_streamed_run_loses_nothing(self) -> None:
         rng = random.Random(11)
         for reset in (False, True):
-            # The first has the head and perhaps some events; the others are anywhere, in a head or a character too.
+            # The first cut is after the head; the others are anywhere, also inside a head or a character.
             cuts = [rng.randrange(500, 1500), 3] + [rng.randrange(1, 3000) for _ in range(8)]
             forge, proxy = self.through(*cuts, reset=reset)
             stream = forge.stream("STREAM 30 20")
@@ -263,7 +263,7 @@ class CutTest(ServiceTest):
         stream = forge.stream("STREAM 30 1", idempotency_key=key())
         self.check(list(stream), stream.run_id or "")
         self.assertEqual(proxy.cut, 3)
-        # One by each of the two.
+        # One run for each of the two requests.
         self.assertEqual(len(self.forge.runs(limit=500).runs), len(before) + 2)
 
     def test_a_plain_run_is_sent_again_only_with_a_key(self) -> None:

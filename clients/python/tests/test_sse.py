@@ -55,7 +55,7 @@ class ParserTest(unittest.TestCase):
         self.assertEqual(parser.retry, 1.5)
 
     def test_takes_a_line_of_8_mb_in_small_pieces(self) -> None:
-        # If each piece were joined to those before, some hundred gigabytes would be copied.
+        # If each piece were joined to the earlier ones, several hundred gigabytes would be copied.
         parser = Parser()
         parser.push(b"data: ")
         for _ in range(80_000):

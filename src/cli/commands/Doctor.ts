@@ -13,21 +13,21 @@ import { Output } from "../Output.ts"
 import { json } from "./Options.ts"
 
 const from = Options.text("from").pipe(
-  Options.withDescription("The address of a caller: is it let in?"),
+  Options.withDescription("Also checks whether a caller with this address is admitted."),
   Options.optional,
 )
 
-/** What the service needs of this machine, as it would find it if it were started here and now. */
-const machine = (caller: Option.Option<string>) =>
+/** Checks what a service would need if it were started on this machine now. */
+const checkMachine = (caller: Option.Option<string>) =>
   load.pipe(
     Effect.flatMap((config) =>
       Effect.all([clis(config), directories(config), Effect.map(port(config), Array.of)], {
         concurrency: "unbounded",
       }).pipe(
         Effect.map(
-          (found): ReadonlyArray<Finding> => [
+          (findings): ReadonlyArray<Finding> => [
             ok("settings", "can be read"),
-            ...found.flat(),
+            ...findings.flat(),
             ...allowlist(config, caller),
             adminToken(config),
           ],
@@ -36,7 +36,7 @@ const machine = (caller: Option.Option<string>) =>
     ),
     Effect.catchAll((error) =>
       Effect.succeed(
-        explain(error).map((line) => fault("settings", line, "mend it in the environment or in .env")),
+        explain(error).map((line) => fault("settings", line, "correct it in the environment or in .env")),
       ),
     ),
   )
@@ -47,26 +47,26 @@ const lineOf = ({ level, name, detail, remedy }: Finding): string =>
   `${MARKS[level]}  ${name.padEnd(9)}  ${detail}${remedy === null ? "" : `\n                  → ${remedy}`}`
 
 /**
- * Looks at everything that keeps a service, or an app of one, from working: the machine, if the service is to be on it,
- * else the way to it. Exit code 0: no fault.
+ * Checks what can keep a service or an app from working: this machine, if the service is to run on it; and the service
+ * itself, if it is running. Exits with 0 if there is no fault.
  */
 export const doctor = Command.make("doctor", { json, from }, ({ json, from }) =>
   Effect.gen(function* () {
     const out = yield* Output
     const { isLocal, settings } = yield* connection
-    const here = isLocal ? yield* machine(from) : []
-    // What nobody listens at is no fault of a service that is to be started.
+    const here = isLocal ? yield* checkMachine(from) : []
+    // A local service that is not started yet is no fault.
     const isUp = !isLocal || here.some(({ name, level }) => name === "port" && level === "note")
     const findings = [
       ok("node", `Node ${process.versions.node}`),
       ...here,
       ...(isUp ? yield* service(settings) : []),
     ]
-    const isWell = findings.every(({ level }) => level !== "fault")
-    if (json) yield* out.json({ ok: isWell, findings })
+    const hasNoFault = findings.every(({ level }) => level !== "fault")
+    if (json) yield* out.json({ ok: hasNoFault, findings })
     else yield* Effect.forEach(findings, (finding) => out.line(lineOf(finding)))
-    if (!isWell) return yield* new Failed({ exitCode: EXIT.transport })
+    if (!hasNoFault) return yield* new Failed({ exitCode: EXIT.transport })
   }).pipe(reportErrors(json)),
 ).pipe(
-  Command.withDescription("Looks for what keeps the service from working, and says what to do about it."),
+  Command.withDescription("Finds what keeps the service or an app from working, and says how to fix it."),
 )

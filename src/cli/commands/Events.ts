@@ -8,9 +8,9 @@ import { Output } from "../Output.ts"
 import { definedOptions } from "../DefinedOptions.ts"
 import { json } from "./Options.ts"
 
-/** A line for people: when, what, whose, and of which run or session. */
+/** A line for people: time, type, app, run, session, and the event's data. */
 const lineOf = (event: LogEvent | Resync): string => {
-  if (event.type === "resync") return `… what came before ${event.data.oldest_id ?? "now"} is kept no more`
+  if (event.type === "resync") return `… events before ${event.data.oldest_id ?? "now"} are no longer stored`
   const { at, type, token, run_id, session_id, data } = event.data
   const time = new Date(at * 1000).toISOString().slice(0, 19)
   const about = [token ?? "-", run_id, session_id].filter((name) => name !== null)
@@ -31,25 +31,27 @@ const tail = Command.make(
     ),
     run: optional("run", "Only events of this run."),
     session: optional("session", "Only events of this session."),
-    after: optional("after", "Begins after the event of this number; by default with what comes next."),
+    after: optional("after", "Starts after the event with this number; by default with the next event."),
   },
-  (asked) =>
+  (options) =>
     Effect.gen(function* () {
       const out = yield* Output
       const forge = yield* client
       const filter = definedOptions({
-        type: asked.type,
-        run_id: asked.run,
-        session_id: asked.session,
-        after: asked.after,
+        type: options.type,
+        run_id: options.run,
+        session_id: options.session,
+        after: options.after,
       })
       yield* Stream.runForEach(forge.streams.events(filter), (event) =>
-        asked.json ? out.json(event.data) : out.line(lineOf(event)),
+        options.json ? out.json(event.data) : out.line(lineOf(event)),
       )
-    }).pipe(reportErrors(asked.json)),
-).pipe(Command.withDescription("Follows what happens, from now on; a lost connection is taken up again."))
+    }).pipe(reportErrors(options.json)),
+).pipe(Command.withDescription("Prints events as they happen; reconnects after a lost connection."))
 
 export const events = Command.make("events").pipe(
-  Command.withDescription("What happens: to this app, or with the operator's token to all."),
+  Command.withDescription(
+    "The log of events: those of this app, or with the operator's token those of all apps.",
+  ),
   Command.withSubcommands([tail]),
 )

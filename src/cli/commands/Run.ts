@@ -7,23 +7,20 @@ import { definedOptions } from "../DefinedOptions.ts"
 import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
 import * as Speech from "../Speech.ts"
-import { show, unlessCancelled } from "../Streaming.ts"
-import { attach } from "../Upload.ts"
-import { attached, json, key, timeout } from "./Options.ts"
+import { failIfCancelled, printStream } from "../Streaming.ts"
+import { uploadFiles } from "../Upload.ts"
+import { json, key, promptFiles, timeout } from "./Options.ts"
 
-const options = {
+const runOptions = {
   json,
-  model: Options.text("model").pipe(Options.withDescription("Which model."), Options.optional),
-  system: Options.text("system").pipe(
-    Options.withDescription("What the model is told of its task."),
-    Options.optional,
-  ),
+  model: Options.text("model").pipe(Options.withDescription("The model to use."), Options.optional),
+  system: Options.text("system").pipe(Options.withDescription("A system prompt."), Options.optional),
   systemMode: Options.choice("system-mode", SystemMode.literals).pipe(
-    Options.withDescription("Whether --system comes after the CLI's own words or in their place."),
+    Options.withDescription("Whether --system is appended to the CLI's own system prompt or replaces it."),
     Options.optional,
   ),
   effort: Options.choice("effort", Effort.literals).pipe(
-    Options.withDescription("How hard the model thinks."),
+    Options.withDescription("How much effort the model spends on thinking."),
     Options.optional,
   ),
   timeout,
@@ -31,51 +28,57 @@ const options = {
     Options.withDescription("A file with the JSON Schema that the answer must fit."),
     Options.optional,
   ),
-  usage: Options.boolean("usage").pipe(Options.withDescription("With --json: also tokens, cost and model.")),
-  file: attached,
+  usage: Options.boolean("usage").pipe(Options.withDescription("With --json: adds tokens, cost and model.")),
+  file: promptFiles,
   key,
   prompt: promptArg,
 }
 
-/** Asks once: shows the answer as it comes; with --json the whole of it at its end; with --schema its value. */
-export const run = Command.make("run", options, (asked) =>
+/**
+ * Runs one prompt. Prints the answer piece by piece on a terminal, in full in a pipe; with --json the whole answer object;
+ * with --schema the value.
+ */
+export const run = Command.make("run", runOptions, (options) =>
   Effect.gen(function* () {
     const out = yield* Output
     const forge = yield* client
-    const prompt = yield* promptOf(asked.prompt)
+    const prompt = yield* promptOf(options.prompt)
     const outputSchema = yield* Effect.transposeOption(
-      Option.map(asked.schema, ([path, text]) =>
+      Option.map(options.schema, ([path, text]) =>
         Effect.try({
           try: () => JSON.parse(text) as Record<string, unknown>,
-          catch: () => new Error(`${path} is no JSON`),
+          catch: () => new Error(`${path} is not valid JSON`),
         }),
       ),
     )
-    const files = yield* attach(forge, asked)
+    const files = yield* uploadFiles(forge, options)
     const payload = {
       prompt,
       files,
       ...definedOptions({
-        model: asked.model,
-        system: asked.system,
-        system_mode: asked.systemMode,
-        effort: asked.effort,
-        timeout_secs: asked.timeout,
+        model: options.model,
+        system: options.system,
+        system_mode: options.systemMode,
+        effort: options.effort,
+        timeout_secs: options.timeout,
         output_schema: outputSchema,
       }),
     }
-    // In a pipe the answer is a value, without what the model says on the way to it.
-    const isSilent = asked.json || Option.isSome(asked.schema) || !out.isRead
-    const { answer, isShown } = yield* show(
-      forge.streams.run(payload, { ...definedOptions({ idempotencyKey: asked.key }), usage: asked.usage }),
+    // A pipe gets the answer's value only, without the text that the model writes before it.
+    const isSilent = options.json || Option.isSome(options.schema) || !out.isRead
+    const { answer, isShown } = yield* printStream(
+      forge.streams.run(payload, {
+        ...definedOptions({ idempotencyKey: options.key }),
+        usage: options.usage,
+      }),
       isSilent ? () => "" : Speech.ofClaude,
-      // Under a key somebody may ask for the answer again.
-      (id) => (Option.isSome(asked.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
+      // A run with a key is not cancelled: a later command may ask for its answer.
+      (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
     )
-    if (asked.json) yield* out.json(answer)
+    if (options.json) yield* out.json(answer)
     else if (!isShown) {
       yield* typeof answer.result === "string" ? out.line(answer.result) : out.json(answer.result)
     }
-    yield* unlessCancelled(answer)
-  }).pipe(reportErrors(asked.json)),
-).pipe(Command.withDescription("Asks once, and shows the answer as it comes."))
+    yield* failIfCancelled(answer)
+  }).pipe(reportErrors(options.json)),
+).pipe(Command.withDescription("Runs one prompt, and prints the answer while it is written."))

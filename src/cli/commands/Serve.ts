@@ -1,12 +1,14 @@
 import { Command } from "@effect/cli"
 import { Effect } from "effect"
 
-/** The service itself. It is loaded only here: the other commands do not wait for it. */
+/** Runs the service. Its modules are loaded only here, so that the other commands start faster. */
 export const serve = Command.make("serve", {}, () =>
   Effect.flatMap(
     Effect.promise(() => import("../../serve.ts")),
     ({ serve }) => serve,
   ),
 ).pipe(
-  Command.withDescription("Starts the service, as the environment and .env say; so does no command at all."),
+  Command.withDescription(
+    "Starts the service with the settings of the environment and .env. The same as clawdforge without a command.",
+  ),
 )

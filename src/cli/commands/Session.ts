@@ -7,10 +7,10 @@ import { definedOptions } from "../DefinedOptions.ts"
 import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
 import * as Speech from "../Speech.ts"
-import { show, unlessCancelled } from "../Streaming.ts"
+import { failIfCancelled, printStream } from "../Streaming.ts"
 import * as Table from "../Table.ts"
-import { attach } from "../Upload.ts"
-import { attached, json, key, sessionId, timeout } from "./Options.ts"
+import { uploadFiles } from "../Upload.ts"
+import { json, key, promptFiles, sessionId, timeout } from "./Options.ts"
 
 const open = Command.make(
   "open",
@@ -18,7 +18,7 @@ const open = Command.make(
     json,
     agent: Options.text("agent").pipe(
       Options.withSchema(AgentName),
-      Options.withDescription("Which agent; by default claude."),
+      Options.withDescription("The agent; by default claude."),
       Options.optional,
     ),
     model: Options.text("model").pipe(
@@ -26,81 +26,81 @@ const open = Command.make(
       Options.optional,
     ),
     permissions: Options.choice("permissions", PermissionMode.literals).pipe(
-      Options.withDescription("What the agent is told when it asks for permission."),
+      Options.withDescription("How the service answers when the agent asks for permission."),
       Options.optional,
     ),
     meta: Options.text("meta").pipe(
       Options.withSchema(Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown }))),
-      Options.withDescription("A JSON object of your own, to be had back with the session."),
+      Options.withDescription("A JSON object of your own, which is stored with the session."),
       Options.optional,
     ),
     key,
   },
-  (asked) =>
+  (options) =>
     Effect.gen(function* () {
       const out = yield* Output
       const forge = yield* client
       const session = yield* forge.sessions.openSession({
         payload: definedOptions({
-          agent: asked.agent,
-          model: asked.model,
-          permission_mode: asked.permissions,
-          meta: asked.meta,
+          agent: options.agent,
+          model: options.model,
+          permission_mode: options.permissions,
+          meta: options.meta,
         }),
-        headers: definedOptions({ "idempotency-key": asked.key }),
+        headers: definedOptions({ "idempotency-key": options.key }),
       })
-      yield* asked.json ? out.json(session) : out.line(session.session_id)
-    }).pipe(reportErrors(asked.json)),
+      yield* options.json ? out.json(session) : out.line(session.session_id)
+    }).pipe(reportErrors(options.json)),
 ).pipe(Command.withDescription("Opens a session, and prints its id."))
 
 const turn = Command.make(
   "turn",
-  { json, timeout, file: attached, key, session: sessionId, prompt: promptArg },
-  (asked) =>
+  { json, timeout, file: promptFiles, key, session: sessionId, prompt: promptArg },
+  (options) =>
     Effect.gen(function* () {
       const out = yield* Output
       const forge = yield* client
-      const prompt = yield* promptOf(asked.prompt)
-      const files = yield* attach(forge, asked)
-      const payload = { prompt, files, ...definedOptions({ timeout_secs: asked.timeout }) }
+      const prompt = yield* promptOf(options.prompt)
+      const files = yield* uploadFiles(forge, options)
+      const payload = { prompt, files, ...definedOptions({ timeout_secs: options.timeout }) }
       const events: Array<unknown> = []
-      const heard = (message: unknown) => {
-        if (!asked.json) return Speech.ofAgent(message)
+      const textOf = (message: unknown) => {
+        if (!options.json) return Speech.ofAgent(message)
         events.push(message)
         return ""
       }
-      const { answer } = yield* show(
-        forge.streams.turn(asked.session, payload, definedOptions({ idempotencyKey: asked.key })),
-        heard,
-        (id) => (Option.isSome(asked.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
+      const { answer } = yield* printStream(
+        forge.streams.turn(options.session, payload, definedOptions({ idempotencyKey: options.key })),
+        textOf,
+        (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
       )
       const { stop_reason, duration_ms, ...turn } = answer
-      if (asked.json) yield* out.json({ ...turn, events, stop_reason, duration_ms })
-      yield* unlessCancelled(answer)
-      if (stop_reason !== "end_turn") yield* out.remark(`clawdforge: ended with ${stop_reason}`)
-    }).pipe(reportErrors(asked.json)),
-).pipe(Command.withDescription("Says the next thing in a session, and shows the answer as it comes."))
+      if (options.json) yield* out.json({ ...turn, events, stop_reason, duration_ms })
+      yield* failIfCancelled(answer)
+      if (stop_reason !== "end_turn") yield* out.notice(`clawdforge: the turn ended with ${stop_reason}`)
+    }).pipe(reportErrors(options.json)),
+).pipe(Command.withDescription("Takes a turn in a session, and prints the answer while it is written."))
 
-const show_ = Command.make("show", { json, session: sessionId }, (asked) =>
+const show = Command.make("show", { json, session: sessionId }, (options) =>
   Effect.gen(function* () {
     const out = yield* Output
-    const session = yield* (yield* client).sessions.readSession({ path: { id: asked.session } })
-    yield* asked.json ? out.json(session) : out.line(Table.of([session], COLUMNS))
-  }).pipe(reportErrors(asked.json)),
+    const session = yield* (yield* client).sessions.readSession({ path: { id: options.session } })
+    yield* options.json ? out.json(session) : out.line(Table.of([session], COLUMNS))
+  }).pipe(reportErrors(options.json)),
 ).pipe(Command.withDescription("Shows a session's state."))
 
 const list = Command.make(
   "list",
-  { json, open: Options.boolean("open").pipe(Options.withDescription("Only those that are open.")) },
-  (asked) =>
+  { json, open: Options.boolean("open").pipe(Options.withDescription("Only open sessions.")) },
+  (options) =>
     Effect.gen(function* () {
       const out = yield* Output
       const forge = yield* client
       const listed = yield* forge.sessions.listSessions({
-        urlParams: { include_closed: asked.open ? "false" : "true" },
+        urlParams: { include_closed: options.open ? "false" : "true" },
       })
-      yield* asked.json ? out.json(listed) : out.line(Table.of(listed.sessions, COLUMNS))
-    }).pipe(reportErrors(asked.json)),
+      yield* options.json ? out.json(listed) : out.line(Table.of(listed.sessions, COLUMNS))
+    }).pipe(reportErrors(options.json)),
 ).pipe(Command.withDescription("Lists this app's sessions, the newest first."))
 
 const COLUMNS = {
@@ -112,23 +112,23 @@ const COLUMNS = {
   last_turn_at: "time",
 } as const
 
-const cancel = Command.make("cancel", { json, session: sessionId }, (asked) =>
+const cancel = Command.make("cancel", { json, session: sessionId }, (options) =>
   Effect.gen(function* () {
     const out = yield* Output
-    const done = yield* (yield* client).sessions.cancelTurns({ path: { id: asked.session } })
-    yield* asked.json ? out.json(done) : out.line(done.cancelled ? "cancelled" : "nothing was at work")
-  }).pipe(reportErrors(asked.json)),
-).pipe(Command.withDescription("Cancels the turn at work and those that wait."))
+    const done = yield* (yield* client).sessions.cancelTurns({ path: { id: options.session } })
+    yield* options.json ? out.json(done) : out.line(done.cancelled ? "cancelled" : "nothing was at work")
+  }).pipe(reportErrors(options.json)),
+).pipe(Command.withDescription("Cancels the running turn and all waiting turns."))
 
-const close = Command.make("close", { json, session: sessionId }, (asked) =>
+const close = Command.make("close", { json, session: sessionId }, (options) =>
   Effect.gen(function* () {
     const out = yield* Output
-    const done = yield* (yield* client).sessions.closeSession({ path: { id: asked.session } })
-    yield* asked.json ? out.json(done) : out.line(done.already_closed ? "was closed already" : "closed")
-  }).pipe(reportErrors(asked.json)),
-).pipe(Command.withDescription("Closes a session; again is fine."))
+    const done = yield* (yield* client).sessions.closeSession({ path: { id: options.session } })
+    yield* options.json ? out.json(done) : out.line(done.already_closed ? "was closed already" : "closed")
+  }).pipe(reportErrors(options.json)),
+).pipe(Command.withDescription("Closes a session. Closing it again is no error."))
 
 export const session = Command.make("session").pipe(
-  Command.withDescription("Conversations with an agent that keeps its context."),
-  Command.withSubcommands([open, turn, show_, list, cancel, close]),
+  Command.withDescription("Conversations with an agent. A session keeps its context."),
+  Command.withSubcommands([open, turn, show, list, cancel, close]),
 )

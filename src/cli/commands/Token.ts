@@ -17,7 +17,7 @@ const mint = Command.make(
   {
     json,
     cidr: Options.text("cidr").pipe(
-      Options.withDescription("Where it may be used from, such as 192.168.1.7/32; may be given again."),
+      Options.withDescription("Addresses that may use the token, such as 192.168.1.7/32. Can be repeated."),
       Options.repeated,
     ),
     name: tokenName,
@@ -28,7 +28,7 @@ const mint = Command.make(
       const minted = yield* (yield* client).admin.mintToken({ payload: { name, ip_cidrs: cidr } })
       yield* json ? out.json(minted) : out.line(minted.token)
     }).pipe(reportErrors(json)),
-).pipe(Command.withDescription("Mints an app's token, and prints it: the only time that it is shown."))
+).pipe(Command.withDescription("Mints a token for an app, and prints it. It is shown this one time only."))
 
 const COLUMNS = {
   name: "id",
@@ -44,7 +44,7 @@ const list = Command.make("list", { json }, ({ json }) =>
     const listed = yield* (yield* client).admin.listTokens()
     yield* json ? out.json(listed) : out.line(Table.of(listed.tokens, COLUMNS))
   }).pipe(reportErrors(json)),
-).pipe(Command.withDescription("Lists all tokens; never their secrets."))
+).pipe(Command.withDescription("Lists all tokens, without their secrets."))
 
 const revoke = Command.make("revoke", { json, name: tokenName }, ({ json, name }) =>
   Effect.gen(function* () {
@@ -52,10 +52,14 @@ const revoke = Command.make("revoke", { json, name: tokenName }, ({ json, name }
     const done = yield* (yield* client).admin.revokeToken({ path: { name } })
     yield* json ? out.json(done) : out.line(done.already_revoked ? "was revoked already" : "revoked")
   }).pipe(reportErrors(json)),
-).pipe(Command.withDescription("Revokes an app's token, at once, with all that it has open."))
+).pipe(
+  Command.withDescription(
+    "Revokes an app's token at once. Its open sessions are closed, and its streams end.",
+  ),
+)
 
-/** The operator's: needs CLAWDFORGE_ADMIN_TOKEN, or to be run where the service is. */
+/** The operator's commands. They need CLAWDFORGE_ADMIN_TOKEN, unless they run on the machine of the service. */
 export const token = Command.make("token").pipe(
-  Command.withDescription("Apps and their tokens, for the operator."),
+  Command.withDescription("The tokens of apps. For the operator."),
   Command.withSubcommands([mint, list, revoke]),
 )

@@ -9,19 +9,18 @@ import { json, key } from "./Options.ts"
 const options = {
   json,
   ttl: Options.integer("ttl").pipe(
-    Options.withDescription("How many seconds it is kept, from 60 to 86400; by default an hour."),
+    Options.withDescription("How many seconds the file is kept, from 60 to 86400; by default 3600."),
     Options.optional,
   ),
   key,
   path: Args.file({ name: "file", exists: "yes" }),
 }
 
-/** Sends a file, and prints its token. */
-const command = Command.make("upload", options, (given) =>
+const command = Command.make("upload", options, ({ json, key, path, ttl }) =>
   Effect.gen(function* () {
     const out = yield* Output
-    const sent = yield* upload(yield* client, { path: given.path, ttlSecs: given.ttl, key: given.key })
-    yield* given.json ? out.json(sent) : out.line(sent.file_token)
-  }).pipe(reportErrors(given.json)),
+    const file = yield* upload(yield* client, { path, ttlSecs: ttl, key })
+    yield* json ? out.json(file) : out.line(file.file_token)
+  }).pipe(reportErrors(json)),
 ).pipe(Command.withDescription("Uploads a file for prompts of this app, and prints its token."))
 export { command as upload }

@@ -9,11 +9,11 @@ import { environment } from "../../services/agents/claude/Command.ts"
 import type { Executable } from "../../services/agents/ClaudeRunner.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
 
-/** What a CLI may take to say its version, or whether it has a login. */
-const PATIENCE = Duration.seconds(20)
+/** A CLI has to print its version, or its login state, within this time. */
+const TIMEOUT = Duration.seconds(20)
 
-/** What a CLI prints, as the service would start it, and its exit code; none when it is missing or hangs. */
-const printed = ({ command, args }: Executable, ...more: ReadonlyArray<string>) =>
+/** Starts a CLI as the service does. Returns its stdout and its exit code; none if it is missing or hangs. */
+const outputOf = ({ command, args }: Executable, ...more: ReadonlyArray<string>) =>
   Command.make(command, ...args, ...more).pipe(
     Command.env(environment(childEnvironment()), { extendEnv: false }),
     Command.start,
@@ -21,14 +21,14 @@ const printed = ({ command, args }: Executable, ...more: ReadonlyArray<string>) 
       Effect.all([Stream.mkString(Stream.decodeText(stdout)), exitCode], { concurrency: "unbounded" }),
     ),
     Effect.scoped,
-    Effect.timeout(PATIENCE),
+    Effect.timeout(TIMEOUT),
     Effect.option,
   )
 
-/** Its version, as the service takes it. */
+/** The first line that `--version` prints. The service reads the version in the same way. */
 const versionOf = (executable: Executable) =>
   Effect.map(
-    printed(executable, "--version"),
+    outputOf(executable, "--version"),
     Option.flatMap(([text, code]) => {
       const [line = ""] = text.trim().split("\n")
       return code === 0 && line !== "" ? Option.some(line) : Option.none()
@@ -45,23 +45,23 @@ const claude = (config: AppConfig) =>
     const executable = claudeExecutable(config.claudeBin)
     const version = yield* versionOf(executable)
     if (Option.isNone(version)) {
-      const named = Option.isSome(config.claudeBin)
-        ? "CLAUDE_BIN is no claude that starts"
+      const detail = Option.isSome(config.claudeBin)
+        ? "the program in CLAUDE_BIN does not start"
         : "claude is missing"
-      return [fault("claude", named, `${INSTALL}; or set CLAUDE_BIN to where it is`)]
+      return [fault("claude", detail, `${INSTALL}; or set CLAUDE_BIN to the path of claude`)]
     }
-    const status = Option.flatMap(yield* printed(executable, "auth", "status", "--json"), ([text]) =>
+    const status = Option.flatMap(yield* outputOf(executable, "auth", "status", "--json"), ([text]) =>
       Schema.decodeOption(Status)(text),
     )
     const login = Option.match(status, {
-      onNone: () => note("login", "claude does not say whether it has one"),
+      onNone: () => note("login", "claude does not say whether it is logged in"),
       onSome: ({ loggedIn }) =>
         loggedIn
-          ? ok("login", "claude has one")
+          ? ok("login", "claude is logged in")
           : fault(
               "login",
               "claude is not logged in",
-              "npm run claude -- /login (of a package: npx clawdforge-claude /login), or set ANTHROPIC_API_KEY",
+              "npm run claude -- /login (installed as a package: npx clawdforge-claude /login), or set ANTHROPIC_API_KEY",
             ),
     })
     return [ok("claude", version.value), login]
@@ -72,7 +72,7 @@ const acpx = (config: AppConfig) =>
     if (config.agentBackend === "direct") {
       return ok(
         "acpx",
-        Option.getOrElse(version, () => "missing, and not needed by the backend `direct`"),
+        Option.getOrElse(version, () => "missing, but the backend `direct` does not need it"),
       )
     }
     return Option.match(version, {
@@ -94,12 +94,12 @@ const agents = (config: AppConfig) =>
       ? ok("agents", [...found.keys()].join(", "))
       : fault(
           "agents",
-          `no way is known to start ${missing.join(", ")}`,
-          "mend the names in CLAWDFORGE_AGENTS, or give them commands: name=command",
+          `the service does not know how to start ${missing.join(", ")}`,
+          "correct the names in CLAWDFORGE_AGENTS, or give them commands: name=command",
         )
   })
 
-/** The CLIs: which are there, in which version, and with a login. */
+/** Checks the CLIs: whether they start, their versions, and the login of `claude`. */
 export const clis = (
   config: AppConfig,
 ): Effect.Effect<ReadonlyArray<Finding>, never, CommandExecutor.CommandExecutor> =>

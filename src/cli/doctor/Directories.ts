@@ -6,38 +6,40 @@ import { Disks } from "../../services/upkeep/Disks.ts"
 import { DISK_MIN_BYTES } from "../../services/upkeep/Readiness.ts"
 import { type Finding, fault, ok } from "./Finding.ts"
 
-/** The directory itself, or the one that it would be made in. */
-const existing = (directory: string): Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> =>
+/** The directory itself if it exists, else its nearest parent that does. */
+const nearestExisting = (
+  directory: string,
+): Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const above = path.dirname(path.resolve(directory))
+    const parent = path.dirname(path.resolve(directory))
     if (yield* Effect.orElseSucceed(fs.exists(directory), () => false)) return directory
-    return above === directory ? directory : yield* existing(above)
+    return parent === directory ? directory : yield* nearestExisting(parent)
   })
 
-/** Whether something can be written there is known when it was; nothing of it stays. */
-const writable = (variable: string, directory: string) =>
+/** A fault if the directory cannot be written to, else undefined. Tests it with a temporary directory. */
+const writeFault = (variable: string, directory: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const there = yield* existing(directory)
-    return yield* fs.makeTempDirectoryScoped({ directory: there, prefix: ".clawdforge-doctor-" }).pipe(
+    const parent = yield* nearestExisting(directory)
+    return yield* fs.makeTempDirectoryScoped({ directory: parent, prefix: ".clawdforge-doctor-" }).pipe(
       Effect.scoped,
       Effect.match({
         onSuccess: () => undefined,
         onFailure: (error) => {
-          const why = error._tag === "SystemError" ? ` (${error.reason})` : ""
+          const reason = error._tag === "SystemError" ? ` (${error.reason})` : ""
           return fault(
             "data",
-            `${variable}: ${directory} cannot be written to${why}`,
-            `give the service's user the right to write there (chown, chmod), or set ${variable} to another place`,
+            `${variable}: ${directory} cannot be written to${reason}`,
+            `let the service's user write there (chown, chmod), or set ${variable} to another directory`,
           )
         },
       }),
     )
   })
 
-/** Everything that the service writes to: its directories, and room on their disks. */
+/** Checks all directories that the service writes to, and the free space of their disks. */
 export const directories = (
   config: AppConfig,
 ): Effect.Effect<ReadonlyArray<Finding>, never, FileSystem.FileSystem | Path.Path> =>
@@ -50,11 +52,11 @@ export const directories = (
       FILES_DIR: config.filesDir,
       ACPX_SESSIONS_CWD: config.sessionsDir,
     }
-    const looked = yield* Effect.forEach(Object.entries(all), ([variable, dir]) => writable(variable, dir))
-    const faults = looked.filter((finding) => finding !== undefined)
-    // Below a data directory that cannot be written to nothing can, unless it was put elsewhere.
-    if (faults.length > 0) return faults.slice(0, looked[0] === undefined ? faults.length : 1)
-    const places = yield* Effect.forEach(Object.values(all), existing)
+    const results = yield* Effect.forEach(Object.entries(all), ([variable, dir]) => writeFault(variable, dir))
+    const faults = results.filter((finding) => finding !== undefined)
+    // If DATA_DIR cannot be written to, the others usually fail for the same reason: by default they are inside it.
+    if (faults.length > 0) return faults.slice(0, results[0] === undefined ? faults.length : 1)
+    const places = yield* Effect.forEach(Object.values(all), nearestExisting)
     const free = yield* Effect.option(
       Effect.provide(
         Effect.flatMap(Disks, ({ freeBytes }) => freeBytes),
@@ -68,6 +70,6 @@ export const directories = (
       data,
       free.value >= DISK_MIN_BYTES
         ? ok("disk", room)
-        : fault("disk", `only ${room}`, "make room, or set DATA_DIR to a place that has some"),
+        : fault("disk", `only ${room}`, "free some space, or set DATA_DIR to a directory on another disk"),
     ]
   })

@@ -1,12 +1,12 @@
-/** What one look found, and what to do about it. */
+/** The result of one check of the doctor. */
 export interface Finding {
-  /** What was looked at, in a word. */
+  /** What was checked, in one word. */
   readonly name: string
-  /** `fault`: it does not work. `note`: it works, and is worth knowing. */
+  /** `fault`: the service or the app cannot work. `note`: worth knowing, but no fault. */
   readonly level: "ok" | "note" | "fault"
-  /** What is so; never a secret. */
+  /** What was found. It holds no secret. */
   readonly detail: string
-  /** What mends it. */
+  /** What the reader can do about it. */
   readonly remedy: string | null
 }
 

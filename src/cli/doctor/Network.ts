@@ -3,13 +3,14 @@ import { HttpClient } from "@effect/platform"
 import { Duration, Effect, Option, Schema } from "effect"
 import { allowlistOf, isLoopback, spellingOf } from "../../services/access/Allowlist.ts"
 import { type AppConfig, bindsLoopback } from "../../infra/Config.ts"
+import { localUrl } from "../Connection.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
 
-/** What whoever listens may take to say who it is. */
-const PATIENCE = Duration.seconds(3)
+/** The program that listens has to answer a request within this time. */
+const TIMEOUT = Duration.seconds(3)
 
-/** Takes the address and gives it back; the system's word for why it cannot, if so. */
-const bound = (host: string, port: number): Effect.Effect<string | undefined> =>
+/** Listens on the address for a moment. Returns the system's error code if that fails, else undefined. */
+const listenError = (host: string, port: number): Effect.Effect<string | undefined> =>
   Effect.async((resume) => {
     const server = createServer()
     server.once("error", (error: NodeJS.ErrnoException) => resume(Effect.succeed(error.code ?? "unknown")))
@@ -21,71 +22,74 @@ const bound = (host: string, port: number): Effect.Effect<string | undefined> =>
 
 const Health = Schema.parseJson(Schema.Struct({ ok: Schema.Boolean, claude_present: Schema.Boolean }))
 
-/** Whether what answers there is a clawdforge. */
-const isOurs = (url: string) =>
+/** Whether a clawdforge answers at that URL. */
+const isClawdforge = (url: string) =>
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
     const response = yield* client.get(`${url}/healthz`)
     return Option.isSome(Schema.decodeOption(Health)(yield* response.text))
   }).pipe(
-    Effect.timeout(PATIENCE),
+    Effect.timeout(TIMEOUT),
     Effect.orElseSucceed(() => false),
   )
 
-/** The address that the service would listen on: free, its own already, or somebody else's. */
+/** Checks the address that the service would listen on: free, in use by a clawdforge, or not available. */
 export const port = ({ host, port }: AppConfig): Effect.Effect<Finding, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const where = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
-    const refused = yield* bound(host, port)
-    switch (refused) {
+    const error = yield* listenError(host, port)
+    switch (error) {
       case undefined:
         return ok("port", `${where} is free`)
       case "EADDRINUSE":
-        return (yield* isOurs(`http://${reachable(where)}`))
-          ? note("port", `a clawdforge listens on ${where} already`)
+        return (yield* isClawdforge(localUrl(host, port)))
+          ? note("port", `a clawdforge already listens on ${where}`)
           : fault(
               "port",
               `${where} is taken by another program`,
-              "end that program, or set BIND_PORT to another port",
+              "stop that program, or set BIND_PORT to another port",
             )
       case "EACCES":
-        return fault("port", `${where} is not for this user`, "set BIND_PORT to a port of 1024 or above")
+        return fault(
+          "port",
+          `this user may not listen on ${where}`,
+          "set BIND_PORT to a port of 1024 or above",
+        )
       case "EADDRNOTAVAIL":
       case "ENOTFOUND":
-        return fault("port", `${host} is no address of this machine`, "set BIND_HOST to one, or to 0.0.0.0")
+        return fault(
+          "port",
+          `${host} is no address of this machine`,
+          "set BIND_HOST to an address of this machine, or to 0.0.0.0",
+        )
       default:
-        return fault("port", `cannot listen on ${where}: ${refused}`, "see BIND_HOST and BIND_PORT")
+        return fault("port", `cannot listen on ${where}: ${error}`, "check BIND_HOST and BIND_PORT")
     }
   })
 
-/** Who listens everywhere can be asked here. */
-const reachable = (where: string): string =>
-  where.replace(/^0\.0\.0\.0:/, "127.0.0.1:").replace(/^\[::\]:/, "[::1]:")
-
-/** Whom the allowlist lets in: as a whole, and the address that is asked about. */
+/** Checks that the allowlist admits anyone, and the address `from` if it is given. */
 export const allowlist = (config: AppConfig, from: Option.Option<string>): ReadonlyArray<Finding> => {
   const { allowCidrs, host } = config
-  const beyond = !bindsLoopback(host)
-  const list = allowCidrs.length === 0 ? "only this host" : `this host, ${allowCidrs.join(", ")}`
-  const whole =
-    beyond && allowCidrs.length === 0
+  const admitted = allowCidrs.length === 0 ? "only this host" : `this host, ${allowCidrs.join(", ")}`
+  const finding =
+    !bindsLoopback(host) && allowCidrs.length === 0
       ? fault(
           "allowlist",
-          `the service listens on ${host}, and lets in nobody but this host`,
+          `the service listens on ${host}, but admits nobody but this host`,
           "set ALLOW_CIDRS to the addresses of your apps, such as 192.168.0.0/16",
         )
-      : ok("allowlist", list)
-  return [whole, ...Option.toArray(Option.map(from, (address) => admitted(address, config)))]
+      : ok("allowlist", admitted)
+  return [finding, ...Option.toArray(Option.map(from, (address) => checkCaller(address, config)))]
 }
 
-/** The operator's token: beyond loopback there is none unless it is set. */
+/** Checks that the operator has a token. Only a service on loopback generates one by itself. */
 export const adminToken = ({ adminToken, host }: AppConfig): Finding =>
   Option.isSome(adminToken) || bindsLoopback(host)
     ? ok(
         "admin",
         Option.isSome(adminToken)
           ? "ADMIN_BOOTSTRAP_TOKEN is set"
-          : "is made and kept in DATA_DIR/admin-token",
+          : "the service generates a token and keeps it in DATA_DIR/admin-token",
       )
     : note(
         "admin",
@@ -93,11 +97,11 @@ export const adminToken = ({ adminToken, host }: AppConfig): Finding =>
         "set it to a secret of at least 32 characters",
       )
 
-const admitted = (address: string, { allowCidrs, host }: AppConfig): Finding => {
+const checkCaller = (address: string, { allowCidrs, host }: AppConfig): Finding => {
   const spelling = spellingOf(address)
   if (spelling === undefined)
-    return fault("caller", `${address} is no IP address`, "give one, such as 192.168.1.7")
-  if (isLoopback(spelling)) return ok("caller", `${spelling} is this host, which is always let in`)
+    return fault("caller", `${address} is no IP address`, "give an address such as 192.168.1.7")
+  if (isLoopback(spelling)) return ok("caller", `${spelling} is this host, which is always admitted`)
   if (!allowlistOf(allowCidrs).has(spelling)) {
     return fault(
       "caller",
@@ -108,8 +112,8 @@ const admitted = (address: string, { allowCidrs, host }: AppConfig): Finding => 
   return bindsLoopback(host)
     ? fault(
         "caller",
-        `${spelling} is let in, but the service listens on ${host} only`,
+        `${spelling} is admitted, but the service listens on ${host} only`,
         "set BIND_HOST=0.0.0.0",
       )
-    : ok("caller", `${spelling} is let in`)
+    : ok("caller", `${spelling} is admitted`)
 }

@@ -5,7 +5,7 @@ import { ForgeClient } from "../../client/ForgeClient.ts"
 import type { ForgeSettings } from "../../client/Settings.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
 
-const why = (error: ForgeError): Finding => {
+const serviceFault = (error: ForgeError): Finding => {
   switch (error.code) {
     case "ip_not_allowed":
       return fault(
@@ -18,50 +18,50 @@ const why = (error: ForgeError): Finding => {
       return fault(
         "service",
         error.message,
-        "start it (clawdforge serve), or set CLAWDFORGE_URL to where it is",
+        "start it (clawdforge serve), or set CLAWDFORGE_URL to its address",
       )
     default:
-      return fault("service", error.message, "set CLAWDFORGE_URL to a clawdforge")
+      return fault("service", error.message, "set CLAWDFORGE_URL to the address of a clawdforge service")
   }
 }
 
-const whyNot = (error: ForgeError): Finding => {
+const tokenFault = (error: ForgeError): Finding => {
   switch (error.code) {
     case "unauthorized":
       return fault(
         "token",
         "the service does not know CLAWDFORGE_TOKEN, or has revoked it",
-        "have the operator mint one: clawdforge token mint NAME",
+        "ask the operator for a new token: clawdforge token mint NAME",
       )
     case "ip_not_allowed":
       return fault(
         "token",
         "the token may not be used from this machine (403 ip_not_allowed)",
-        "have the operator mint one with this machine's address: clawdforge token mint NAME --cidr ADDRESS/32",
+        "ask the operator for a token that allows this machine's address: clawdforge token mint NAME --cidr ADDRESS/32",
       )
     default:
       return fault("token", error.message, "see the service's log")
   }
 }
 
-/** Whether the service lets this machine in, and knows its token. */
+/** Checks that the service admits this machine, and that it knows the app's token. */
 export const service = (
   settings: ForgeSettings,
 ): Effect.Effect<ReadonlyArray<Finding>, SettingsError, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const forge = yield* ForgeClient.make(settings)
     const health = yield* Effect.either(forge.system.health())
-    if (health._tag === "Left") return [why(health.left)]
-    const there = ok("service", `${settings.baseUrl} answers`)
+    if (health._tag === "Left") return [serviceFault(health.left)]
+    const reachable = ok("service", `${settings.baseUrl} answers`)
     if (settings.token === undefined) {
       return [
-        there,
+        reachable,
         note("token", "CLAWDFORGE_TOKEN is not set", "an app needs one: clawdforge token mint NAME"),
       ]
     }
     const runs = yield* Effect.either(forge.runs.listRuns({ urlParams: { limit: 1 } }))
     return [
-      there,
-      runs._tag === "Left" ? whyNot(runs.left) : ok("token", "the service knows CLAWDFORGE_TOKEN"),
+      reachable,
+      runs._tag === "Left" ? tokenFault(runs.left) : ok("token", "the service knows CLAWDFORGE_TOKEN"),
     ]
   })

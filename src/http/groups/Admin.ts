@@ -27,7 +27,7 @@ const MintPayload = body({ name: TokenName, ip_cidrs: optional(Cidrs) }).annotat
   examples: [{ name: TokenName.make("recipes"), ip_cidrs: ["192.168.0.0/16"] }],
 })
 
-const Minted = Schema.Struct({
+const MintedToken = Schema.Struct({
   ok: Schema.Literal(true),
   name: TokenName,
   token: Schema.String.annotations({ description: "The secret. It is shown here and never again." }),
@@ -46,7 +46,7 @@ const Minted = Schema.Struct({
   ],
 })
 
-const Listed = Schema.Struct({
+const TokenList = Schema.Struct({
   ok: Schema.Literal(true),
   tokens: Schema.Array(
     Schema.Struct({
@@ -75,7 +75,7 @@ const Listed = Schema.Struct({
   ],
 })
 
-const Revoked = Schema.Struct({
+const RevokedToken = Schema.Struct({
   ok: Schema.Literal(true),
   name: Schema.String,
   already_revoked: Schema.Boolean,
@@ -88,7 +88,7 @@ export class AdminGroup extends HttpApiGroup.make("admin")
   .add(
     HttpApiEndpoint.post("mintToken", "/admin/tokens")
       .setPayload(MintPayload)
-      .addSuccess(Minted)
+      .addSuccess(MintedToken)
       .addError(
         problems(
           "TokenNameTaken",
@@ -103,14 +103,14 @@ export class AdminGroup extends HttpApiGroup.make("admin")
   )
   .add(
     HttpApiEndpoint.get("listTokens", "/admin/tokens")
-      .addSuccess(Listed)
+      .addSuccess(TokenList)
       .addError(problems("StorageFailed"))
       .annotate(OpenApi.Summary, "List tokens, revoked ones too"),
   )
   .add(
     HttpApiEndpoint.del("revokeToken", "/admin/tokens/:name")
       .setPath(Schema.Struct({ name: Schema.String.annotations({ description: "The token's name." }) }))
-      .addSuccess(Revoked)
+      .addSuccess(RevokedToken)
       .addError(problems("TokenNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Revoke a token at once"),
   )

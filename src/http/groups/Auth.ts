@@ -5,19 +5,19 @@ import type { AppToken } from "../../domain/Token.ts"
 import type { Viewer } from "../../domain/Viewer.ts"
 import { problems } from "./Problems.ts"
 
-/** The app that asks, and where from. */
+/** The app that sent the request, and the request's origin. */
 export class CurrentApp extends Context.Tag("clawdforge/http/CurrentApp")<
   CurrentApp,
   { readonly token: AppToken; readonly origin: Origin }
 >() {}
 
-/** The operator, and where from. */
+/** The request comes from the operator; and its origin. */
 export class CurrentAdmin extends Context.Tag("clawdforge/http/CurrentAdmin")<
   CurrentAdmin,
   { readonly origin: Origin }
 >() {}
 
-/** The app or the operator that reads. */
+/** The reader of runs, streams and events: an app reads its own, the operator those of all apps. */
 export class CurrentReader extends Context.Tag("clawdforge/http/CurrentReader")<
   CurrentReader,
   {
@@ -32,21 +32,21 @@ const bearer = (description: string) =>
 const APP = bearer("An app's own token, `cf_…`, minted by the operator.")
 const ADMIN = bearer("The operator's token: ADMIN_BOOTSTRAP_TOKEN, or the file DATA_DIR/admin-token.")
 
-/** Lets apps in, by `Authorization: Bearer cf_…`. */
+/** Admits apps, by `Authorization: Bearer cf_…`. */
 export class AppAuth extends HttpApiMiddleware.Tag<AppAuth>()("clawdforge/http/AppAuth", {
   security: { app: APP },
   failure: problems("Unauthorized", "AddressNotAllowed", "StorageFailed"),
   provides: CurrentApp,
 }) {}
 
-/** Lets the operator in, by `Authorization: Bearer <ADMIN_BOOTSTRAP_TOKEN>`. */
+/** Admits the operator, by `Authorization: Bearer <ADMIN_BOOTSTRAP_TOKEN>`. */
 export class AdminAuth extends HttpApiMiddleware.Tag<AdminAuth>()("clawdforge/http/AdminAuth", {
   security: { admin: ADMIN },
   failure: problems("Unauthorized"),
   provides: CurrentAdmin,
 }) {}
 
-/** Lets apps and the operator in. The operator is looked for first: then the refusal is an app's. */
+/** Admits apps and the operator. Checks for the operator first, so that a refusal gives an app's reason. */
 export class ReaderAuth extends HttpApiMiddleware.Tag<ReaderAuth>()("clawdforge/http/ReaderAuth", {
   security: { admin: ADMIN, app: APP },
   failure: problems("Unauthorized", "AddressNotAllowed", "StorageFailed"),

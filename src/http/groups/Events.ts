@@ -5,41 +5,43 @@ import { expected } from "../../domain/Failure.ts"
 import { RunId } from "../../domain/Ids.ts"
 import { ReaderAuth } from "./Auth.ts"
 import { problems } from "./Problems.ts"
-import { Resumed } from "./Streams.ts"
+import { ResumeHeaders } from "./Streams.ts"
 import {
   Answers,
   EventId,
   EventStreamBody,
   ListLimit,
-  maybe,
+  optionalParam,
   query,
   SessionFilter,
   UnixSeconds,
 } from "./Wire.ts"
 
-/** Which events. */
+/** Query parameters that select events. */
 const filter = {
-  type: maybe(
+  type: optionalParam(
     EventType.annotations({
       message: expected("must be an event's type, such as run.completed"),
       description: "Those of that type only.",
     }),
   ),
-  run_id: maybe(
+  run_id: optionalParam(
     RunId.annotations({ message: expected("must be a run's id"), description: "Those of that run only." }),
   ),
-  session_id: maybe(SessionFilter),
+  session_id: optionalParam(SessionFilter),
 }
 
-const Listing = query({
-  limit: maybe(ListLimit),
+const ListQuery = query({
+  limit: optionalParam(ListLimit),
   ...filter,
-  after: maybe(EventId.annotations({ description: "A `seq`: those that came after it, in their order." })),
+  after: optionalParam(
+    EventId.annotations({ description: "A `seq`: those that came after it, in their order." }),
+  ),
 })
 
-const Following = query({
+const FollowQuery = query({
   ...filter,
-  after: maybe(
+  after: optionalParam(
     EventId.annotations({ description: "Sends what came after that event; `Last-Event-ID` goes before it." }),
   ),
 })
@@ -71,12 +73,12 @@ const EVENT = {
   data: {},
 } as const
 
-const Listed = Schema.Struct({ ok: Schema.Literal(true), events: Schema.Array(Event) }).annotations({
+const EventList = Schema.Struct({ ok: Schema.Literal(true), events: Schema.Array(Event) }).annotations({
   identifier: "EventList",
   examples: [{ ok: true, events: [EVENT] }],
 })
 
-const Place = Schema.Struct({ seq: Seq, at: UnixSeconds })
+const LogPosition = Schema.Struct({ seq: Seq, at: UnixSeconds })
 
 const Stats = Schema.Struct({
   ok: Schema.Literal(true),
@@ -85,8 +87,8 @@ const Stats = Schema.Struct({
     by_type: Schema.Record({ key: Schema.String, value: Schema.Int }).annotations({
       description: "How many there are of each type that there are any of.",
     }),
-    oldest: Schema.NullOr(Place),
-    newest: Schema.NullOr(Place),
+    oldest: Schema.NullOr(LogPosition),
+    newest: Schema.NullOr(LogPosition),
   }).annotations({ description: "The app's own events; to the operator, everybody's." }),
   stream_events: Schema.NullOr(Schema.Struct({ rows: Schema.Int, bytes: Schema.Int })).annotations({
     description: "What is kept of what runs said, and how long these texts are. To the operator only.",
@@ -126,8 +128,8 @@ const Stats = Schema.Struct({
 export class EventsGroup extends HttpApiGroup.make("events")
   .add(
     HttpApiEndpoint.get("listEvents", "/events")
-      .setUrlParams(Listing)
-      .addSuccess(Listed)
+      .setUrlParams(ListQuery)
+      .addSuccess(EventList)
       .addError(problems("StorageFailed"))
       .annotate(OpenApi.Summary, "List events, the newest first; with `after`, from there on"),
   )
@@ -139,8 +141,8 @@ export class EventsGroup extends HttpApiGroup.make("events")
   )
   .add(
     HttpApiEndpoint.get("followEvents", "/events/stream")
-      .setUrlParams(Following)
-      .setHeaders(Resumed)
+      .setUrlParams(FollowQuery)
+      .setHeaders(ResumeHeaders)
       .addSuccess(
         EventStreamBody.annotations({
           description: "Events, as they come: named by their type, with the same object as in a list.",

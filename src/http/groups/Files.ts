@@ -7,7 +7,7 @@ import { problems } from "./Problems.ts"
 
 const UploadForm = HttpApiSchema.Multipart(
   Schema.Struct({
-    // What a form has; of the framework's own, a generator would make a list of paths on the server.
+    // A binary field. From the framework's own schema, a generator would make a list of paths on the server.
     file: Multipart.SingleFileSchema.annotations({
       jsonSchema: {
         type: "string",
@@ -20,7 +20,7 @@ const UploadForm = HttpApiSchema.Multipart(
   }),
 )
 
-const Uploaded = Schema.Struct({
+const UploadedFile = Schema.Struct({
   file_token: Schema.String.annotations({
     description: "What `files` of a prompt takes. It is shown here and never again.",
   }),
@@ -36,7 +36,7 @@ export class FilesGroup extends HttpApiGroup.make("files")
     HttpApiEndpoint.post("upload", "/files")
       .setPayload(UploadForm)
       .setHeaders(IdempotencyHeaders)
-      .addSuccess(Uploaded)
+      .addSuccess(UploadedFile)
       .addError(
         problems(
           "BodyNotForm",

@@ -8,7 +8,7 @@ const IdempotencyKey = Schema.Trim.pipe(
   Schema.pattern(/^[\x20-\x7E]{1,255}$/),
   Schema.annotations({
     message: expected("must be 1 to 255 printable ASCII characters"),
-    // In full: of a schema that trims, the document would have the part before the trimming only.
+    // Written out: for a schema that trims, the document would show the part before the trimming only.
     jsonSchema: {
       type: "string",
       description: DESCRIPTION,
@@ -20,7 +20,7 @@ const IdempotencyKey = Schema.Trim.pipe(
   }),
 )
 
-/** Of routes whose requests may be sent again. */
+/** The request headers of routes with idempotency. */
 export const IdempotencyHeaders = Schema.Struct({
   "idempotency-key": Schema.optionalWith(IdempotencyKey, { exact: true }),
 })

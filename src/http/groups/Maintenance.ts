@@ -22,7 +22,7 @@ const Sizes = Schema.Struct({
   free_bytes: Schema.Int,
 })
 
-const Maintained = Schema.Struct({
+const MaintenanceReport = Schema.Struct({
   ok: Schema.Literal(true),
   removed: Schema.Struct({
     texts: Schema.Int.annotations({ description: "Rows of streams that lost their text." }),
@@ -56,7 +56,7 @@ export class MaintenanceGroup extends HttpApiGroup.make("maintenance")
   .add(
     HttpApiEndpoint.post("maintainEvents", "/events/maintenance")
       .setPayload(MaintenancePayload)
-      .addSuccess(Maintained)
+      .addSuccess(MaintenanceReport)
       .addError(
         problems("StorageFailed", "BodyTooLarge", "RequestTooSlow", "Overloaded", "UnsupportedMediaType"),
       )

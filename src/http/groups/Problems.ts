@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { Issue } from "../../domain/Failure.ts"
 import { type AnyRow, MEDIA_TYPE, type Problem, TABLE, type Tag, TITLES } from "../Problem.ts"
 
-/** How a route declares what can go wrong. */
+/** The schemas by which routes declare their problems. */
 
 const makeSchema = (row: AnyRow) =>
   Schema.Struct({
@@ -45,7 +45,7 @@ const makeSchema = (row: AnyRow) =>
 
 const pascalCase = (code: string) => code.replace(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase())
 
-/** Failures with the same code are one and the same to a client, so they share a schema. */
+/** By code: clients cannot tell failures with the same code apart, so these share a schema. */
 const schemas = new Map<string, ReturnType<typeof makeSchema>>()
 
 const schemaOf = (tag: Tag) => {
@@ -55,6 +55,6 @@ const schemaOf = (tag: Tag) => {
   return schema
 }
 
-/** The problems that a route may answer with, by the failures that they tell of. */
+/** The schema of the problems that a route may answer with, given the failures behind them. */
 export const problems = <const T extends ReadonlyArray<Tag>>(...tags: T): Schema.Schema<Problem<T[number]>> =>
   Schema.Union(...new Set(tags.map(schemaOf))) as never

@@ -32,7 +32,7 @@ const isSmall = (value: unknown): boolean => {
   try {
     return fitsUtf8(JSON.stringify(value), OUTPUT_SCHEMA_MAX_BYTES)
   } catch {
-    // Nested too deeply to be written.
+    // `JSON.stringify` overflows the stack on very deep nesting.
     return false
   }
 }

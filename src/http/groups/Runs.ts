@@ -5,18 +5,18 @@ import { RunId } from "../../domain/Ids.ts"
 import { RunStatus, Usage } from "../../domain/Run.ts"
 import { ReaderAuth } from "./Auth.ts"
 import { problems } from "./Problems.ts"
-import { ListLimit, maybe, query, RUN_ID, RunPath, SessionFilter, UnixSeconds } from "./Wire.ts"
+import { ListLimit, optionalParam, query, RUN_ID, RunPath, SessionFilter, UnixSeconds } from "./Wire.ts"
 
-/** Where a list goes on. */
+/** The `next_cursor` of a list whose last run is this one. */
 export const cursorAfter = (run: RunId): string => Encoding.encodeBase64Url(run)
 
-/** The last run of the list before; none if no list ended with that cursor. */
+/** The run after which a cursor's next page starts; none if the text is not a cursor. */
 export const runBefore = (cursor: string): Option.Option<RunId> =>
   Encoding.decodeBase64UrlString(cursor).pipe(Either.getRight, Option.filter(Schema.is(RunId)))
 
-const Listing = query({
-  limit: maybe(ListLimit),
-  cursor: maybe(
+const ListQuery = query({
+  limit: optionalParam(ListLimit),
+  cursor: optionalParam(
     Schema.String.pipe(
       Schema.filter((text) => Option.isSome(runBefore(text))),
       Schema.annotations({
@@ -26,13 +26,13 @@ const Listing = query({
       }),
     ),
   ),
-  status: maybe(
+  status: optionalParam(
     RunStatus.annotations({
       message: expected(`must be one of ${RunStatus.literals.join(", ")}`),
       description: "Runs in that state only.",
     }),
   ),
-  session_id: maybe(SessionFilter),
+  session_id: optionalParam(SessionFilter),
 })
 
 const run = {
@@ -82,7 +82,7 @@ const RunState = Schema.Struct({ ok: Schema.Literal(true), ...run }).annotations
   examples: [{ ok: true, ...RUN }],
 })
 
-const Listed = Schema.Struct({
+const RunList = Schema.Struct({
   ok: Schema.Literal(true),
   runs: Schema.Array(Schema.Struct(run)),
   next_cursor: Schema.NullOr(Schema.String).annotations({ description: "None: there are no more." }),
@@ -94,8 +94,8 @@ const Listed = Schema.Struct({
 export class RunsGroup extends HttpApiGroup.make("runs")
   .add(
     HttpApiEndpoint.get("listRuns", "/runs")
-      .setUrlParams(Listing)
-      .addSuccess(Listed)
+      .setUrlParams(ListQuery)
+      .addSuccess(RunList)
       .addError(problems("StorageFailed"))
       .annotate(OpenApi.Summary, "List runs and turns, the newest first"),
   )

@@ -20,8 +20,8 @@ import {
 
 const SESSION_ID = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
 
-/** Anything: what is no session's id is no session, as an unknown one is none. */
-const Id = Schema.Struct({
+/** Any text is allowed: a text that cannot be a session's id is answered like an unknown session, with 404. */
+const SessionPath = Schema.Struct({
   id: Schema.String.annotations({ description: "The session's id.", examples: [SESSION_ID] }),
 })
 
@@ -49,7 +49,7 @@ const TurnPayload = body({
   examples: [{ prompt: "And for four people?", timeout_secs: 60 }],
 })
 
-const Listing = query({
+const ListQuery = query({
   include_closed: Schema.optional(
     Schema.Literal("true", "false").annotations({
       message: expected("must be true or false"),
@@ -58,7 +58,7 @@ const Listing = query({
   ),
 })
 
-/** Checked when it came in; it is not looked at again on its way out. */
+/** The request's schema checked it when the session was opened; answers do not check it again. */
 const Meta = Schema.declare((value): value is SessionMeta => typeof value === "object").annotations({
   jsonSchema: { type: "object", additionalProperties: true },
   description: "What the app gave when it opened the session.",
@@ -72,7 +72,7 @@ const identity = {
   meta: Schema.NullOr(Meta),
 }
 
-const Opened = Schema.Struct({
+const OpenedSession = Schema.Struct({
   ok: Schema.Literal(true),
   ...identity,
   created_at: UnixSeconds,
@@ -116,12 +116,12 @@ const SessionState = Schema.Struct({ ok: Schema.Literal(true), ...state }).annot
   examples: [{ ok: true, ...STATE }],
 })
 
-const Listed = Schema.Struct({
+const SessionList = Schema.Struct({
   ok: Schema.Literal(true),
   sessions: Schema.Array(Schema.Struct(state)),
 }).annotations({ identifier: "SessionList", examples: [{ ok: true, sessions: [STATE] }] })
 
-/** Tens of megabytes, perhaps, of somebody else's making: passed on as they are, neither checked nor copied. */
+/** The agent's messages, perhaps tens of megabytes. They are sent as they are, without a check or a copy. */
 const Events = Schema.declare((value): value is ReadonlyArray<AcpMessage> =>
   Array.isArray(value),
 ).annotations({
@@ -148,7 +148,7 @@ const Events = Schema.declare((value): value is ReadonlyArray<AcpMessage> =>
     "What the agent sent in this turn, in order, as it came: messages of the Agent Client Protocol. The last is the result.",
 })
 
-export const Turned = Schema.Struct({
+export const TurnAnswer = Schema.Struct({
   ok: Schema.Literal(true),
   session_id: identity.session_id,
   turn_index: Schema.Int.annotations({ description: "Counts the session's turns, from 1.", examples: [2] }),
@@ -180,7 +180,7 @@ export const Turned = Schema.Struct({
   ],
 })
 
-const Closed = Schema.Struct({
+const ClosedSession = Schema.Struct({
   ok: Schema.Literal(true),
   session_id: identity.session_id,
   already_closed: Schema.Boolean,
@@ -191,30 +191,36 @@ const Closed = Schema.Struct({
 
 const bodyProblems = ["BodyTooLarge", "RequestTooSlow", "UnsupportedMediaType", "Overloaded"] as const
 const agentProblems = ["ExecutableMissing", "AgentUnavailable", "NotLoggedIn"] as const
-const always = ["ShuttingDown", "StorageFailed", "InvalidRequest", ...bodyProblems, ...agentProblems] as const
+const commonProblems = [
+  "ShuttingDown",
+  "StorageFailed",
+  "InvalidRequest",
+  ...bodyProblems,
+  ...agentProblems,
+] as const
 
 export class SessionsGroup extends HttpApiGroup.make("sessions")
   .add(
     HttpApiEndpoint.post("openSession", "/sessions")
       .setPayload(OpenPayload)
       .setHeaders(IdempotencyHeaders)
-      .addSuccess(Opened)
-      .addError(problems("PoolFull", "IdempotencyConflict", ...always))
+      .addSuccess(OpenedSession)
+      .addError(problems("PoolFull", "IdempotencyConflict", ...commonProblems))
       .annotate(OpenApi.Summary, "Open a session"),
   )
   .add(
     HttpApiEndpoint.get("listSessions", "/sessions")
-      .setUrlParams(Listing)
-      .addSuccess(Listed)
+      .setUrlParams(ListQuery)
+      .addSuccess(SessionList)
       .addError(problems("StorageFailed"))
       .annotate(OpenApi.Summary, "List the app's sessions, the newest first"),
   )
   .add(
     HttpApiEndpoint.post("takeTurn", "/sessions/:id/turn")
-      .setPath(Id)
+      .setPath(SessionPath)
       .setPayload(TurnPayload)
       .setHeaders(IdempotencyHeaders)
-      .addSuccess(Turned)
+      .addSuccess(TurnAnswer)
       .addError(
         problems(
           "SessionNotFound",
@@ -227,7 +233,7 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
           "RunLost",
           "RunDefect",
           "RunTimedOut",
-          ...always,
+          ...commonProblems,
         ),
       )
       .annotate(OpenApi.Summary, "Say the next thing in a session")
@@ -239,7 +245,7 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
   )
   .add(
     HttpApiEndpoint.post("cancelTurns", "/sessions/:id/cancel")
-      .setPath(Id)
+      .setPath(SessionPath)
       .addSuccess(Cancelled)
       .addError(problems("SessionNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Cancel the turn at work and those that wait; again is fine")
@@ -250,15 +256,15 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
   )
   .add(
     HttpApiEndpoint.get("readSession", "/sessions/:id")
-      .setPath(Id)
+      .setPath(SessionPath)
       .addSuccess(SessionState)
       .addError(problems("SessionNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a session's state"),
   )
   .add(
     HttpApiEndpoint.del("closeSession", "/sessions/:id")
-      .setPath(Id)
-      .addSuccess(Closed)
+      .setPath(SessionPath)
+      .addSuccess(ClosedSession)
       .addError(problems("SessionNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Close a session; again is fine")
       .annotate(

@@ -2,20 +2,19 @@ import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { ReaderAuth } from "./Auth.ts"
 import { problems } from "./Problems.ts"
-import { Answers, EventId, EventStreamBody, Include, query, RunPath } from "./Wire.ts"
+import { Answers, EventId, EventStreamBody, Include, optionalParam, query, RunPath } from "./Wire.ts"
 
-const From = query({
+const ReadQuery = query({
   ...Include,
-  after: Schema.optionalWith(
+  after: optionalParam(
     EventId.annotations({ description: "Sends what came after that event; `Last-Event-ID` goes before it." }),
-    { exact: true },
   ),
 })
 
-export const Resumed = Schema.Struct({
-  "last-event-id": Schema.optionalWith(
+/** The request headers of a stream: a client that reconnects resumes by them. */
+export const ResumeHeaders = Schema.Struct({
+  "last-event-id": optionalParam(
     EventId.annotations({ description: "The last event that the client has: sends what came after it." }),
-    { exact: true },
   ),
 })
 
@@ -27,30 +26,30 @@ const TurnPath = Schema.Struct({
   n: Schema.String.annotations({ description: "The turn's index, from 1.", examples: ["2"] }),
 })
 
-const HOW =
+const DESCRIPTION =
   "First what there is, then what comes, once and in order, up to the `result` or the `error`, also after a restart of the service. When some of it is kept no more, one `resync` event says so: its id is where that ends, `oldest_id` is what comes next."
 
 export class StreamsGroup extends HttpApiGroup.make("streams")
   .add(
     HttpApiEndpoint.get("runEvents", "/runs/:id/events")
       .setPath(RunPath)
-      .setUrlParams(From)
-      .setHeaders(Resumed)
+      .setUrlParams(ReadQuery)
+      .setHeaders(ResumeHeaders)
       .addSuccess(EventStreamBody)
       .addError(problems("RunNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a run's stream, from any place in it")
-      .annotate(OpenApi.Description, HOW)
+      .annotate(OpenApi.Description, DESCRIPTION)
       .annotate(Answers, "events"),
   )
   .add(
     HttpApiEndpoint.get("turnEvents", "/sessions/:id/turns/:n/events")
       .setPath(TurnPath)
-      .setUrlParams(From)
-      .setHeaders(Resumed)
+      .setUrlParams(ReadQuery)
+      .setHeaders(ResumeHeaders)
       .addSuccess(EventStreamBody)
       .addError(problems("RunNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a turn's stream, from any place in it")
-      .annotate(OpenApi.Description, HOW)
+      .annotate(OpenApi.Description, DESCRIPTION)
       .annotate(Answers, "events"),
   )
   .middleware(ReaderAuth)

@@ -3,9 +3,9 @@ import { Context, Option, Schema, SchemaAST } from "effect"
 import { expected } from "../../domain/Failure.ts"
 import { SessionId } from "../../domain/Ids.ts"
 
-/** How the wire writes things, whatever the route. */
+/** Schemas that several routes share. */
 
-/** Times are integer Unix seconds; inside, milliseconds. */
+/** Times on the wire are integer Unix seconds; in the service they are milliseconds. */
 export const UnixSeconds = Schema.Int.annotations({
   description: "Unix time in seconds (UTC).",
   examples: [1_790_000_000],
@@ -16,8 +16,8 @@ export const toSecondsOrNull = (millis: number | null): number | null =>
   millis === null ? null : toSeconds(millis)
 
 /**
- * A field that may be left out, or `null`, which means the same: clients in typed languages send it. What is said
- * of a bad value is the field's own message; a union's would tell of each member, and quote the value.
+ * An optional field of a body. `null` means the same as an absent field: clients in typed languages send it. A bad value
+ * gets the field's own message; a union's message would list each member and quote the value.
  */
 export const optional = <A, I>(schema: Schema.Schema<A, I>) => {
   const message = SchemaAST.getMessageAnnotation(schema.ast).pipe(
@@ -29,20 +29,20 @@ export const optional = <A, I>(schema: Schema.Schema<A, I>) => {
   return Schema.optionalWith(nullable, { exact: true })
 }
 
-/** A request body: unknown fields are refused, and all that is wrong is said at once. */
+/** A request body. Unknown fields are refused, and one answer lists all issues. */
 export const body = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
   Schema.Struct(fields).annotations({
     parseOptions: { onExcessProperty: "error", errors: "all" },
     message: () => "must be a JSON object",
   })
 
-/** The parameters behind the `?`: unknown ones are refused. */
+/** Query parameters. Unknown ones are refused, and one answer lists all issues. */
 export const query = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
   Schema.Struct(fields).annotations({ parseOptions: { onExcessProperty: "error", errors: "all" } })
 
 const FILES_MAX = 100
 
-/** The uploads that go with a prompt. */
+/** Tokens of the files that belong to a prompt. */
 export const FileTokens = Schema.Array(Schema.String)
   .annotations({ parseOptions: { errors: "first" } })
   .pipe(
@@ -53,7 +53,7 @@ export const FileTokens = Schema.Array(Schema.String)
     }),
   )
 
-/** A whole number behind the `?`. */
+/** A whole number as a query parameter. */
 export const wholeNumber = (min: number, max: number, description: string) =>
   Schema.transform(
     Schema.String.pipe(Schema.pattern(/^\d{1,16}$/)),
@@ -64,20 +64,21 @@ export const wholeNumber = (min: number, max: number, description: string) =>
     jsonSchema: { type: "integer", minimum: min, maximum: max, description },
   })
 
-/** A parameter that may be left out. */
-export const maybe = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
+/** An optional query parameter or header. */
+export const optionalParam = <A, I>(schema: Schema.Schema<A, I>) =>
+  Schema.optionalWith(schema, { exact: true })
 
-/** How many there may be in one answer. */
+/** The length of a page of a list. */
 export const ListLimit = wholeNumber(1, 500, "How many to answer with, 1 to 500; by default 50.")
 export const LIST_LIMIT = 50
 
-/** A session, as a filter. */
+/** Selects the records of one session. */
 export const SessionFilter = SessionId.annotations({
   message: expected("must be a session's id"),
   description: "Those of that session only.",
 })
 
-/** In which form a route answers, when all goes well; annotates those that stream. */
+/** The form of a route's successful answer: JSON, an event stream, or either. Routes that stream are annotated. */
 export class Answers extends Context.Reference<Answers>()("clawdforge/http/Answers", {
   defaultValue: (): "json" | "events" | "either" => "json",
 }) {}
@@ -87,10 +88,13 @@ const EVENTS = {
     "Events, as they come: `run`, a `message` for each message of the agent, and at last one `result` or `error`.",
 }
 
-/** The answer of a route that streams. */
+/** The answer of a route that only streams. */
 export const EventStreamBody = HttpApiSchema.Text({ contentType: "text/event-stream" }).annotations(EVENTS)
 
-/** Of a route that also streams: two forms of one answer, which the framework's document has no way to say. */
+/**
+ * Annotates a route that answers in JSON or as a stream. The framework's document cannot declare two forms of one answer,
+ * so the transform adds the second one.
+ */
 export const ALSO_STREAMS = Context.make(Answers, "either" as const).pipe(
   Context.add(OpenApi.Transform, (operation) => {
     const { "200": answer, ...others } = operation["responses"]
@@ -116,7 +120,7 @@ export const Include = {
   ),
 }
 
-/** The number of an event, after which to go on. */
+/** The id of an event after which a list or a stream starts. */
 export const EventId = Schema.String.pipe(
   Schema.pattern(/^\d{1,15}$/),
   Schema.annotations({
@@ -127,7 +131,7 @@ export const EventId = Schema.String.pipe(
 
 export const RUN_ID = "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC"
 
-/** Anything: what is no run's id is no run, as an unknown one is none. */
+/** Any text is allowed: a text that cannot be a run's id is answered like an unknown run, with 404. */
 export const RunPath = Schema.Struct({
   id: Schema.String.annotations({ description: "The run's id, as `X-Run-Id` has it.", examples: [RUN_ID] }),
 })

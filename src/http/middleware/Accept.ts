@@ -11,20 +11,20 @@ import { pathOf } from "../RequestContext.ts"
 const JSON_FORMS = ["application/json", "application/problem+json"]
 const OFFERED = { json: JSON_FORMS, events: [EVENT_STREAM], either: [...JSON_FORMS, EVENT_STREAM] }
 
-/** Probes and a browser's page: they have one form each, and whoever asks gets it. */
+/** Probes and the docs page: they have one form each and send it whatever `Accept` says. */
 const EXEMPT: ReadonlySet<string> = new Set(["/healthz", "/livez", "/readyz", "/docs"])
 
-/** The routes that stream. */
-const streaming = FindMyWay.make<"events" | "either">()
+/** The routes that stream, by method and path. */
+const streamRoutes = FindMyWay.make<"events" | "either">()
 HttpApi.reflect(Api, {
   onGroup: () => {},
   onEndpoint: ({ endpoint }) => {
     const answers = Context.get(endpoint.annotations, Answers)
-    if (answers !== "json") streaming.on(endpoint.method, endpoint.path as `/${string}`, answers)
+    if (answers !== "json") streamRoutes.on(endpoint.method, endpoint.path as `/${string}`, answers)
   },
 })
 
-/** Refuses a request whose `Accept` leaves out everything that its route can answer with. */
+/** Fails with `NotAcceptable` if the request's `Accept` allows no media type of its route. */
 export const checkAccept = (
   request: HttpServerRequest.HttpServerRequest,
 ): Effect.Effect<void, NotAcceptable> => {
@@ -32,6 +32,6 @@ export const checkAccept = (
   if (accept === undefined || accept.trim() === "" || accept === "*/*" || EXEMPT.has(pathOf(request)))
     return Effect.void
   const method = request.method === "HEAD" ? "GET" : request.method
-  const offered = OFFERED[streaming.find(method, request.url)?.handler ?? "json"]
+  const offered = OFFERED[streamRoutes.find(method, request.url)?.handler ?? "json"]
   return preferred(accept, offered) === undefined ? new NotAcceptable({ offered }) : Effect.void
 }

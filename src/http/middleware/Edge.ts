@@ -13,8 +13,8 @@ type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 
 /**
- * What happens to every request, in this order, whatever its route, also if it has none: its client's address, and
- * an id; a line in the log; a problem for whatever goes wrong; the address check; content negotiation; a bounded body.
+ * The steps of every request, also of one without a route, in this order: find the client's address and the request's
+ * id; write one log line; turn failures into problems; check the address; negotiate the content type; bound the body.
  */
 export const Edge = HttpLayerRouter.middleware(
   Effect.gen(function* () {
@@ -24,22 +24,22 @@ export const Edge = HttpLayerRouter.middleware(
 
     return (app) =>
       Effect.gen(function* () {
-        const received = yield* HttpServerRequest.HttpServerRequest
-        // A connection that was reset no longer knows whose it was, and nobody is left to be answered, or refused.
-        if (Option.isNone(received.remoteAddress)) return yield* Effect.interrupt
+        const original = yield* HttpServerRequest.HttpServerRequest
+        // A connection that was reset has no remote address any more, and no client that could get an answer.
+        if (Option.isNone(original.remoteAddress)) return yield* Effect.interrupt
         const client = admission.clientOf({
-          address: received.remoteAddress.value,
-          forwardedFor: received.headers["x-forwarded-for"],
+          address: original.remoteAddress.value,
+          forwardedFor: original.headers["x-forwarded-for"],
         })
-        const request = yield* identified(received, client, ids)
-        const admitted = admission
+        const request = yield* withClientAndId(original, client, ids)
+        const handled = admission
           .admitAddress(client, requestIdOf(request))
           .pipe(
             Effect.zipRight(checkAccept(request)),
             Effect.zipRight(app),
             Effect.provideService(HttpServerRequest.HttpServerRequest, withJsonBody(request, body)),
           )
-        const response = yield* logged(request, answerProblems(request)(admitted)).pipe(
+        const response = yield* withLogLine(request, answerProblems(request)(handled)).pipe(
           Effect.annotateLogs("request_id", requestIdOf(request)),
         )
         if (response.status >= 400 && response.status !== 408) yield* body.drop(request)
@@ -50,10 +50,10 @@ export const Edge = HttpLayerRouter.middleware(
 )
 
 /**
- * The request as its client's, whatever proxies it came through, and under its caller's id if that can be one, else
- * under a fresh one.
+ * The request with the address of the real client behind all proxies, and with an id: the caller's `X-Request-Id` if it
+ * is valid, else a new one.
  */
-const identified = (request: Request, client: Client, ids: typeof Ids.Service): Effect.Effect<Request> =>
+const withClientAndId = (request: Request, client: Client, ids: typeof Ids.Service): Effect.Effect<Request> =>
   Effect.map(
     Schema.is(RequestId)(request.headers["x-request-id"])
       ? Effect.succeed(requestIdOf(request))
@@ -65,8 +65,8 @@ const identified = (request: Request, client: Client, ids: typeof Ids.Service): 
       }),
   )
 
-/** One line a request. The path goes without its query, and without anything that looks like a secret. */
-const logged = (request: Request, app: Effect.Effect<Response>): Effect.Effect<Response> =>
+/** Writes one log line for the request. The path has no query, and nothing in it that looks like a secret. */
+const withLogLine = (request: Request, app: Effect.Effect<Response>): Effect.Effect<Response> =>
   Effect.gen(function* () {
     const facts = new Map<string, string>()
     const startedAt = yield* Clock.currentTimeMillis
@@ -77,7 +77,7 @@ const logged = (request: Request, app: Effect.Effect<Response>): Effect.Effect<R
           Effect.logInfo("request").pipe(
             Effect.annotateLogs({
               method: request.method,
-              path: loggable(pathOf(request)),
+              path: redactPath(pathOf(request)),
               // 499: the client hung up before there was an answer.
               status: exit._tag === "Success" ? exit.value.status : 499,
               duration_ms: now - startedAt,
@@ -92,5 +92,5 @@ const logged = (request: Request, app: Effect.Effect<Response>): Effect.Effect<R
 
 const PATH_MAX_CHARS = 200
 
-const loggable = (path: string): string =>
+const redactPath = (path: string): string =>
   path.slice(0, PATH_MAX_CHARS).replace(/\b(?:cf_|ff_|sk-)[\w-]+/g, "[secret]")

@@ -18,8 +18,8 @@ for (const [path, methods] of methodsByPath) {
   paths.on("GET", path as `/${string}`, methods.has("GET") ? [...methods, "HEAD"] : [...methods])
 }
 
-/** Why a request found no route: there is none at that path, or none for that method. */
-export const noRoute = (url: string): Effect.Effect<never, RouteNotFound | MethodNotAllowed> => {
+/** Fails with `RouteNotFound` if no route has that path, with `MethodNotAllowed` if one has it for other methods. */
+export const failWithoutRoute = (url: string): Effect.Effect<never, RouteNotFound | MethodNotAllowed> => {
   const found = paths.find("GET", url)
   return found === undefined ? new RouteNotFound() : new MethodNotAllowed({ allowed: found.handler })
 }

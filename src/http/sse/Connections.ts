@@ -2,21 +2,21 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Context } from "effect"
 import type { Sink } from "./EventStream.ts"
 
-/** What carries a response; its body is written past the framework. */
+/** The connection of one response. The stream writes the body to it directly, without the framework. */
 export interface Connection extends Sink {
-  /** How many bytes were written that nobody has taken yet. */
+  /** Bytes that were written and that the client has not taken yet. */
   readonly waiting: () => number
-  /** Sends the headers, though there is nothing of the body yet. */
+  /** Sends the headers before the body has its first byte. */
   readonly open: () => void
-  /** Ends the response in the place of its body, with these bytes. */
+  /** Writes these bytes and ends the response. */
   readonly end: (bytes: Uint8Array) => void
-  /** Ends it here and now, whatever waits; who sends the body is interrupted. */
+  /** Destroys the connection at once. Unsent bytes are lost; the fiber that sends the body is interrupted. */
   readonly cut: () => void
-  /** To be told once when nothing goes over it any more: the response is out, or its client is gone. */
+  /** Calls the listener once, when the response is sent or the client is gone. Calls it at once if that was before. */
   readonly onClosed: (listener: () => void) => void
 }
 
-/** Port: the connections that responses are sent on. */
+/** Port: the connection of each request's response. */
 export class Connections extends Context.Tag("clawdforge/http/Connections")<
   Connections,
   { readonly of: (request: HttpServerRequest.HttpServerRequest) => Connection }

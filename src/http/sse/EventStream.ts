@@ -3,33 +3,33 @@ import type { StorageFailed } from "../../domain/Failure.ts"
 import type { StreamGap } from "../../domain/Stream.ts"
 import type { Consumer } from "../../services/journal/Consumer.ts"
 
-/** How events go over the wire: server-sent events, as WHATWG's HTML standard has them. */
+/** Server-sent events, as the WHATWG HTML standard defines them: frames, their bytes, and the writing of a stream. */
 
 export const EVENT_STREAM = "text/event-stream"
 
-/** What every stream answers with. Nobody between here and the client may keep some of it back. */
+/** Response headers of every stream: no cache stores it, and no proxy buffers it. */
 export const STREAM_HEADERS = { "cache-control": "no-store", "x-accel-buffering": "no" }
 
 /** One event on the wire. */
 export interface Frame {
-  /** Its place, and where to go on after it. */
+  /** The event's id: its sequence number. A client sends it as `Last-Event-ID` to resume after this event. */
   readonly seq: number
-  /** Its name. */
+  /** The event's name. */
   readonly event: string
-  /** JSON. */
+  /** JSON text. */
   readonly data: string
 }
 
-/** What is gone, and where it goes on. */
+/** The `resync` event of a trimmed gap: its id is the gap's last event, `oldest_id` the first event after it. */
 export const gapFrame = ({ seq, oldest }: StreamGap): Frame => {
   const data = JSON.stringify({ oldest_id: oldest === null ? null : String(oldest) })
   return { seq, event: "resync", data }
 }
 
-/** A line that says nothing: what is silent is not dead. */
+/** An SSE comment, sent as a heartbeat: it shows that a silent stream is alive. */
 export const COMMENT = new TextEncoder().encode(":\n\n")
 
-/** Between the tokens of JSON, the only place where it has any, a line break is a space: nothing in it ends a line. */
+/** Replaces line breaks by spaces. JSON has line breaks only between tokens, so its value stays the same. */
 const oneLine = (text: string): string => text.replace(/[\r\n]+/g, " ")
 
 export const render = (frames: Iterable<Frame>): Uint8Array => {
@@ -40,21 +40,21 @@ export const render = (frames: Iterable<Frame>): Uint8Array => {
   return new TextEncoder().encode(text)
 }
 
-/** After these, a stream has nothing to say. */
+/** `result` and `error` are the last event of a run's stream. */
 const isLast = ({ event }: Frame): boolean => event === "result" || event === "error"
 
-/** What is written at once: a reader who takes as much goes on reading, however long the line is that it reads. */
+/** Bytes of one write. A reader counts as reading if it takes a piece, also in the middle of a very long line. */
 const PIECE_BYTES = 64 * 1024
 
-/** How far a reader has come. */
+/** How far a stream is written to one reader. */
 export class Progress {
-  /** Up to there it was given everything. */
+  /** The `seq` of the last frame that was given to the reader. */
   cursor: number
-  /** Whether all it was given is written, and it waits for what comes next: between two events, therefore. */
+  /** Whether all given frames are written and the reader waits for the next one: it is between two events. */
   isIdle = false
-  /** Whether it was given its last. */
+  /** Whether the last frame of the stream was given. */
   isOver = false
-  /** How many pieces it took. */
+  /** How many pieces the reader took. */
   taken = 0
   #rest: Uint8Array = new Uint8Array()
   #last: Frame | undefined
@@ -63,12 +63,12 @@ export class Progress {
     this.cursor = cursor
   }
 
-  /** How many bytes it was given that are not written. */
+  /** Bytes that were given and are not written yet. */
   get unwritten(): number {
     return this.#rest.length
   }
 
-  /** Whether it took its last. */
+  /** Whether the last frame was given and written. */
   get isWritten(): boolean {
     return this.isOver && this.#rest.length === 0
   }
@@ -81,12 +81,12 @@ export class Progress {
     this.#rest = render(frames)
   }
 
-  /** Is to be its last, if it gets no other, once it took what it was given. */
+  /** Sets the last frame. It is sent after the given bytes, unless the stream gives its own last frame before. */
   giveLast(last: Frame): void {
     this.#last ??= last
   }
 
-  /** What it takes next. */
+  /** The next piece to write; undefined if nothing is left for now. */
   next(): Uint8Array | undefined {
     if (this.#rest.length === 0 && this.#last !== undefined && !this.isOver) this.give([this.#last])
     if (this.#rest.length === 0) return undefined
@@ -97,17 +97,18 @@ export class Progress {
   }
 }
 
-/** Takes bytes; false: no more of them before there is room. */
+/** A destination of bytes with back-pressure. */
 export interface Sink {
+  /** Writes the bytes. False: the buffer is full, wait for `drained` before the next write. */
   readonly write: (bytes: Uint8Array) => boolean
-  /** Waits for room. */
+  /** Completes when there is room for more. */
   readonly drained: Effect.Effect<void>
 }
 
-/** Whoever is sent a stream has had all of it. */
-class Over extends Data.TaggedError("Over") {}
+/** Ends the reading of frames after the last one was written. */
+class StreamEnded extends Data.TaggedError("StreamEnded") {}
 
-/** Gives a stream's frames to one who takes them, as they are taken. */
+/** Passes a stream's frames to a consumer, no faster than the consumer takes them. */
 export type Frames = <E>(to: Consumer<Frame, E>) => Effect.Effect<void, StorageFailed | E>
 
 export const framesOf =
@@ -117,15 +118,13 @@ export const framesOf =
       to.take(Chunk.toReadonlyArray(chunk)) ? Effect.void : to.ready,
     )
 
-/**
- * Writes a stream in small pieces, no faster than they are taken.
- */
+/** Writes a stream's frames in small pieces, no faster than the sink takes them. Ends after the stream's last frame. */
 export const writeTo = (
   sink: Sink,
   frames: Frames,
   progress: Progress,
 ): Effect.Effect<void, StorageFailed> => {
-  /** Writes what there is; whether there may be more. */
+  /** Writes all given pieces. False: the sink is full, or the last frame is written. */
   const write = (): boolean => {
     for (let piece = progress.next(); piece !== undefined; piece = progress.next()) {
       if (!sink.write(piece)) return false
@@ -133,25 +132,27 @@ export const writeTo = (
     progress.isIdle = !progress.isOver
     return progress.isIdle
   }
-  const ready: Effect.Effect<void, Over> = Effect.suspend(() => {
+  const ready: Effect.Effect<void, StreamEnded> = Effect.suspend(() => {
     if (write()) return Effect.void
-    return progress.isWritten ? new Over() : Effect.zipRight(sink.drained, ready)
+    return progress.isWritten ? new StreamEnded() : Effect.zipRight(sink.drained, ready)
   })
   const take = (more: ReadonlyArray<Frame>): boolean => {
-    // It may have been ended meanwhile.
+    // `giveLast` may have ended the stream while this fiber waited.
     if (progress.isOver) return false
     progress.isIdle = false
     progress.give(more)
     return write()
   }
-  return Effect.zipRight(ready, frames({ take, ready })).pipe(Effect.catchTag("Over", () => Effect.void))
+  return Effect.zipRight(ready, frames({ take, ready })).pipe(
+    Effect.catchTag("StreamEnded", () => Effect.void),
+  )
 }
 
-/** What is sent as a stream. */
+/** A stream to send to one client. */
 export interface Sent {
   readonly frames: Frames
-  /** Where it begins: after this place. */
+  /** The stream begins after the event with this `seq`. */
   readonly after: number
-  /** How many bytes there are after a place. */
+  /** How many bytes are stored after the event with that `seq`. */
   readonly bytesAfter: (after: number) => Effect.Effect<number, StorageFailed>
 }

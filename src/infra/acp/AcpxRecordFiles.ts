@@ -2,11 +2,11 @@ import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Option } from "effect"
-import { StorageFailed } from "../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../domain/Session.ts"
 import { AcpxRecords } from "../../services/agents/acpx/Records.ts"
+import { tryStorage } from "../TryStorage.ts"
 
-/** What a working directory can redefine agents, permissions and credentials with. */
+/** acpx's settings file. One in a working directory could redefine agents, permissions and credentials. */
 const SETTINGS_FILE = ".acpxrc.json"
 
 interface RecordFile {
@@ -15,19 +15,19 @@ interface RecordFile {
   readonly imported_from?: unknown
 }
 
-/** The records of acpx 0.19 under `~/.acpx/sessions`, in the home that acpx gets. */
+/** The records of acpx 0.19 in `.acpx/sessions` of the home directory that acpx gets by `env`. */
 export const layer = (env: Readonly<Record<string, string>>) => {
   const dir = join(env["HOME"] ?? homedir(), ".acpx", "sessions")
   const fileOf = (ref: AgentSessionRef) => join(dir, `${nameOf(ref)}.json`)
 
   const read = async (ref: AgentSessionRef): Promise<RecordFile | undefined> =>
-    parsed(await readFile(fileOf(ref), "utf8").catch(orNothing)) ?? undefined
+    parseRecord(await readFile(fileOf(ref), "utf8").catch(nullIfMissing)) ?? undefined
 
-  const insist = async (ref: AgentSessionRef): Promise<boolean> => {
+  const requireResume = async (ref: AgentSessionRef): Promise<boolean> => {
     const record = await read(ref)
     if (record === undefined) return false
     if (record.imported_from !== undefined) return true
-    // acpx takes a session up as the very same one, or fails, only if it was imported.
+    // Only for an imported session does acpx resume the same session or fail. Others it may replace by a new one.
     const origin = {
       record_id: ref,
       cwd_original: record.cwd,
@@ -41,7 +41,7 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   }
 
   const remove = async (ref: AgentSessionRef): Promise<void> => {
-    const names = await readdir(dir).catch(orNone)
+    const names = await readdir(dir).catch(emptyIfMissing)
     const own = names.filter((name) => name.startsWith(`${nameOf(ref)}.`))
     await Promise.all(own.map((name) => rm(join(dir, name), { force: true })))
   }
@@ -49,13 +49,13 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   return Layer.succeed(AcpxRecords, {
     agentSession: (ref) =>
       Effect.map(
-        on("reading acpx's record of a session", () => read(ref)),
+        tryStorage("reading acpx's record of a session", () => read(ref)),
         (record) => Option.fromNullable(record?.acp_session_id),
       ),
-    insist: (ref) => on("changing acpx's record of a session", () => insist(ref)),
-    remove: (ref) => on("removing acpx's record of a session", () => remove(ref)),
+    requireResume: (ref) => tryStorage("changing acpx's record of a session", () => requireResume(ref)),
+    remove: (ref) => tryStorage("removing acpx's record of a session", () => remove(ref)),
     dropSettings: (cwd) =>
-      on("removing a working directory's settings for acpx", () =>
+      tryStorage("removing a working directory's settings for acpx", () =>
         rm(join(cwd, SETTINGS_FILE), { recursive: true, force: true }),
       ),
   })
@@ -63,8 +63,8 @@ export const layer = (env: Readonly<Record<string, string>>) => {
 
 const nameOf = (ref: AgentSessionRef): string => encodeURIComponent(ref)
 
-/** A record has the prompts in it, and what the parser says of broken JSON quotes it: nobody is to log that. */
-const parsed = (record: string): RecordFile | null => {
+/** Replaces the parser's error, which quotes the text: a record has prompts, which must not be in a log. */
+const parseRecord = (record: string): RecordFile | null => {
   try {
     return JSON.parse(record)
   } catch {
@@ -72,15 +72,12 @@ const parsed = (record: string): RecordFile | null => {
   }
 }
 
-const orNothing = (error: NodeJS.ErrnoException): string => {
+const nullIfMissing = (error: NodeJS.ErrnoException): string => {
   if (error.code === "ENOENT") return "null"
   throw error
 }
 
-const orNone = (error: NodeJS.ErrnoException): ReadonlyArray<string> => {
+const emptyIfMissing = (error: NodeJS.ErrnoException): ReadonlyArray<string> => {
   if (error.code === "ENOENT") return []
   throw error
 }
-
-const on = <A>(during: string, act: () => Promise<A>): Effect.Effect<A, StorageFailed> =>
-  Effect.tryPromise({ try: act, catch: (cause) => new StorageFailed({ during, cause }) })

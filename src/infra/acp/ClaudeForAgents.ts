@@ -1,8 +1,8 @@
 import { join } from "node:path"
 
 /**
- * What makes an ACP adapter start this `claude` by way of our wrapper, which closes what the adapter leaves open: the
- * settings and hooks of a working directory, MCP servers, slash commands.
+ * Environment variables that make an ACP adapter start `claude` through our wrapper script. The wrapper turns off what
+ * the adapter leaves on: settings and hooks of the working directory, MCP servers, slash commands.
  */
 export const claudeForAgents = (claude: string): Readonly<Record<string, string>> => ({
   CLAUDE_CODE_EXECUTABLE: join(import.meta.dirname, "claude-for-agents.sh"),

@@ -1,9 +1,12 @@
 #!/bin/sh
-# The `claude` that an ACP adapter starts (CLAUDE_CODE_EXECUTABLE): the real one, which CLAUDE_REAL_EXECUTABLE names, with
-# the last word on what an adapter leaves open. Of an option that is given twice, the last counts.
+# An ACP adapter starts this script as `claude` (CLAUDE_CODE_EXECUTABLE). It starts the real one
+# (CLAUDE_REAL_EXECUTABLE) with options that restrict what the adapter leaves open. They come last, because the CLI uses
+# the last value of an option that is given twice.
 #
-# No settings, hooks, agents or CLAUDE.md of any directory; no MCP servers but the session's own; no skills or commands
-# in a prompt; permissions are asked for, and cannot be waived (the CLI refuses to offer that to root, too).
+# - No settings, hooks, agents or CLAUDE.md of any directory.
+# - No MCP servers but the session's own.
+# - No skills or commands in a prompt.
+# - Permissions are asked for and cannot be skipped. (The CLI refuses to skip them for root, too.)
 case " $* " in
 *" --input-format "* | *" --input-format="* | *" -p "* | *" --print "*) ;;
 *) exec "$CLAUDE_REAL_EXECUTABLE" "$@" ;;

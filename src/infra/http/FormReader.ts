@@ -6,10 +6,10 @@ import type { FormPart } from "../../http/RequestBody.ts"
 const LIMITS = { fieldNameSize: 100, fieldSize: 1024, parts: 16, headerPairs: 32 }
 
 /**
- * The parts of a `multipart/form-data` body, its files' bytes as they come.
+ * The parts of a `multipart/form-data` body, with its files' bytes as they arrive. Fails with `BodyNotForm`.
  *
- * Not the framework's own reader: that spins for ever on a body that ends inside a file, and does not know file
- * names beyond Latin-1.
+ * The framework's own reader is not used: it spins forever on a body that ends inside a file, and supports no file names
+ * beyond Latin-1.
  */
 export const formParts = <E, R>(
   contentType: string,
@@ -17,7 +17,7 @@ export const formParts = <E, R>(
 ): Stream.Stream<FormPart, E | BodyNotForm, R> =>
   Stream.unwrapScoped(
     Effect.map(
-      Effect.acquireRelease(parserOf(contentType), (parser) => parser.close),
+      Effect.acquireRelease(makeParser(contentType), (parser) => parser.close),
       (parser) =>
         Stream.concat(
           Stream.mapConcatEffect(body, parser.write),
@@ -26,8 +26,8 @@ export const formParts = <E, R>(
     ),
   )
 
-/** A parser that gives out what it found in each chunk before it takes the next. */
-const parserOf = (contentType: string) =>
+/** A parser that returns the parts of each chunk before it takes the next chunk. */
+const makeParser = (contentType: string) =>
   Effect.try({
     try: () =>
       new Busboy({
@@ -39,49 +39,50 @@ const parserOf = (contentType: string) =>
     catch: () => new BodyNotForm(),
   }).pipe(
     Effect.map((busboy) => {
-      let found: Array<FormPart> = []
-      let broken = false
-      let finished = false
-      let settled = idle
+      let parts: Array<FormPart> = []
+      let isBroken = false
+      let isFinished = false
+      let settle = noop
       const fail = () => {
-        broken = true
-        settled()
+        isBroken = true
+        settle()
       }
       const open = (name: string, file: BusboyFileStream, filename: string) => {
-        found.push({ _tag: "FileStart", name, filename })
-        file.on("data", (bytes: Uint8Array) => found.push({ _tag: "FileBytes", bytes })).on("error", fail)
+        parts.push({ _tag: "FileStart", name, filename })
+        file.on("data", (bytes: Uint8Array) => parts.push({ _tag: "FileBytes", bytes })).on("error", fail)
       }
       busboy
         .on("file", (name, file, filename) => open(name, file, filename))
-        .on("field", (name, value) => found.push({ _tag: "Field", name, value }))
+        .on("field", (name, value) => parts.push({ _tag: "Field", name, value }))
         .on("partsLimit", fail)
         .on("error", fail)
         .on("finish", () => {
-          finished = true
-          settled()
+          isFinished = true
+          settle()
         })
 
       /**
-       * What is found by an act that calls back, or ends the parser. After some broken forms it does neither. What it
-       * does, it does before the event loop turns: if nothing has come of it by then, nothing will.
+       * Runs a step of busboy and returns the parts that it finds. A step calls `done`, or finishes busboy; after some
+       * broken forms it does neither. All its effects happen before the event loop turns, so a step that has not ended
+       * by then never ends: it fails.
        */
-      const findings = (act: (done: () => void) => void) =>
+      const partsOf = (step: (done: () => void) => void) =>
         Effect.async<ReadonlyArray<FormPart>, BodyNotForm>((resume) => {
-          const stuck = setImmediate(fail)
-          settled = () => {
-            settled = idle
-            clearImmediate(stuck)
-            const taken = found
-            found = []
-            resume(broken ? new BodyNotForm() : Effect.succeed(taken))
+          const failStuck = setImmediate(fail)
+          settle = () => {
+            settle = noop
+            clearImmediate(failStuck)
+            const found = parts
+            parts = []
+            resume(isBroken ? new BodyNotForm() : Effect.succeed(found))
           }
-          if (broken || finished) settled()
-          else act(() => settled())
+          if (isBroken || isFinished) settle()
+          else step(() => settle())
         })
 
       return {
-        write: (chunk: Uint8Array) => findings((done) => busboy.write(chunk, done)),
-        end: findings(() => busboy.end()),
+        write: (chunk: Uint8Array) => partsOf((done) => busboy.write(chunk, done)),
+        end: partsOf(() => busboy.end()),
         close: Effect.sync(() => {
           busboy.removeAllListeners().on("error", () => {})
           busboy.destroy()
@@ -90,7 +91,7 @@ const parserOf = (contentType: string) =>
     }),
   )
 
-const idle = () => {}
+const noop = () => {}
 
 /** A part with a file name is a file, whatever its type. */
 const isPartAFile = (_: string | undefined, __: string | undefined, filename: string | undefined): boolean =>

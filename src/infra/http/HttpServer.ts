@@ -3,13 +3,13 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
 import type { Admission } from "../../services/access/Admission.ts"
 import type { Ids } from "../../services/access/Ids.ts"
-import { cutSilent, cutUnread, HEADERS_MILLIS } from "./SlowClients.ts"
-import { refuseUnreadable, takeUnusual } from "./UnusualRequests.ts"
+import { closeSilentConnections, closeUnreadRequests, HEADERS_MILLIS } from "./SlowClients.ts"
+import { acceptUnusualRequests, answerUnreadableRequests } from "./UnusualRequests.ts"
 
-/** How long answers that are being written may take once the server closes; then their connections are cut. */
+/** After the server closes, answers have this long to be written; then their connections are closed. */
 const DRAIN_MILLIS = 500
 
-/** Listens on Node's HTTP server. Closing it waits for open answers, but for none longer than the drain. */
+/** Listens with Node's HTTP server. To close it takes no longer than `DRAIN_MILLIS`, whatever clients do. */
 export const layer = (options: { readonly host: string; readonly port: number }) =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
@@ -17,20 +17,20 @@ export const layer = (options: { readonly host: string; readonly port: number })
       const server = createServer({
         requireHostHeader: false,
         headersTimeout: HEADERS_MILLIS,
-        // Bodies have a time of their own, see NodeRequestBody.
+        // NodeRequestBody limits the time of a body.
         requestTimeout: 0,
         connectionsCheckingInterval: 1000,
       })
-      // By default Node may leave out the last header lines of many: among them what a trusted proxy added to a client's.
+      // By default Node drops header lines beyond a limit, and those that a trusted proxy appends are the last.
       server.maxHeadersCount = 0
-      cutSilent(server)
-      cutUnread(server)
-      takeUnusual(server)
-      refuseUnreadable(server, Runtime.runFork(runtime))
+      closeSilentConnections(server)
+      closeUnreadRequests(server)
+      acceptUnusualRequests(server)
+      answerUnreadableRequests(server, Runtime.runFork(runtime))
       const drain = Layer.scopedDiscard(
         Effect.addFinalizer(() =>
           Effect.sync(() => {
-            // The framework closes the server right after this and waits, for ever if a connection stays open.
+            // The framework closes the server right after this, and waits forever for an open connection.
             setTimeout(() => server.closeAllConnections(), DRAIN_MILLIS).unref()
           }),
         ),

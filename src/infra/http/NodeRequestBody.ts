@@ -6,30 +6,30 @@ import { BodyTooLarge, BodyUnreadable, RequestTooSlow } from "../../http/HttpFai
 import { RequestBody } from "../../http/RequestBody.ts"
 import { formParts } from "./FormReader.ts"
 
-/** How much of a body that is too large is read and dropped before it is refused all the same. */
+/** So many bytes of a refused body are read and dropped, before the answer is sent although more arrives. */
 const DROPPED_MAX_BYTES = 64 * 1024 * 1024
-/** In what time a JSON body must be there, and an upload must have brought its next mebibyte. */
+/** A JSON body must arrive within this time; of an upload, `PACE_BYTES` must arrive in each such period. */
 const PATIENCE = Duration.seconds(60)
 const PACE_BYTES = 1024 * 1024
-/** Of all JSON bodies that are not whole yet together; small ones pass in any case. */
+/** The most bytes of all JSON bodies together that are still arriving. Bodies up to `SMALL_BYTES` are always read. */
 const ARRIVING_MAX_BYTES = 256 * 1024 * 1024
 const SMALL_BYTES = 64 * 1024
 
-/** Bodies from the socket; limits hold also for those that are chunked without a length. */
+/** Reads bodies from Node's socket. The limits also hold for chunked bodies, which declare no length. */
 export const layer = (limits: {
-  /** Of a JSON body, in bytes. */
+  /** The largest JSON body, in bytes. */
   readonly json: number
-  /** Of a form, in bytes. */
+  /** The largest form, in bytes. */
   readonly form: number
-  /** Unset: a minute. */
+  /** By default one minute; see `PATIENCE`. */
   readonly patience?: Duration.Duration
-}) => Layer.sync(RequestBody, () => bodies(limits.json, limits.form, limits.patience ?? PATIENCE))
+}) => Layer.sync(RequestBody, () => makeRequestBody(limits.json, limits.form, limits.patience ?? PATIENCE))
 
-const bodies = (jsonLimit: number, formLimit: number, patience: Duration.Duration) => {
+const makeRequestBody = (jsonLimit: number, formLimit: number, patience: Duration.Duration) => {
   let arriving = 0
 
-  /** Counts what is kept of a body until it is whole, or given up. */
-  const kept = Effect.fn("RequestBody.bytes")(function* (source: IncomingMessage) {
+  /** Reads a body into memory. `arriving` counts its bytes until it is complete or given up. */
+  const readAll = Effect.fn("RequestBody.bytes")(function* (source: IncomingMessage) {
     const chunks: Array<Uint8Array> = []
     let size = 0
     yield* Effect.addFinalizer(() => Effect.sync(() => void (arriving -= size)))
@@ -50,7 +50,7 @@ const bodies = (jsonLimit: number, formLimit: number, patience: Duration.Duratio
 
   return RequestBody.of({
     bytes: (request) =>
-      Effect.timeoutFail(kept(NodeHttpServerRequest.toIncomingMessage(request)), {
+      Effect.timeoutFail(readAll(NodeHttpServerRequest.toIncomingMessage(request)), {
         duration: patience,
         onTimeout: () => new RequestTooSlow(),
       }),
@@ -58,32 +58,32 @@ const bodies = (jsonLimit: number, formLimit: number, patience: Duration.Duratio
     form: (request) =>
       Stream.suspend(() => {
         let size = 0
-        let brought = 0
-        const pace = Effect.suspend(() => {
-          if (brought < PACE_BYTES) return new RequestTooSlow()
-          brought = 0
+        let sizeInPeriod = 0
+        const failWhenSlow = Effect.suspend(() => {
+          if (sizeInPeriod < PACE_BYTES) return new RequestTooSlow()
+          sizeInPeriod = 0
           return Effect.void
         }).pipe(Effect.delay(patience), Effect.forever)
         const body = Stream.tap(read(NodeHttpServerRequest.toIncomingMessage(request)), (chunk) => {
           size += chunk.length
-          brought += chunk.length
+          sizeInPeriod += chunk.length
           return size > formLimit ? new BodyTooLarge({ limit: formLimit }) : Effect.void
         })
-        return Stream.interruptWhen(formParts(request.headers["content-type"] ?? "", body), pace)
+        return Stream.interruptWhen(formParts(request.headers["content-type"] ?? "", body), failWhenSlow)
       }),
 
     drop: (request) =>
       Effect.suspend(() => {
         const source = NodeHttpServerRequest.toIncomingMessage(request)
         if (!NodeHttpServerRequest.toServerResponse(request).shouldKeepAlive) return drop(source, patience)
-        // The answer need not wait: on a connection that stays open, the rest may as well be dropped after it.
+        // The connection stays open, so the rest can be dropped after the answer is sent.
         source.resume()
         return Effect.void
       }),
   })
 }
 
-/** A request's body, chunk by chunk as it is asked for: what nobody asks for stays with the sender. */
+/** A request's body, chunk by chunk. Chunks are read on demand, so a slow consumer slows down the sender. */
 const read = (source: IncomingMessage): Stream.Stream<Uint8Array, BodyUnreadable> =>
   Stream.repeatEffectOption(
     Effect.async<Uint8Array, Option.Option<BodyUnreadable>>((resume) => {
@@ -107,7 +107,7 @@ const read = (source: IncomingMessage): Stream.Stream<Uint8Array, BodyUnreadable
     }),
   )
 
-/** Reads what is left of a body, for nobody; gives up on one that does not end. */
+/** Reads and drops the rest of a body. Gives up after `patience`, or after `DROPPED_MAX_BYTES`. */
 const drop = (source: IncomingMessage, patience: Duration.Duration): Effect.Effect<void> =>
   Effect.async<void>((resume) => {
     let dropped = 0

@@ -1,30 +1,33 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 
-/** In what time the headers of a request must be there. */
+/** The headers of a request must arrive within this time. */
 export const HEADERS_MILLIS = 10_000
-/** How long a client may go on sending a body that nobody reads any more. */
+/** After its answer, a client may go on sending its request's body for this time. */
 const UNREAD_MILLIS = 60_000
 
 /**
- * Timers come before what has arrived is read: when the process was busy for long, a client's time may be over while all
- * that it said in time still waits. Does it once that is read.
+ * Runs `act` after the bytes that have already arrived are read. Node runs timers before it reads sockets: after a long
+ * busy period, a deadline may have passed while bytes that came in time are still unread.
  */
-export const onceRead = (act: () => void): void => {
+export const afterPendingReads = (act: () => void): void => {
   setImmediate(act)
 }
 
-/** Node gives a time to headers that have begun to come, and none to a connection that never says a word. */
-export const cutSilent = (server: Server, millis = HEADERS_MILLIS): void => {
+/** Closes connections on which no byte arrives in time. Node's `headersTimeout` starts with the first byte only. */
+export const closeSilentConnections = (server: Server, millis = HEADERS_MILLIS): void => {
   server.on("connection", (socket: Socket) => {
     const cut = () => socket.bytesRead > 0 || socket.destroy()
-    const timer = setTimeout(() => onceRead(cut), millis).unref()
+    const timer = setTimeout(() => afterPendingReads(cut), millis).unref()
     socket.once("close", () => clearTimeout(timer))
   })
 }
 
-/** An answer may be sent before all of the request came. Node reads and drops the rest, for as long as it drips. */
-export const cutUnread = (server: Server): void => {
+/**
+ * Closes requests whose body goes on arriving long after their answer was sent. Node would read and drop such a body
+ * without a limit in time.
+ */
+export const closeUnreadRequests = (server: Server): void => {
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     response.once("finish", () => {
       if (request.complete) return

@@ -2,28 +2,31 @@ import { type Server, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import { Effect } from "effect"
 import { HeadersTooLarge, MethodNotAllowed, NotHttp, RequestTooSlow } from "../../http/HttpFailure.ts"
-import { type Failing, problemHeaders, problemOf } from "../../http/Problem.ts"
+import { type AnyFailure, problemHeaders, problemOf } from "../../http/Problem.ts"
 import { Admission } from "../../services/access/Admission.ts"
 import { Ids } from "../../services/access/Ids.ts"
-import { onceRead } from "./SlowClients.ts"
+import { afterPendingReads } from "./SlowClients.ts"
 
-/** How long a client may take to hang up that was answered for the last time. */
+/** After its last answer, a client may take this long to close the connection. */
 const LINGER_MILLIS = 1000
 
 /**
- * Requests that Node would not give to the service as they are. HTTP lets a server go on without the `Upgrade` that
- * it is offered (Java's client offers h2c with each first request) or the expectation that it does not know.
+ * Passes requests with an `Upgrade` or an unknown `Expect` to the service as usual requests. HTTP lets a server ignore
+ * both; Java's client offers an upgrade to h2c with each first request.
  */
-export const takeUnusual = (server: Server): void => {
+export const acceptUnusualRequests = (server: Server): void => {
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
-  // With a listener for upgrades, as the framework has one, Node takes the body away from the request.
+  // If anyone listens for upgrades, as the framework does, Node gives the request no body.
   server.on("newListener", (event) => {
     if (event === "upgrade") queueMicrotask(() => server.removeAllListeners("upgrade"))
   })
 }
 
-/** What Node cannot make a request of is answered here, as a problem like everything else, and to whom may ask. */
-export const refuseUnreadable = (
+/**
+ * Answers bytes that Node cannot parse as a request, too large or late headers, and `CONNECT`: with a problem, after the
+ * same address check as for requests.
+ */
+export const answerUnreadableRequests = (
   server: Server,
   fork: (answer: Effect.Effect<unknown, never, Admission | Ids>) => unknown,
 ): void => {
@@ -32,29 +35,29 @@ export const refuseUnreadable = (
   server.on("request", ({ socket }) => requests.set(socket, requestsOf(socket) + 1))
   server.on("clientError", (error: NodeJS.ErrnoException, duplex) => {
     const socket = duplex as Socket
-    const answer = () => fork(refuse(socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined))
+    const answer = () => fork(answerProblem(socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined))
     if (error.code !== TOO_SLOW) return answer()
     const before = requestsOf(socket)
-    return onceRead(() => requestsOf(socket) > before || answer())
+    return afterPendingReads(() => requestsOf(socket) > before || answer())
   })
   server.on("connect", ({ headers }, socket) => {
-    // Node has let go of the socket: what goes wrong with it from here on would end the process.
+    // Node no longer handles this socket: an error without a listener would end the process.
     socket.on("error", () => {})
     const failure = new MethodNotAllowed({ allowed: ["GET", "POST"] })
-    fork(refuse(socket as Socket, failure, headers["x-forwarded-for"]?.toString()))
+    fork(answerProblem(socket as Socket, failure, headers["x-forwarded-for"]?.toString()))
   })
 }
 
 const TOO_SLOW = "ERR_HTTP_REQUEST_TIMEOUT"
 
-const FAILURES: Readonly<Record<string, Failing>> = {
+const FAILURES: Readonly<Record<string, AnyFailure>> = {
   HPE_HEADER_OVERFLOW: new HeadersTooLarge(),
   [TOO_SLOW]: new RequestTooSlow(),
 }
 
-const refuse = (socket: Socket, failure: Failing, forwardedFor: string | undefined) =>
+const answerProblem = (socket: Socket, failure: AnyFailure, forwardedFor: string | undefined) =>
   Effect.gen(function* () {
-    // Nobody is left to be answered, or refused: a socket that was reset no longer knows whose it was.
+    // A socket that was reset has no remote address any more, and no client that could get an answer.
     if (!socket.writable || socket.remoteAddress === undefined) return socket.destroy()
     const admission = yield* Admission
     const requestId = yield* (yield* Ids).request
@@ -63,7 +66,7 @@ const refuse = (socket: Socket, failure: Failing, forwardedFor: string | undefin
     return write(socket, answer, requestId)
   })
 
-const write = (socket: Socket, failure: Failing, requestId: string) => {
+const write = (socket: Socket, failure: AnyFailure, requestId: string) => {
   const problem = problemOf(failure, requestId)
   const body = JSON.stringify(problem)
   const headers = {

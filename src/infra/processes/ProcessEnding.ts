@@ -1,106 +1,116 @@
 import { Duration, Effect, Fiber, Option, Schedule } from "effect"
-import { bears, type Marker } from "./ProcessMarker.ts"
-import { environmentOf, inSlices, type Look } from "./ProcessTable.ts"
+import { hasMarker, type Marker } from "./ProcessMarker.ts"
+import { environmentOf, forEachInSlices, type ReadProcessTable } from "./ProcessTable.ts"
 
-/** What processes may take to leave after SIGTERM. */
+/** How long processes may take to exit after SIGTERM. */
 const GRACE = Duration.seconds(4)
-/** What the kernel may take to clear them away after SIGKILL. */
+/** How long the kernel may take to remove processes after SIGKILL. */
 const KILL_PATIENCE = Duration.seconds(1)
-/** How long a leader has to go, and to see to its children, before these are told themselves. */
+/** How long the group leader has to end its children itself, before they are signalled one by one. */
 const HEAD_START = Duration.millis(250)
-/** How soon their end is seen: at once if they go quickly, else four times a second. */
+/** The interval of the first checks. It grows to a quarter of a second: most processes exit quickly. */
 const POLL_INTERVAL = Duration.millis(5)
-/** How long a process is believed to be in the middle of an `exec`: a moment, unless the machine is very busy. */
-const DOUBT_MAX_MILLIS = 1000
 const POLLING = Schedule.union(Schedule.exponential(POLL_INTERVAL, 1.5), Schedule.spaced("250 millis"))
+/** How long a process may be in the middle of an `exec`. It takes a moment, or longer on a very busy machine. */
+const EXEC_MAX_MILLIS = 1000
 
-/** Processes that belong together. */
-export interface Kin {
-  /** Who bears it is of them, */
+/** A process and its descendants: those in its process group, and those that carry its marker. */
+export interface ProcessFamily {
   readonly marker: Marker
-  /** and so is who is in this process group, if there is one. */
+  /** The process group, if there is one. */
   readonly group: number | undefined
-  /** None of them was forked before that, in clock ticks since boot. */
+  /** No member was forked before this time, in clock ticks since boot. */
   readonly since: number
-  /** Completes when the one that we started has exited. */
+  /** Completes when the process that we started has exited. */
   readonly exited: Effect.Effect<unknown>
 }
 
 /**
- * SIGTERM, a grace of 4 s, SIGKILL, to the group and to who left it. Returns how many had left it, when none of them
- * is left at all (or the kernel will not part with it within 1 s, which is logged). Where there is no /proc, only the
- * group is known, and the kernel's word on it is taken.
+ * Ends a family: SIGTERM, after 4 s SIGKILL, to the group and to the members that have left it. Returns when no member
+ * is left, with the number of members that had left the group. Members that the kernel does not remove within 1 s of
+ * SIGKILL are logged and not waited for.
+ *
+ * Where there is no /proc, only the process group is known; it ends when the kernel says that it is gone.
  */
-export const endKin = (look: Look, kin: Kin): Effect.Effect<number> => {
-  const met: Met = { strays: new Set(), doubts: new Map() }
+export const endFamily = (readTable: ReadProcessTable, family: ProcessFamily): Effect.Effect<number> => {
+  const state: EndingState = { strays: new Set(), execsSince: new Map() }
   const attempt = (signal: Signal, patience: Duration.Duration) => {
-    const stir = Effect.promise(() => tell(look, kin, signal, met))
-    // Looked at twice: a child that is being forked can be missed once.
-    const stirring = Effect.flatMap(stir, (stirs) =>
-      stirs ? Effect.succeed(true) : Effect.delay(stir, POLL_INTERVAL),
+    const signalRemaining = Effect.promise(() => signalOnce(readTable, family, signal, state))
+    // Twice: one look at the table can miss a child that is just being forked.
+    const anyLeft = Effect.flatMap(signalRemaining, (found) =>
+      found ? Effect.succeed(true) : Effect.delay(signalRemaining, POLL_INTERVAL),
     )
     return Effect.gen(function* () {
-      if (kin.group !== undefined) signalGroup(kin.group, signal)
-      const prompt = yield* Effect.timeoutOption(kin.exited, HEAD_START)
-      if (Option.isNone(prompt)) yield* Effect.zipRight(stir, kin.exited)
-      yield* Effect.repeat(stirring, { while: (stirs) => stirs, schedule: POLLING })
+      if (family.group !== undefined) signalGroup(family.group, signal)
+      const exited = yield* Effect.timeoutOption(family.exited, HEAD_START)
+      if (Option.isNone(exited)) yield* Effect.zipRight(signalRemaining, family.exited)
+      yield* Effect.repeat(anyLeft, { while: (found) => found, schedule: POLLING })
     }).pipe(Effect.interruptible, Effect.timeoutOption(patience))
   }
   const end = Effect.gen(function* () {
-    if (Option.isSome(yield* attempt("SIGTERM", GRACE))) return met.strays.size
+    if (Option.isSome(yield* attempt("SIGTERM", GRACE))) return state.strays.size
     if (Option.isNone(yield* attempt("SIGKILL", KILL_PATIENCE)))
-      yield* Effect.logWarning("processes outlived SIGKILL", { group: kin.group, strays: [...met.strays] })
-    return met.strays.size
+      yield* Effect.logWarning("processes outlived SIGKILL", {
+        group: family.group,
+        strays: [...state.strays],
+      })
+    return state.strays.size
   })
-  // A fiber that is interrupted passes that on to its children, also out of a region where it cannot be interrupted
-  // itself: an attempt of our own fiber would be broken off.
+  // A daemon: an interrupted fiber interrupts its children, even from a region where it is itself uninterruptible. A
+  // child of this fiber would be broken off in the middle of an attempt.
   return Effect.flatMap(Effect.forkDaemon(end), Fiber.join)
 }
 
 type Signal = "SIGTERM" | "SIGKILL"
 
-/** By their pid: those that had left the group, and since when one could be of them. */
-interface Met {
+interface EndingState {
+  /** Pids of members that have left the group. */
   readonly strays: Set<number>
-  readonly doubts: Map<number, number>
+  /** Pids of processes in the middle of an `exec`, and when that was first seen: they may be members. */
+  readonly execsSince: Map<number, number>
 }
 
-/** Looks once, signals those that the group's signal does not reach, and says whether any of all was still there. */
-const tell = async (look: Look, kin: Kin, signal: Signal, met: Met): Promise<boolean> => {
-  const living = await look()
-  if (living === undefined) return kin.group !== undefined && signalGroup(kin.group, 0)
-  let stirs = false
-  await inSlices(living, ({ pid, group, bornAt }) => {
-    // Process 1 is nobody's child, and in some sandboxes looks like an `exec` that never ends.
-    if (pid === 1 || pid === process.pid || bornAt < kin.since) return
-    if (group === kin.group) {
-      stirs = true
+/** Reads the process table once and signals the members outside of the group. Returns whether any member is left. */
+const signalOnce = async (
+  readTable: ReadProcessTable,
+  family: ProcessFamily,
+  signal: Signal,
+  state: EndingState,
+): Promise<boolean> => {
+  const table = await readTable()
+  if (table === undefined) return family.group !== undefined && signalGroup(family.group, 0)
+  let anyLeft = false
+  await forEachInSlices(table, ({ pid, group, bornAt }) => {
+    // Process 1 has no parent here. In some sandboxes it looks like an `exec` that never ends.
+    if (pid === 1 || pid === process.pid || bornAt < family.since) return
+    if (group === family.group) {
+      anyLeft = true
       if (signal === "SIGKILL") signalGroup(group, signal)
       return
     }
     const environment = environmentOf(pid)
     if (environment === undefined) {
-      const doubtedSince = met.doubts.get(pid) ?? performance.now()
-      met.doubts.set(pid, doubtedSince)
-      stirs ||= performance.now() - doubtedSince < DOUBT_MAX_MILLIS
-    } else if (bears(environment, kin.marker)) {
-      stirs = true
-      // A second SIGTERM could cut short what the first has made it do.
-      if (signal === "SIGKILL" || !met.strays.has(pid)) send(pid, signal)
-      met.strays.add(pid)
+      const since = state.execsSince.get(pid) ?? performance.now()
+      state.execsSince.set(pid, since)
+      anyLeft ||= performance.now() - since < EXEC_MAX_MILLIS
+    } else if (hasMarker(environment, family.marker)) {
+      anyLeft = true
+      // A second SIGTERM could interrupt the cleanup that the first one started.
+      if (signal === "SIGKILL" || !state.strays.has(pid)) send(pid, signal)
+      state.strays.add(pid)
     }
   })
-  return stirs
+  return anyLeft
 }
 
-/** Signals a group; false when there is none. */
+/** Signals a group. Returns false when there is no such group. */
 const signalGroup = (group: number, signal: Signal | 0): boolean => send(-group, signal)
 
 const send = (target: number, signal: Signal | 0): boolean => {
   try {
     return process.kill(target, signal)
   } catch (error) {
-    // EPERM: it exists and is not ours to signal.
+    // EPERM: the process exists, but this user may not signal it.
     return (error as NodeJS.ErrnoException).code === "EPERM"
   }
 }

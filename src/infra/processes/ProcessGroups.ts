@@ -7,48 +7,50 @@ import {
   type ProcessExit,
   Processes,
   type ProcessSpec,
+  programName,
   type RunningProcess,
 } from "../../services/agents/Processes.ts"
-import { endKin } from "./ProcessEnding.ts"
+import { endFamily } from "./ProcessEnding.ts"
 import { type Marker, markerOfOwner, markSpawn, ownerOf } from "./ProcessMarker.ts"
-import { birthOf, type Look, makeLook } from "./ProcessTable.ts"
+import { birthOf, type ReadProcessTable, makeProcessTableReader } from "./ProcessTable.ts"
 
-/** For how long output may be silent, once the process has exited, before it is taken to have ended. */
+/** After the process has exited, its output is taken to have ended when nothing came for this long. */
 const DRAIN_MILLIS = 250
-/** For how long it may go on at all, after all that was there has been taken. */
+/** After this long, its output is ended as soon as everything that has arrived is read. */
 const DRAIN_MAX_MILLIS = 2000
 const STDERR_TAIL_CHARS = 8192
 
 /**
- * Processes on this machine, each in a group of its own (POSIX), each with a marker of its own in its environment, by
- * which a descendant that left the group is found (Linux). What bears the owner's marker at the start was left by a
- * server that died, and is ended then.
+ * Processes on this machine. Each has its own process group (POSIX), and its own marker in the environment, which finds
+ * descendants that have left the group (Linux). When the layer is built, it ends the processes that a server before this
+ * one has left behind: those that carry the marker of the same data directory.
  *
- * Not @effect/platform's Command: that never sends SIGKILL, and adds to our environment instead of replacing it.
+ * `Command` of @effect/platform is not used: it never sends SIGKILL, and it adds to the service's environment instead of
+ * replacing it.
  */
 export const layer = (dataDir: string) =>
   Layer.effect(
     Processes,
     Effect.gen(function* () {
       const owner = yield* ownerOf(dataDir)
-      const look = makeLook()
-      const left = { marker: markerOfOwner(owner), group: undefined, since: 0, exited: Effect.void }
-      const processes = yield* endKin(look, left)
+      const readTable = makeProcessTableReader()
+      const leftovers = { marker: markerOfOwner(owner), group: undefined, since: 0, exited: Effect.void }
+      const processes = yield* endFamily(readTable, leftovers)
       if (processes > 0) yield* Effect.logWarning("processes of a server that died are ended", { processes })
-      return { spawn: (spec: ProcessSpec) => Effect.suspend(() => start(spec, owner, look)) }
+      return { spawn: (spec: ProcessSpec) => Effect.suspend(() => start(spec, owner, readTable)) }
     }),
   )
 
 const start = (
   spec: ProcessSpec,
   owner: string,
-  look: Look,
+  readTable: ReadProcessTable,
 ): Effect.Effect<RunningProcess, ExecutableMissing | ProcessFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const exited = yield* Deferred.make<ProcessExit>()
-    const { child } = yield* Effect.acquireRelease(spawned(spec, owner, exited), (spawn) =>
+    const { child } = yield* Effect.acquireRelease(spawnChild(spec, owner, exited), (spawn) =>
       Effect.ensuring(
-        endKin(look, { ...spawn, group: spawn.child.pid, exited: Deferred.await(exited) }),
+        endFamily(readTable, { ...spawn, group: spawn.child.pid, exited: Deferred.await(exited) }),
         Effect.sync(() => closePipes(spawn.child)),
       ),
     )
@@ -58,7 +60,7 @@ const start = (
     child.stderr.on("data", (text: string) => {
       errors = (errors + text).slice(-STDERR_TAIL_CHARS)
     })
-    // The reader may leave before we have written all: its exit says why, not the broken pipe.
+    // The process may exit before it has read everything. Its exit is reported, so the broken pipe is ignored.
     child.stdin.on("error", () => {})
     child.stdout.on("error", () => {})
 
@@ -81,32 +83,35 @@ type PipedChild = ChildProcess & {
   readonly stderr: Socket
 }
 
-/** A child that a process left behind may hold its stdout for ever, and talk: silence ends it, or the time. */
+/**
+ * Ends the output of a process that has exited. A descendant that the process left behind may keep its stdout open and
+ * write to it for ever, so the output ends after a silence or after `DRAIN_MAX_MILLIS`.
+ */
 const endWhenSilent = (stdout: Socket) => {
   const exitedAt = performance.now()
   let seen = -1
   const timer = setInterval(() => {
-    const over = stdout.bytesRead === seen || performance.now() - exitedAt > DRAIN_MAX_MILLIS
+    const isOver = stdout.bytesRead === seen || performance.now() - exitedAt > DRAIN_MAX_MILLIS
     if (stdout.destroyed) clearInterval(timer)
-    else if (over && stdout.readableLength === 0) stdout.destroy(new Error("left open"))
+    else if (isOver && stdout.readableLength === 0) stdout.destroy(new Error("left open"))
     else seen = stdout.bytesRead
   }, DRAIN_MILLIS)
   timer.unref()
 }
 
-interface Spawned {
+interface SpawnedChild {
   readonly child: PipedChild
   readonly marker: Marker
   readonly since: number
 }
 
-const spawned = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<ProcessExit>) =>
-  Effect.async<Spawned, ExecutableMissing | ProcessFailed>((resume) => {
+const spawnChild = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<ProcessExit>) =>
+  Effect.async<SpawnedChild, ExecutableMissing | ProcessFailed>((resume) => {
     try {
       const { env, marker } = markSpawn(owner)
       const options = { cwd: spec.cwd, env: { ...spec.env, ...env }, detached: true, stdio: "pipe" } as const
       const child = spawn(spec.command, [...spec.args], options) as unknown as PipedChild
-      // Read at once: as long as nobody has waited for the child, it is in the table, dead or alive.
+      // Read at once: the child stays in the process table, dead or alive, until Node has waited for it.
       const since = birthOf(child.pid)
       child.once("spawn", () => resume(Effect.succeed({ child, marker, since })))
       child.once("error", (error) => resume(Effect.fail(notStarted(spec, error))))
@@ -115,20 +120,18 @@ const spawned = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<Pro
         endWhenSilent(child.stdout)
       })
     } catch (error) {
-      // Some of the kernel's refusals are thrown (a path through a file, a name too long), others are events.
+      // Node throws some errors of the kernel (a path through a file, a name too long) and emits others as events.
       resume(Effect.fail(notStarted(spec, error as Error)))
     }
   })
 
-const MISSING = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EACCES", "ENOEXEC"])
+const MISSING_CODES = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EACCES", "ENOEXEC"])
 
 const notStarted = (spec: ProcessSpec, { code = "unknown error" }: NodeJS.ErrnoException) =>
-  MISSING.has(code)
+  MISSING_CODES.has(code)
     ? new ExecutableMissing({ program: programName(spec.command) })
     : new ProcessFailed({ reason: `it could not be started (${code})` })
 
 const closePipes = ({ stdin, stdout, stderr }: PipedChild) => {
   for (const pipe of [stdin, stdout, stderr]) pipe.destroy()
 }
-
-const programName = (command: string): string => command.split("/").at(-1) ?? command

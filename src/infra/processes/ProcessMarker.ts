@@ -1,34 +1,35 @@
 import { randomUUID } from "node:crypto"
 import { stat } from "node:fs/promises"
 import { Effect } from "effect"
-import { StorageFailed } from "../../domain/Failure.ts"
+import type { StorageFailed } from "../../domain/Failure.ts"
+import { tryStorage } from "../TryStorage.ts"
 
 /**
- * The marker is a variable of the environment, `<owner>.<spawn>`. Every descendant inherits it, whatever session,
- * group or parent it moves to; only one that empties its environment does not.
+ * The environment variable that is the marker. Its value is `<owner>.<spawn>`. Every descendant inherits it, also in
+ * another session, group or parent. A process that clears its environment loses it.
  */
 const VARIABLE = "CLAWDFORGE_PROCESS"
 
-/** Whose environment holds this, as the kernel shows it, is meant. */
+/** A part of a process's environment, in the form that the kernel shows it: variables separated by `\0`. */
 export type Marker = string & { readonly Marker: unique symbol }
 
 /**
- * The owner of processes: a data directory, of which one service at a time holds the lock. It is known by its device
- * and inode, so that the owner of a copy, or of another directory in its place, is another.
+ * The owner of processes: a data directory, which one service at a time has locked. It is identified by device and
+ * inode, so a copy of the directory, or another directory at the same path, is a different owner.
  */
 export const ownerOf = (dataDir: string): Effect.Effect<string, StorageFailed> =>
-  Effect.tryPromise({
-    try: () => stat(dataDir, { bigint: true }),
-    catch: (cause) => new StorageFailed({ during: "reading the data directory", cause }),
-  }).pipe(Effect.map(({ dev, ino }) => `${dev}-${ino}`))
+  Effect.map(
+    tryStorage("reading the data directory", () => stat(dataDir, { bigint: true })),
+    ({ dev, ino }) => `${dev}-${ino}`,
+  )
 
-/** All that this owner ever started, in this life of the service and before. */
+/** Marks all processes of an owner, those of this server and those of servers before it. */
 export const markerOfOwner = (owner: string): Marker => `\0${VARIABLE}=${owner}.` as Marker
 
-/** One spawn: what to add to its environment, and how it and its descendants are known by that. */
+/** A new marker for one process and its descendants, and the variable to add to the process's environment. */
 export const markSpawn = (owner: string) => {
   const value = `${owner}.${randomUUID()}`
   return { env: { [VARIABLE]: value }, marker: `\0${VARIABLE}=${value}\0` as Marker }
 }
 
-export const bears = (environment: string, marker: Marker): boolean => `\0${environment}`.includes(marker)
+export const hasMarker = (environment: string, marker: Marker): boolean => `\0${environment}`.includes(marker)

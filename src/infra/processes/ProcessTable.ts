@@ -2,39 +2,42 @@ import { readdirSync, readFileSync } from "node:fs"
 import { setImmediate } from "node:timers/promises"
 
 /**
- * A process that can still do something. A zombie cannot, but the kernel counts it in its group until PID 1 reaps it,
- * which may be a second later, or never in a container without an init.
+ * A process that is no zombie. A zombie does nothing any longer, but the kernel counts it in its group until PID 1 reaps
+ * it: perhaps a second later, or never in a container without an init.
  */
-export interface Living {
+export interface LiveProcess {
   readonly pid: number
   readonly group: number
   /** When it was forked, in the kernel's clock ticks since boot. */
   readonly bornAt: number
 }
 
-/** Reads the process table; undefined where there is none to read (not Linux, or no /proc). */
-export type Look = () => Promise<ReadonlyArray<Living> | undefined>
+/** Reads the process table. Undefined where there is none (not Linux, or no /proc). */
+export type ReadProcessTable = () => Promise<ReadonlyArray<LiveProcess> | undefined>
 
-/** How many processes are read before the event loop has its turn: a millisecond or four. */
+/** How many items are handled before the event loop continues. 200 processes take one to four milliseconds. */
 const SLICE = 200
 
-/** Goes through a long list without holding the event loop up. */
-export const inSlices = async <A>(all: ReadonlyArray<A>, each: (one: A) => void): Promise<void> => {
-  for (const [index, one] of all.entries()) {
+/** Calls `each` for every item of a long list without blocking the event loop. */
+export const forEachInSlices = async <A>(items: ReadonlyArray<A>, each: (item: A) => void): Promise<void> => {
+  for (const [index, item] of items.entries()) {
     if (index % SLICE === SLICE - 1) await setImmediate()
-    each(one)
+    each(item)
   }
 }
 
-/** One look at a time: all who ask while one is under way share the next, which begins after they have asked. */
-export const makeLook = (): Look => {
-  let last: ReturnType<Look> = Promise.resolve(undefined)
-  let next: ReturnType<Look> | undefined
+/**
+ * Makes a reader that reads the table once at a time. All calls during one reading share the next reading, so each call
+ * gets a table that was read after the call.
+ */
+export const makeProcessTableReader = (): ReadProcessTable => {
+  let last: ReturnType<ReadProcessTable> = Promise.resolve(undefined)
+  let next: ReturnType<ReadProcessTable> | undefined
   return () => {
     if (next === undefined) {
       next = last.catch(ignore).then(() => {
         next = undefined
-        return look()
+        return readOnce()
       })
       last = next
     }
@@ -44,15 +47,15 @@ export const makeLook = (): Look => {
 
 const ignore = () => undefined
 
-const look: Look = async () => {
+const readOnce: ReadProcessTable = async () => {
   const pids = pidsIn("/proc")
   if (pids === undefined) return undefined
-  const living: Array<Living> = []
-  await inSlices(pids, (pid) => {
+  const processes: Array<LiveProcess> = []
+  await forEachInSlices(pids, (pid) => {
     const stat = statOf(pid)
-    if (stat !== undefined && stat.state !== "Z" && stat.state !== "X") living.push({ pid, ...stat })
+    if (stat !== undefined && stat.state !== "Z" && stat.state !== "X") processes.push({ pid, ...stat })
   })
-  return living
+  return processes
 }
 
 const pidsIn = (proc: string): ReadonlyArray<number> | undefined => {
@@ -64,10 +67,10 @@ const pidsIn = (proc: string): ReadonlyArray<number> | undefined => {
   }
 }
 
-/** When a process that exists was forked, in clock ticks; 0, before all others, where that is not known. */
+/** When an existing process was forked, in clock ticks since boot. 0 where that is not known. */
 export const birthOf = (pid: number): number => statOf(pid)?.bornAt ?? 0
 
-/** The fields of proc_pid_stat(5), from the third on: what follows the command in parentheses. */
+/** Fields of proc_pid_stat(5). Reading begins after the command in parentheses, which may itself have spaces. */
 const statOf = (pid: number) => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
@@ -76,8 +79,8 @@ const statOf = (pid: number) => {
       state: fields[0],
       group: Number(fields[2]),
       bornAt: Number(fields[19]),
-      // A kernel thread has no memory; a program that is just being replaced by another has no environment yet.
-      execs: fields[20] !== "0" && fields[48] === "0",
+      // `vsize` is 0 for kernel threads. `env_end` is 0 while a program is being replaced by another.
+      isInExec: fields[20] !== "0" && fields[48] === "0",
     }
   } catch {
     return undefined
@@ -85,18 +88,18 @@ const statOf = (pid: number) => {
 }
 
 /**
- * The environment that a process was started with, or that of its parent until it executes a program of its own.
- * Undefined in the moment between the two; empty when it is gone, or not ours to read.
+ * The environment that a process was started with; until it executes a program, that of its parent. Undefined in the
+ * middle of an `exec`, when it has none. Empty when the process is gone, or may not be read by this user.
  */
 export const environmentOf = (pid: number): string | undefined => {
   try {
-    const environment = environOf(pid)
+    const environment = readEnviron(pid)
     if (environment !== "") return environment
-    // The moment may have passed between the reading and the asking.
-    return statOf(pid)?.execs === true ? undefined : environOf(pid)
+    // The `exec` may be over by now, so the environment is read once more.
+    return statOf(pid)?.isInExec === true ? undefined : readEnviron(pid)
   } catch {
     return ""
   }
 }
 
-const environOf = (pid: number): string => readFileSync(`/proc/${pid}/environ`, "utf8")
+const readEnviron = (pid: number): string => readFileSync(`/proc/${pid}/environ`, "utf8")

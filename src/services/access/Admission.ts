@@ -8,25 +8,25 @@ import { Refusals } from "./Refusals.ts"
 import { Secrets } from "./Secrets.ts"
 import { TokenStore } from "./TokenStore.ts"
 
-/** How many tokens' own lists of addresses are kept ready: more than there are apps on a network. */
+/** How many tokens' own lists of networks are kept parsed: more than a network has apps. */
 const TOKEN_LISTS_MAX = 1000
 
-/** Who may ask: first the address of every request, then the bearer token. Each refusal goes to {@link Refusals}. */
+/** Admits requests: first by their address, then by their bearer token. Records each refusal in {@link Refusals}. */
 export class Admission extends Context.Tag("clawdforge/Admission")<
   Admission,
   {
-    /** Whom a request is from: its peer, or whom a peer in `trustedProxies` forwards for. */
+    /** Returns the client of a request: its peer, or the client that a peer in `trustedProxies` forwards for. */
     readonly clientOf: (peer: Peer) => Client
-    /** This host and `allowCidrs` pass; nobody passes of whom it cannot be said where they are. */
+    /** Admits this host and `allowCidrs`. A client whose address is not known is refused. */
     readonly admitAddress: (client: Client, requestId: string) => Effect.Effect<void, AddressNotAllowed>
-    /** The app whose token it is, if the token may be used from that address. */
+    /** Returns the app whose token it is, if the token may be used from that address. */
     readonly admitApp: (
       bearer: Option.Option<Redacted.Redacted>,
       origin: Origin,
     ) => Effect.Effect<AppToken, Unauthorized | AddressNotAllowed | StorageFailed>
-    /** Whether it is the operator's bearer; nobody is refused. */
+    /** Whether it is the operator's bearer. Records no refusal. */
     readonly isAdmin: (bearer: Option.Option<Redacted.Redacted>) => boolean
-    /** Passes the operator's bearer only; nobody when there is none. */
+    /** Admits the operator's bearer only, and nobody if the operator has none. */
     readonly admitAdmin: (
       bearer: Option.Option<Redacted.Redacted>,
       origin: Origin,
@@ -48,7 +48,7 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
         const trusted = allowlistOf(options.trustedProxies)
         const ofToken = rememberingAllowlists(TOKEN_LISTS_MAX)
 
-        /** Fails, and has it recorded. */
+        /** Records the refusal and fails. */
         const refuse = <F extends Unauthorized | AddressNotAllowed>(
           failure: F,
           reason: RefusalReason,

@@ -2,14 +2,15 @@ import ipaddr from "ipaddr.js"
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 
-/** A set of addresses, IPv4 and IPv6. */
+/** A set of IPv4 and IPv6 addresses. */
 export interface Allowlist {
+  /** Whether an address is in the set. False for a text that is no address. */
   readonly has: (address: string) => boolean
 }
 
 /**
- * Reads one CIDR, or one address, which stands for itself alone. An IPv4-mapped IPv6 network
- * (`::ffff:10.0.0.0/104`, in either spelling) is the IPv4 network that it maps.
+ * Parses a CIDR, or a single address, into an address and the number of prefix bits. Undefined for any other text. An
+ * IPv4-mapped IPv6 network (`::ffff:10.0.0.0/104`, in either spelling) becomes the IPv4 network that it maps.
  */
 export const parseCidr = (text: string): readonly [Address, number] | undefined => {
   const [host = "", prefix, ...rest] = text.trim().split("/")
@@ -22,7 +23,7 @@ export const parseCidr = (text: string): readonly [Address, number] | undefined 
   return isMapped(address) && bits >= 96 ? [address.toIPv4Address(), bits - 96] : [address, bits]
 }
 
-/** An allowlist of CIDRs that {@link parseCidr} can read; others are left out. */
+/** Makes an allowlist of CIDRs. Texts that {@link parseCidr} cannot parse are left out. */
 export const allowlistOf = (cidrs: ReadonlyArray<string>): Allowlist => {
   const networks = cidrs.map(parseCidr).filter((network) => network !== undefined)
   return {
@@ -38,10 +39,7 @@ export const allowlistOf = (cidrs: ReadonlyArray<string>): Allowlist => {
   }
 }
 
-/**
- * {@link allowlistOf} for lists that come again and again: the last `max` different ones are not read anew. A list is
- * known by what is in it, so a changed one is another one.
- */
+/** {@link allowlistOf} with a cache of the newest `max` lists. The key is the content of a list. */
 export const rememberingAllowlists = (max: number) => {
   const known = new Map<string, Allowlist>()
   return (cidrs: ReadonlyArray<string>): Allowlist => {
@@ -56,22 +54,22 @@ export const rememberingAllowlists = (max: number) => {
   }
 }
 
-/** 127.0.0.0/8 and ::1, however they are written. */
+/** Whether an address is in 127.0.0.0/8 or is ::1, in any spelling. */
 export const isLoopback = (text: string): boolean => parseAddress(text)?.range() === "loopback"
 
 /**
- * The one spelling of an address, however a socket or a header writes it: an IPv4-mapped IPv6 address is its IPv4, and
- * a zone is left out. Nothing for what is no address.
+ * The canonical spelling of an address from a socket or a header. An IPv4-mapped IPv6 address becomes its IPv4 address,
+ * and a zone is removed. Undefined for a text that is no address.
  */
 export const spellingOf = (text: string): string | undefined => parseAddress(text)?.toString()
 
-/** A peer's address as the socket tells it: perhaps IPv4-mapped, perhaps with a zone (`fe80::1%eth0`). */
+/** Parses an address as sockets give it: perhaps IPv4-mapped, perhaps with a zone (`fe80::1%eth0`). */
 const parseAddress = (text: string): Address | undefined => {
   const host = text.split("%")[0] ?? ""
   return isAddress(host) ? ipaddr.process(host) : undefined
 }
 
-// ipaddr.js also reads historic spellings (`010.1`, `0x7f.1`); an allowlist must not guess.
+// Stricter than ipaddr.js, which also parses historic spellings (`010.1`, `0x7f.1`). Programs read those differently.
 const isAddress = (text: string): boolean =>
   ipaddr.IPv4.isValidFourPartDecimal(text) || (text.includes(":") && ipaddr.IPv6.isValid(text))
 

@@ -1,32 +1,34 @@
 import { type Allowlist, isLoopback, spellingOf } from "./Allowlist.ts"
 
-/** What the socket and the headers of a request tell of where it comes from. */
+/** The other end of a request's connection, and what it forwards. */
 export interface Peer {
+  /** The address from the socket. */
   readonly address: string
-  /** Its `X-Forwarded-For`: several header lines joined by commas, as HTTP has it. */
+  /** The `X-Forwarded-For` header. Several header lines are joined by commas. */
   readonly forwardedFor: string | undefined
 }
 
-/** Whom a request is from. */
+/** The client that a request comes from. */
 export interface Client {
-  /** In the one spelling that all logs, records and allowlists see; the peer's own where nobody else's is known. */
+  /** Its address in canonical spelling. The peer's own address when the client is not known. */
   readonly address: string
-  /** On this host itself. */
+  /** Whether the client is on this host. */
   readonly local: boolean
-  /** Why it cannot be said for whom the peer asks. */
+  /** Why the client behind the peer is not known. Absent when it is known. */
   readonly unknown?: "undeclared_proxy" | "unreadable_hop"
 }
 
-/** More trusted proxies in a row than any network has; a longer row is not walked, and counts as unreadable. */
+/** More trusted proxies in a row than any network has. A longer row counts as unreadable. */
 const TRUSTED_HOPS_MAX = 64
 
 /**
- * The client behind a peer: the peer itself, unless it is a trusted proxy that forwards. Then it is the right-most hop
- * that is no trusted proxy, since what stands left of that hop is only what the client says; or, when all are trusted,
- * the left-most.
+ * The client behind a peer. It is the peer itself, unless the peer is a trusted proxy that forwards. Then it is the
+ * right-most hop that is no trusted proxy, because the client itself may have written the hops to the left of it. When
+ * all hops are trusted, it is the left-most.
  *
- * A loopback peer that forwards and is not trusted is a proxy on this host that nobody declared: were it believed
- * to be the client, the whole network behind it would count as this host. A remote one may say what it likes.
+ * A loopback peer that forwards and is not trusted is a proxy on this host that was not declared. It is not taken for
+ * the client: the whole network behind it would count as this host. A remote peer that is not trusted is the client, and
+ * its header is ignored.
  */
 export const clientOf = (peer: Peer, trusted: Allowlist): Client => {
   const address = spellingOf(peer.address) ?? peer.address
@@ -37,11 +39,11 @@ export const clientOf = (peer: Peer, trusted: Allowlist): Client => {
   const hop = nearestClient(peer.forwardedFor, trusted)
   return hop === undefined
     ? { ...itself, unknown: "unreadable_hop" }
-    : // A remote proxy's loopback is that proxy's host, not this one.
+    : // A loopback address from a remote proxy is the proxy's host, not this one.
       { address: hop, local: onThisHost && isLoopback(hop) }
 }
 
-/** Walks from the right and no further than it must: the rest may be thousands of hops that the client made up. */
+/** Reads hops from the right, and only as many as necessary: a client may send thousands of them. */
 const nearestClient = (forwardedFor: string, trusted: Allowlist): string | undefined => {
   let rest = forwardedFor
   for (let n = 0; n <= TRUSTED_HOPS_MAX; n++) {

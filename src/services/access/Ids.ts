@@ -1,7 +1,7 @@
 import { Context, type Effect } from "effect"
 import type { FileId, RequestId, RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 
-/** Port: fresh identifiers, no secrets: ULIDs, which sort by time, and a UUID for a session. */
+/** Port: new identifiers. They are no secrets. Sessions get UUIDs; all others get ULIDs, which sort by time. */
 export class Ids extends Context.Tag("clawdforge/Ids")<
   Ids,
   {

@@ -3,27 +3,27 @@ import type { Refusal } from "../../domain/Refusal.ts"
 import type { Origin } from "../../domain/Token.ts"
 import { Ledger } from "../journal/Ledger.ts"
 
-/** A refused admission. */
+/** A refused request. */
 export interface Refused extends Pick<Refusal, "code" | "reason" | "tokenId"> {
   readonly origin: Origin
 }
 
 const FLUSH_INTERVAL = Duration.seconds(1)
 
-/** How many different refusals of one second have a row of their own. */
+/** How many different refusals of one second get a row of their own. */
 const ROWS_A_SECOND_MAX = 1000
-/** How many rows may wait for a disk that fails. */
+/** How many rows may wait for a ledger that fails. */
 const WAITING_MAX = 10_000
-/** The address of those that have no row of their own; of each reason, they are counted together. */
+/** The address of refusals without a row of their own: they are counted together, by reason. */
 const OTHER = "other"
 
-/** The record of who was not let in: a row an address, a reason and a second, so that a flood fills no disk. */
+/** The record of refused requests: a row for each address, reason and second, so that a flood does not fill the disk. */
 export class Refusals extends Context.Tag("clawdforge/Refusals")<
   Refusals,
   {
     /**
-     * Counts a refused admission and waits for nothing. It is in the ledger about a second after its second is over;
-     * a ledger that fails gets it later, and one that never recovers never.
+     * Counts a refused request without waiting. It is in the ledger about a second after its second is over, or when a
+     * ledger that fails works again.
      */
     readonly record: (refused: Refused) => Effect.Effect<void>
   }
@@ -39,7 +39,7 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
       const count = (key: string, refusal: Refusal) => {
         const known = waiting.get(key)
         if (known === undefined) return void waiting.set(key, refusal)
-        // What a flush gives back is older than what came meanwhile.
+        // A failed flush gives back rows that are older than those that came meanwhile.
         const first = known.at <= refusal.at ? known : refusal
         waiting.set(key, { ...first, count: known.count + refusal.count })
       }
@@ -58,7 +58,7 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
           count(key, refusal)
         })
 
-      /** Uninterruptible: who closes in the middle must not lose what is being written. */
+      /** Writes the refusals from before that time. Uninterruptible: a stop in the middle must not lose them. */
       const flush = (before: number) =>
         Effect.suspend(() => {
           const over = [...waiting].filter(([, { at }]) => at < before)
@@ -76,7 +76,7 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
 
       yield* Effect.addFinalizer(() => flush(Number.POSITIVE_INFINITY))
       yield* Clock.currentTimeMillis.pipe(
-        // The second that is not over yet would get a second row.
+        // A second that is not over yet would get two rows.
         Effect.flatMap((now) => flush(now - (now % 1000))),
         Effect.schedule(Schedule.spaced(FLUSH_INTERVAL)),
         Effect.forkScoped,

@@ -1,23 +1,23 @@
 import { Context, type Effect, type Redacted } from "effect"
 
-/** A SHA-256 of all that was added to it. */
+/** The SHA-256 of all bytes that are added to it. */
 export interface Digest {
   readonly add: (bytes: Uint8Array) => void
-  /** In hex. */
+  /** The digest of all bytes so far, in hex. */
   readonly value: () => string
 }
 
-/** Port: what needs cryptography. */
+/** Port: cryptography. */
 export class Secrets extends Context.Tag("clawdforge/Secrets")<
   Secrets,
   {
-    /** A new secret: 256 random bits after a prefix that says what for, an app's bearer or an upload. */
+    /** Makes a new secret: a prefix and 256 random bits. `cf_` is for an app's bearer token, `ff_` for an upload. */
     readonly mint: (prefix: "cf_" | "ff_") => Effect.Effect<Redacted.Redacted>
-    /** The SHA-256 of a secret, in hex: what is kept of it. */
+    /** The SHA-256 of a secret, in hex. Only this is stored. */
     readonly hash: (secret: Redacted.Redacted) => string
-    /** A new SHA-256, of bytes that come one after the other. */
+    /** Begins a SHA-256 of bytes that arrive in pieces. */
     readonly digest: Effect.Effect<Digest>
-    /** Compares in a time that does not depend on where, or in length, the two differ. */
+    /** Compares two secrets. The time does not depend on where they differ, or on their lengths. */
     readonly equal: (left: Redacted.Redacted, right: Redacted.Redacted) => boolean
   }
 >() {}

@@ -6,14 +6,14 @@ import { Ids } from "./Ids.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { Secrets } from "./Secrets.ts"
 
-/** How far `last_used_at` may lag behind: one write for all tokens in that time, not one a request. */
+/** How often `last_used_at` is written, for all tokens together, instead of at each request. */
 const TOUCH_INTERVAL = Duration.seconds(5)
 
-/** Apps' bearer tokens. The ledger holds a SHA-256 of each secret, which is also how a token is looked up. */
+/** Apps' bearer tokens. The ledger has the SHA-256 of each secret, by which a token is found. */
 export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
   TokenStore,
   {
-    /** Makes a token. The secret is returned here and can never be read again. */
+    /** Mints a token. Its secret is returned here only. Fails if a token of that name is in force. */
     readonly mint: (
       name: TokenName,
       ipCidrs: ReadonlyArray<string>,
@@ -22,17 +22,15 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
       { readonly token: AppToken; readonly secret: Redacted.Redacted },
       TokenNameTaken | StorageFailed
     >
-    /**
-     * The token in force of that name, minted if there is none: for an app within this process, which needs no secret.
-     */
+    /** Returns the token in force of that name, minted if there is none: for an app in this process, without a secret. */
     readonly named: (name: TokenName, origin: Origin) => Effect.Effect<AppToken, StorageFailed>
-    /** The token in force that the secret belongs to. Revocation shows at the next call. */
+    /** Returns the token in force with that secret. A revocation takes effect at the next call. */
     readonly authenticate: (
       secret: Redacted.Redacted,
     ) => Effect.Effect<AppToken, Unauthorized | StorageFailed>
-    /** All tokens, revoked ones too, oldest first. */
+    /** Returns all tokens, revoked ones too, oldest first. */
     readonly list: Effect.Effect<ReadonlyArray<AppToken>, StorageFailed>
-    /** Revokes the token of that name at once, and says whose it was; again, it changes nothing. */
+    /** Revokes the token of that name. Returns its id, or none if it was revoked before. See `Revocation`. */
     readonly revoke: (
       name: TokenName,
       origin: Origin,
@@ -85,7 +83,7 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
           const found = all.find((token) => token.name === name && token.revokedAt === null)
           return found ?? (yield* mint(name, [], origin)).token
         },
-        // Where somebody else was first, there is one now.
+        // `TokenNameTaken`: another caller minted it meanwhile, so it is found now.
         Effect.retry({ until: (failure): failure is StorageFailed => failure._tag === "StorageFailed" }),
       )
 

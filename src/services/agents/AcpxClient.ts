@@ -3,41 +3,43 @@ import type { AgentRefusal, InvalidRequest, TurnFailed } from "../../domain/Fail
 import type { SessionId, TokenId } from "../../domain/Ids.ts"
 import type { AgentName, AgentSessionRef, PermissionMode } from "../../domain/Session.ts"
 
-/** A session, as far as its agent is concerned. */
+/** The properties of a session that its agent needs. */
 export interface AgentSession {
   readonly id: SessionId
-  /** Agents' processes are never shared by sessions of two apps. */
+  /** The app that owns the session. Sessions of different apps never share a process. */
   readonly owner: TokenId
   readonly agent: AgentName
-  /** None: the agent's own default. */
+  /** Null for the agent's own default. */
   readonly model: string | null
   readonly permissionMode: PermissionMode
-  /** Where the agent works. It exists, and belongs to this session alone. */
+  /** The absolute path of the agent's working directory. It exists, and no other session uses it. */
   readonly cwd: string
 }
 
-/** A JSON-RPC message as the agent sent it. */
+/** A JSON-RPC message that the agent sent, unchanged. */
 export type AcpMessage = Readonly<Record<string, unknown>>
 
-/** What an agent says of itself, and what it can do. */
+/** An agent's name, version and capabilities. */
 export interface AgentInfo {
   readonly name: string | null
   readonly version: string | null
-  /** Whether a session outlives the agent's process. */
+  /** Whether the agent can resume a session in a new process. */
   readonly resumable: boolean
   /** Whether the agent can delete its own record of a session. */
   readonly erasable: boolean
 }
 
-/** How a session was left: what the agent calls it, and whether the agent ever answered in it. */
+/** The state of a session that was opened before. */
 export interface LeftOff {
+  /** The agent's name for the session. */
   readonly ref: AgentSessionRef
+  /** Whether the agent has ever answered in the session. */
   readonly answered: boolean
 }
 
 /**
- * Agents, spoken to in the Agent Client Protocol. Their processes are started on demand and are the client's own
- * affair; all are gone when its layer closes.
+ * A client for agents that speak the Agent Client Protocol. The client starts the agents' processes on demand and ends
+ * idle ones. All processes are gone when its layer closes.
  *
  * Every `session/request_permission` is answered at once, by the session's permission mode.
  */
@@ -45,37 +47,40 @@ export class AcpxClient extends Context.Tag("clawdforge/AcpxClient")<
   AcpxClient,
   {
     /**
-     * Makes sure that the agent has the session: creates it, or takes it up again where it was left. A session that
-     * the agent answered in and cannot take up again is a failure, never an empty one. Returns what the agent calls
-     * it from now on. `InvalidRequest` when the agent does not offer the session's model.
+     * Creates a session at the agent, or resumes it from where it was left. Returns the agent's name for the session,
+     * which may be a new one.
+     *
+     * Fails when the agent has answered in the session and cannot resume it: such a session is never replaced by an
+     * empty one. Fails with `InvalidRequest` when the agent does not offer the session's model.
      */
     readonly open: (
       session: AgentSession,
       left: Option.Option<LeftOff>,
     ) => Effect.Effect<AgentSessionRef, AgentRefusal | InvalidRequest>
     /**
-     * One turn of an open session: every message that the agent sends of this session from our prompt on, in order,
-     * as it came; the last is the result, which has the stop reason. One turn of a session at a time.
+     * Runs one turn of an open session. The stream has every message of the agent about this session from the prompt
+     * on, unchanged and in order. The last message is the result, which has the stop reason. A session must have only one
+     * turn at a time.
      *
-     * When the stream is interrupted the turn is cancelled; the interruption ends when the agent has stopped working
-     * on it, or its process is gone.
+     * Interrupting the stream cancels the turn. The interruption completes when the agent has stopped working on the
+     * turn, or its process is gone.
      */
     readonly prompt: (
       session: AgentSession,
       ref: AgentSessionRef,
       prompt: string,
     ) => Stream.Stream<AcpMessage, AgentRefusal | TurnFailed>
-    /** Asks the agent to end the session's turn; the turn's stream then ends with `cancelled`, if the agent obeys. */
+    /** Asks the agent to end the session's turn. If the agent obeys, the turn's result has the reason `cancelled`. */
     readonly cancel: (session: AgentSession, ref: AgentSessionRef) => Effect.Effect<void>
-    /** Lets go of a session. It can be opened again, as long as it is not erased. Takes some seconds at most. */
+    /** Closes a session at the agent, within seconds. It can be opened again until it is erased. */
     readonly close: (session: AgentSession, ref: AgentSessionRef) => Effect.Effect<void>
-    /** Deletes the agent's own record of a session that is closed, as far as the agent can. Again is fine. */
+    /** Deletes the agent's own record of a closed session, if the agent can do that. May be called again. */
     readonly erase: (session: AgentSession, ref: AgentSessionRef) => Effect.Effect<void, AgentRefusal>
-    /** Ends all processes of an app's agents. */
+    /** Ends all agents' processes of an app. */
     readonly endOf: (owner: TokenId) => Effect.Effect<void>
-    /** Ends all processes of all agents: the service stops. */
+    /** Ends all agents' processes of all apps. */
     readonly endAll: Effect.Effect<void>
-    /** Asks an agent who it is, in a process of that app's. */
+    /** Returns an agent's name, version and capabilities. Uses a process of that app, or a temporary one. */
     readonly inspect: (agent: AgentName, owner: TokenId) => Effect.Effect<AgentInfo, AgentRefusal>
   }
 >() {}

@@ -1,4 +1,4 @@
-import { Chunk, Context, Duration, Effect, Layer, Option, Ref, type Scope, Stream } from "effect"
+import { Chunk, Context, Effect, Layer, Option, Ref, type Scope, Stream } from "effect"
 import {
   type AgentFailure,
   OutputGarbled,
@@ -8,7 +8,7 @@ import {
 } from "../../domain/Failure.ts"
 import { redact } from "../../domain/Redaction.ts"
 import { ARGUMENTS, environment, secretsIn } from "./claude/Command.ts"
-import { type ClaudeAnswer, modelRefusal, outcomeOf } from "./claude/Outcome.ts"
+import { type ClaudeAnswer, modelRefusal, answerOf } from "./claude/Outcome.ts"
 import {
   type ClaudeLine,
   type ClaudeMessage,
@@ -21,38 +21,37 @@ import {
   userMessage,
 } from "./claude/Protocol.ts"
 import type { ClaudeRequest } from "./claude/Request.ts"
+import { EXIT_PATIENCE } from "./Patience.ts"
 import { Processes, type RunningProcess } from "./Processes.ts"
 import type { WorkDir } from "./WorkDirs.ts"
 
-/** All that a run may print; beyond it the run is ended. */
+/** The limit of a run's output. A run that prints more fails. */
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024
 
-/** How long a process that reported a failure may take to exit by itself, for its exit code. */
-const EXIT_PATIENCE = Duration.seconds(1)
-
-/** How the agent's executable is started: a command, and arguments that come before ours. */
+/** How an executable is started: its command, and the arguments that come before all others. */
 export interface Executable {
   readonly command: string
   readonly args: ReadonlyArray<string>
 }
 
-/** Who hears what the CLI prints. */
+/** Receives the lines that the CLI prints. */
 export type Say = (lines: ReadonlyArray<ClaudeLine>) => Effect.Effect<void, StorageFailed>
 
 /**
- * One-shot prompts on the real `claude` CLI.
+ * Runs one-shot prompts on the `claude` CLI.
  *
- * A run is a process with its own group and working directory, driven by bidirectional stream-json: `initialize`
- * and the model first, the prompt when the model is known to exist, then messages up to the `result`. When the
- * effect ends, on whatever way, the process and its descendants are gone.
+ * A run is a process with its own process group and working directory. It is driven by bidirectional stream-json:
+ * `initialize` and the model first, the prompt when the CLI has confirmed the model, then messages up to the `result`.
  */
 export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
   ClaudeRunner,
   {
     /**
-     * Asks once, in a directory that is the only one the model can read. Takes as long as the model does; its
-     * processes are gone when the scope closes. Each line that the CLI prints goes to `say`, in order, up to the result;
-     * the CLI waits while that takes.
+     * Runs one prompt and returns its answer. The model can read `dir` and no other directory. Has no timeout. The
+     * processes are gone when the scope closes.
+     *
+     * Each line that the CLI prints, up to the result, goes to `say`, in order. No more output is read while `say` runs,
+     * so a slow `say` slows down the CLI. A failure of `say` fails the run.
      */
     readonly run: (
       request: ClaudeRequest,
@@ -63,7 +62,7 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
 >() {
   static readonly layer = (options: {
     readonly executable: Executable
-    /** The allow-listed part of our environment. */
+    /** The allow-listed part of the service's environment. */
     readonly env: Readonly<Record<string, string>>
   }) =>
     Layer.effect(
@@ -72,19 +71,19 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
         const processes = yield* Processes
         const secrets = secretsIn(options.env)
 
-        /** A CLI process that waits for its first message. It knows its directory, and nothing of a request. */
-        const open = ({ cwd, tmp }: WorkDir) =>
+        /** Starts a CLI process, which then waits for its first message. */
+        const start = ({ cwd, tmp }: WorkDir) =>
           processes.spawn({
             command: options.executable.command,
             args: [...options.executable.args, ...ARGUMENTS],
             cwd,
-            // The CLI leaves litter in its temporary directory; it goes with the run's.
+            // The CLI leaves files in its temporary directory. They are removed with the run's directory.
             env: { ...environment(options.env), CLAUDE_CODE_TMPDIR: tmp },
           })
 
         const run = Effect.fn("ClaudeRunner.run")(function* (request: ClaudeRequest, dir: WorkDir, say: Say) {
           const confidential = { secrets, texts: [request.prompt, request.system ?? ""] }
-          const process = yield* open(dir)
+          const process = yield* start(dir)
           const strayLines = yield* Ref.make(0)
           const result = yield* ask(process, request, strayLines, say).pipe(
             Stream.filter(isResult),
@@ -97,7 +96,7 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
           )
           const succeeded = Option.exists(result, (message) => message.is_error !== true)
           const exit = succeeded ? Option.none() : yield* exitOf(process)
-          return yield* outcomeOf({
+          return yield* answerOf({
             result,
             exit,
             stderr: yield* process.errorTail,
@@ -111,7 +110,7 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
     )
 }
 
-/** Puts one request to a process and streams what it says, up to its `result` or the end of its output. */
+/** Sends a request to a process and streams its messages, up to the `result` or the end of its output. */
 const ask = (
   process: RunningProcess,
   request: ClaudeRequest,
@@ -122,21 +121,21 @@ const ask = (
     Effect.as(
       process.write(preamble(request)),
       process.output.pipe(
-        capped,
+        limitOutput,
         Stream.decodeText("utf-8"),
         Stream.splitLines,
         Stream.filter((line) => line.trim() !== ""),
         Stream.mapChunksEffect((lines) =>
           Effect.gen(function* () {
-            const heard = upToResult(Chunk.toReadonlyArray(Chunk.filterMap(lines, decodeLine)))
-            if (heard.length < lines.length) {
-              yield* Ref.update(strayLines, (n) => n + lines.length - heard.length)
+            const decoded = upToResult(Chunk.toReadonlyArray(Chunk.filterMap(lines, decodeLine)))
+            if (decoded.length < lines.length) {
+              yield* Ref.update(strayLines, (n) => n + lines.length - decoded.length)
             }
-            yield* say(heard)
-            for (const { message } of heard) {
-              if (isControlResponse(message)) yield* react(process, request, message)
+            yield* say(decoded)
+            for (const { message } of decoded) {
+              if (isControlResponse(message)) yield* handleControlResponse(process, request, message)
             }
-            return Chunk.unsafeFromArray(heard.map(({ message }) => message))
+            return Chunk.unsafeFromArray(decoded.map(({ message }) => message))
           }),
         ),
         Stream.takeUntil(isResult),
@@ -144,17 +143,17 @@ const ask = (
     ),
   )
 
-/** What comes after the result, if anything does, is not of this prompt. */
+/** Drops the lines after the result: they do not belong to this prompt. */
 const upToResult = (lines: ReadonlyArray<ClaudeLine>): ReadonlyArray<ClaudeLine> => {
   const end = lines.findIndex(({ message }) => isResult(message))
   return end < 0 ? lines : lines.slice(0, end + 1)
 }
 
 /**
- * Sends the prompt once the model is set. Not before: after a refused `set_model` the CLI would answer a prompt
- * that already waits with its default model.
+ * Sends the prompt when the CLI has confirmed the model. Not earlier: after a refused `set_model`, the CLI answers a
+ * prompt that is already in its input with its default model.
  */
-const react = (
+const handleControlResponse = (
   process: RunningProcess,
   request: ClaudeRequest,
   { response }: Extract<ClaudeMessage, { type: "control_response" }>,
@@ -170,11 +169,11 @@ const react = (
   }
 }
 
-/** How a process ends that has nothing more to say. */
+/** How a process exits whose output has ended, or that reported a failure. None if it does not exit in time. */
 const exitOf = (process: RunningProcess) =>
   Effect.zipRight(process.endInput, Effect.timeoutOption(process.exit, EXIT_PATIENCE))
 
-const capped = <R>(output: Stream.Stream<Uint8Array, never, R>) =>
+const limitOutput = <R>(output: Stream.Stream<Uint8Array, never, R>) =>
   Stream.mapAccumEffect(output, 0, (seen, chunk) =>
     seen + chunk.length > OUTPUT_MAX_BYTES
       ? new OutputGarbled({ reason: `it printed more than ${OUTPUT_MAX_BYTES} bytes` })

@@ -4,31 +4,34 @@ import { Ledger } from "../journal/Ledger.ts"
 import { Processes } from "./Processes.ts"
 
 const PROBE_INTERVAL = Duration.seconds(60)
-/** Of what a CLI that floods prints; a chunk has at most 64 KiB. */
+/** How much of a CLI's output is read. A chunk has at most 64 KiB. */
 const OUTPUT_MAX_CHUNKS = 16
 const PROBE_TIMEOUT = Duration.seconds(10)
 
-/** What the CLIs say of themselves. */
+/** The results of the newest probe. */
 export interface CliVersions {
-  /** The version; none when it is missing or does not answer. */
+  /** The version of `claude`. None when it is missing or does not answer. */
   readonly claude: Option.Option<string>
+  /** The version of `acpx`. None when it is missing or does not answer. */
   readonly acpx: Option.Option<string>
-  /** Whether `claude` has a login; none when it does not say, or has not said yet. */
+  /** Whether `claude` has a login. None when that is not known, or not known yet. */
   readonly loggedIn: Option.Option<boolean>
 }
 
-/** A CLI that can be told to be missing. */
+/** A CLI that the service may need. */
 export type Cli = "claude" | "acpx"
 
 /**
- * Which CLIs are there, probed once before the service listens, then in the background, as the login is from the
- * beginning: reading never waits. A login that comes or goes meanwhile is an event.
+ * Probes which CLIs are installed, and whether `claude` has a login. The versions are probed once when the layer is
+ * built, then every 60 s in the background; the login only in the background. A change of the login is recorded as the
+ * event `login.changed`.
  */
 export class Clis extends Context.Tag("clawdforge/Clis")<
   Clis,
   {
+    /** Returns the newest results. Never waits for a probe. */
     readonly versions: Effect.Effect<CliVersions>
-    /** Without which of them the service cannot do its work. */
+    /** The CLIs without which the service cannot work. */
     readonly needed: ReadonlyArray<Cli>
   }
 >() {
@@ -45,7 +48,7 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
         const processes = yield* Processes
         const { events } = yield* Ledger
 
-        /** What a CLI prints, and its exit code. */
+        /** Runs a CLI. Returns what it prints and how it exits; none when it is missing or too slow. */
         const output = ({ command, args }: Executable, more: ReadonlyArray<string>) =>
           processes.spawn({ command, args: [...args, ...more], cwd: options.cwd, env: options.env }).pipe(
             Effect.tap((process) => process.endInput),
@@ -75,12 +78,12 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
           { concurrency: "unbounded" },
         )
 
-        const known = yield* Ref.make<CliVersions>({ ...(yield* versions), loggedIn: Option.none() })
-        const learn = (found: Partial<CliVersions>) =>
-          Ref.update(known, (before) => ({ ...before, ...found }))
-        /** What the log has; at first nothing, and then nothing has changed. */
+        const latest = yield* Ref.make<CliVersions>({ ...(yield* versions), loggedIn: Option.none() })
+        const update = (found: Partial<CliVersions>) =>
+          Ref.update(latest, (before) => ({ ...before, ...found }))
+        /** The login as it was last recorded. The first known value is no change, so it makes no event. */
         let recorded: boolean | undefined
-        /** Records a change; by a ledger that fails, after the next probe. */
+        /** Records a change of the login. When the ledger fails, the next probe tries again. */
         const record = (now: boolean) =>
           Effect.gen(function* () {
             const at = yield* Clock.currentTimeMillis
@@ -93,16 +96,16 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
               Effect.logWarning("a change of the login is not recorded yet", Cause.die(cause)),
             ),
           )
-        // The start does not wait for the login: asking for it takes the CLI ten times as long as for its version.
+        // The start does not wait for the login: the CLI takes ten times as long for it as for its version.
         const probe = Effect.zipRight(
           loggedIn.pipe(
-            Effect.tap((loggedIn) => learn({ loggedIn })),
+            Effect.tap((loggedIn) => update({ loggedIn })),
             Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: record })),
           ),
-          Effect.flatMap(Effect.delay(versions, PROBE_INTERVAL), learn),
+          Effect.flatMap(Effect.delay(versions, PROBE_INTERVAL), update),
         )
         yield* Effect.forkScoped(Effect.forever(probe))
-        return { versions: Ref.get(known), needed: options.needed }
+        return { versions: Ref.get(latest), needed: options.needed }
       }),
     )
 }

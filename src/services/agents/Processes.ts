@@ -1,7 +1,7 @@
 import { Context, type Effect, type Scope, type Stream } from "effect"
 import type { ExecutableMissing, ProcessFailed } from "../../domain/Failure.ts"
 
-/** A child process to start. It gets `env` and nothing else of our environment. */
+/** A child process to start. Its environment is `env`; nothing is inherited from the service. */
 export interface ProcessSpec {
   readonly command: string
   readonly args: ReadonlyArray<string>
@@ -9,32 +9,38 @@ export interface ProcessSpec {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** How a process ended: by itself, with a code, or by a signal. */
+/** The name of a command's program, without its directory: for failures, which must not have paths in them. */
+export const programName = (command: string): string => command.split("/").at(-1) ?? command
+
+/** How a process ended. `code` is null when a signal ended it; `signal` is null when it exited by itself. */
 export interface ProcessExit {
   readonly code: number | null
   readonly signal: string | null
 }
 
 export interface RunningProcess {
-  /** Hands a text to stdin, without waiting for its reader. One that is gone is no failure: the exit tells. */
+  /** Writes a text to stdin. Does not wait until it is read, and does not fail when the process is gone. */
   readonly write: (text: string) => Effect.Effect<void>
+  /** Closes stdin. */
   readonly endInput: Effect.Effect<void>
-  /** What it prints, chunk by chunk; ends when the pipe is closed. To be read once. */
+  /** What the process writes to stdout. Ends when the pipe is closed. Can be read once. */
   readonly output: Stream.Stream<Uint8Array>
-  /** The last few KiB of its stderr so far. */
+  /** The last few KiB of stderr so far. */
   readonly errorTail: Effect.Effect<string>
+  /** Completes when the process has exited. */
   readonly exit: Effect.Effect<ProcessExit>
 }
 
 /**
- * Port: child processes, each the leader of a process group of its own.
+ * Port: child processes, each the leader of its own process group.
  *
- * Closing the scope ends the process and all its descendants, those that left the group too: SIGTERM, a grace of 4 s,
- * SIGKILL; it returns when none is left.
+ * Closing the scope ends the process and all its descendants, also those that left the group: SIGTERM, after 4 s
+ * SIGKILL. The scope closes when none is left.
  */
 export class Processes extends Context.Tag("clawdforge/Processes")<
   Processes,
   {
+    /** Starts a process. Fails with `ExecutableMissing` when there is no such program, else with `ProcessFailed`. */
     readonly spawn: (
       spec: ProcessSpec,
     ) => Effect.Effect<RunningProcess, ExecutableMissing | ProcessFailed, Scope.Scope>

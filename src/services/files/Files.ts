@@ -15,19 +15,19 @@ import { Ids } from "../access/Ids.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { Secrets } from "../access/Secrets.ts"
 
-/** Files that apps uploaded for their runs. Each belongs to one app; to all others it does not exist. */
+/** Files that apps upload for their runs. Each belongs to one app. For all other apps it does not exist. */
 export class Files extends Context.Tag("clawdforge/Files")<
   Files,
   {
     /**
-     * Begins an upload of at least that many bytes, which are taken off the owner's quota at once: of several that
-     * arrive together, some succeed instead of all running into the limit.
+     * Begins an upload of at least `leastSize` bytes. They are taken from the owner's quota at once: so if several uploads
+     * arrive together, some succeed, instead of all of them failing at the limit.
      */
     readonly receive: (
       owner: TokenId,
       leastSize?: number,
     ) => Effect.Effect<Upload, FileTooLarge | QuotaExceeded | StorageFailed, Scope.Scope>
-    /** Looks at an upload without taking it in: nothing is stored, and no quota taken. */
+    /** Reads an upload only for its size and digest. Stores nothing, and takes no quota. */
     readonly measure: Effect.Effect<Arriving>
     /** Returns the files of these tokens, each once. Fails unless all exist, are the owner's and have not expired. */
     readonly find: (
@@ -43,7 +43,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
       files: ReadonlyArray<StoredFile>,
       dir: string,
     ) => Effect.Effect<ReadonlyArray<AttachedFile>, FileNotFound | StorageFailed>
-    /** Removes every file whose time has come, except those that are held; returns how many. */
+    /** Removes all expired files except those that are held. Returns how many it has removed. */
     readonly expire: Effect.Effect<number, StorageFailed>
   }
 >() {
@@ -58,7 +58,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
         const ledger = (yield* Ledger).files
         const secrets = yield* Secrets
         const quotas = new Quotas(options.maxBytesPerToken)
-        const holds = new FilesInUse()
+        const inUse = new FilesInUse()
         const fileLimit = Math.min(options.maxUploadBytes, options.maxBytesPerToken)
 
         const stored = yield* ledger.list
@@ -79,25 +79,25 @@ export class Files extends Context.Tag("clawdforge/Files")<
 
         const hold = Effect.fn("Files.hold")(function* (files: ReadonlyArray<StoredFile>) {
           if (files.length === 0) return
-          for (const { id } of files) yield* holds.take(id)
+          for (const { id } of files) yield* inUse.take(id)
           // Asked afterwards: a file may have been removed before it was held.
           const existing = new Set(yield* ledger.existing(files.map(({ id }) => id)))
           if (!files.every(({ id }) => existing.has(id))) return yield* new FileNotFound()
         })
 
-        const expireSome = Effect.gen(function* () {
+        const expireBatch = Effect.gen(function* () {
           const now = yield* Clock.currentTimeMillis
-          const due = (yield* ledger.due(now)).filter(({ id }) => !holds.has(id))
+          const due = (yield* ledger.due(now)).filter(({ id }) => !inUse.has(id))
           const removed = due.length === 0 ? [] : yield* ledger.remove(due, now)
           for (const { tokenId, size } of removed) quotas.giveBack(tokenId, charge(size))
           yield* Effect.forEach(removed, ({ id }) => discard(contents, id), { discard: true })
           return removed.length
         }).pipe(Effect.uninterruptible)
 
-        // In steps, so that others get at the ledger in between.
+        // In batches, so that other requests can use the ledger in between.
         const expire: Effect.Effect<number, StorageFailed> = Effect.gen(function* () {
           for (let all = 0; ; ) {
-            const removed = yield* expireSome
+            const removed = yield* expireBatch
             if (removed === 0) return all
             all += removed
           }
@@ -120,7 +120,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
     )
 }
 
-/** Removes what has no record; what stays, for whatever reason, has another chance at the next start. */
+/** Removes a file without a record. One that cannot be removed is logged, and tried again when the service starts. */
 const discard = (contents: FileContents["Type"], id: FileId) =>
   Effect.catchAll(contents.remove(id), ({ cause }) =>
     Effect.logWarning("an upload's file was not removed", Cause.die(cause)),

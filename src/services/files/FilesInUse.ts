@@ -1,15 +1,15 @@
 import { Effect, type Scope } from "effect"
 import type { FileId } from "../../domain/Ids.ts"
 
-/** Which files are in use: these are not removed, whatever their time. */
+/** Counts the users of each file. A file in use is not removed, even when it has expired. */
 export class FilesInUse {
-  readonly #holders = new Map<FileId, number>()
+  readonly #users = new Map<FileId, number>()
 
   has(id: FileId): boolean {
-    return this.#holders.has(id)
+    return this.#users.has(id)
   }
 
-  /** FilesInUse the file until the scope closes. */
+  /** Marks the file as in use until the scope closes. */
   take(id: FileId): Effect.Effect<void, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.sync(() => this.#add(id, 1)),
@@ -17,9 +17,9 @@ export class FilesInUse {
     )
   }
 
-  #add(id: FileId, holders: number): void {
-    const now = (this.#holders.get(id) ?? 0) + holders
-    if (now > 0) this.#holders.set(id, now)
-    else this.#holders.delete(id)
+  #add(id: FileId, change: number): void {
+    const users = (this.#users.get(id) ?? 0) + change
+    if (users > 0) this.#users.set(id, users)
+    else this.#users.delete(id)
   }
 }

@@ -1,6 +1,9 @@
 import type { TokenId } from "../../domain/Ids.ts"
 
-/** How much of its quota each app has taken. Bytes are taken as they arrive, so that two uploads never share the last. */
+/**
+ * How many bytes of its quota each app has taken. Uploads take bytes as they arrive, so that two uploads cannot both use
+ * the last ones.
+ */
 export class Quotas {
   readonly limit: number
   readonly #taken = new Map<TokenId, number>()
@@ -9,7 +12,7 @@ export class Quotas {
     this.limit = limit
   }
 
-  /** Takes, if that is left. */
+  /** Takes bytes if the quota has that many left. Returns false, and takes nothing, if it has not. */
   take(owner: TokenId, bytes: number): boolean {
     const taken = (this.#taken.get(owner) ?? 0) + bytes
     if (taken > this.limit) return false
@@ -17,7 +20,7 @@ export class Quotas {
     return true
   }
 
-  /** What is there already counts, also beyond the limit: that may have been higher once. */
+  /** Counts bytes that are stored already, even beyond the limit: the limit may have been higher before. */
   occupy(owner: TokenId, bytes: number): void {
     this.#taken.set(owner, (this.#taken.get(owner) ?? 0) + bytes)
   }
@@ -29,8 +32,8 @@ export class Quotas {
   }
 }
 
-/** What a file takes of its app's quota at least: a block on the disk, and a row. */
-const LEAST_BYTES = 4096
+/** The least that a file counts: even an empty one takes a row, and a block on the disk. */
+const CHARGE_MIN_BYTES = 4096
 
-/** What a file of that size takes. */
-export const charge = (size: number): number => Math.max(size, LEAST_BYTES)
+/** How many bytes of the quota a file of that size takes. */
+export const charge = (size: number): number => Math.max(size, CHARGE_MIN_BYTES)

@@ -9,20 +9,20 @@ import { Ledger } from "../journal/Ledger.ts"
 import { Secrets } from "../access/Secrets.ts"
 import { charge, type Quotas } from "./Quotas.ts"
 
-/** How much of a name is kept: its end, which has the extension. */
+/** A longer name is shortened to its end, which has the extension. */
 const NAME_MAX_CHARS = 255
-/** When an app should try again whose quota is taken by uploads that are still arriving. */
+/** When an app should retry if its quota is taken by uploads that are still arriving. */
 const BUSY_RETRY_SECS = 5
 
-/** Bytes of an upload, on their way. */
+/** The contents of an upload while they arrive. */
 export interface Arriving {
-  /** Fails at the byte that is one too many, for the file or for the app. */
+  /** Adds bytes. Fails when the file exceeds the limit for one file, or its app's quota. */
   readonly write: (bytes: Uint8Array) => Effect.Effect<void, FileTooLarge | QuotaExceeded | StorageFailed>
   /** The SHA-256 of what was written so far, in hex. */
   readonly sha256: Effect.Effect<string>
 }
 
-/** An upload that is arriving. Closing its scope removes it, unless it was kept. */
+/** An upload that is being stored. Closing its scope removes it, unless `keep` was called. */
 export interface Upload extends Arriving {
   /**
    * Keeps the upload, which has arrived as a whole, for `ttlSecs` under that name. Its token is returned here, and again
@@ -38,12 +38,12 @@ export interface Upload extends Arriving {
   >
 }
 
-/** How uploads are taken in. */
+/** Receives uploads: limits, quotas, storing. */
 export const makeReceiving = (options: {
   readonly quotas: Quotas
-  /** Of one file, in bytes. */
+  /** The limit for one file, in bytes. */
   readonly fileLimit: number
-  /** Makes room. */
+  /** Removes expired files, to make room. */
   readonly expire: Effect.Effect<unknown, StorageFailed>
 }) =>
   Effect.gen(function* () {
@@ -69,18 +69,18 @@ export const makeReceiving = (options: {
       const digest = yield* secrets.digest
       let taken = 0
       let size = 0
-      let kept = false
+      let isKept = false
       yield* Effect.addFinalizer(() =>
-        Effect.sync(() => options.quotas.giveBack(owner, kept ? taken - charge(size) : taken)),
+        Effect.sync(() => options.quotas.giveBack(owner, isKept ? taken - charge(size) : taken)),
       )
 
-      /** Takes the quota for a file of that size, so far as it is not taken yet. */
+      /** Takes the quota for a file of that size, minus what this upload has taken already. */
       const take = Effect.fn("Files.take")(function* (newSize: number) {
         if (newSize > options.fileLimit) return yield* new FileTooLarge({ limit: options.fileLimit })
         const more = charge(newSize) - taken
         if (more <= 0) return
         if (!options.quotas.take(owner, more)) {
-          // What has expired but is not removed yet makes room first.
+          // Files that have expired and are not removed yet still count.
           yield* options.expire
           if (!options.quotas.take(owner, more)) return yield* exceeded(owner)
         }
@@ -111,7 +111,7 @@ export const makeReceiving = (options: {
           yield* writer.sync
           yield* ledger.insert({ file, token, hash: secrets.hash(token), ttlSecs, origin })
           yield* writer.keep
-          kept = true
+          isKept = true
           return { token, file }
         }, Effect.uninterruptible),
       } satisfies Upload

@@ -43,7 +43,7 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
   {
     /**
      * Appends messages of one run, in order, each JSON without a line break. The messages of a run that is followed are
-     * stored when this returns. Others may be stored up to 100 ms later, or with the run's end: a service that is killed
+     * stored when this returns. Others may be stored up to a second later, or with the run's end: a service that is killed
      * in between loses them, before anybody has seen them.
      */
     readonly append: (run: RunId, messages: ReadonlyArray<string>) => Effect.Effect<void, StorageFailed>

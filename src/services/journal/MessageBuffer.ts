@@ -5,7 +5,7 @@ import { yieldToEventLoop } from "./EventLoop.ts"
 import type { NewMessage, StreamRecords } from "./Ledger.ts"
 
 /** How long messages of a run that nobody follows may wait to be stored. */
-const AGE_MAX = Duration.millis(100)
+const AGE_MAX = Duration.seconds(1)
 /** How many characters of messages of such a run may wait. */
 const CHARS_MAX = 64 * 1024
 /** Runs whose messages are stored in one transaction. */

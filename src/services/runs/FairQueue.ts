@@ -1,94 +1,103 @@
 import { Deferred, type Duration, Effect, FiberId } from "effect"
 import { Overloaded } from "../../domain/Failure.ts"
 
-/** What an interval between two ends of work weighs in the mean. */
-const RECENT = 0.2
-/** The first guess of how long work takes, in milliseconds. */
-const FIRST_GUESS_MILLIS = 10_000
+/** The weight of the newest duration in the moving mean. */
+const NEWEST_WEIGHT = 0.2
+/** The mean duration of work before any work has ended. */
+const INITIAL_MEAN_MILLIS = 10_000
 const RETRY_MAX_SECS = 600
 
-/** A place in the queue, then a slot. It must be left, on whatever way. */
+/** A place in the queue, and later a slot. Its holder must call `leave` in every case, also when `slot` has failed. */
 export interface Place {
   /** Whether it has a slot already. */
   readonly hasSlot: () => boolean
-  /** Waits for a slot. Fails when it takes too long, or when the place had to be given to another owner. */
+  /** Waits for a slot. Fails when that takes too long, or when the place was given to another owner. */
   readonly slot: Effect.Effect<void, Overloaded>
-  /** Gives up the place or the slot; again, it changes nothing. */
+  /** Gives up the place or the slot. May be called again. */
   readonly leave: Effect.Effect<void>
 }
 
 /**
- * Slots for work, and a bounded queue before them that is fair between owners.
+ * A fixed number of slots for work, and a bounded queue that is fair between owners.
  *
- * A free slot goes to the waiting owner who has the fewest slots, and among these to the one who got none for the
- * longest; one owner's places are served in order. So whoever comes first time is served by the next free slot,
- * however many places another has. A full queue is fair in the same way: who has at least two places more than the
- * newcomer's owner loses the newest.
+ * A free slot goes to the waiting owner with the fewest slots; among equals, to the owner that has not got one for the
+ * longest time. The places of one owner are served in order. So the first place of a new owner gets the next free slot,
+ * however many places others have.
+ *
+ * A full queue is fair in the same way: the owner with the most places loses its newest ones to a newcomer, if it still
+ * has no fewer places than the newcomer's owner afterwards.
  */
 export interface FairQueue<Owner> {
-  /** Takes a place at once, or fails at once. What is large takes several of the queue's places. */
+  /** Takes a place, or fails at once with `Overloaded`. Large work takes several `places`. */
   readonly enter: (owner: Owner, places?: number) => Effect.Effect<Place, Overloaded>
 }
 
 interface Waiter {
-  readonly turn: Deferred.Deferred<void, Overloaded>
+  /** Done when the waiter gets a slot; fails when it loses its place. */
+  readonly slot: Deferred.Deferred<void, Overloaded>
   readonly places: number
   state: "waiting" | "working" | "gone"
-  since: number
+  /** When the waiter got its slot, in milliseconds. */
+  startedAt: number
 }
 
-interface Lane {
+interface OwnerQueue {
+  /** The number of slots that the owner has. */
   working: number
-  /** When it last got a slot, on a clock that counts slots. */
+  /** The serial number of the owner's newest slot. */
   lastServed: number
   readonly waiters: Array<Waiter>
-  /** Of all its waiters. */
+  /** The number of places of all waiters. */
   places: number
 }
 
 export const makeFairQueue = <Owner>(options: {
   readonly slots: number
+  /** The number of places in the queue. */
   readonly maxWaiting: number
+  /** How long a place may wait for a slot. */
   readonly maxWait: Duration.Duration
 }): Effect.Effect<FairQueue<Owner>> =>
   Effect.clockWith((clock) =>
     Effect.sync(() => {
-      const lanes = new Map<Owner, Lane>()
+      const queues = new Map<Owner, OwnerQueue>()
+      /** The number of slots that are taken. */
       let working = 0
-      let queued = 0
-      let waiting = 0
+      let waitersCount = 0
+      let placesTaken = 0
+      /** The number of slots that were ever given. */
       let served = 0
-      let meanMillis = FIRST_GUESS_MILLIS
+      let meanMillis = INITIAL_MEAN_MILLIS
 
-      const laneOf = (owner: Owner): Lane => {
-        const lane = lanes.get(owner) ?? { working: 0, lastServed: 0, waiters: [], places: 0 }
-        lanes.set(owner, lane)
-        return lane
+      const queueOf = (owner: Owner): OwnerQueue => {
+        const queue = queues.get(owner) ?? { working: 0, lastServed: 0, waiters: [], places: 0 }
+        queues.set(owner, queue)
+        return queue
       }
 
-      /** In what time the slots will have worked off all that waits now. */
+      /** The failure that tells a client to retry when the slots have probably finished all that waits now. */
       const overloaded = (because: Overloaded["because"]) =>
         new Overloaded({
           because,
           retryAfterSecs: Math.min(
             RETRY_MAX_SECS,
-            Math.max(1, Math.ceil(((queued + 1) * meanMillis) / options.slots / 1000)),
+            Math.max(1, Math.ceil(((waitersCount + 1) * meanMillis) / options.slots / 1000)),
           ),
         })
 
-      const serve = (lane: Lane, waiter: Waiter) => {
+      const serve = (queue: OwnerQueue, waiter: Waiter) => {
         waiter.state = "working"
-        waiter.since = clock.unsafeCurrentTimeMillis()
-        lane.working += 1
-        lane.lastServed = served += 1
+        waiter.startedAt = clock.unsafeCurrentTimeMillis()
+        queue.working += 1
+        queue.lastServed = served += 1
         working += 1
-        Deferred.unsafeDone(waiter.turn, Effect.void)
+        Deferred.unsafeDone(waiter.slot, Effect.void)
       }
 
       const serveNext = () => {
-        let next: Lane | undefined
-        for (const lane of lanes.values()) {
-          if (lane.waiters.length > 0 && (next === undefined || comesBefore(lane, next))) next = lane
+        let next: OwnerQueue | undefined
+        for (const queue of queues.values()) {
+          if (queue.waiters.length > 0 && (next === undefined || isServedBefore(queue, next))) next = queue
         }
         const waiter = next?.waiters[0]
         if (next === undefined || waiter === undefined) return
@@ -96,50 +105,57 @@ export const makeFairQueue = <Owner>(options: {
         serve(next, waiter)
       }
 
-      const withdraw = (lane: Lane, waiter: Waiter) => {
-        lane.waiters.splice(lane.waiters.indexOf(waiter), 1)
+      const withdraw = (queue: OwnerQueue, waiter: Waiter) => {
+        queue.waiters.splice(queue.waiters.indexOf(waiter), 1)
         waiter.state = "gone"
-        lane.places -= waiter.places
-        waiting -= waiter.places
-        queued -= 1
+        queue.places -= waiter.places
+        placesTaken -= waiter.places
+        waitersCount -= 1
       }
 
-      /** Makes room in a full queue for the owner of that lane, if others have their share and more. */
-      const makeRoomFor = (lane: Lane, places: number): boolean => {
-        const leaving: Array<readonly [Lane, Waiter]> = []
-        const left = new Map<Lane, number>()
-        const rest = (one: Lane) => left.get(one) ?? one.places
-        for (let room = options.maxWaiting - waiting; room < places; ) {
-          let longest = lane
-          for (const other of lanes.values()) if (rest(other) > rest(longest)) longest = other
-          const newest = longest.waiters.at(-1 - leaving.filter(([one]) => one === longest).length)
-          if (newest === undefined || rest(longest) - newest.places < rest(lane) + places) return false
-          leaving.push([longest, newest])
-          left.set(longest, rest(longest) - newest.places)
+      /** Makes room for `places` more of an owner. Returns false when that would be unfair to the other owners. */
+      const makeRoomFor = (queue: OwnerQueue, places: number): boolean => {
+        const displaced: Array<readonly [OwnerQueue, Waiter]> = []
+        const reduced = new Map<OwnerQueue, number>()
+        const placesLeft = (other: OwnerQueue) => reduced.get(other) ?? other.places
+        for (let room = options.maxWaiting - placesTaken; room < places; ) {
+          let longestQueue = queue
+          for (const other of queues.values())
+            if (placesLeft(other) > placesLeft(longestQueue)) longestQueue = other
+          const newest = longestQueue.waiters.at(
+            -1 - displaced.filter(([other]) => other === longestQueue).length,
+          )
+          if (newest === undefined || placesLeft(longestQueue) - newest.places < placesLeft(queue) + places)
+            return false
+          displaced.push([longestQueue, newest])
+          reduced.set(longestQueue, placesLeft(longestQueue) - newest.places)
           room += newest.places
         }
-        for (const [one, waiter] of leaving) {
-          withdraw(one, waiter)
-          Deferred.unsafeDone(waiter.turn, overloaded("queue_full"))
+        for (const [other, waiter] of displaced) {
+          withdraw(other, waiter)
+          Deferred.unsafeDone(waiter.slot, overloaded("queue_full"))
         }
         return true
       }
 
-      /** While anybody waits, it is known whose turn it was: who comes back at once would else be served first again. */
+      /**
+       * Forgets owners without work, but only while nobody waits. An owner that was forgotten too early and comes back
+       * at once would count as one that has not been served for long, and be served first again.
+       */
       const forgetIdle = () => {
-        if (waiting > 0) return
-        for (const [owner, lane] of lanes) if (lane.working === 0) lanes.delete(owner)
+        if (placesTaken > 0) return
+        for (const [owner, queue] of queues) if (queue.working === 0) queues.delete(owner)
       }
 
-      const leave = (lane: Lane, waiter: Waiter) =>
+      const leave = (queue: OwnerQueue, waiter: Waiter) =>
         Effect.sync(() => {
-          if (waiter.state === "waiting") withdraw(lane, waiter)
+          if (waiter.state === "waiting") withdraw(queue, waiter)
           if (waiter.state === "working") {
             waiter.state = "gone"
-            lane.working -= 1
+            queue.working -= 1
             working -= 1
-            const took = clock.unsafeCurrentTimeMillis() - waiter.since
-            meanMillis += RECENT * (took - meanMillis)
+            const durationMillis = clock.unsafeCurrentTimeMillis() - waiter.startedAt
+            meanMillis += NEWEST_WEIGHT * (durationMillis - meanMillis)
             serveNext()
           }
           forgetIdle()
@@ -147,23 +163,23 @@ export const makeFairQueue = <Owner>(options: {
 
       const enter = (owner: Owner, places = 1) =>
         Effect.suspend(() => {
-          const lane = laneOf(owner)
-          const turn = Deferred.unsafeMake<void, Overloaded>(FiberId.none)
-          const waiter: Waiter = { turn, places, state: "waiting", since: 0 }
-          if (working < options.slots) serve(lane, waiter)
-          else if (makeRoomFor(lane, places)) {
-            lane.waiters.push(waiter)
-            lane.places += places
-            waiting += places
-            queued += 1
+          const queue = queueOf(owner)
+          const slot = Deferred.unsafeMake<void, Overloaded>(FiberId.none)
+          const waiter: Waiter = { slot, places, state: "waiting", startedAt: 0 }
+          if (working < options.slots) serve(queue, waiter)
+          else if (makeRoomFor(queue, places)) {
+            queue.waiters.push(waiter)
+            queue.places += places
+            placesTaken += places
+            waitersCount += 1
           } else return overloaded("queue_full")
           return Effect.succeed<Place>({
             hasSlot: () => waiter.state === "working",
-            slot: Effect.timeoutFail(Deferred.await(turn), {
+            slot: Effect.timeoutFail(Deferred.await(slot), {
               duration: options.maxWait,
               onTimeout: () => overloaded("waited_too_long"),
             }),
-            leave: leave(lane, waiter),
+            leave: leave(queue, waiter),
           })
         })
 
@@ -171,5 +187,5 @@ export const makeFairQueue = <Owner>(options: {
     }),
   )
 
-const comesBefore = (left: Lane, right: Lane): boolean =>
+const isServedBefore = (left: OwnerQueue, right: OwnerQueue): boolean =>
   left.working === right.working ? left.lastServed < right.lastServed : left.working < right.working

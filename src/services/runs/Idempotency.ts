@@ -1,4 +1,4 @@
-import { Clock, Context, Effect, Layer, Option, RcMap, Redacted, Schema } from "effect"
+import { Clock, Context, Effect, Layer, Option, RcMap, Redacted, Schema, Scope } from "effect"
 import { IdempotencyConflict, StorageFailed } from "../../domain/Failure.ts"
 import type { TokenId } from "../../domain/Ids.ts"
 import { canonicalJson } from "../../domain/Json.ts"
@@ -55,7 +55,9 @@ export class Idempotency extends Context.Tag("clawdforge/Idempotency")<
       const { keys } = yield* Ledger
       const secrets = yield* Secrets
       // Equal requests at the same time do their work one after the other.
-      const inUse = yield* RcMap.make({ lookup: (_name: string) => Effect.makeSemaphore(1) })
+      const inUse = yield* RcMap.make<string, Effect.Semaphore, never, never>({
+        lookup: () => Effect.makeSemaphore(1),
+      })
 
       const fingerprintOf = (fields: RequestFields): string => {
         const present = Object.entries(fields).filter(([, value]) => value !== null)
@@ -69,16 +71,22 @@ export class Idempotency extends Context.Tag("clawdforge/Idempotency")<
         once: ({ key: named, fields, origin }, schema, work) => {
           if (named === undefined) return Effect.map(work(origin), firstAnswer)
           const { owner, route, key } = named
-          return Effect.gen(function* () {
-            const alone = yield* RcMap.get(inUse, JSON.stringify([owner, route, key]))
-            const fingerprint = fingerprintOf(fields)
-            const onlyOne = Effect.gen(function* () {
-              const stored = yield* find(named)
-              if (Option.isSome(stored)) return yield* decode(stored.value, fingerprint, schema)
-              return firstAnswer(yield* work({ ...origin, idempotencyKey: { route, key, fingerprint } }))
-            })
-            return yield* alone.withPermits(1)(onlyOne)
-          }).pipe(Effect.scoped, Effect.withSpan("Idempotency.once"))
+          const fingerprint = fingerprintOf(fields)
+          const doOrReplay = Effect.gen(function* () {
+            const stored = yield* find(named)
+            if (Option.isSome(stored)) return yield* decode(stored.value, fingerprint, schema)
+            return firstAnswer(yield* work({ ...origin, idempotencyKey: { route, key, fingerprint } }))
+          })
+          // A scope of its own: what the work adds to its caller's scope stays open.
+          return Effect.acquireUseRelease(
+            Scope.make(),
+            (scope) =>
+              RcMap.get(inUse, JSON.stringify([owner, route, key])).pipe(
+                Scope.extend(scope),
+                Effect.flatMap((one) => one.withPermits(1)(doOrReplay)),
+              ),
+            (scope, exit) => Scope.close(scope, exit),
+          ).pipe(Effect.withSpan("Idempotency.once"))
         },
         find,
         replay: (stored, fields, answer) =>

@@ -3,16 +3,20 @@ import type { AnswerMismatch, InvalidRequest } from "../../domain/Failure.ts"
 import type { OutputSchema } from "../../domain/Run.ts"
 
 /**
- * Port: JSON Schema, for the `output_schema` of a prompt.
+ * Port: checks of JSON Schemas, for the `output_schema` of a prompt.
  *
- * A schema comes from an app, and a hostile one can take for ever to compile or to check (a pathological
- * pattern, references that double at each step): both have a deadline and never hold up anybody else.
+ * Schemas come from apps. A hostile schema can take for ever to compile or to check (a pathological pattern, references
+ * that double at each step). So both have a deadline, and neither blocks other requests.
  */
 export class OutputSchemas extends Context.Tag("clawdforge/OutputSchemas")<
   OutputSchemas,
   {
-    /** Fails when the schema is no JSON Schema. Says whether the CLI's own structured output can enforce it. */
+    /**
+     * Checks a schema. `native` says whether the CLI's own structured output can enforce it. Fails when it is no JSON
+     * Schema, or takes too long to compile.
+     */
     readonly check: (schema: OutputSchema) => Effect.Effect<{ readonly native: boolean }, InvalidRequest>
+    /** Checks a value against a schema. Fails when the value does not fit, or the check takes too long. */
     readonly fits: (schema: OutputSchema, value: unknown) => Effect.Effect<void, AnswerMismatch>
   }
 >() {}

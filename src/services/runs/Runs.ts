@@ -138,11 +138,6 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
           return { id, answer, cancel }
         })
 
-        const seenBy = (viewer: Viewer, found: Option.Option<RunRecord>) =>
-          Option.filter(found, ({ tokenId }) => maySee(viewer, tokenId)).pipe(
-            Effect.mapError(() => new RunNotFound()),
-          )
-
         const get = Effect.fn("Runs.get")(function* (run: RunId, viewer: Viewer) {
           return yield* seenBy(viewer, yield* runs.find(run))
         })
@@ -166,3 +161,9 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
       }),
     )
 }
+
+/** Returns the run if the viewer may see it. A run that it may not see is not found. */
+const seenBy = (viewer: Viewer, found: Option.Option<RunRecord>) =>
+  Option.filter(found, ({ tokenId }) => maySee(viewer, tokenId)).pipe(
+    Effect.mapError(() => new RunNotFound()),
+  )

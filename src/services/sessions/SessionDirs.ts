@@ -2,19 +2,19 @@ import { Context, type Effect } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import type { SessionId } from "../../domain/Ids.ts"
 
-/** Port: a directory of its own for each session, from its opening to its close; it outlives the service. */
+/** Port: one directory for each session, from its opening to its close. It is kept when the service stops. */
 export class SessionDirs extends Context.Tag("clawdforge/SessionDirs")<
   SessionDirs,
   {
-    /** The directory's absolute path, whether it is there or not. */
+    /** Returns the directory's absolute path, whether or not it exists. */
     readonly of: (session: SessionId) => string
-    /** Makes the directory; that it is there already is no failure. */
+    /** Makes the directory, unless it exists. */
     readonly make: (session: SessionId) => Effect.Effect<void, StorageFailed>
-    /** Makes a directory in it for the files of a turn, and returns its absolute path. */
+    /** Makes a new directory inside it, for the files of a turn. Returns the new directory's absolute path. */
     readonly forFiles: (session: SessionId, turnIndex: number) => Effect.Effect<string, StorageFailed>
-    /** Removes it with all that is in it; what is not there is no failure. */
+    /** Removes the directory and its contents. Does nothing when it does not exist. */
     readonly remove: (session: SessionId) => Effect.Effect<void, StorageFailed>
-    /** Every session that there is a directory of. */
+    /** Returns every session that has a directory. */
     readonly list: Effect.Effect<ReadonlyArray<SessionId>, StorageFailed>
   }
 >() {}

@@ -5,7 +5,7 @@ import type { StorageFailed } from "../../domain/Failure.ts"
 export class Disks extends Context.Tag("clawdforge/Disks")<
   Disks,
   {
-    /** Bytes that the service may still write, on the fullest of them. */
+    /** The number of bytes that the service can still write to the fullest of the disks. */
     readonly freeBytes: Effect.Effect<number, StorageFailed>
   }
 >() {}

@@ -4,19 +4,19 @@ import { Disks } from "./Disks.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { RunEngine } from "../runs/RunEngine.ts"
 
-/** Less than that, and the next upload or the ledger may not fit. */
+/** With less free space, there may be too little for the next upload or for the ledger. */
 export const DISK_MIN_BYTES = 256 * 1024 * 1024
-/** What a look at the database or at the disks may take. */
+/** How long a check of the database or of the disks may take. */
 const PATIENCE = Duration.seconds(2)
 
-/** One thing that the service needs: whether it has it, and what an operator should know or do. No path, no secret. */
+/** A check of something that the service needs. `detail` tells an operator what to know or do, without paths or secrets. */
 export interface Check {
   readonly name: "service" | "database" | "disk" | "claude" | "login" | "acpx"
   readonly ok: boolean
   readonly detail: string
 }
 
-/** Whether the service can do its work now. */
+/** Checks whether the service can work. */
 export class Readiness extends Context.Tag("clawdforge/Readiness")<
   Readiness,
   { readonly checks: Effect.Effect<ReadonlyArray<Check>> }
@@ -30,40 +30,43 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
       const runs = yield* RunEngine
 
       const service = Effect.match(runs.accepting, {
-        onFailure: () => no("service", "is stopping"),
-        onSuccess: () => yes("service", "takes work"),
+        onFailure: () => failed("service", "is stopping"),
+        onSuccess: () => passed("service", "takes work"),
       })
       const database = Effect.match(Effect.timeout(ledger.writable, PATIENCE), {
-        onFailure: () => no("database", "cannot be written to: see the log, DATA_DIR and DB_PATH"),
-        onSuccess: () => yes("database", "can be written to"),
+        onFailure: () => failed("database", "cannot be written to: see the log, DATA_DIR and DB_PATH"),
+        onSuccess: () => passed("database", "can be written to"),
       })
       const disk = Effect.match(Effect.timeout(disks.freeBytes, PATIENCE), {
-        onFailure: () => no("disk", "cannot be looked at: see DATA_DIR"),
+        onFailure: () => failed("disk", "cannot be looked at: see DATA_DIR"),
         onSuccess: (free) => {
           const detail = `${Math.floor(free / 1024 ** 2)} MiB free`
-          return free >= DISK_MIN_BYTES ? yes("disk", detail) : no("disk", `only ${detail}`)
+          return free >= DISK_MIN_BYTES ? passed("disk", detail) : failed("disk", `only ${detail}`)
         },
       })
       const tools = Effect.map(
         clis.versions,
         ({ claude, acpx, loggedIn }): ReadonlyArray<Check> => [
           Option.match(claude, {
-            onNone: () => no("claude", "cannot be started: install it again, or see CLAUDE_BIN"),
-            onSome: (version) => yes("claude", version),
+            onNone: () => failed("claude", "cannot be started: install it again, or see CLAUDE_BIN"),
+            onSome: (version) => passed("claude", version),
           }),
           Option.match(loggedIn, {
-            onNone: () => no("login", "not known: the CLI has not said"),
+            onNone: () => failed("login", "not known: the CLI has not said"),
             onSome: (is) =>
               is
-                ? yes("login", "present")
-                : no("login", "none: `npm run claude -- /login`, or an ANTHROPIC_API_KEY for the service"),
+                ? passed("login", "present")
+                : failed(
+                    "login",
+                    "none: `npm run claude -- /login`, or an ANTHROPIC_API_KEY for the service",
+                  ),
           }),
           Option.match(acpx, {
             onNone: () =>
               clis.needed.includes("acpx")
-                ? no("acpx", "cannot be started: install it again, or see ACPX_BIN")
-                : yes("acpx", "missing; nothing needs it"),
-            onSome: (version) => yes("acpx", version),
+                ? failed("acpx", "cannot be started: install it again, or see ACPX_BIN")
+                : passed("acpx", "missing; nothing needs it"),
+            onSome: (version) => passed("acpx", version),
           }),
         ],
       )
@@ -77,5 +80,5 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
   )
 }
 
-const yes = (name: Check["name"], detail: string): Check => ({ name, ok: true, detail })
-const no = (name: Check["name"], detail: string): Check => ({ name, ok: false, detail })
+const passed = (name: Check["name"], detail: string): Check => ({ name, ok: true, detail })
+const failed = (name: Check["name"], detail: string): Check => ({ name, ok: false, detail })

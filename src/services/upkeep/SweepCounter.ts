@@ -2,23 +2,23 @@ import { Cause, Effect, Either } from "effect"
 import type { AgentRefusal, StorageFailed } from "../../domain/Failure.ts"
 import type { SessionId } from "../../domain/Ids.ts"
 
-/** What a sweep did, in numbers. */
+/** The results of a sweep. */
 export interface SweepCounts {
-  /** Sessions that were idle. */
+  /** Idle sessions that were closed. */
   readonly closed: number
-  /** Sessions that had been closed for long. */
+  /** Closed sessions that were deleted. */
   readonly deleted: number
-  /** Uploads whose time was over. */
+  /** Expired uploads that were removed. */
   readonly files: number
-  /** Directories of sessions that are not open. */
+  /** Directories of sessions that are not open, which were removed. */
   readonly directories: number
-  /** Rows that are kept no longer: of texts, streams, events, idempotency keys. */
+  /** Rows that were removed because their retention was over: texts, streams, events, idempotency keys. */
   readonly trimmed: number
-  /** What could not be done, and is tried again. */
+  /** Steps that failed. A later sweep tries them again. */
   readonly failed: number
 }
 
-/** Why something could not be done; in words, where it is the sweeper itself that gave up. */
+/** Why a step failed. A string when the sweeper itself gave up. */
 export type StepFailure = StorageFailed | AgentRefusal | string
 
 const NOT_DONE = {
@@ -29,7 +29,7 @@ const NOT_DONE = {
   trimmed: "what is kept no longer is not removed yet",
 }
 
-/** Counts what comes of a sweep. */
+/** Counts the results of a sweep's steps, and logs their failures. */
 export class SweepCounter {
   readonly #counts = { closed: 0, deleted: 0, files: 0, directories: 0, trimmed: 0, failed: 0 }
 
@@ -37,7 +37,7 @@ export class SweepCounter {
     return { ...this.#counts }
   }
 
-  /** Adds what was done of that kind; what fails, even by a defect, is counted and logged instead. */
+  /** Runs a step and adds its result to the count. A failure or a defect is counted and logged; it does not propagate. */
   readonly attempt = (
     kind: keyof typeof NOT_DONE,
     act: Effect.Effect<number | boolean | void, StepFailure>,
@@ -49,7 +49,7 @@ export class SweepCounter {
         this.#counts.failed += 1
         return Either.match(Cause.failureOrCause(cause), {
           onLeft: (failure) =>
-            Effect.annotateLogs(Effect.logWarning(NOT_DONE[kind]), "why", inWords(failure)),
+            Effect.annotateLogs(Effect.logWarning(NOT_DONE[kind]), "why", describe(failure)),
           onRight: (defect) => Effect.logError(NOT_DONE[kind], defect),
         })
       }),
@@ -57,8 +57,8 @@ export class SweepCounter {
     )
 }
 
-/** A failure in a few words. Of what the machine says only the code: the rest may name paths. */
-const inWords = (failure: StepFailure): string => {
+/** A failure for the log. Of an error of the system only the code is logged, because its message may have paths. */
+const describe = (failure: StepFailure): string => {
   if (typeof failure === "string") return failure
   switch (failure._tag) {
     case "StorageFailed":

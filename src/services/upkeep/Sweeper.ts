@@ -5,11 +5,11 @@ import { Ledger } from "../journal/Ledger.ts"
 import { Retention } from "../journal/Retention.ts"
 import { SessionDirs } from "../sessions/SessionDirs.ts"
 import { SessionPool } from "../sessions/SessionPool.ts"
-import { AT_ONCE, eachDue } from "./Due.ts"
-import { Steps } from "./Steps.ts"
+import { CONCURRENCY, forEachDue } from "./DueSessions.ts"
+import { SessionSteps } from "./SessionSteps.ts"
 import { type SweepCounts, SweepCounter } from "./SweepCounter.ts"
 
-/** How long a sweep removes what is kept no longer; it leaves the rest to the next. */
+/** How long one sweep may spend on retention. It leaves the rest to the next sweep. */
 const TRIM_MILLIS = 30_000
 
 export interface SweepReport extends SweepCounts {
@@ -17,25 +17,29 @@ export interface SweepReport extends SweepCounts {
 }
 
 export interface SweeperOptions {
+  /** The pause between two sweeps. */
   readonly sweepIntervalSecs: number
-  /** After so long without a turn a session is closed. */
+  /** A session is closed after this long without a turn. */
   readonly sessionTtlSecs: number
-  /** So long after its end it is deleted. */
+  /** A closed session is deleted this long after its close. */
   readonly sessionHardTtlSecs: number
 }
 
-/** Ends and removes what nobody needs any more: idle and closed sessions, expired uploads, orphaned directories, old events. */
+/**
+ * Cleans up regularly: closes idle sessions, deletes closed ones, and removes expired uploads, directories without a
+ * session, and rows whose retention is over.
+ */
 export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
   Sweeper,
   {
     /**
-     * Sweeps, as soon as no other sweep is at work. What fails or hangs keeps it from nothing else: it is logged,
-     * counted, and tried again at a later sweep.
+     * Runs one sweep, after any other one has ended. A step that fails or hangs does not stop the others: it is logged
+     * and counted, and a later sweep tries it again.
      */
     readonly sweep: Effect.Effect<SweepReport>
   }
 >() {
-  /** Sweeps again and again, with the interval in between, as long as the layer lives. */
+  /** Sweeps every `sweepIntervalSecs`, as long as the layer lives. */
   static readonly layer = (
     options: SweeperOptions,
   ): Layer.Layer<Sweeper, never, Files | Ledger | Retention | SessionDirs | SessionPool> =>
@@ -47,9 +51,9 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
         const dirs = yield* SessionDirs
         const pool = yield* SessionPool
         const retention = yield* Retention
-        const steps = new Steps()
+        const steps = new SessionSteps()
         const oneAtATime = yield* Effect.makeSemaphore(1)
-        /** Where the sweep before ran out of time, if it did. */
+        /** The sessions after which the next sweep continues, if the one before ran out of time. */
         let lastIdle: SessionRecord | undefined
         let lastClosed: SessionRecord | undefined
 
@@ -57,12 +61,12 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
           counter: SweepCounter,
           idleSince: number,
         ) {
-          lastIdle = yield* eachDue(
+          lastIdle = yield* forEachDue(
             (after) => sessions.idle(idleSince, after),
             (session) =>
               counter.attempt(
                 "closed",
-                steps.bound(session.id, pool.closeIdle(session, idleSince)),
+                steps.run(session.id, pool.closeIdle(session, idleSince)),
                 session.id,
               ),
             lastIdle,
@@ -70,21 +74,21 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
         })
 
         const erase = Effect.fn("Sweeper.erase")(function* (counter: SweepCounter, closedBy: number) {
-          lastClosed = yield* eachDue(
+          lastClosed = yield* forEachDue(
             (after) => sessions.closedBy(closedBy, after),
-            ({ id }) => counter.attempt("deleted", steps.bound(id, pool.erase(id)), id),
+            ({ id }) => counter.attempt("deleted", steps.run(id, pool.erase(id)), id),
             lastClosed,
           )
         })
 
         const removeOrphans = Effect.fn("Sweeper.removeOrphans")(function* (counter: SweepCounter) {
           const listed = yield* dirs.list
-          // Asked afterwards: a session has its record before it has its directory.
+          // In this order, because a session gets its record before its directory. A session opened meanwhile is found.
           const living = new Set(yield* sessions.living(listed))
           yield* Effect.forEach(
             listed.filter((id) => !living.has(id)),
-            (id) => counter.attempt("directories", steps.bound(id, Effect.as(dirs.remove(id), true)), id),
-            { concurrency: AT_ONCE, discard: true },
+            (id) => counter.attempt("directories", steps.run(id, Effect.as(dirs.remove(id), true)), id),
+            { concurrency: CONCURRENCY, discard: true },
           )
         })
 

@@ -1,4 +1,4 @@
-"""Client of clawdforge. Standard library only, synchronous, safe to share between threads."""
+"""The Python client of clawdforge. It is synchronous, thread-safe, and needs the standard library only."""
 
 from ._admin import ForgeAdmin, MintedToken, TokenInfo
 from ._answers import Health, Readiness, RunAnswer, RunList, RunState, SessionState, TurnAnswer, UploadedFile

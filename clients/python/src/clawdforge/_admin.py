@@ -1,4 +1,4 @@
-"""What the operator asks of clawdforge."""
+"""The client of the operator."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TokenInfo:
 
 class ForgeAdmin:
     """
-    The operator's access to clawdforge. The parameters are those of `Forge`; the token is by default
+    The operator's client of clawdforge. Its parameters are those of `Forge`, except that the token is by default
     `CLAWDFORGE_ADMIN_TOKEN`.
     """
 
@@ -58,17 +58,17 @@ class ForgeAdmin:
         return f"{type(self).__name__}({self._transport.base_url!r})"
 
     def mint_token(self, name: str, ip_cidrs: Sequence[str] = ()) -> MintedToken:
-        """A new app's token, from these addresses only, if there are any."""
+        """Mints a token for an app. With `ip_cidrs`, it may be used from these addresses only."""
         body = JsonBody({"name": name, "ip_cidrs": list(ip_cidrs)})
         json, _ = self._transport.call("POST", "/admin/tokens", body=body)
         return answer(MintedToken, json)
 
     def tokens(self) -> List[TokenInfo]:
-        """All tokens, revoked ones too; never their secrets."""
+        """Lists all tokens, also revoked ones, without their secrets."""
         json, _ = self._transport.call("GET", "/admin/tokens")
         return [answer(TokenInfo, one) for one in json.get("tokens", [])]
 
     def revoke_token(self, name: str) -> bool:
-        """Revokes it at once; whether it was in force. Again is fine."""
+        """Revokes a token at once. Returns False if it was revoked before. It may be called again."""
         json, _ = self._transport.call("DELETE", f"/admin/tokens/{segment(name)}")
         return json.get("already_revoked") is not True

@@ -1,4 +1,4 @@
-"""What calls answer with. Fields that a newer service adds are ignored."""
+"""The answers of calls. They ignore fields that a newer service adds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ A = TypeVar("A")
 
 
 def answer(cls: Type[A], json: Mapping[str, Any], **more: Any) -> A:
-    """The fields that it knows of a JSON object."""
+    """Makes an answer from a JSON object. Ignores unknown fields. Raises UnexpectedAnswer if a required one is missing."""
     given = {**json, **more}
     known: Dict[str, Any] = {}
     for one in fields(cls):
@@ -36,21 +36,21 @@ class Health:
 @dataclass(frozen=True)
 class Readiness:
     ok: bool
-    #: One for each check: `ok` or `fail`, its name, what an operator should know.
+    #: One line for each check: `ok` or `fail`, the check's name, and a text for the operator.
     lines: List[str]
 
 
 @dataclass(frozen=True)
 class RunAnswer:
-    #: The value if the answer is JSON, else the text.
+    #: The JSON value if the answer is JSON, else the text.
     result: Any
-    #: From start to answer, without the queue.
+    #: From start to answer, without the wait in the queue.
     duration_ms: int
     stop_reason: str
     run_id: Optional[str] = None
-    #: Whether it was given before, under the same idempotency key.
+    #: Whether this is the answer of an earlier request with the same idempotency key.
     replayed: bool = False
-    #: These four with `include_usage=True`.
+    #: The next four fields are set with `include_usage=True` only.
     usage: Optional[Dict[str, Any]] = None
     cost_usd: Optional[float] = None
     model: Optional[str] = None
@@ -60,23 +60,23 @@ class RunAnswer:
 @dataclass(frozen=True)
 class TurnAnswer:
     session_id: str
-    #: Counts the session's turns, from 1.
+    #: The turn's number in its session, from 1.
     turn_index: int
     stop_reason: str
     duration_ms: int
-    #: What the agent sent, in order: messages of the Agent Client Protocol.
+    #: The agent's messages of the Agent Client Protocol, in order.
     events: List[Dict[str, Any]] = field(default_factory=list)
     run_id: Optional[str] = None
     replayed: bool = False
 
     def text(self) -> str:
-        """The agent's words."""
+        """The text of the agent's answer, without its thoughts and tool calls."""
         return "".join(Event("", "message", event).text() for event in self.events)
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A run or a turn; never its text. Times are Unix seconds."""
+    """The state of a run or a turn, without its texts. Times are Unix seconds."""
 
     run_id: str
     kind: str
@@ -99,7 +99,7 @@ class RunState:
 @dataclass(frozen=True)
 class RunList:
     runs: List[RunState]
-    #: For the next list; None: there are no more.
+    #: The `cursor` of the next page; None if there are no more runs.
     next_cursor: Optional[str]
 
 
@@ -120,8 +120,8 @@ class SessionState:
 
 @dataclass(frozen=True)
 class UploadedFile:
-    #: What `files` of a prompt takes.
+    #: The token for the `files` of a prompt.
     file_token: str
     ttl_secs: int
-    #: Bytes.
+    #: Size in bytes.
     size: int

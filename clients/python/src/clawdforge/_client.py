@@ -1,4 +1,4 @@
-"""What an app asks of clawdforge."""
+"""The client of an app."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ from ._session import (
 )
 from ._stream import EventStream, begin, read
 
-#: The service waits so long for each mebibyte of an upload.
+#: The service allows this time for each mebibyte of an upload.
 MEBIBYTE = 1024 * 1024
 MEBIBYTE_SECS = 60.0
 
 
 class Forge:
     """
-    An app's access to clawdforge.
+    An app's client of clawdforge.
 
-    :param base_url: where it is; by default `CLAWDFORGE_URL`, else `http://127.0.0.1:8800`.
-    :param token: the app's token; by default `CLAWDFORGE_TOKEN`. It shows in no text, and is sent to no other host.
-    :param ssl_context: for https, with a CA of your own.
-    :param proxy: `http://host:port` of a proxy. The environment's (`http_proxy`) is not used: it would see the token, and
-        a service on the local network is not behind it.
-    :param reconnect_secs: how long a connection that was lost is tried again.
+    :param base_url: the service's URL; by default `CLAWDFORGE_URL`, else `http://127.0.0.1:8800`.
+    :param token: the app's token; by default `CLAWDFORGE_TOKEN`. No `repr`, message or pickle shows it, and it is sent to
+        no other host.
+    :param ssl_context: for https with a CA of your own.
+    :param proxy: `http://host:port` of a proxy. The environment's `http_proxy` is not used: that proxy would see the
+        token, and a service on the local network is not behind it.
+    :param reconnect_secs: for how many seconds the client tries to reconnect after a lost connection.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class Forge:
         return f"{type(self).__name__}({self._transport.base_url!r})"
 
     def healthz(self) -> Health:
-        """Which CLIs are there, and how many sessions are open. Needs no token."""
+        """Reads the versions of the installed CLIs, and the number of open sessions. Needs no token."""
         json, _ = self._transport.call("GET", "/healthz")
         return answer(Health, json)
 
     def readyz(self) -> Readiness:
-        """Whether the service can do its work, with a line for each thing that it needs. Needs no token."""
+        """Checks whether the service is ready: a line for each check. Needs no token."""
         ok, text = self._transport.checks("/readyz")
         return Readiness(ok, text.splitlines())
 
@@ -95,10 +96,10 @@ class Forge:
         deadline: Optional[float] = None,
     ) -> RunAnswer:
         """
-        Asks once, and waits for the answer: for `timeout_secs` (120 by default) and 60 seconds more, or for `deadline`
+        Runs one prompt, and waits for the answer: for `timeout_secs` (by default 120) plus 60 seconds, or for `deadline`
         seconds.
 
-        It is sent once. With an `idempotency_key`, it is sent again when the connection is lost, and runs once.
+        The request is sent once. With an `idempotency_key` it is sent again after a lost connection, and still runs once.
         """
         json, headers = self._transport.call(
             "POST",
@@ -128,10 +129,10 @@ class Forge:
         idempotency_key: Optional[str] = None,
     ) -> EventStream[RunAnswer]:
         """
-        Asks once; what the agent says comes as it says it, at last the `result`.
+        Runs one prompt, and streams the agent's messages; the last event is the `result`.
 
-        A connection that is lost before the service said that it has begun raises TransportError, unless there is an
-        `idempotency_key`; one that is lost later is resumed.
+        If the connection is lost before the service has answered, raises TransportError, unless there is an
+        `idempotency_key`. If it is lost later, the stream resumes.
         """
         return begin(
             self._transport,
@@ -153,7 +154,10 @@ class Forge:
         ttl_secs: Optional[int] = None,
         idempotency_key: Optional[str] = None,
     ) -> UploadedFile:
-        """Uploads a file for prompts of this app, an hour or `ttl_secs` long. It is read as it is sent."""
+        """
+        Uploads a file for prompts of this app. The service keeps it for `ttl_secs` (by default 3600). The file is read in
+        pieces while it is sent.
+        """
         form = FileForm(path, name, ttl_secs)
         json, _ = self._transport.call(
             "POST",
@@ -174,23 +178,23 @@ class Forge:
         permission_mode: Optional[Literal["approve-all", "approve-reads", "deny-all"]] = None,
         idempotency_key: Optional[str] = None,
     ) -> Session:
-        """Opens a session. Close it, or use it in a `with`."""
+        """Opens a session. Close it with `close()` or a `with` statement."""
         json, _ = self._transport.call(
             "POST",
             "/sessions",
             body=JsonBody(given(agent=agent, model=model, meta=meta, permission_mode=permission_mode)),
             key=idempotency_key,
-            # An agent has a minute to start, and one to open a session.
+            # The service gives an agent a minute to start, and a minute to open a session.
             deadline=150,
         )
         return Session(self._transport, answer(SessionState, {"status": "open", **json}).session_id)
 
     def resume_session(self, session_id: str) -> Session:
-        """A session that is open already. Asks nothing of the service."""
+        """Returns a handle on an open session. Sends no request."""
         return Session(self._transport, session_id)
 
     def sessions(self, *, include_closed: bool = True) -> List[SessionState]:
-        """The app's sessions, the newest first."""
+        """Lists the app's sessions, the newest first."""
         query = {"include_closed": "true" if include_closed else "false"}
         json, _ = self._transport.call("GET", "/sessions", query=query)
         return [answer(SessionState, one) for one in json.get("sessions", [])]
@@ -203,7 +207,7 @@ class Forge:
         limit: Optional[int] = None,
         cursor: Optional[str] = None,
     ) -> RunList:
-        """The app's runs and turns, the newest first."""
+        """Lists the app's runs and turns, the newest first."""
         query = {"status": status, "session_id": session_id, "limit": limit, "cursor": cursor}
         json, _ = self._transport.call("GET", "/runs", query=query)
         return RunList([answer(RunState, one) for one in json.get("runs", [])], json.get("next_cursor"))
@@ -213,14 +217,14 @@ class Forge:
         return answer(RunState, json)
 
     def cancel_run(self, run_id: str) -> bool:
-        """Ends a run or a turn; whether there was one to end. Again is fine."""
+        """Cancels a run or a turn. Returns False if there was nothing to cancel. It may be called again."""
         json, _ = self._transport.call("POST", f"/runs/{segment(run_id)}/cancel", deadline=60)
         return json.get("cancelled") is True
 
     def run_events(
         self, run_id: str, *, after: Optional[str] = None, include_usage: bool = False
     ) -> EventStream[Union[RunAnswer, TurnAnswer]]:
-        """A run's or a turn's stream, from its beginning or after an event, and then live."""
+        """Streams a run's or a turn's events: the past ones from the beginning or after an event, then the live ones."""
         return read(
             self._transport,
             f"/runs/{segment(run_id)}/events",
@@ -238,7 +242,7 @@ class Forge:
         after: Optional[int] = None,
         limit: Optional[int] = None,
     ) -> List[Dict[str, Any]]:
-        """What happened to the app, the newest first; with `after`, what came then, in its order."""
+        """Lists the app's events, the newest first. With `after`, lists the events after that one, the oldest first."""
         query = {"type": type, "run_id": run_id, "session_id": session_id, "after": after, "limit": limit}
         json, _ = self._transport.call("GET", "/events", query=query)
         events: List[Dict[str, Any]] = json.get("events", [])
@@ -252,9 +256,9 @@ class Forge:
         session_id: Optional[str] = None,
         after: Optional[int] = None,
     ) -> EventStream[None]:
-        """What happens to the app, from now on or after an event; it has no end."""
+        """Streams the app's events, from now on or after an event. The stream never ends."""
         if after is None:
-            # Else what happens before the first event, while the connection is lost, would be missed.
+            # A fixed start: otherwise, a connection that is lost before the first event would lose events.
             newest = self.events(limit=1)
             after = newest[0]["seq"] if newest else 0
         return read(

@@ -1,4 +1,4 @@
-"""Deadlines that hold for a whole exchange, where a socket's own timeout begins anew with every byte."""
+"""Deadlines for a whole HTTP exchange. A socket's own timeout starts again with each byte."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import time
 from typing import Any, Optional
 
 
-#: Until Python 3.10 a socket's own was another.
+#: Before Python 3.10, a socket's timeout raises another class.
 TIMEOUTS = (TimeoutError, socket.timeout)
 
 
 class Clock:
-    """`total` seconds from now on for everything, and at most `idle` seconds for any one step. None: no limit."""
+    """Limits an exchange to `total` seconds from now, and each step to `idle` seconds. None means no limit."""
 
     def __init__(self, total: Optional[float], idle: Optional[float] = None) -> None:
         self._ends = None if total is None else time.monotonic() + total
         self._idle = idle
 
     def left(self) -> Optional[float]:
-        """Seconds that the next step may take. Raises TimeoutError when there are none."""
+        """Returns the seconds that the next step may take. Raises TimeoutError when none are left."""
         if self._ends is None:
             return self._idle
         left = self._ends - time.monotonic()
@@ -30,16 +30,16 @@ class Clock:
 
 
 class TimedSocket:
-    """What `http.client` uses of a socket, each step of it by a clock."""
+    """A socket with the methods that `http.client` uses. A clock limits each of its steps."""
 
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self._sock = sock
         self._clock = clock
-        #: Whether all that the other side sends was read.
+        #: Whether the other side has closed the connection, and all its bytes are read.
         self.ended = False
 
     def step(self) -> None:
-        """Lets the next step take as long as it may."""
+        """Sets the socket's timeout for the next step."""
         self._sock.settimeout(self._clock.left())
 
     def sendall(self, data: Any) -> None:

@@ -1,4 +1,4 @@
-"""Every way in which a call fails, as a class for each code that programs branch on."""
+"""The exceptions of calls: a class for each code, so that programs can branch on it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Dict, List, Optional, Protocol, Tuple, Type
 
 
 class Headers(Protocol):
-    """An answer's headers, whatever the case of their names."""
+    """An answer's headers. Names are case-insensitive."""
 
     def get(self, name: str) -> Optional[str]: ...
 
 
 class ForgeError(Exception):
-    """A call that gave no answer. `code` is stable; `status` is None when there was no HTTP answer."""
+    """A call failed. `code` is stable. `status` is None if there was no HTTP answer."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class ForgeError(Exception):
         self.code = code
         self.status = status
         self.request_id = request_id
-        #: Whether the same call may succeed later without anybody changing anything.
+        #: Whether the same call may succeed later although nothing is changed.
         self.retryable = retryable
-        #: Seconds to wait before that, if the service said so.
+        #: Seconds to wait before the next call, if the service has named them.
         self.retry_after = retry_after
-        #: What is wrong with the input: `{"path": [...], "message": "..."}` each.
+        #: The problems of the request's fields, each as `{"path": [...], "message": "..."}`.
         self.issues = issues if issues is not None else []
         self.stderr = stderr
         self.exit_code = exit_code
@@ -68,7 +68,7 @@ class ForgeError(Exception):
 
 
 class TransportError(ForgeError, ConnectionError):
-    """No answer came: no connection, or one that was lost."""
+    """There was no connection, or it was lost before the answer was complete."""
 
     def __init__(
         self,
@@ -79,94 +79,94 @@ class TransportError(ForgeError, ConnectionError):
         last_event_id: Optional[str] = None,
     ) -> None:
         super().__init__(message, code="transport", retryable=True, run_id=run_id)
-        #: Whether the service may have received the request. If not, it is safe to send it again.
+        #: Whether the service may have received the request. If False, it is safe to send it again.
         self.sent = sent
-        #: Of a stream that could not be resumed: the last event that was delivered.
+        #: The last event that was delivered, if a stream could not be resumed.
         self.last_event_id = last_event_id
 
 
 class DeadlineExceeded(TransportError, TimeoutError):
-    """No answer came in time. What was asked for may still be at work."""
+    """No answer came in time. The run may still be going on."""
 
 
 class UnexpectedAnswer(ForgeError):
-    """Something answered that does not speak as clawdforge does: a proxy, a redirect, another service."""
+    """The answer is not one of clawdforge: it comes from a proxy, a redirect, or another service."""
 
 
 class InvalidRequest(ForgeError):
-    """The request breaks a rule; `issues` say which."""
+    """The request is not valid; `issues` tell why."""
 
 
 class Unauthorized(ForgeError):
-    """No token, an unknown one, or a revoked one."""
+    """The token is missing, unknown or revoked."""
 
 
 class Forbidden(ForgeError):
-    """This address may not use the service, or not this token."""
+    """The service, or the token, may not be used from this address."""
 
 
 class NotFound(ForgeError):
-    """No such session, run, file or token, or another app's."""
+    """The session, run, file or token does not exist, or belongs to another app."""
 
 
 class Conflict(ForgeError):
-    """It is in use."""
+    """The request conflicts with something that exists, such as a token of the same name."""
 
 
 class SessionBusy(Conflict):
-    """As many turns wait on the session as may."""
+    """The session has the maximum number of waiting turns."""
 
 
 class IdempotencyConflict(Conflict):
-    """The key was used for another request."""
+    """The key was used for a different request before."""
 
 
 class Gone(ForgeError):
-    """It was there, and is kept no more."""
+    """The run's answer is no longer stored."""
 
 
 class SessionClosed(Gone):
-    """A turn on a closed session."""
+    """The turn's session is closed."""
 
 
 class PayloadTooLarge(ForgeError):
-    """The body or the file is larger than any may be."""
+    """The body or the file is larger than the limit."""
 
 
 class RateLimited(ForgeError):
-    """A limit holds until `retry_after`."""
+    """A limit is reached; try again after `retry_after` seconds."""
 
 
 class QuotaExceeded(RateLimited):
-    """The app's files together would be too large."""
+    """The app's files together would exceed the limit."""
 
 
 class RunFailed(ForgeError):
-    """The agent failed, or answered what cannot be used."""
+    """The agent failed, or its answer is not usable."""
 
 
 class TurnFailed(RunFailed):
-    """The agent gave no answer to a turn."""
+    """The agent did not answer a turn."""
 
 
 class AgentUnavailable(RunFailed):
-    """The agent cannot be started, or cannot take up its session."""
+    """The agent cannot be started, or cannot resume its session."""
 
 
 class Unavailable(ForgeError):
-    """The service cannot take it now."""
+    """The service cannot accept the request now."""
 
 
 class PoolFull(Unavailable):
-    """As many sessions are open as may be."""
+    """The maximum number of sessions is open."""
 
 
 class Overloaded(Unavailable):
-    """Too many runs wait, or this one waited too long."""
+    """Too many runs are waiting, or this run waited too long."""
 
 
 class NotLoggedIn(Unavailable):
-    """The agent has no login."""
+    """The agent is not logged in."""
 
 
 class ShuttingDown(Unavailable):
@@ -174,11 +174,11 @@ class ShuttingDown(Unavailable):
 
 
 class Timeout(ForgeError):
-    """The run or turn took longer than its `timeout_secs` and was ended."""
+    """The run or turn took longer than its `timeout_secs`, so the service ended it."""
 
 
 class InternalError(ForgeError):
-    """Something went wrong in the service."""
+    """The service has an error."""
 
 
 _BY_CODE: Dict[str, Type[ForgeError]] = {
@@ -219,7 +219,7 @@ _BY_STATUS: Dict[int, Type[ForgeError]] = {
 
 
 def error_of(problem: Any, status: int, headers: Headers) -> ForgeError:
-    """The exception for a problem object; for what is none, the one that its status says."""
+    """Returns the exception of a problem's code. For an unknown code, or no problem, the exception of the status."""
     known = problem if isinstance(problem, dict) and isinstance(problem.get("code"), str) else {}
     code = known.get("code")
     if code is None:

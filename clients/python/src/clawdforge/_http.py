@@ -1,4 +1,4 @@
-"""One HTTP exchange at a time, each on a connection of its own: nothing is shared, so threads may be."""
+"""HTTP exchanges. Each has its own connection, so that threads share nothing."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ._clock import TIMEOUTS, Clock, TimedSocket
 from ._errors import DeadlineExceeded, ForgeError, Headers, TransportError, UnexpectedAnswer, error_of
 
 CONNECT_SECS = 10.0
-#: What an ordinary request may take.
+#: The deadline of a usual request.
 ANSWER_SECS = 30.0
-#: The service says something on a stream every ten seconds or so.
+#: The service sends a heartbeat on a stream about every ten seconds.
 STREAM_IDLE_SECS = 45.0
 
 A = TypeVar("A")
 
 
 class Body(Protocol):
-    """What a request carries. It can be sent again."""
+    """The body of a request. `pieces` can be called again, to send the body again."""
 
     @property
     def content_type(self) -> str: ...
@@ -43,7 +43,7 @@ class JsonBody:
         try:
             self._bytes = text.encode("utf-8")
         except UnicodeEncodeError:
-            # Half of a surrogate pair: JSON can say it, UTF-8 cannot.
+            # Half of a surrogate pair: JSON can escape it, UTF-8 cannot encode it.
             self._bytes = json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
     @property
@@ -55,7 +55,7 @@ class JsonBody:
 
 
 class Token:
-    """A secret that does not show."""
+    """A token that no `repr` and no pickle shows."""
 
     def __init__(self, text: str) -> None:
         text = text.strip()
@@ -74,7 +74,7 @@ class Token:
 
 
 class Response:
-    """An answer whose body is still to be read."""
+    """An answer whose body is not read yet."""
 
     def __init__(self, response: http.client.HTTPResponse, close: Callable[[], None]) -> None:
         self._response = response
@@ -83,14 +83,14 @@ class Response:
         self.headers: Headers = response.headers
 
     def read(self) -> bytes:
-        """All of it."""
+        """Reads the whole body, and closes the connection."""
         try:
             return self._reading(self._response.read)
         finally:
             self.close()
 
     def read_some(self) -> bytes:
-        """What has come, at least a byte; none at the end."""
+        """Reads the bytes that have arrived, at least one; empty at the end."""
         return self._reading(lambda: self._response.read1(65536))
 
     def close(self) -> None:
@@ -112,12 +112,12 @@ def lost(error: Exception) -> TransportError:
 
 
 def segment(text: str) -> str:
-    """A piece of a path, whatever is in it."""
+    """Encodes any text as one segment of a path."""
     return quote(str(text), safe="")
 
 
 class Transport:
-    """Where the service is, and how it is spoken to."""
+    """Sends requests to the service, and reads its answers."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Transport:
         deadline: float = ANSWER_SECS,
         idle: Optional[float] = None,
     ) -> Tuple[Any, Headers]:
-        """The JSON that a request is answered with, and the headers. Raises the failure that it is answered with."""
+        """Sends a request, and returns the answer's JSON and headers. Raises the exception of a problem."""
         clock = Clock(deadline, idle)
 
         def once() -> Tuple[Any, Headers]:
@@ -154,11 +154,11 @@ class Transport:
             response = self.open(method, path, query=query, body=body, headers=headers, clock=clock)
             return _json(response), response.headers
 
-        # A POST that was received may have begun something: only a key makes it safe to send again.
+        # The service may have received a POST and acted on it: only a key makes it safe to send it again.
         return self.again_if_lost(once, method != "POST" or key is not None)
 
     def again_if_lost(self, once: Callable[[], A], repeatable: bool) -> A:
-        """Does it again when its connection was lost, if it may be, until there is no patience left."""
+        """Runs `once` again after a lost connection, if it is `repeatable`, until `reconnect_secs` have passed."""
         patience: Optional[Patience] = None
         while True:
             try:
@@ -169,7 +169,7 @@ class Transport:
                 if not repeatable:
                     raise
                 if patience is None:
-                    # Nobody was there in the first place.
+                    # The first attempt did not even connect: the service is not there.
                     if not isinstance(error, TransportError) or not error.sent:
                         raise
                     patience = self.patience()
@@ -180,7 +180,7 @@ class Transport:
         return Patience(self._reconnect_secs)
 
     def checks(self, path: str) -> Tuple[bool, str]:
-        """Whether all is well there (200, not 503), and the text that says so. Raises any other answer."""
+        """Returns whether all checks pass (200, not 503), and the text of the checks. Raises for any other answer."""
         response = self._exchange("GET", self._target(path, None), {}, None, Clock(ANSWER_SECS))
         raw = response.read()
         if response.status != 200 and (response.status != 503 or _media_type(response) != "text/plain"):
@@ -197,7 +197,7 @@ class Transport:
         headers: Mapping[str, str],
         clock: Clock,
     ) -> Response:
-        """An answer with a status of 2xx, its body unread."""
+        """Sends a request, and returns its 2xx answer before the body is read. Raises for any other status."""
         response = self._exchange(method, self._target(path, query), headers, body, clock)
         if 200 <= response.status < 300:
             return response
@@ -213,7 +213,7 @@ class Transport:
         key: Optional[str] = None,
         after: Optional[str] = None,
     ) -> Response:
-        """A stream of events, at its beginning or after an event."""
+        """Opens a stream of events, from its beginning or after an event."""
         headers = {"Accept": "text/event-stream", **_keyed(key)}
         if after is not None:
             headers["Last-Event-ID"] = after
@@ -271,7 +271,7 @@ class Transport:
             connection.putheader("Content-Length", "0")
         sending = _Sending(connection)
         sending.step(connection.endheaders)
-        # Who is refused early may be cut while he still sends: the refusal is there to be read.
+        # A service that refuses the body early may close while it is still sent. Its answer can still be read.
         for piece in body.pieces() if body is not None else ():
             if sending.broken is not None:
                 break
@@ -279,7 +279,7 @@ class Transport:
         sock: Any = connection.sock
         try:
             response = connection.getresponse()
-            # To http.client, the end of the connection is as good as the end of the head.
+            # http.client takes a head that was cut off by the end of the connection for a complete one.
             if sock.ended:
                 raise http.client.IncompleteRead(b"")
         except (OSError, http.client.HTTPException) as error:
@@ -303,7 +303,7 @@ class Transport:
 
 
 class _Sending:
-    """Notes that the other side takes no more."""
+    """Sends a request, and records in `broken` if the other side has stopped reading."""
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self.broken: Optional[Exception] = None
@@ -338,7 +338,7 @@ class _Secure(http.client.HTTPSConnection):
 
 
 class Patience:
-    """How long a lost connection is tried again, at growing intervals, without anything coming of it."""
+    """Pauses between attempts to reconnect. They grow; after `secs` seconds without progress there are no more."""
 
     def __init__(self, secs: float) -> None:
         self._secs = secs
@@ -346,11 +346,11 @@ class Patience:
         self._next = 0.0
 
     def renew(self) -> None:
-        """It was not in vain: the next loss has all the time again. The intervals go on growing."""
+        """Records progress: the time starts again with the next lost connection. The pauses go on growing."""
         self._ends = None
 
     def wait(self, at_least: Optional[float] = None) -> bool:
-        """Waits; False when there is no patience left."""
+        """Waits for the next attempt. Returns False if the time is over."""
         now = time.monotonic()
         if self._ends is None:
             self._ends = now + self._secs
@@ -364,7 +364,7 @@ class Patience:
 
 
 def passes(error: ForgeError) -> bool:
-    """Whether it may be over when asked again, as a restart of the service is."""
+    """Whether the failure may be gone at the next attempt, as after a restart of the service."""
     if isinstance(error, TransportError):
         return True
     return error.status in (502, 503, 504) and error.code in ("shutting_down", f"http_{error.status}")

@@ -1,4 +1,4 @@
-"""A form with one file, read from the disk as it is sent."""
+"""A multipart form with one file, which is read from the disk while it is sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PIECE_BYTES = 256 * 1024
 
 
 class FileForm:
-    """Holds a piece of the file in memory, never all of it."""
+    """The form of an upload. It holds one piece of the file in memory at a time."""
 
     def __init__(self, path: Union[str, os.PathLike[str]], name: Optional[str], ttl_secs: Optional[int]) -> None:
         self._path = path
@@ -52,6 +52,6 @@ class FileForm:
 
 
 def safe_name(name: str) -> str:
-    """The name as it may stand in a header: a quote or the end of a line would end it."""
+    """Escapes a file name for a quoted header value: an unescaped quote or line break would end the value."""
     text = name.encode("utf-8", "replace").decode("utf-8")
     return re.sub(r'[\x00-\x1f\x7f"\\]', lambda found: f"%{ord(found.group()):02X}", text) or "file"

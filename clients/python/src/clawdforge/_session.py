@@ -1,4 +1,4 @@
-"""A conversation with an agent that keeps its context."""
+"""A session: a conversation with an agent, which keeps its context."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._stream import EventStream, begin, read
 OnDisconnect = Literal["continue", "cancel"]
 Files = Iterable[Union[str, UploadedFile]]
 
-#: What the service allows by default for the work, and for its place in the queue; and some time for the way.
+#: The service's default limits for a run's work and for its wait in the queue; and a margin for the network.
 DEFAULT_TIMEOUT_SECS = 120
 QUEUE_SECS = 30
 SPARE_SECS = 30
@@ -25,7 +25,7 @@ def deadline_of(timeout_secs: Optional[int], deadline: Optional[float]) -> float
 
 
 def given(**options: Any) -> Dict[str, Any]:
-    """The options that were given."""
+    """Returns the options that are not None."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -38,7 +38,10 @@ def tokens_of(files: Optional[Files]) -> Optional[List[str]]:
 
 
 class Session:
-    """Turns are taken one at a time, in the order in which they came. Leaving its `with` closes it."""
+    """
+    A session. The service takes its turns one at a time, in the order of their requests. The end of a `with` statement
+    closes it.
+    """
 
     def __init__(self, transport: Transport, session_id: str) -> None:
         self.session_id = session_id
@@ -59,10 +62,8 @@ class Session:
         deadline: Optional[float] = None,
     ) -> TurnAnswer:
         """
-        Says the next thing, and waits for the agent's answer.
-
-        Waits for `timeout_secs` (120 by default) and 60 seconds more, or for `deadline` seconds, which a turn that waits
-        behind others may need.
+        Takes a turn, and waits for the agent's answer: for `timeout_secs` (by default 120) plus 60 seconds, or for
+        `deadline` seconds. A turn that waits behind others may need a longer `deadline`.
         """
         json, headers = self._transport.call(
             "POST",
@@ -82,7 +83,7 @@ class Session:
         on_disconnect: Optional[OnDisconnect] = None,
         idempotency_key: Optional[str] = None,
     ) -> EventStream[TurnAnswer]:
-        """Says the next thing; the agent's messages come as it sends them."""
+        """Takes a turn, and streams the agent's messages; the last event is the `result`."""
         return begin(
             self._transport,
             f"{self._path}/turn",
@@ -94,7 +95,10 @@ class Session:
         )
 
     def turn_events(self, turn_index: int, *, after: Optional[str] = None) -> EventStream[TurnAnswer]:
-        """A turn's stream, from its beginning or after an event; its `result()` has the messages of this reading."""
+        """
+        Streams a turn's events: the past ones from the beginning or after an event, then the live ones. `result()` has
+        only the messages that this stream has delivered.
+        """
         path = f"{self._path}/turns/{int(turn_index)}/events"
         return read(self._transport, path, query={}, after=after, to_answer=streamed_turn, keeps_messages=True)
 
@@ -103,13 +107,13 @@ class Session:
         return answer(SessionState, json)
 
     def cancel(self) -> bool:
-        """Ends the turn at work and those that wait; whether there was any. Again is fine."""
-        # Answers when nothing is left of it, which an agent that does not obey may delay.
+        """Cancels the running turn and all waiting turns. Returns False if there were none. It may be called again."""
+        # The service answers when the turns have ended; an agent that ignores the cancellation delays that.
         json, _ = self._transport.call("POST", f"{self._path}/cancel", deadline=60)
         return json.get("cancelled") is True
 
     def close(self) -> bool:
-        """Closes it, its turns first; whether it was open. Again is fine."""
+        """Cancels the session's turns and closes it. Returns False if it was closed before. It may be called again."""
         json, _ = self._transport.call("DELETE", self._path, deadline=60)
         return json.get("already_closed") is not True
 
@@ -120,7 +124,7 @@ class Session:
         try:
             self.close()
         except ForgeError:
-            # What went wrong before says more.
+            # An exception inside the `with` block is more important than a failed close.
             if error is None:
                 raise
 

@@ -1,4 +1,4 @@
-"""Server-sent events, taken apart as WHATWG's HTML standard says (9.2.5 and 9.2.6)."""
+"""A parser of server-sent events, by the WHATWG HTML standard (9.2.5 and 9.2.6)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Event:
-    """One event. `data` is the JSON value that it carries, or the text if it is no JSON."""
+    """One event. `data` is its parsed JSON, or its text if that is no JSON."""
 
     id: str
     type: str
     data: Any
 
     def text(self) -> str:
-        """The words of the answer that a `message` brings; mostly a part of it, often none."""
+        """The answer's text in a `message` event: usually a piece of the answer, often empty."""
         if self.type != "message" or not isinstance(self.data, dict):
             return ""
         return _words_of_turn(self.data) or _words_of_run(self.data)
@@ -40,7 +40,7 @@ def _words_of_turn(message: Any) -> str:
 
 
 def _words_of_run(line: Any) -> str:
-    # What a tool's own agent says is not the answer.
+    # A subagent's text is not part of the answer.
     if _at(line, "type") != "stream_event" or _at(line, "parent_tool_use_id") is not None:
         return ""
     text = _at(line, "event", "delta", "text")
@@ -49,7 +49,7 @@ def _words_of_run(line: Any) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """An event as it came: its data is text."""
+    """An event of the wire, with its data as text."""
 
     id: str
     type: str
@@ -57,7 +57,7 @@ class Frame:
 
 
 class Parser:
-    """Bytes in, events out: give it the pieces of one stream, cut anywhere. Takes time linear in what it is given."""
+    """Parses the bytes of one stream, in pieces that may end anywhere. Takes time linear in the number of bytes."""
 
     def __init__(self) -> None:
         self._begun: List[bytes] = []
@@ -66,15 +66,15 @@ class Parser:
         self._id = ""
         self._type = ""
         self._data: List[bytes] = []
-        #: How long to wait before connecting again, if the stream said so, in seconds.
+        #: Seconds to wait before a reconnect, if the stream has set them.
         self.retry: Optional[float] = None
 
     def push(self, piece: bytes) -> List[Frame]:
-        """The events that these bytes complete."""
+        """Returns the events that are complete with these bytes."""
         frames: List[Frame] = []
         if piece == b"":
             return frames
-        # The second half of a CRLF ends no line.
+        # The LF of a CRLF that the last piece has split ends no second line.
         start = 1 if self._after_cr and piece[:1] == b"\n" else 0
         self._after_cr = piece[-1:] == b"\r"
         for end in _END.finditer(piece, start):

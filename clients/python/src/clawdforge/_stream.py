@@ -1,4 +1,4 @@
-"""A stream that goes on where it was when its connection is lost."""
+"""A stream of events that resumes after a lost connection."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ T = TypeVar("T")
 
 class EventStream(Generic[T], Iterator[Event]):
     """
-    The events of a run or a turn, each exactly once and in order, the `result` last. What ends in an `error` raises it.
+    The events of a run or a turn, each exactly once and in order; the `result` is the last. An `error` event raises its
+    exception.
 
-    A connection that is lost, or that says nothing for 45 seconds, is opened again after the last event. Closing the
-    stream, or leaving its `with`, does not end the run, unless it was begun with `on_disconnect="cancel"`.
+    After a lost connection, or 45 seconds without a byte, the stream reconnects and resumes after its last event. Closing
+    the stream, also by the end of a `with` statement, does not end the run, unless it has `on_disconnect="cancel"`.
     """
 
     def __init__(
@@ -32,9 +33,9 @@ class EventStream(Generic[T], Iterator[Event]):
         to_answer: Callable[[Any, List[Dict[str, Any]]], T],
         keeps_messages: bool,
     ) -> None:
-        #: The run's id; of the log of events, None.
+        #: The run's id; None for the log of events.
         self.run_id: Optional[str] = response.headers.get("X-Run-Id")
-        #: The last event that was delivered: where to go on.
+        #: The id of the last event that was delivered: the stream resumes after it.
         self.last_event_id = after
         self._transport = transport
         self._response: Optional[Response] = response
@@ -60,7 +61,7 @@ class EventStream(Generic[T], Iterator[Event]):
         return self._deliver(self._arrived.popleft())
 
     def result(self) -> T:
-        """The answer; reads what is left of the stream first."""
+        """Reads the rest of the stream, and returns the answer."""
         for _ in self:
             pass
         if self._failure is not None:
@@ -70,7 +71,7 @@ class EventStream(Generic[T], Iterator[Event]):
         return self._answer
 
     def close(self) -> None:
-        """Reads no more of it; again is fine."""
+        """Stops reading. It may be called again."""
         self._is_over = True
         self._arrived.clear()
         if self._response is not None:
@@ -96,7 +97,7 @@ class EventStream(Generic[T], Iterator[Event]):
             self._response = None
             self._wait_after(error)
             return
-        # A comment is a sign of life, too: who thinks for long says nothing else.
+        # Any bytes count, also a comment: while an agent thinks for long, the service sends comments only.
         if self._patience is not None:
             self._patience.renew()
         self._arrived.extend(self._parser.push(piece))
@@ -159,7 +160,7 @@ def begin(
     to_answer: Callable[[Any, List[Dict[str, Any]]], T],
     keeps_messages: bool,
 ) -> EventStream[T]:
-    """Begins what streams. It is begun once; with a key, it may be asked for until it says that it has begun."""
+    """Starts a run or a turn, and streams it. Sends the request once; with a key, again until the service has answered."""
     response = transport.again_if_lost(
         lambda: transport.stream("POST", path, query=query, body=body, key=key), key is not None
     )
@@ -183,7 +184,7 @@ def read(
     to_answer: Callable[[Any, List[Dict[str, Any]]], T],
     keeps_messages: bool = False,
 ) -> EventStream[T]:
-    """Reads what has begun, from its beginning or after an event."""
+    """Streams a run that exists already, from its beginning or after an event."""
     response = transport.again_if_lost(
         lambda: transport.stream("GET", path, query=query, after=after), True
     )

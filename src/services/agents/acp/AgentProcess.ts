@@ -1,5 +1,5 @@
 import { type ClientContext, methods, PROTOCOL_VERSION, RequestError } from "@agentclientprotocol/sdk"
-import { Duration, Effect, Exit, Option, Schema, Scope } from "effect"
+import { Deferred, Duration, Effect, Exit, Option, Schema, Scope } from "effect"
 import {
   type AgentRefusal,
   AgentUnavailable,
@@ -8,56 +8,59 @@ import {
 } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentInfo } from "../AcpxClient.ts"
+import { EXIT_PATIENCE } from "../Patience.ts"
 import { Processes, type ProcessSpec } from "../Processes.ts"
-import { endingOf, refusalOf } from "./Failures.ts"
+import { diagnosisOf, refusalOf } from "./Failures.ts"
 import { promptText } from "./PromptText.ts"
-import { type Capabilities, canLoad, canResume, Hello } from "./Answers.ts"
-import { runOnce } from "./Once.ts"
-import type { Turn } from "./Turn.ts"
+import { type Capabilities, canLoad, canResume, InitializeResponse } from "./Responses.ts"
 import { connect } from "./Connection.ts"
-import { type Attached, routesTo } from "./Routing.ts"
+import { type LoadedSession, makeMessageRouter } from "./MessageRouter.ts"
 
-/** How long a process whose output has ended may take to exit, for its exit code. */
-const EXIT_PATIENCE = Duration.seconds(1)
-
-/** An agent's process, connected and past its handshake. */
+/** An agent's process that is connected and has answered the handshake. */
 export interface AgentProcess {
   readonly info: AgentInfo
   readonly capabilities: Capabilities
-  /** The sessions that it has. */
-  readonly attached: Map<AgentSessionRef, Attached>
-  /** How many are being opened. */
+  /** The sessions that the process has loaded. */
+  readonly sessions: Map<AgentSessionRef, LoadedSession>
+  /** The number of sessions that are being opened. */
   opening: number
-  /** A request to the agent, and its answer in that shape; `what` says in a failure what it was for. */
+  /**
+   * Sends a request and decodes the answer. Fails when the agent answers with an error, when the answer does not fit the
+   * schema, and when the process ends. The reason of the failure begins with `problem`.
+   */
   readonly request: <A, I>(
-    what: string,
+    problem: string,
     ask: (agent: ClientContext) => Promise<unknown>,
     answer: Schema.Schema<A, I>,
   ) => Effect.Effect<A, AgentRefusal>
-  /** Sends a turn's prompt, and does not wait: all that comes of it goes to the turn. */
-  readonly send: (ref: AgentSessionRef, turn: Turn) => Effect.Effect<void>
-  /** Asks the agent to end a session's turn. */
+  /** Sends a prompt and does not wait. The agent's messages and its result go to the session's turn. */
+  readonly sendPrompt: (ref: AgentSessionRef, prompt: string) => Effect.Effect<void>
+  /** Asks the agent to end a session's turn. Does not wait for it. */
   readonly cancel: (ref: AgentSessionRef) => Effect.Effect<void>
-  /** False once the process, or the connection to it, is known to be gone. */
+  /** False once the process has exited, or the connection to it is closed. */
   readonly isAlive: () => boolean
-  /** Ends the process with all that it started; its turns fail. Returns when it is gone. */
+  /** Ends the process and its descendants; its turns fail. Returns when none is left. May be called again. */
   readonly end: Effect.Effect<void>
 }
 
 export interface AgentProcessOptions {
+  /** Texts that are removed from the reasons of failures. */
   readonly secrets: ReadonlyArray<string>
-  /** How long it may take to answer the handshake. */
+  /** How long the agent may take to answer the handshake. */
   readonly handshakeTimeout: Duration.Duration
 }
 
-/** Starts an agent and shakes hands. It is gone with the scope, with all that it started. */
+/**
+ * Starts an agent's process and does the handshake. The process and its descendants are gone when the scope closes.
+ * Fails when the executable is missing, and when the agent does not complete the handshake in time.
+ */
 export const startAgent = (
   spec: ProcessSpec,
   { secrets, handshakeTimeout }: AgentProcessOptions,
 ): Effect.Effect<AgentProcess, AgentRefusal, Processes | Scope.Scope> =>
   Effect.gen(function* () {
     const processes = yield* Processes
-    // Its own scope: what is sick is ended while others still hold it.
+    // A scope of its own: a broken process is ended although other users still have it in their scopes.
     const own = yield* Scope.make()
     const end = yield* runOnce(Scope.close(own, Exit.void))
     yield* Effect.addFinalizer(() => end)
@@ -69,33 +72,34 @@ export const startAgent = (
           : new AgentUnavailable({ reason: failure.reason }),
       ),
     )
-    const attached = new Map<AgentSessionRef, Attached>()
-    const connection = connect(process, routesTo(attached, secrets))
+    const sessions = new Map<AgentSessionRef, LoadedSession>()
+    const connection = connect(process, makeMessageRouter(sessions, secrets))
     yield* Scope.addFinalizer(
       own,
       Effect.sync(() => connection.close()),
     )
 
-    const turns = () => [...attached.values()].flatMap(({ turn }) => turn ?? [])
+    const turns = () => [...sessions.values()].flatMap(({ turn }) => turn ?? [])
 
-    /** Why the process is gone; waits a little for its exit code. */
-    const ending = Effect.suspend(() => {
-      // What it wrote may be of any turn.
+    /** Why the process has ended. Waits up to `EXIT_PATIENCE` for its exit code. */
+    const diagnosis = Effect.suspend(() => {
+      // Its stderr may quote the prompt of any turn.
       const texts = turns().map(({ prompt }) => prompt)
       return Effect.gen(function* () {
         const exit = yield* Effect.timeoutOption(process.exit, EXIT_PATIENCE)
         const stderr = yield* process.errorTail
-        return endingOf({ exit: Option.getOrUndefined(exit), stderr, confidential: { secrets, texts } })
+        return diagnosisOf({ exit: Option.getOrUndefined(exit), stderr, confidential: { secrets, texts } })
       })
     })
 
-    // However it goes, its turns learn of it, and what it started goes with it.
+    // Whichever way the connection ends, the turns fail and the process is ended with its descendants.
     yield* Effect.promise(() => connection.closed).pipe(
       Effect.zipRight(
         Effect.suspend(() =>
           Effect.forEach(
             turns(),
-            (turn) => Effect.map(ending, (how) => turn.end(Exit.fail(new TurnFailed(how)))),
+            ({ messages }) =>
+              Effect.map(diagnosis, (details) => messages.end(Exit.fail(new TurnFailed(details)))),
             { discard: true, concurrency: "unbounded" },
           ),
         ),
@@ -115,34 +119,34 @@ export const startAgent = (
     )
     const isAlive = () => !exited && !connection.signal.aborted
 
-    const request: AgentProcess["request"] = (what, ask, answer) =>
+    const request: AgentProcess["request"] = (problem, ask, answer) =>
       Effect.tryPromise({ try: () => ask(connection.agent), catch: (error) => error }).pipe(
         Effect.catchAll(
           (error): Effect.Effect<never, AgentRefusal> =>
             error instanceof RequestError
-              ? Effect.fail(refusalOf(what, error, { secrets, texts: [] }))
-              : Effect.flatMap(ending, (how) =>
-                  Effect.fail(new AgentUnavailable({ ...how, reason: `${what}: ${how.reason}` })),
+              ? Effect.fail(refusalOf(problem, error, { secrets, texts: [] }))
+              : Effect.flatMap(diagnosis, (details) =>
+                  Effect.fail(new AgentUnavailable({ ...details, reason: `${problem}: ${details.reason}` })),
                 ),
         ),
         Effect.map(Schema.decodeUnknownOption(answer)),
         Effect.flatMap(
           Effect.mapError(
-            () => new AgentUnavailable({ reason: `${what}: its answer is not of the protocol's shape` }),
+            () => new AgentUnavailable({ reason: `${problem}: its answer is not of the protocol's shape` }),
           ),
         ),
       )
 
-    const hello = yield* request(
+    const initialized = yield* request(
       "it refused the handshake",
       (agent) =>
         agent.request(methods.agent.initialize, {
           protocolVersion: PROTOCOL_VERSION,
           clientInfo: { name: "clawdforge", version: "0.3.0" },
-          // Files, terminals and forms are not served, so not offered.
+          // Empty: this client serves no files, terminals or forms.
           clientCapabilities: {},
         }),
-      Hello,
+      InitializeResponse,
     ).pipe(
       Effect.timeoutFail({
         duration: handshakeTimeout,
@@ -152,31 +156,31 @@ export const startAgent = (
           }),
       }),
     )
-    if (hello.protocolVersion !== PROTOCOL_VERSION) {
+    if (initialized.protocolVersion !== PROTOCOL_VERSION) {
       return yield* new AgentUnavailable({
-        reason: `it speaks version ${hello.protocolVersion} of the protocol, not ${PROTOCOL_VERSION}`,
+        reason: `it speaks version ${initialized.protocolVersion} of the protocol, not ${PROTOCOL_VERSION}`,
       })
     }
-    const capabilities = hello.agentCapabilities ?? {}
+    const capabilities = initialized.agentCapabilities ?? {}
 
     return {
       info: {
-        name: hello.agentInfo?.name ?? null,
-        version: hello.agentInfo?.version ?? null,
+        name: initialized.agentInfo?.name ?? null,
+        version: initialized.agentInfo?.version ?? null,
         resumable: canResume(capabilities) || canLoad(capabilities),
         erasable: capabilities.sessionCapabilities?.delete != null,
       },
       capabilities,
-      attached,
+      sessions,
       opening: 0,
       request,
-      send: (ref, turn) =>
+      sendPrompt: (ref, prompt) =>
         Effect.sync(() => {
-          // What comes of it is seen on the wire, in order with everything else.
+          // The result is read by the connection's listener, which sees it in order with all other messages.
           void connection.agent
             .request(methods.agent.session.prompt, {
               sessionId: ref,
-              prompt: [{ type: "text", text: promptText(turn.prompt) }],
+              prompt: [{ type: "text", text: promptText(prompt) }],
             })
             .catch(() => {})
         }),
@@ -187,4 +191,20 @@ export const startAgent = (
       isAlive,
       end,
     }
+  })
+
+/**
+ * An effect that runs `act` once, uninterruptibly. The first caller starts it; all callers return when it is done.
+ *
+ * `Scope.close` returns at once while another fiber closes the scope. `Effect.once` does the same for its later callers.
+ * `Effect.cached` waits, but gives the interruption of its first caller to all later ones, even if `act` has finished.
+ */
+const runOnce = (act: Effect.Effect<void>): Effect.Effect<Effect.Effect<void>> =>
+  Effect.map(Deferred.make<void>(), (done) => {
+    let isStarted = false
+    return Effect.suspend(() => {
+      if (isStarted) return Deferred.await(done)
+      isStarted = true
+      return Effect.uninterruptible(Effect.ensuring(act, Deferred.succeed(done, undefined)))
+    })
   })

@@ -3,24 +3,22 @@ import { Duration, Effect, Schema } from "effect"
 import { AgentUnavailable, InvalidRequest } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession, LeftOff } from "../AcpxClient.ts"
+import { CLOSE_PATIENCE } from "../Patience.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
-import { canLoad, canResume, NewSession, SessionState } from "./Answers.ts"
-import { attachedAs } from "./Routing.ts"
+import { canLoad, canResume, NewSessionResponse, SessionState } from "./Responses.ts"
+import { findLoaded } from "./MessageRouter.ts"
 import { modelOption, sessionMeta } from "./ClaudeOptions.ts"
 
-/** How long an agent may take to let go of a session. */
-const CLOSE_PATIENCE = Duration.seconds(2)
+/** The name that Claude's adapter gives to the mode in which it asks for permission before it changes anything. */
+const DEFAULT_MODE = "default"
 
-/** The mode in which an agent asks before it changes anything, as Claude's adapter calls it. */
-const ASKING = "default"
+const CANNOT_RESUME = "its process has ended, and it cannot take up a session again: open a new one"
+const REF_TAKEN = "it gave the session's name to another session: open a new one"
 
-const GONE = "its process has ended, and it cannot take up a session again: open a new one"
-const ANOTHERS = "it gave the session's name to another session: open a new one"
-
-/** Makes the agent forget a session that it has; false when it does not say that it did. */
-export const letGo = (agent: AgentProcess, ref: AgentSessionRef): Effect.Effect<boolean> =>
+/** Closes a session in the agent's process. Returns false when the agent does not confirm it within `CLOSE_PATIENCE`. */
+export const closeSession = (agent: AgentProcess, ref: AgentSessionRef): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    agent.attached.delete(ref)
+    agent.sessions.delete(ref)
     if (agent.capabilities.sessionCapabilities?.close == null) return Effect.succeed(false)
     return agent
       .request(
@@ -31,55 +29,57 @@ export const letGo = (agent: AgentProcess, ref: AgentSessionRef): Effect.Effect<
       .pipe(Effect.timeout(CLOSE_PATIENCE), Effect.isSuccess)
   })
 
-/** Sessions of an agent's process: each step of opening one may take `patience`. */
+/** Creates, resumes and erases sessions in an agent's process. Each request to the agent may take `patience`. */
 export const agentSessions = (patience: Duration.Duration) => {
-  /** A step of opening a session, which may take only so long. */
-  const step = <A, I>(
+  const requestInTime = <A, I>(
     agent: AgentProcess,
-    what: string,
+    problem: string,
     ask: (to: ClientContext) => Promise<unknown>,
     answer: Schema.Schema<A, I>,
   ) =>
-    Effect.timeoutFail(agent.request(what, ask, answer), {
+    Effect.timeoutFail(agent.request(problem, ask, answer), {
       duration: patience,
       onTimeout: () =>
         new AgentUnavailable({
-          reason: `${what}: it did not answer within ${Duration.toSeconds(patience)} s`,
+          reason: `${problem}: it did not answer within ${Duration.toSeconds(patience)} s`,
         }),
     })
 
   const create = Effect.fn("AcpxClient.create")(function* (agent: AgentProcess, session: AgentSession) {
-    let isLeft = false
-    const created = yield* step(
+    let isAbandoned = false
+    const created = yield* requestInTime(
       agent,
       "it does not open a session",
       async (to) => {
         const { cwd } = session
         const meta = sessionMeta(agent.capabilities, session)
         const created = await to.request(methods.agent.session.new, { cwd, mcpServers: [], ...meta })
-        // Nobody waits for it any more, so nobody would close it.
-        if (isLeft) await to.request(methods.agent.session.close, { sessionId: created.sessionId })
+        // Its opening was given up meanwhile, so nobody else closes it.
+        if (isAbandoned) await to.request(methods.agent.session.close, { sessionId: created.sessionId })
         return created
       },
-      NewSession,
+      NewSessionResponse,
     ).pipe(
       Effect.onError(() =>
         Effect.sync(() => {
-          isLeft = true
+          isAbandoned = true
         }),
       ),
     )
     const ref = created.sessionId
-    if (agent.attached.has(ref)) {
+    if (agent.sessions.has(ref)) {
       return yield* new AgentUnavailable({ reason: "it gave a new session the name of one that it has" })
     }
-    agent.attached.set(ref, { session, turn: undefined, isInDoubt: false })
-    yield* settle(agent, session, ref, created).pipe(Effect.onError(() => letGo(agent, ref)))
+    agent.sessions.set(ref, { session, turn: undefined, isDoubtful: false })
+    yield* configure(agent, session, ref, created).pipe(Effect.onError(() => closeSession(agent, ref)))
     return ref
   })
 
-  /** What a session is to be that is not said when it is made: its model, and a mode in which the agent asks. */
-  const settle = (agent: AgentProcess, session: AgentSession, ref: AgentSessionRef, state: SessionState) =>
+  /**
+   * Sets what cannot be set when a session is created: its model, and the mode in which the agent asks for permission.
+   * `InvalidRequest` when the agent does not offer the model.
+   */
+  const configure = (agent: AgentProcess, session: AgentSession, ref: AgentSessionRef, state: SessionState) =>
     Effect.gen(function* () {
       const option = modelOption(agent.capabilities, session, state)
       if (option === "not_offered") {
@@ -88,7 +88,7 @@ export const agentSessions = (patience: Duration.Duration) => {
         })
       }
       if (option !== undefined) {
-        yield* step(
+        yield* requestInTime(
           agent,
           "it does not take the model",
           (to) => to.request(methods.agent.session.setConfigOption, { sessionId: ref, ...option }),
@@ -98,13 +98,13 @@ export const agentSessions = (patience: Duration.Duration) => {
       const modes = state.modes
       if (
         modes != null &&
-        modes.currentModeId !== ASKING &&
-        modes.availableModes.some(({ id }) => id === ASKING)
+        modes.currentModeId !== DEFAULT_MODE &&
+        modes.availableModes.some(({ id }) => id === DEFAULT_MODE)
       ) {
-        yield* step(
+        yield* requestInTime(
           agent,
           "it does not take the mode",
-          (to) => to.request(methods.agent.session.setMode, { sessionId: ref, modeId: ASKING }),
+          (to) => to.request(methods.agent.session.setMode, { sessionId: ref, modeId: DEFAULT_MODE }),
           Schema.Unknown,
         )
       }
@@ -116,21 +116,21 @@ export const agentSessions = (patience: Duration.Duration) => {
     { ref, answered }: LeftOff,
   ) {
     const { capabilities } = agent
-    const isAnothers = agent.attached.has(ref) && attachedAs(agent.attached, session, ref) === undefined
-    const how = canResume(capabilities)
+    const isRefTaken = agent.sessions.has(ref) && findLoaded(agent.sessions, session, ref) === undefined
+    const method = canResume(capabilities)
       ? methods.agent.session.resume
       : canLoad(capabilities)
         ? methods.agent.session.load
         : undefined
-    if (how === undefined || isAnothers) {
+    if (method === undefined || isRefTaken) {
       if (!answered) return yield* create(agent, session)
-      return yield* new AgentUnavailable({ reason: isAnothers ? ANOTHERS : GONE })
+      return yield* new AgentUnavailable({ reason: isRefTaken ? REF_TAKEN : CANNOT_RESUME })
     }
-    const resumed = step(
+    const resumed = requestInTime(
       agent,
       "it does not take up the session again",
       (to) =>
-        to.request(how, {
+        to.request(method, {
           sessionId: ref,
           cwd: session.cwd,
           mcpServers: [],
@@ -140,35 +140,38 @@ export const agentSessions = (patience: Duration.Duration) => {
     )
     return yield* resumed.pipe(
       Effect.tap(() =>
-        Effect.sync(() => agent.attached.set(ref, { session, turn: undefined, isInDoubt: false })),
+        Effect.sync(() => agent.sessions.set(ref, { session, turn: undefined, isDoubtful: false })),
       ),
       Effect.flatMap((state) =>
-        settle(agent, session, ref, state ?? {}).pipe(Effect.onError(() => letGo(agent, ref))),
+        configure(agent, session, ref, state ?? {}).pipe(Effect.onError(() => closeSession(agent, ref))),
       ),
       Effect.as(ref),
-      // Where nobody was ever answered there is nothing to lose.
+      // A session without an answer has no context that could be lost: a new one replaces it.
       Effect.catchTag("AgentUnavailable", (failure) =>
         answered || !agent.isAlive()
           ? Effect.fail(failure)
           : Effect.zipRight(
-              agent.attached.has(ref) ? letGo(agent, ref) : Effect.void,
+              agent.sessions.has(ref) ? closeSession(agent, ref) : Effect.void,
               create(agent, session),
             ),
       ),
     )
   })
 
-  /** Deletes the agent's record of a session that it has not open, if the agent can do that, and wants to. */
+  /**
+   * Deletes the agent's record of a session that is not loaded. Does nothing when the agent cannot delete sessions, or
+   * refuses to. Fails only when the agent's process ends.
+   */
   const erase = (agent: AgentProcess, ref: AgentSessionRef) =>
-    agent.info.erasable && !agent.attached.has(ref)
-      ? step(
+    agent.info.erasable && !agent.sessions.has(ref)
+      ? requestInTime(
           agent,
           "it does not delete the session",
           (to) => to.request(methods.agent.session.delete, { sessionId: ref }),
           Schema.Unknown,
         ).pipe(
           Effect.asVoid,
-          // What an agent will not delete today, it will not delete tomorrow; one that is gone may.
+          // An agent that refuses once refuses again. One whose process has ended may do it at the next attempt.
           Effect.catchTag("AgentUnavailable", (failure) =>
             agent.isAlive() ? Effect.void : Effect.fail(failure),
           ),

@@ -1,12 +1,13 @@
 import type { AgentSession } from "../AcpxClient.ts"
-import type { Capabilities, SessionState } from "./Answers.ts"
+import type { Capabilities, SessionState } from "./Responses.ts"
 
-/** Claude's adapter takes options of its own. */
+/** Whether the agent is Claude's adapter, which has options of its own. */
 const isClaude = ({ _meta }: Capabilities): boolean => _meta?.claudeCode != null
 
 /**
- * What Claude's adapter is told with a session, and no other agent: its model, and not to ask for what the user might
- * say next. What else must not be is not left to the adapter: see `infra/acp/claude-for-agents.sh`.
+ * The `_meta` of a session for Claude's adapter; nothing for other agents. It sets the model, and turns off the
+ * suggestions of what the user might ask next. All other restrictions are not left to the adapter: see
+ * `infra/acp/claude-for-agents.sh`.
  */
 export const sessionMeta = (capabilities: Capabilities, { model }: AgentSession) => {
   if (!isClaude(capabilities)) return {}
@@ -14,7 +15,10 @@ export const sessionMeta = (capabilities: Capabilities, { model }: AgentSession)
   return { _meta: { claudeCode: { options } } }
 }
 
-/** How another agent is told the session's model, by an option that it offers; undefined: it need not be told. */
+/**
+ * The config option that sets the session's model in an agent other than Claude's adapter. Undefined when there is
+ * nothing to set; "not_offered" when the agent does not offer the model.
+ */
 export const modelOption = (
   capabilities: Capabilities,
   { model }: AgentSession,

@@ -13,81 +13,84 @@ import type { RunningProcess } from "../Processes.ts"
 import { sessionOf } from "./Messages.ts"
 import { permission } from "./Permission.ts"
 
-/** One line of the protocol; a longer one ends the connection. */
+/** The maximum size of a message, which is one line. A larger one ends the connection. */
 const MESSAGE_MAX_BYTES = 64 * 1024 * 1024
 
-/** Who is told of what goes over the wire, in its order. What he returns is waited for before more is read. */
-export interface Routes {
-  /** Our prompt of that session is sent, with that id. */
-  readonly prompted: (session: unknown, id: unknown) => void
-  /** The agent sent a notification or a request that is about that session. */
-  readonly sent: (session: unknown, message: AcpMessage) => Effect.Effect<void> | undefined
-  /** The agent answered our request of that id. */
-  readonly answered: (id: unknown, message: AcpMessage) => Effect.Effect<void> | undefined
-  /** What that session's agent is told when it asks for permission; undefined: we know of no such session. */
-  readonly permissionMode: (session: string) => PermissionMode | undefined
+/**
+ * Receives the messages of a connection, in the order of the wire. When a method returns an effect, no more of the
+ * agent's output is read until that effect completes.
+ */
+export interface ConnectionListener {
+  /** A prompt of ours is being sent, as the request with that id. */
+  readonly onPromptSent: (ref: unknown, requestId: unknown) => void
+  /** The agent sent a notification or a request about that session. */
+  readonly onMessage: (ref: unknown, message: AcpMessage) => Effect.Effect<void> | undefined
+  /** The agent answered our request with that id. */
+  readonly onResponse: (requestId: unknown, message: AcpMessage) => Effect.Effect<void> | undefined
+  /** The permission mode of a session; undefined when the session is not known. */
+  readonly permissionModeOf: (ref: string) => PermissionMode | undefined
 }
 
-/** Speaks the protocol over a process's stdin and stdout. What the process writes that is no protocol is skipped. */
-export const connect = (process: RunningProcess, routes: Routes): ClientConnection => {
-  const behind = new Set<Effect.Effect<void>>()
-  // Before the library, which reads as fast as it can, whoever takes it from there.
+/** Speaks ACP over a process's stdin and stdout. Output of the process that is no ACP message is skipped. */
+export const connect = (process: RunningProcess, listener: ConnectionListener): ClientConnection => {
+  const pendingWaits = new Set<Effect.Effect<void>>()
+  // The waits are done here, before the library: it reads as fast as it can and queues without a bound.
   const output = Stream.tap(process.output, () =>
     Effect.suspend(() => {
-      const waits = [...behind]
-      behind.clear()
+      const waits = [...pendingWaits]
+      pendingWaits.clear()
       return Effect.all(waits, { discard: true })
     }),
   )
   return client({ name: "clawdforge" })
     .onRequest(methods.client.session.requestPermission, ({ params }) => {
-      const mode = routes.permissionMode(params.sessionId)
+      const mode = listener.permissionModeOf(params.sessionId)
       return mode === undefined ? { outcome: { outcome: "cancelled" } } : permission(mode, params)
     })
-    .connect(watched(overStdio({ ...process, output }), routes, behind))
+    .connect(observe(stdioStream({ ...process, output }), listener, pendingWaits))
 }
 
-const overStdio = (process: Pick<RunningProcess, "write" | "output">): AcpStream => {
+const stdioStream = (process: Pick<RunningProcess, "write" | "output">): AcpStream => {
   const decoder = new TextDecoder()
   const output = new WritableStream<Uint8Array>({
-    // Each chunk is whole lines, so no character is split.
+    // Each chunk consists of whole lines, so no character is split between two.
     write: (bytes) => Effect.runSync(process.write(decoder.decode(bytes))),
   })
   return ndJsonStream(output, Stream.toReadableStream(process.output), { maxMessageBytes: MESSAGE_MAX_BYTES })
 }
 
-/** The same stream, with each message shown to the routes first; who is behind then is added to those. */
-const watched = (
+/** Passes each message of a stream to the listener first, and collects the waits that the listener returns. */
+const observe = (
   { readable, writable }: AcpStream,
-  routes: Routes,
-  behind: Set<Effect.Effect<void>>,
+  listener: ConnectionListener,
+  pendingWaits: Set<Effect.Effect<void>>,
 ): AcpStream => {
   const writer = writable.getWriter()
-  /** What we asked, and the agent has not answered. An answer to anything else the library would print. */
-  const asked = new Set<unknown>()
+  // The ids of our open requests. Answers with other ids are dropped: the library would print them.
+  const openRequests = new Set<unknown>()
   return {
     readable: readable.pipeThrough(
       new TransformStream<AnyMessage, AnyMessage>({
-        // Not async: of a hundred thousand messages, each would cost a turn more.
+        // Not async: that would cost one more turn of the event loop for each of a hundred thousand messages.
         transform: (message, controller) => {
           let wait: Effect.Effect<void> | undefined
           if (!("method" in message)) {
-            if (!asked.delete(message.id)) return
-            wait = routes.answered(message.id, message as never)
+            if (!openRequests.delete(message.id)) return
+            wait = listener.onResponse(message.id, message as never)
           } else if (sessionOf(message as never) !== undefined)
-            wait = routes.sent(sessionOf(message as never), message as never)
-          // Nobody listens to notifications beyond the routes; validating a hundred thousand of them would cost.
+            wait = listener.onMessage(sessionOf(message as never), message as never)
+          // Notifications stop here: only the listener needs them, and the library would validate each one.
           if (!("method" in message) || "id" in message) controller.enqueue(message)
-          if (wait !== undefined) behind.add(wait)
+          if (wait !== undefined) pendingWaits.add(wait)
         },
       }),
     ),
     writable: new WritableStream<AnyMessage>({
       write: (message) => {
         if ("method" in message && "id" in message) {
-          asked.add(message.id)
+          openRequests.add(message.id)
           if (message.method === methods.agent.session.prompt)
-            routes.prompted(sessionOf(message as never), message.id)
+            listener.onPromptSent(sessionOf(message as never), message.id)
         }
         return writer.write(message)
       },

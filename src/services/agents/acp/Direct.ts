@@ -7,19 +7,19 @@ import { Ids } from "../../access/Ids.ts"
 import { Processes } from "../Processes.ts"
 import { WorkDirs } from "../WorkDirs.ts"
 import { type AgentProcess, startAgent } from "./AgentProcess.ts"
-import { canResume } from "./Answers.ts"
-import type { AgentOptions } from "./Options.ts"
-import { agentSessions, letGo } from "./AgentSessions.ts"
-import { askToEnd, converse } from "./Conversation.ts"
+import { canResume } from "./Responses.ts"
+import type { AgentOptions } from "./AgentOptions.ts"
+import { agentSessions, closeSession } from "./AgentSessions.ts"
+import { requestCancel, startTurn } from "./PromptTurn.ts"
 import { makeProcessPool } from "./ProcessPool.ts"
-import { attachedAs } from "./Routing.ts"
+import { findLoaded } from "./MessageRouter.ts"
 
-/** Nobody holds the process between a session's opening and its prompt. */
+/** The process is not in use between the opening of a session and its prompt, so it must stay at least this long. */
 const IDLE_MIN = Duration.seconds(1)
 
 /**
- * Agents over their own stdio: one process for all sessions of an app with an agent, pool while it is used, and
- * started anew after it has ended, by itself or not.
+ * A client that starts agents itself and speaks ACP over their stdio. All sessions of an app with the same agent share
+ * one process. A process that has ended is started again when it is needed.
  */
 export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids | Processes | WorkDirs> =>
   Layer.scoped(
@@ -35,14 +35,14 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
             Effect.fromNullable(options.agents.get(agent)),
             () => new ExecutableMissing({ program: agent }),
           )
-          // A directory of its own: for what it leaves lying about, and so that it starts in nobody else's.
+          // A directory of its own, so that its files stay out of the sessions' directories and are removed with it.
           const dir = yield* Effect.flatMap(ids.run, workDirs.make).pipe(
             Effect.mapError(() => new AgentUnavailable({ reason: "there is no directory for it" })),
           )
           const spec = {
             ...executable,
             cwd: dir.cwd,
-            // Claude leaves litter in its temporary directory; it goes with the process's.
+            // Claude leaves files in its temporary directory. They are removed with the directory of the process.
             env: { ...options.env, CLAUDE_CODE_TMPDIR: dir.tmp },
           }
           return yield* startAgent(spec, {
@@ -60,41 +60,42 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
         open: (session, left) =>
           Effect.gen(function* () {
             const agent = yield* pool.get(session)
-            const known = Option.getOrUndefined(left)
-            const has = known && attachedAs(agent.attached, session, known.ref)
-            // One that can, is asked to take up again what it may have lost; one that still has it, keeps it.
-            if (has && !(has.isInDoubt && canResume(agent.capabilities))) return known.ref
+            const previous = Option.getOrUndefined(left)
+            const loaded = previous && findLoaded(agent.sessions, session, previous.ref)
+            // A session that the agent may have lost is resumed, if the agent supports that. If it is not lost, resuming
+            // it changes nothing.
+            if (loaded && !(loaded.isDoubtful && canResume(agent.capabilities))) return previous.ref
             return yield* Effect.acquireUseRelease(
               Effect.sync(() => (agent.opening += 1)),
               () =>
-                known === undefined
+                previous === undefined
                   ? sessions.create(agent, session)
-                  : sessions.resume(agent, session, known),
+                  : sessions.resume(agent, session, previous),
               () =>
                 Effect.suspend(() => {
                   agent.opening -= 1
-                  // One that opened no session, and has none, is not worth keeping.
-                  return agent.attached.size + agent.opening === 0 ? pool.drop(agent) : Effect.void
+                  // A process without a session is of no use to keep.
+                  return agent.sessions.size + agent.opening === 0 ? pool.drop(agent) : Effect.void
                 }),
             )
           }).pipe(Effect.scoped, Effect.withSpan("AcpxClient.open")),
         prompt: (session, ref, prompt) =>
           Stream.unwrapScoped(
-            Effect.flatMap(pool.get(session), (agent) => converse(agent, session, ref, prompt)),
+            Effect.flatMap(pool.get(session), (agent) => startTurn(agent, session, ref, prompt)),
           ),
         cancel: (session, ref) =>
           Effect.suspend(() => {
             const agent = pool.peek(session)
-            const turn = agent && attachedAs(agent.attached, session, ref)?.turn
+            const turn = agent && findLoaded(agent.sessions, session, ref)?.turn
             return agent === undefined || turn === undefined
               ? Effect.void
-              : Effect.asVoid(askToEnd(agent, ref, turn))
+              : Effect.asVoid(requestCancel(agent, ref, turn))
           }),
         close: (session, ref) =>
           Effect.suspend(() => {
             const agent = pool.peek(session)
-            return agent && attachedAs(agent.attached, session, ref)
-              ? Effect.asVoid(letGo(agent, ref))
+            return agent && findLoaded(agent.sessions, session, ref)
+              ? Effect.asVoid(closeSession(agent, ref))
               : Effect.void
           }),
         erase: (session, ref) =>

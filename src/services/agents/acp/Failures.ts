@@ -5,22 +5,22 @@ import type { ProcessExit } from "../Processes.ts"
 const REASON_MAX_CHARS = 500
 const STDERR_MAX_CHARS = 2000
 
-/** The code that the protocol has for an agent without a login. */
+/** ACP's error code for an agent without a login. */
 export const AUTH_REQUIRED = -32_000
 
-/** The code that the protocol has for what an agent does not have, such as a session. */
+/** ACP's error code for something that the agent does not have, such as a session. */
 const NOT_FOUND = -32_002
 
-/** An error as JSON-RPC has it. */
+/** A JSON-RPC error object. */
 export interface RpcError {
   readonly code: number
   readonly message: string
   readonly data?: unknown
 }
 
-/** An error as an agent sends it, which may be anything. */
-export const errorOf = (sent: unknown): RpcError => {
-  const { code, message, data } = Object(sent) as Record<keyof RpcError, unknown>
+/** Reads an agent's error, which may have any shape. Missing fields get a default. */
+export const errorOf = (error: unknown): RpcError => {
+  const { code, message, data } = Object(error) as Record<keyof RpcError, unknown>
   return {
     code: typeof code === "number" ? code : 0,
     message: typeof message === "string" ? message : "it does not say why",
@@ -28,8 +28,9 @@ export const errorOf = (sent: unknown): RpcError => {
   }
 }
 
-/** What an agent left behind that says why. */
-export interface LastWords {
+/** What is known of a process that has ended. */
+export interface ProcessEnd {
+  /** Undefined when the process has closed its output and not exited yet. */
   readonly exit: ProcessExit | undefined
   readonly stderr: string
   readonly confidential: Confidential
@@ -37,29 +38,29 @@ export interface LastWords {
 
 export const isNotFound = ({ code }: RpcError): boolean => code === NOT_FOUND
 
-const said = ({ message, data }: RpcError): string => {
+const messageOf = ({ message, data }: RpcError): string => {
   const details = (data as { readonly details?: unknown } | null | undefined)?.details
   return typeof details === "string" ? `${message}: ${details}` : message
 }
 
-/** What an error says, in words that a client may read. */
+/** An error's message for a client: without confidential texts, and shortened to its end. */
 export const reasonOf = (error: RpcError, confidential: Confidential): string =>
-  tail(redact(said(error), confidential), REASON_MAX_CHARS)
+  tail(redact(messageOf(error), confidential), REASON_MAX_CHARS)
 
-/** Why an agent did not open a session. */
-export const refusalOf = (what: string, error: RpcError, confidential: Confidential) =>
+/** The failure for a request, other than a prompt, that an agent answered with an error. */
+export const refusalOf = (problem: string, error: RpcError, confidential: Confidential) =>
   error.code === AUTH_REQUIRED
     ? new NotLoggedIn({})
-    : new AgentUnavailable({ reason: `${what}: ${reasonOf(error, confidential)}` })
+    : new AgentUnavailable({ reason: `${problem}: ${reasonOf(error, confidential)}` })
 
-/** Why an agent ended a turn with an error. */
+/** The failure for a prompt that an agent answered with an error. */
 export const turnFailureOf = (error: RpcError, confidential: Confidential) =>
   error.code === AUTH_REQUIRED
     ? new NotLoggedIn({})
     : new TurnFailed({ reason: reasonOf(error, confidential) })
 
-/** Why an agent's process is gone. */
-export const endingOf = ({ exit, stderr, confidential }: LastWords): { reason: string } & Diagnosis => {
+/** Why an agent's process has ended, for a client to read. */
+export const diagnosisOf = ({ exit, stderr, confidential }: ProcessEnd): { reason: string } & Diagnosis => {
   const errors = tail(redact(stderr.trim(), confidential), STDERR_MAX_CHARS)
   return {
     reason:

@@ -1,27 +1,26 @@
+import { recordOf } from "../../../domain/Json.ts"
 import type { Usage } from "../../../domain/Run.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
 
-/** What the messages of a turn say. An agent may send anything: nothing here trusts a shape. */
+/** Reads single facts from the messages of a turn. An agent may send anything, so no message needs to have any shape. */
 
-const recordOf = (value: unknown): AcpMessage =>
-  typeof value === "object" && value !== null ? (value as AcpMessage) : {}
-
-/** The session that a message is about, if it says so. */
+/** The `sessionId` of a notification or request; undefined when it has none. */
 export const sessionOf = (message: AcpMessage): unknown => recordOf(message["params"])["sessionId"]
 
-/** Of a result that ends a turn: why it ended. */
+/** The stop reason of the result that ends a turn; undefined in any other message. */
 export const stopReasonOf = (message: AcpMessage): string | undefined => {
   const reason = recordOf(message["result"])["stopReason"]
   return typeof reason === "string" ? reason : undefined
 }
 
-const ANSWERS = new Set(["agent_message_chunk", "agent_thought_chunk", "tool_call", "plan"])
+/** Updates that belong to an answer. Others, such as a list of commands, describe the agent itself. */
+const ANSWER_UPDATES = new Set(["agent_message_chunk", "agent_thought_chunk", "tool_call", "plan"])
 
-/** Whether the agent has begun to answer: what it tells of itself before that is no answer. */
+/** Whether a message is part of an answer to a prompt. */
 export const isAnswer = (message: AcpMessage): boolean =>
-  ANSWERS.has(String(recordOf(recordOf(message["params"])["update"])["sessionUpdate"]))
+  ANSWER_UPDATES.has(String(recordOf(recordOf(message["params"])["update"])["sessionUpdate"]))
 
-/** How much text the agent answered in this message. */
+/** The number of characters of answer text in a message. */
 export const answerCharsOf = (message: AcpMessage): number => {
   if (message["method"] !== "session/update") return 0
   const update = recordOf(recordOf(message["params"])["update"])
@@ -31,11 +30,11 @@ export const answerCharsOf = (message: AcpMessage): number => {
 
 const count = (value: unknown): number => (typeof value === "number" && value >= 0 ? value : 0)
 
-/** Tokens, if the result has them. */
+/** The token counts of the result that ends a turn; null when it has none. */
 export const usageOf = (message: AcpMessage): Usage | null => {
   const usage = recordOf(message["result"])["usage"]
   if (typeof usage !== "object" || usage === null) return null
-  const tokens = usage as AcpMessage
+  const tokens = recordOf(usage)
   return {
     input_tokens: count(tokens["inputTokens"]),
     output_tokens: count(tokens["outputTokens"]),

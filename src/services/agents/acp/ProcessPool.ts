@@ -4,22 +4,22 @@ import type { TokenId } from "../../../domain/Ids.ts"
 import type { AgentName } from "../../../domain/Session.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 
-/** Whose process it is: an app's, with an agent. */
 interface Key {
   readonly owner: TokenId
   readonly agent: AgentName
 }
 
-/** One process for each app and agent, from the first who needs it until nobody has for some time. */
+/** Keeps one process for each app and agent: from the first use until it has not been used for some time. */
 export interface ProcessPool {
-  /** The process, started if need be; it is in use until the scope closes. */
+  /** Returns the process and starts it if necessary. It is in use until the scope closes. */
   readonly get: (key: Key) => Effect.Effect<AgentProcess, AgentRefusal, Scope.Scope>
-  /** The process, if it is up. */
+  /** Returns the process if it is running. Does not start it, and does not keep it in use. */
   readonly peek: (key: Key) => AgentProcess | undefined
-  /** Keeps it for nobody: it ends as soon as those who use it now do no more. */
+  /** Removes a process from the pool. It ends when its current users have finished with it. */
   readonly drop: (agent: AgentProcess) => Effect.Effect<void>
-  /** Ends all processes of an app. */
+  /** Ends all processes of an app, also those in use. */
   readonly endOf: (owner: TokenId) => Effect.Effect<void>
+  /** Ends all processes, also those in use. */
   readonly endAll: Effect.Effect<void>
 }
 
@@ -31,16 +31,16 @@ export const makeProcessPool = ({
   readonly idle: Duration.Duration
 }): Effect.Effect<ProcessPool, never, Scope.Scope> =>
   Effect.gen(function* () {
-    // Each life of a process has a key object of its own: what ends late cannot be taken for what came after it.
+    // Each process has its own key object. So a process that ends late is not mistaken for the one that replaced it.
     const current = new Map<string, Key>()
-    const up = new Map<Key, AgentProcess>()
-    const lives = yield* RcMap.make({
-      // The start itself is not acquired: it could not be interrupted then, so its deadline would never come.
+    const running = new Map<Key, AgentProcess>()
+    const processes = yield* RcMap.make({
+      // The start is outside of `acquireRelease`, which is uninterruptible: a timeout inside it would never fire.
       lookup: (key: Key) =>
         Effect.tap(start(key.agent), (agent) =>
           Effect.acquireRelease(
-            Effect.sync(() => up.set(key, agent)),
-            () => Effect.sync(() => up.delete(key)),
+            Effect.sync(() => running.set(key, agent)),
+            () => Effect.sync(() => running.delete(key)),
           ),
         ),
       idleTimeToLive: idle,
@@ -50,21 +50,22 @@ export const makeProcessPool = ({
     const retire = (key: Key) =>
       Effect.suspend(() => {
         if (current.get(nameOf(key)) === key) current.delete(nameOf(key))
-        return RcMap.invalidate(lives, key)
+        return RcMap.invalidate(processes, key)
       })
 
     const get: ProcessPool["get"] = (wanted) =>
       Effect.gen(function* () {
         const key = current.get(nameOf(wanted)) ?? { owner: wanted.owner, agent: wanted.agent }
         current.set(nameOf(key), key)
-        const wasUp = up.has(key)
-        const agent = yield* Effect.tapErrorCause(RcMap.get(lives, key), () => retire(key))
+        const wasRunning = running.has(key)
+        // An RcMap keeps a lookup that failed until it is invalidated.
+        const agent = yield* Effect.tapErrorCause(RcMap.get(processes, key), () => retire(key))
         if (agent.isAlive()) return agent
-        // What it has started may still be at work on what the next one is to take up.
+        // Its descendants may still work on the sessions that the next process resumes.
         yield* agent.end
         yield* retire(key)
-        // One that never lasts would be started again and again.
-        if (!wasUp)
+        // Without this, an agent that exits at once would be started again and again.
+        if (!wasRunning)
           return yield* new AgentUnavailable({ reason: "its process ended as soon as it was there" })
         return yield* get(wanted)
       })
@@ -72,27 +73,27 @@ export const makeProcessPool = ({
     const end = (matches: (key: Key) => boolean) =>
       Effect.suspend(() =>
         Effect.forEach(
-          // One that starts is not up yet: it ends when nobody waits for it any more.
-          [...new Set([...current.values(), ...up.keys()])].filter(matches),
-          (key) => Effect.zipRight(retire(key), up.get(key)?.end ?? Effect.void),
+          // A process that is being started is not in `running`. It ends when nobody waits for it any longer.
+          [...new Set([...current.values(), ...running.keys()])].filter(matches),
+          (key) => Effect.zipRight(retire(key), running.get(key)?.end ?? Effect.void),
           { discard: true, concurrency: "unbounded" },
         ),
       )
-    // The map would end them one after the other.
+    // Ends all at the same time. The RcMap's own finalizer would end one after the other.
     const endAll = end(() => true)
     yield* Effect.addFinalizer(() => endAll)
 
     return {
       get,
       peek: (key) => {
-        const known = current.get(nameOf(key))
-        const agent = known === undefined ? undefined : up.get(known)
+        const currentKey = current.get(nameOf(key))
+        const agent = currentKey === undefined ? undefined : running.get(currentKey)
         return agent?.isAlive() === true ? agent : undefined
       },
       drop: (agent) =>
         Effect.suspend(() =>
           Effect.forEach(
-            [...up].filter(([, known]) => known === agent),
+            [...running].filter(([, other]) => other === agent),
             ([key]) => retire(key),
             { discard: true },
           ),

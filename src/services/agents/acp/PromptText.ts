@@ -1,9 +1,10 @@
-/** Zero width, and no white space: no agent trims it away. */
-const INVISIBLE = "\u200B"
+/** Zero-width space. It is no white space to a trim, so no agent removes it. */
+const ZERO_WIDTH_SPACE = "\u200B"
 
 /**
- * A prompt as an agent gets it: text, and nothing but text. One that begins with a slash, after white space too, would
- * be a command to some (claude's adapter trims before it looks for `/mcp`); it is given something invisible to begin
- * with.
+ * Makes sure that an agent reads a prompt as text and not as a command. Some agents run a prompt that begins with a
+ * slash, also after white space (Claude's adapter trims before it looks for `/mcp`). Such a prompt gets an invisible
+ * first character.
  */
-export const promptText = (prompt: string): string => (/^\s*\//.test(prompt) ? INVISIBLE + prompt : prompt)
+export const promptText = (prompt: string): string =>
+  /^\s*\//.test(prompt) ? ZERO_WIDTH_SPACE + prompt : prompt

@@ -9,17 +9,17 @@ import { AgentSessionRef, type AgentName } from "../../../domain/Session.ts"
 import { AcpxClient, type AgentSession } from "../AcpxClient.ts"
 import { secretsIn } from "../claude/Command.ts"
 import type { Executable } from "../ClaudeRunner.ts"
-import { Processes } from "../Processes.ts"
+import { Processes, programName } from "../Processes.ts"
 import { AcpxRecords, fromRecords } from "./Records.ts"
-import { acpxArguments, programOf } from "./Command.ts"
-import { AcpxError, openingFailure } from "./Failure.ts"
+import { acpxArguments } from "./Command.ts"
+import { AcpxError, openingFailure } from "./Failures.ts"
 import { acpxPrompt } from "./Prompt.ts"
-import { makeAttachments } from "./Attachments.ts"
-import type { AgentOptions } from "../acp/Options.ts"
+import { makeRunningSessions } from "./RunningSessions.ts"
+import type { AgentOptions } from "../acp/AgentOptions.ts"
 import { startAgent } from "../acp/AgentProcess.ts"
 import { agentSessions } from "../acp/AgentSessions.ts"
 
-/** acpx's queue owners outlive what we allow them by this much at most, should we not be there to end them. */
+/** acpx itself ends a queue owner this much later than we do. It matters only if this service is gone by then. */
 const TTL_RESERVE_SECS = 60
 const OUTPUT_MAX_CHUNKS = 64
 
@@ -28,10 +28,11 @@ export interface AcpxOptions extends AgentOptions {
 }
 
 /**
- * Agents by way of the `acpx` executable: one call of it a turn. Its queue owner, which keeps the agent between turns,
- * belongs to the session and is ended with it. A session's `ref` is acpx's name for its record.
+ * A client that reaches agents through the `acpx` executable, one call for each turn. acpx's queue owner keeps the agent
+ * between turns; it belongs to the session and is ended with it. A session's `ref` is the name of acpx's record.
  *
- * Whether an agent can take a session up again shows when it is prompted: acpx asks it then, before it gets the prompt.
+ * acpx resumes a session only when it is prompted, just before the agent gets the prompt. So `open` cannot tell whether
+ * the agent can resume the session; `prompt` fails if it cannot.
  */
 export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Processes | AcpxRecords> =>
   Layer.scoped(
@@ -39,7 +40,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
     Effect.gen(function* () {
       const processes = yield* Processes
       const records = yield* AcpxRecords
-      const attachments = yield* makeAttachments
+      const runningSessions = yield* makeRunningSessions
       const secrets = secretsIn(options.env)
       const sessions = agentSessions(options.openPatience)
 
@@ -48,7 +49,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
           Effect.mapError(() => new ExecutableMissing({ program: name })),
         )
 
-      /** A call of acpx about a session; it is not in the session's directory, which may be gone. */
+      /** Starts a call of acpx about a session. Its working directory is `/`, as the session's own may be gone. */
       const call = (session: AgentSession, agent: Executable, subcommand: ReadonlyArray<string>) =>
         Effect.zipRight(
           fromRecords(records.dropSettings(session.cwd)),
@@ -76,10 +77,10 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
           const output = yield* Stream.mkString(
             Stream.decodeText(Stream.take(process.output, OUTPUT_MAX_CHUNKS)),
           )
-          const said = Option.getOrUndefined(decodeEnsured(output.trim().split("\n").at(-1) ?? ""))
-          if (said?.acpxRecordId !== undefined) return AgentSessionRef.make(said.acpxRecordId)
-          const error = said?.error ?? { code: 0, message: "acpx did not say what became of the session" }
-          return yield* Effect.fail(openingFailure(error, programOf(agent), { secrets, texts: [] }))
+          const reply = Option.getOrUndefined(decodeEnsured(output.trim().split("\n").at(-1) ?? ""))
+          if (reply?.acpxRecordId !== undefined) return AgentSessionRef.make(reply.acpxRecordId)
+          const error = reply?.error ?? { code: 0, message: "acpx did not say what became of the session" }
+          return yield* Effect.fail(openingFailure(error, programName(agent.command), { secrets, texts: [] }))
         }).pipe(Effect.scoped, withPatience(options.openPatience))
 
       const open = Effect.fn("AcpxClient.open")(function* (
@@ -89,7 +90,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         if (Option.isSome(left)) {
           const known = yield* fromRecords(records.agentSession(left.value.ref))
           if (Option.isSome(known)) {
-            if (answered) attachments.answered.add(session.id)
+            if (answered) runningSessions.answered.add(session.id)
             return left.value.ref
           }
           if (answered) return yield* new AgentUnavailable({ reason: "acpx has no record of the session" })
@@ -97,17 +98,17 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         return yield* ensure(session)
       })
 
-      const prompting = { call, agentOf, records, attachments, secrets, ...options }
+      const prompting = { call, agentOf, records, runningSessions, secrets, ...options }
       const { prompt, cancel } = acpxPrompt(prompting)
 
       const close = Effect.fn("AcpxClient.close")(function* (session: AgentSession) {
-        const attachment = attachments.find(session.id)
-        if (attachment !== undefined) yield* attachments.end(attachment)
-        attachments.answered.delete(session.id)
+        const running = runningSessions.find(session.id)
+        if (running !== undefined) yield* runningSessions.end(running)
+        runningSessions.answered.delete(session.id)
       })
 
-      /** An agent of its own, for what needs no session; gone with the scope. */
-      const visit = (name: AgentName) =>
+      /** Starts an agent for a request that needs no session. Its process ends with the scope. */
+      const startTemporaryAgent = (name: AgentName) =>
         Effect.flatMap(agentOf(name), (agent) =>
           startAgent(
             { ...agent, cwd: "/", env: options.env },
@@ -119,7 +120,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         yield* close(session)
         const known = yield* fromRecords(records.agentSession(ref))
         if (Option.isSome(known)) {
-          const agent = yield* visit(session.agent)
+          const agent = yield* startTemporaryAgent(session.agent)
           yield* sessions.erase(agent, known.value)
         }
         yield* fromRecords(records.remove(ref))
@@ -131,10 +132,10 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         cancel,
         close,
         erase,
-        endAll: attachments.endAll(() => true),
-        endOf: (owner) => attachments.endAll(({ session }) => session.owner === owner),
+        endAll: runningSessions.endAll(() => true),
+        endOf: (owner) => runningSessions.endAll(({ session }) => session.owner === owner),
         inspect: (name) =>
-          visit(name).pipe(
+          startTemporaryAgent(name).pipe(
             Effect.map(({ info }) => info),
             Effect.scoped,
           ),

@@ -1,34 +1,34 @@
-import { Deferred, Duration, Effect, Exit, Option, Schedule, Schema, type Scope, Stream } from "effect"
+import { Effect, Exit, Option, Schedule, Schema, type Scope, Stream } from "effect"
 import type { AgentRefusal, ExecutableMissing } from "../../../domain/Failure.ts"
 import type { AgentName } from "../../../domain/Session.ts"
+import type { TurnMessages } from "../acp/TurnMessages.ts"
 import type { AgentSession } from "../AcpxClient.ts"
 import type { Executable } from "../ClaudeRunner.ts"
+import { CANCEL_PATIENCE } from "../Patience.ts"
 import type { RunningProcess } from "../Processes.ts"
-import type { Attachment, makeAttachments } from "./Attachments.ts"
+import type { RunningSession, RunningSessions } from "./RunningSessions.ts"
 
-/** How long an agent may take to obey a cancel, before its processes are ended. */
-const CANCEL_PATIENCE = Duration.seconds(4)
-/** acpx has nothing to cancel as long as its queue owner is starting. */
+/** A cancel is repeated: while its queue owner is starting, acpx has nothing to cancel. */
 const CANCEL_AGAIN = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
 
-export interface CancelNeeds {
-  /** Calls acpx about a session. */
+export interface CancelDependencies {
+  /** Starts a call of acpx about a session. */
   readonly call: (
     session: AgentSession,
     agent: Executable,
     subcommand: ReadonlyArray<string>,
   ) => Effect.Effect<RunningProcess, AgentRefusal, Scope.Scope>
   readonly agentOf: (name: AgentName) => Effect.Effect<Executable, ExecutableMissing>
-  readonly attachments: Effect.Effect.Success<typeof makeAttachments>
+  readonly runningSessions: RunningSessions
 }
 
-/** Turns of sessions: how they are broken off. */
-export const acpxCancel = ({ call, agentOf, attachments }: CancelNeeds) => {
-  /** Asks until acpx has passed it on, or the turn has ended. */
-  const cancelTurn = (attachment: Attachment, ended: Deferred.Deferred<void>) => {
+/** Cancels turns by calls of `acpx cancel`. */
+export const acpxCancel = ({ call, agentOf, runningSessions }: CancelDependencies) => {
+  /** Calls `acpx cancel` until acpx confirms that it has passed the cancel on, or the turn has ended. */
+  const cancelTurn = (running: RunningSession, turn: TurnMessages) => {
     const once = Effect.gen(function* () {
-      const agent = yield* agentOf(attachment.session.agent)
-      const process = yield* call(attachment.session, agent, ["cancel", "-s", attachment.session.id])
+      const agent = yield* agentOf(running.session.agent)
+      const process = yield* call(running.session, agent, ["cancel", "-s", running.session.id])
       yield* process.endInput
       const output = yield* Stream.mkString(Stream.decodeText(process.output))
       return Option.exists(decodeCancelled(output.trim()), ({ cancelled }) => cancelled)
@@ -37,23 +37,23 @@ export const acpxCancel = ({ call, agentOf, attachments }: CancelNeeds) => {
       Effect.orElseSucceed(() => false),
     )
     const again = Effect.repeat(once, { until: (cancelled) => cancelled, schedule: CANCEL_AGAIN })
-    return Effect.race(again, Deferred.await(ended))
+    return Effect.race(again, turn.ended)
   }
 
-  /** Leaves a turn that nobody reads any more: it is cancelled, or its processes are ended. */
-  const leave = (attachment: Attachment, ended: Deferred.Deferred<void>) =>
+  /** Stops a turn that nobody reads: cancels it, and ends the session's processes when that does not help in time. */
+  const stopTurn = (running: RunningSession, turn: TurnMessages) =>
     Effect.gen(function* () {
-      if (yield* Deferred.isDone(ended)) return
-      const obeyed = Effect.zipRight(cancelTurn(attachment, ended), Deferred.await(ended))
+      if (turn.isEnded()) return
+      const obeyed = Effect.zipRight(cancelTurn(running, turn), turn.ended)
       const inTime = yield* Effect.timeoutOption(Effect.interruptible(obeyed), CANCEL_PATIENCE).pipe(
-        // The leaving fiber's interruption is passed on to what it forks.
+        // A daemon: the calling fiber may be interrupted, and would pass that on to a child.
         Effect.forkDaemon,
         Effect.flatMap((fiber) => fiber.await),
       )
-      if (Exit.isFailure(inTime) || Option.isNone(inTime.value)) yield* attachments.end(attachment)
+      if (Exit.isFailure(inTime) || Option.isNone(inTime.value)) yield* runningSessions.end(running)
     })
 
-  return { cancelTurn, leave }
+  return { cancelTurn, stopTurn }
 }
 
 const decodeCancelled = Schema.decodeOption(Schema.parseJson(Schema.Struct({ cancelled: Schema.Boolean })))

@@ -3,7 +3,7 @@ import type { AgentSession } from "../AcpxClient.ts"
 import type { Executable } from "../ClaudeRunner.ts"
 import { promptText } from "../acp/PromptText.ts"
 
-/** acpx's own limit on a turn, so that no settings file can set one: beyond every limit of ours. */
+/** acpx's limit for a turn. It is set so that no settings file can set one, and is longer than every limit of ours. */
 const TURN_MAX_SECS = 86_400
 
 const PERMISSION_FLAGS: Readonly<Record<PermissionMode, string>> = {
@@ -12,16 +12,13 @@ const PERMISSION_FLAGS: Readonly<Record<PermissionMode, string>> = {
   "deny-all": "--deny-all",
 }
 
-/** What an agent is called, where it cannot be started. */
-export const programOf = ({ command }: Executable): string => command.split("/").at(-1) ?? command
-
-/** An agent's command as acpx splits it again. */
+/** An agent's command as one line, quoted in the way that acpx splits it. */
 const commandLine = ({ command, args }: Executable): string =>
   [command, ...args].map((word) => `"${word.replace(/["\\]/g, "\\$&")}"`).join(" ")
 
 /**
- * The arguments of a call of acpx about this session. All that a settings file could say is said here; what we do not
- * serve (files, terminals) is not offered to the agent.
+ * The arguments of a call of acpx about a session. They set everything that a settings file could set. Files and
+ * terminals are not offered to the agent, because this service does not serve them.
  */
 export const acpxArguments = (
   session: AgentSession,
@@ -50,6 +47,6 @@ export const acpxArguments = (
   ...subcommand,
 ]
 
-/** What acpx reads as a prompt: content blocks, so that no text is taken for them. */
+/** A prompt as acpx reads it from stdin. It is sent as content blocks: a plain text could be mistaken for such blocks. */
 export const promptInput = (prompt: string): string =>
   JSON.stringify([{ type: "text", text: promptText(prompt) }])

@@ -2,186 +2,190 @@ import { Deferred, Duration, Effect, Exit, Option, Scope, Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
-import type { RunningProcess } from "../Processes.ts"
-import { type Backlog, makeBacklog } from "../acp/Backlog.ts"
-import { acpxCancel, type CancelNeeds } from "./Cancel.ts"
-import { programOf, promptInput } from "./Command.ts"
+import { programName, type RunningProcess } from "../Processes.ts"
 import { isNotFound } from "../acp/Failures.ts"
-import { refusal, turnFailure } from "./Failure.ts"
+import { makeTurnMessages, type TurnMessages } from "../acp/TurnMessages.ts"
+import { acpxCancel, type CancelDependencies } from "./Cancel.ts"
+import { promptInput } from "./Command.ts"
+import { unpromptedFailure, turnFailure } from "./Failures.ts"
+import { makePromptOutputReader } from "./PromptOutput.ts"
 import { type AcpxRecords, fromRecords } from "./Records.ts"
-import { turnReader } from "./Turn.ts"
-import type { Attachment } from "./Attachments.ts"
+import type { RunningSession } from "./RunningSessions.ts"
 
-const EMPTY = "it cannot take the session up again where it was"
+const CONTEXT_LOST = "it cannot take the session up again where it was"
 
-interface Needs extends CancelNeeds {
+interface PromptDependencies extends CancelDependencies {
   readonly records: typeof AcpxRecords.Service
   readonly secrets: ReadonlyArray<string>
   readonly idleSecs: number
   readonly openPatience: Duration.Duration
 }
 
-type Failing = AgentRefusal | TurnFailed
+type Failure = AgentRefusal | TurnFailed
 
-/** What a turn has in common with who reads it. */
-interface Turn {
-  readonly backlog: Backlog
-  readonly ended: Deferred.Deferred<void>
+interface AcpxTurn {
+  readonly messages: TurnMessages
+  /** Done when the agent has the prompt. */
   readonly prompted: Deferred.Deferred<void>
 }
 
-/** The turn is over, if it is not already. */
-const finish = (turn: Turn, exit: Exit.Exit<void, Failing>) =>
-  Effect.zipRight(
-    Effect.sync(() => turn.backlog.end(exit)),
-    Deferred.succeed(turn.ended, undefined),
-  )
+/** Ends the turn, unless it has ended. */
+const finish = ({ messages }: AcpxTurn, exit: Exit.Exit<void, Failure>) =>
+  Effect.sync(() => messages.end(exit))
 
-/** Turns of sessions: the part of the client that talks. */
-export const acpxPrompt = (needs: Needs) => {
-  const { call, agentOf, records, attachments, secrets, ...options } = needs
-  const { cancelTurn, leave } = acpxCancel(needs)
-  const isAnswered = ({ session }: Attachment) => attachments.answered.has(session.id)
+/** Runs and cancels turns of sessions. */
+export const acpxPrompt = (dependencies: PromptDependencies) => {
+  const { call, agentOf, records, runningSessions, secrets, ...options } = dependencies
+  const { cancelTurn, stopTurn } = acpxCancel(dependencies)
+  const isAnswered = ({ session }: RunningSession) => runningSessions.answered.has(session.id)
 
-  /** The session is not to go on with these processes. */
-  const abandon = (attachment: Attachment, turn: Turn, failure: Failing) =>
-    Effect.uninterruptible(Effect.zipRight(attachments.endSoon(attachment), finish(turn, Exit.fail(failure))))
+  /** Fails the turn and ends the session's processes, which are of no further use. */
+  const abandon = (running: RunningSession, turn: AcpxTurn, failure: Failure) =>
+    Effect.uninterruptible(
+      Effect.zipRight(runningSessions.endInBackground(running), finish(turn, Exit.fail(failure))),
+    )
 
   /**
-   * Follows the turn in acpx's output, to the end of that; no more is taken while the reader is behind. Returns whether
-   * an agent was started, and stays.
+   * Reads acpx's output to its end and passes the messages on to the turn. Reads no further while the turn's reader is
+   * behind. `startsAgent` says whether this call has started an agent, which stays after it. `isUsable` is false when
+   * the session's processes had to be given up; then reading stops early.
    */
-  const follow = (
-    attachment: Attachment,
-    turn: Turn,
+  const readOutput = (
+    running: RunningSession,
+    turn: AcpxTurn,
     process: RunningProcess,
     program: string,
     prompt: string,
   ) => {
-    const read = turnReader()
+    const read = makePromptOutputReader()
     const confidential = { secrets, texts: [prompt] }
-    let starts = false
-    let sound = true
-    const fail = (failure: Failing) => {
-      sound = false
-      return abandon(attachment, turn, failure)
+    let startsAgent = false
+    let isUsable = true
+    const fail = (failure: Failure) => {
+      isUsable = false
+      return abandon(running, turn, failure)
     }
-    const hear = (line: string): Effect.Effect<unknown> => {
-      const heard = read(line)
-      switch (heard._tag) {
+    const handleLine = (line: string): Effect.Effect<unknown> => {
+      const event = read(line)
+      switch (event._tag) {
         case "Nothing":
           return Effect.void
         case "AgentStarts":
-          starts = true
+          startsAgent = true
           return Effect.void
         case "EmptySession":
-          return isAnswered(attachment) ? fail(new AgentUnavailable({ reason: EMPTY })) : Effect.void
+          return isAnswered(running) ? fail(new AgentUnavailable({ reason: CONTEXT_LOST })) : Effect.void
         case "Prompted":
           return Deferred.succeed(turn.prompted, undefined)
         case "Message":
-          return turn.backlog.offer(heard.message) ?? Effect.void
+          return turn.messages.offer(event.message) ?? Effect.void
         case "Result":
-          attachments.answered.add(attachment.session.id)
-          turn.backlog.offer(heard.message)
+          runningSessions.answered.add(running.session.id)
+          turn.messages.offer(event.message)
           return finish(turn, Exit.void)
         case "Refused": {
-          const failure = turnFailure(heard.error, program, confidential)
-          // The agent's process has lost the session; in another it can be taken up again.
-          return isNotFound(heard.error) ? fail(failure) : finish(turn, Exit.fail(failure))
+          const failure = turnFailure(event.error, program, confidential)
+          // The agent's process has lost the session. Another process can resume it.
+          return isNotFound(event.error) ? fail(failure) : finish(turn, Exit.fail(failure))
         }
         case "Broken":
           return Effect.flatMap(Deferred.isDone(turn.prompted), (prompted) =>
-            fail((prompted ? turnFailure : refusal)(heard.error, program, confidential)),
+            fail((prompted ? turnFailure : unpromptedFailure)(event.error, program, confidential)),
           )
       }
     }
     return process.output.pipe(
       Stream.decodeText("utf-8"),
       Stream.splitLines,
-      Stream.runForEachWhile((line) => Effect.map(hear(line), () => sound)),
-      Effect.map(() => ({ starts, sound })),
+      Stream.runForEachWhile((line) => Effect.map(handleLine(line), () => isUsable)),
+      Effect.map(() => ({ startsAgent, isUsable })),
     )
   }
 
-  /** One call of acpx, from the prompt to its exit, apart from whoever reads the turn. */
-  const perform = (attachment: Attachment, ref: AgentSessionRef, prompt: string, turn: Turn) =>
+  /** Runs one call of `acpx prompt`, from the prompt to its exit. Independent of whether the turn is read. */
+  const callPrompt = (running: RunningSession, ref: AgentSessionRef, prompt: string, turn: AcpxTurn) =>
     Effect.gen(function* () {
-      const { session } = attachment
+      const { session } = running
       const agent = yield* agentOf(session.agent)
-      if (isAnswered(attachment) && !(yield* fromRecords(records.insist(ref))))
+      if (isAnswered(running) && !(yield* fromRecords(records.requireResume(ref))))
         return yield* new AgentUnavailable({ reason: "acpx has no record of the session" })
-      const scope = yield* Scope.fork(attachment.scope, attachment.scope.strategy)
+      const scope = yield* Scope.fork(running.scope, running.scope.strategy)
       const process = yield* Scope.extend(
         call(session, agent, ["prompt", "-s", session.id, "-f", "-"]),
         scope,
       )
       yield* process.write(promptInput(prompt))
       yield* process.endInput
-      const { starts, sound } = yield* follow(attachment, turn, process, programOf(agent), prompt)
-      if (!sound) return
-      if (!(yield* Deferred.isDone(turn.ended)))
-        return yield* Effect.flatMap(unfinished(turn), (failure) => abandon(attachment, turn, failure))
-      // What it has started stays: the queue owner, and the agent with it.
-      if (!starts) yield* Scope.close(scope, Exit.void)
-      yield* attachments.endLater(attachment, Duration.seconds(options.idleSecs))
+      const { startsAgent, isUsable } = yield* readOutput(
+        running,
+        turn,
+        process,
+        programName(agent.command),
+        prompt,
+      )
+      if (!isUsable) return
+      if (!turn.messages.isEnded())
+        return yield* Effect.flatMap(unfinished(turn), (failure) => abandon(running, turn, failure))
+      // A queue owner and an agent that this call has started stay for the next turn.
+      if (!startsAgent) yield* Scope.close(scope, Exit.void)
+      yield* runningSessions.endWhenIdle(running, Duration.seconds(options.idleSecs))
     }).pipe(Effect.catchAll((failure) => finish(turn, Exit.fail(failure))))
 
-  /** An agent that does not even get the prompt in time is ended. */
-  const watch = (attachment: Attachment, turn: Turn) =>
+  /** Ends an agent that does not take the prompt in time. */
+  const limitStart = (running: RunningSession, turn: AcpxTurn) =>
     Effect.gen(function* () {
-      const started = Effect.race(Deferred.await(turn.prompted), Deferred.await(turn.ended))
+      const started = Effect.race(Deferred.await(turn.prompted), turn.messages.ended)
       if (Option.isSome(yield* Effect.timeoutOption(started, options.openPatience))) return
       const reason = `it did not take the prompt within ${Duration.toSeconds(options.openPatience)} s`
-      yield* abandon(attachment, turn, new AgentUnavailable({ reason }))
+      yield* abandon(running, turn, new AgentUnavailable({ reason }))
     })
 
   const prompt = (
     session: AgentSession,
     ref: AgentSessionRef,
     text: string,
-  ): Stream.Stream<AcpMessage, Failing> =>
+  ): Stream.Stream<AcpMessage, Failure> =>
     Stream.unwrapScoped(
       Effect.gen(function* () {
-        const attachment = yield* attachments.attach(session)
-        const turn: Turn = {
-          backlog: yield* makeBacklog,
-          ended: yield* Deferred.make<void>(),
+        const running = yield* runningSessions.acquire(session)
+        const turn: AcpxTurn = {
+          messages: yield* makeTurnMessages,
           prompted: yield* Deferred.make<void>(),
         }
         yield* Effect.acquireRelease(
           Effect.gen(function* () {
-            attachment.ended = turn.ended
+            running.turn = turn.messages
             const fiber = yield* Effect.forkIn(
-              Effect.interruptible(perform(attachment, ref, text, turn)),
-              attachment.scope,
+              Effect.interruptible(callPrompt(running, ref, text, turn)),
+              running.scope,
             )
-            yield* Effect.forkIn(Effect.interruptible(watch(attachment, turn)), attachment.scope)
-            // Whatever becomes of the fiber, before its first step too, the turn is over then.
-            const settled = yield* Effect.forkDaemon(Effect.zipRight(fiber.await, conclude(turn)))
-            attachment.settled = Effect.asVoid(settled.await)
+            yield* Effect.forkIn(Effect.interruptible(limitStart(running, turn)), running.scope)
+            // The turn ends however that fiber ends, even if it is interrupted before its first step.
+            const settled = yield* Effect.forkDaemon(Effect.zipRight(fiber.await, failUnfinished(turn)))
+            running.settled = Effect.asVoid(settled.await)
           }),
-          () => Effect.zipRight(turn.backlog.unread, leave(attachment, turn.ended)),
+          () => Effect.zipRight(turn.messages.discard, stopTurn(running, turn.messages)),
         )
-        return turn.backlog.messages
+        return turn.messages.stream
       }),
     )
 
   const cancel = Effect.fn("AcpxClient.cancel")(function* (session: AgentSession) {
-    const attachment = attachments.find(session.id)
-    if (attachment?.ended === undefined || (yield* Deferred.isDone(attachment.ended))) return
-    yield* cancelTurn(attachment, attachment.ended)
+    const running = runningSessions.find(session.id)
+    if (running?.turn === undefined || running.turn.isEnded()) return
+    yield* cancelTurn(running, running.turn)
   })
 
   return { prompt, cancel }
 }
 
-/** What there is to say of a turn whose acpx said nothing of its end. */
-const unfinished = (turn: Turn): Effect.Effect<Failing> =>
+/** The failure of a turn whose process ended without a result or an error. */
+const unfinished = (turn: AcpxTurn): Effect.Effect<Failure> =>
   Effect.map(Deferred.isDone(turn.prompted), (prompted) =>
     prompted
       ? new TurnFailed({ reason: "its process ended before the turn" })
       : new AgentUnavailable({ reason: "its process ended before it had the prompt" }),
   )
 
-const conclude = (turn: Turn) =>
+const failUnfinished = (turn: AcpxTurn) =>
   Effect.flatMap(unfinished(turn), (failure) => finish(turn, Exit.fail(failure)))

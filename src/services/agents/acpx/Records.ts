@@ -2,27 +2,30 @@ import { Context, Effect, type Option } from "effect"
 import { AgentUnavailable, type StorageFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 
-/** Port: what acpx keeps on disk. */
+/** Port: acpx's records of sessions on disk. */
 export class AcpxRecords extends Context.Tag("clawdforge/AcpxRecords")<
   AcpxRecords,
   {
-    /** What the agent itself calls the session now; none when acpx has no record of it. */
+    /** The name that the agent itself uses for the session now. None when acpx has no record of the session. */
     readonly agentSession: (
       ref: AgentSessionRef,
     ) => Effect.Effect<Option.Option<AgentSessionRef>, StorageFailed>
     /**
-     * From now on acpx takes the session up again, or fails: it never puts an empty one in its place. False when there
-     * is no record. Not while a turn is at work, whose own writing would undo it.
+     * Changes the record so that acpx from now on resumes the session or fails, and never replaces it by an empty one.
+     * Returns false when there is no record. Must not be called during a turn: acpx's own writing would undo it.
      */
-    readonly insist: (ref: AgentSessionRef) => Effect.Effect<boolean, StorageFailed>
-    /** Removes the record with the texts that are kept with it; what is not there is no failure. */
+    readonly requireResume: (ref: AgentSessionRef) => Effect.Effect<boolean, StorageFailed>
+    /** Removes the record and the texts that acpx stores with it. Does nothing when there is none. */
     readonly remove: (ref: AgentSessionRef) => Effect.Effect<void, StorageFailed>
-    /** Removes the settings for acpx that a working directory could hold. */
+    /** Removes acpx's settings file from a working directory. */
     readonly dropSettings: (cwd: string) => Effect.Effect<void, StorageFailed>
   }
 >() {}
 
-/** acpx's records are to us what an agent's memory is: without them there is no agent. */
+/**
+ * Logs a storage failure of acpx's records and turns it into `AgentUnavailable`: without its record, a session cannot be
+ * used.
+ */
 export const fromRecords = <A>(effect: Effect.Effect<A, StorageFailed>): Effect.Effect<A, AgentUnavailable> =>
   Effect.catchAll(effect, (failure) =>
     Effect.zipRight(

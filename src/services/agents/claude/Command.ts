@@ -1,10 +1,9 @@
-/** How the CLI is started. The same for every prompt, so that a process can be started before its prompt is known. */
-
 /**
- * `--setting-sources ""` keeps out hooks, settings, agents and CLAUDE.md of any directory; `--restricted` and
- * `--tools` leave the model one tool, which reads files of the working directory, and no shell;
- * `--strict-mcp-config` keeps out the MCP servers of whoever is logged in. `--include-partial-messages` is for those who
- * watch the answer come.
+ * The CLI's arguments. They are the same for every prompt, so that a process can be started before its prompt is known.
+ *
+ * `--setting-sources ""` keeps out hooks, settings, agents and CLAUDE.md of any directory. `--restricted` and `--tools`
+ * leave the model one tool, which reads files in the working directory, and no shell. `--strict-mcp-config` keeps out
+ * the MCP servers of the user who is logged in. `--include-partial-messages` is for clients that stream the answer.
  */
 export const ARGUMENTS: ReadonlyArray<string> = [
   "-p",
@@ -26,25 +25,25 @@ export const ARGUMENTS: ReadonlyArray<string> = [
   "dontAsk",
 ]
 
-/** What an operator may set otherwise. */
+/** Settings that an operator may change. */
 const DEFAULTS = {
-  // The CLI's own ten silent retries take about three minutes; a client would rather know, and retry itself.
+  // The CLI's own default is ten silent retries, about three minutes. A client should know sooner and retry itself.
   CLAUDE_CODE_MAX_RETRIES: "2",
   CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
 }
 
-/** What nobody may set otherwise. */
+/** Settings that an operator cannot change. */
 const ENFORCED = {
-  // `@path` in a prompt would be read and sent without a permission check, outside the working directory too.
+  // The CLI would read and send a file that a prompt names as `@path`: without a permission check, from any directory.
   CLAUDE_CODE_DISABLE_ATTACHMENTS: "1",
-  // Notes in the login's home would be sent along, and could be read.
+  // The CLI would send notes from the home directory of its user, and the model could read them.
   CLAUDE_CODE_DISABLE_AUTO_MEMORY: "1",
-  // Branch, status and log of a repository around the data directory are none of the model's business.
+  // The model must not see branch, status and log of a git repository that the data directory is in.
   CLAUDE_CODE_DISABLE_GIT_INSTRUCTIONS: "1",
   DISABLE_AUTOUPDATER: "1",
 }
 
-/** The environment of a CLI process: the allow-listed part of ours, and our settings. */
+/** The environment of a CLI process: the allow-listed part of the service's own, and the settings above. */
 export const environment = (
   inherited: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> => ({
@@ -53,7 +52,7 @@ export const environment = (
   ...ENFORCED,
 })
 
-/** Values of the environment that must never show in an error. */
+/** Values of the environment that must not be in any error message. */
 export const secretsIn = (env: Readonly<Record<string, string>>): ReadonlyArray<string> =>
   Object.entries(env)
     .filter(([name]) => /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|AUTH|HEADERS/i.test(name))

@@ -12,10 +12,10 @@ import type { Usage } from "../../../domain/Run.ts"
 import type { ProcessExit } from "../Processes.ts"
 import type { ResultMessage } from "./Protocol.ts"
 
-/** A prompt's answer, as the CLI gave it. */
+/** The CLI's answer to a prompt. */
 export interface ClaudeAnswer {
   readonly text: string
-  /** The value that its structured output made, where that was asked for and done. */
+  /** The value of the CLI's structured output. None when no schema was sent, or the CLI gave no value. */
   readonly structured: Option.Option<unknown>
   readonly stopReason: string
   readonly usage: Usage
@@ -24,13 +24,13 @@ export interface ClaudeAnswer {
   readonly sessionId: string | null
 }
 
-/** What is known when the CLI has said its last word. */
-export interface LastWords {
+/** What is known of a run of the CLI when its result has come, or its output has ended without one. */
+export interface FinishedRun {
   readonly result: Option.Option<ResultMessage>
-  /** Absent while the process is still there. */
+  /** None while the process is still running. */
   readonly exit: Option.Option<ProcessExit>
   readonly stderr: string
-  /** Lines on stdout that were not of its protocol. */
+  /** The number of lines on stdout that were no messages of its protocol. */
   readonly strayLines: number
   readonly confidential: Confidential
 }
@@ -38,22 +38,22 @@ export interface LastWords {
 const REASON_MAX = 500
 const STDERR_MAX = 2000
 
-/** An answer, or the one failure that explains why there is none. */
-export const outcomeOf = (last: LastWords): Effect.Effect<ClaudeAnswer, AgentFailure> => {
-  const { result } = last
-  if (Option.isNone(result)) return Effect.fail(withoutResult(last))
+/** The answer of a run. Fails with the one failure that explains why there is no answer. */
+export const answerOf = (run: FinishedRun): Effect.Effect<ClaudeAnswer, AgentFailure> => {
+  const { result } = run
+  if (Option.isNone(result)) return Effect.fail(withoutResult(run))
   const message = result.value
-  if (message.is_error) return Effect.fail(refusal(message, last))
+  if (message.is_error) return Effect.fail(refusal(message, run))
   if (typeof message.result !== "string") {
-    return Effect.fail(new OutputGarbled({ reason: "its result has no text", ...diagnosis(last) }))
+    return Effect.fail(new OutputGarbled({ reason: "its result has no text", ...diagnosis(run) }))
   }
-  return Effect.succeed(answer(message, message.result))
+  return Effect.succeed(toAnswer(message, message.result))
 }
 
-const answer = (message: ResultMessage, text: string): ClaudeAnswer => ({
+const toAnswer = (message: ResultMessage, text: string): ClaudeAnswer => ({
   text,
   structured: Option.fromNullable(message.structured_output),
-  // Structured output ends with a call of the CLI's own tool: for the caller, that is the end of the turn.
+  // Structured output ends with a call of the CLI's own tool. For the caller, that is the end of the turn.
   stopReason:
     message.stop_reason == null || message.stop_reason === "tool_use" ? "end_turn" : message.stop_reason,
   usage: {
@@ -67,47 +67,47 @@ const answer = (message: ResultMessage, text: string): ClaudeAnswer => ({
   sessionId: message.session_id ?? null,
 })
 
-/** The CLI reported a failure. API errors come with an HTTP status, or as a connection that failed. */
-const refusal = (message: ResultMessage, last: LastWords): AgentFailure => {
-  const said = message.result ?? message.errors?.join("; ") ?? message.subtype ?? "no reason given"
-  const reason = tail(redact(said, last.confidential), REASON_MAX)
-  const known = diagnosis(last, message.stop_reason)
+/** The failure that the CLI reported in its result. An API error has an HTTP status, or a failed connection. */
+const refusal = (message: ResultMessage, run: FinishedRun): AgentFailure => {
+  const text = message.result ?? message.errors?.join("; ") ?? message.subtype ?? "no reason given"
+  const reason = tail(redact(text, run.confidential), REASON_MAX)
+  const details = diagnosis(run, message.stop_reason)
   if (message.api_error_status != null) {
-    return new ProviderRefused({ status: message.api_error_status, reason, ...known })
+    return new ProviderRefused({ status: message.api_error_status, reason, ...details })
   }
-  if (LOGIN_NEEDED.test(said)) return new NotLoggedIn(known)
+  if (LOGIN_NEEDED.test(text)) return new NotLoggedIn(details)
   return message.api_error == null
-    ? new ProcessFailed({ reason, ...known })
-    : new ProviderRefused({ reason, ...known })
+    ? new ProcessFailed({ reason, ...details })
+    : new ProviderRefused({ reason, ...details })
 }
 
-/** The CLI would not take the model: the provider does not know it, or could not be asked. */
-export const modelRefusal = (said: {
+/** The failure for a refused `set_model`: the provider does not know the model, or could not be reached. */
+export const modelRefusal = (response: {
   readonly error?: string | null | undefined
   readonly error_code?: string | null | undefined
 }): NotLoggedIn | ProviderRefused => {
-  const reason = said.error ?? "no reason given"
+  const reason = response.error ?? "no reason given"
   if (LOGIN_NEEDED.test(reason)) return new NotLoggedIn({})
-  return new ProviderRefused({ ...(said.error_code === "not_found" ? { status: 404 } : {}), reason })
+  return new ProviderRefused({ ...(response.error_code === "not_found" ? { status: 404 } : {}), reason })
 }
 
-/** What the CLI says without a login: of a prompt, and of a model that it would have to ask for. */
+/** The CLI's errors when it has no login, for a prompt and for a model that it has to look up. */
 const LOGIN_NEEDED = /not logged in|please run \/login|could not resolve authentication method/i
 
-const withoutResult = (last: LastWords): AgentFailure => {
-  const exit = Option.getOrElse(last.exit, (): ProcessExit => ({ code: null, signal: null }))
-  const known = diagnosis(last)
+const withoutResult = (run: FinishedRun): AgentFailure => {
+  const exit = Option.getOrElse(run.exit, (): ProcessExit => ({ code: null, signal: null }))
+  const details = diagnosis(run)
   const signal = exit.signal ?? SIGNAL_CODES.get(exit.code ?? 0)
-  if (signal !== undefined) return new ProcessKilled({ signal, ...known })
-  if (exit.code !== 0) return new ProcessFailed({ reason: `it exited with code ${exit.code}`, ...known })
+  if (signal !== undefined) return new ProcessKilled({ signal, ...details })
+  if (exit.code !== 0) return new ProcessFailed({ reason: `it exited with code ${exit.code}`, ...details })
   return new OutputGarbled({
     reason:
-      last.strayLines > 0 ? "what it printed is not its protocol" : "it exited without printing an answer",
-    ...known,
+      run.strayLines > 0 ? "what it printed is not its protocol" : "it exited without printing an answer",
+    ...details,
   })
 }
 
-/** Exit codes of a process that caught a signal and left, as a shell would report it: 128 + its number. */
+/** Exit codes of processes that caught a signal and exited, as shells report it: 128 + the signal's number. */
 const SIGNAL_CODES = new Map([
   [129, "SIGHUP"],
   [130, "SIGINT"],
@@ -117,9 +117,9 @@ const SIGNAL_CODES = new Map([
   [143, "SIGTERM"],
 ])
 
-const diagnosis = (last: LastWords, stopReason?: string | null) => {
-  const stderr = tail(redact(last.stderr.trim(), last.confidential), STDERR_MAX)
-  const code = Option.getOrUndefined(last.exit)?.code
+const diagnosis = (run: FinishedRun, stopReason?: string | null) => {
+  const stderr = tail(redact(run.stderr.trim(), run.confidential), STDERR_MAX)
+  const code = Option.getOrUndefined(run.exit)?.code
   return {
     ...(stderr === "" ? {} : { stderr }),
     ...(code == null ? {} : { exitCode: code }),

@@ -6,6 +6,7 @@ import type { TurnSpec } from "../../../domain/Run.ts"
 import type { SessionRecord } from "../../../domain/Session.ts"
 import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/Messages.ts"
 import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
+import { CANCEL_PATIENCE } from "../../agents/Patience.ts"
 import { Files } from "../../files/Files.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { Ledger } from "../../journal/Ledger.ts"
@@ -14,9 +15,6 @@ import { SessionDirs } from "../../sessions/SessionDirs.ts"
 import { makeSessionQueues } from "../../sessions/SessionQueues.ts"
 import type { PartialTurnReport } from "../Report.ts"
 import type { Executor, StartedRun } from "./Executor.ts"
-
-/** How long an agent may take to end a cancelled turn by itself. Then it is interrupted. */
-const CANCEL_PATIENCE = Duration.seconds(4)
 
 /** Far more levels than any agent needs, and far fewer than overflow the stack when they are written as JSON. */
 const MESSAGE_MAX_LEVELS = 512

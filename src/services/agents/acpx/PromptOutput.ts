@@ -1,34 +1,38 @@
 import { Option, Schema } from "effect"
 import type { AcpMessage } from "../AcpxClient.ts"
-import { AcpxError } from "./Failure.ts"
+import { AcpxError } from "./Failures.ts"
 
 /**
- * What a line of `acpx prompt` means for the turn. acpx prints the whole traffic with the agent, both ways, without
- * saying which way.
+ * The meaning of one line of `acpx prompt` for the turn. acpx prints all messages in both directions, and does not say
+ * which direction a message has.
  */
-export type Heard =
-  /** Of no concern: our own side of the traffic, or what belongs to no turn. */
+export type PromptEvent =
+  /** Not relevant: a message from acpx to the agent, or one that belongs to no turn. */
   | { readonly _tag: "Nothing" }
-  /** This call has started an agent, or its queue owner has. */
+  /** This call, or its queue owner, has started an agent. */
   | { readonly _tag: "AgentStarts" }
-  /** The agent has an empty session in place of the one that was asked for. */
+  /** The agent has created an empty session instead of resuming the session. */
   | { readonly _tag: "EmptySession" }
   /** The agent has the prompt. */
   | { readonly _tag: "Prompted" }
   | { readonly _tag: "Message"; readonly message: AcpMessage }
   /** The last message of the turn. */
   | { readonly _tag: "Result"; readonly message: AcpMessage }
-  /** The agent's answer is an error: the turn is over, and the session may go on. */
+  /** The agent answered the prompt with an error. The turn is over; the session may still be used. */
   | { readonly _tag: "Refused"; readonly error: AcpxError }
-  /** acpx cannot go on. */
+  /** acpx itself failed. */
   | { readonly _tag: "Broken"; readonly error: AcpxError }
 
-const NOTHING: Heard = { _tag: "Nothing" }
+const NOTHING: PromptEvent = { _tag: "Nothing" }
 
-/** What only a client sends. */
-const isOurs = (method: string): boolean =>
-  method === "initialize" || method === "authenticate" || method === "session/cancel" || OURS.test(method)
-const OURS = /^(session\/(new|load|resume|list|fork|close|delete|prompt|set_\w+)|\$\/cancel_request)$/
+/** Methods that only a client sends, so the message is acpx's and not the agent's. */
+const isClientMethod = (method: string): boolean =>
+  method === "initialize" ||
+  method === "authenticate" ||
+  method === "session/cancel" ||
+  CLIENT_METHODS.test(method)
+const CLIENT_METHODS =
+  /^(session\/(new|load|resume|list|fork|close|delete|prompt|set_\w+)|\$\/cancel_request)$/
 
 const decodeObject = Schema.decodeOption(
   Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
@@ -36,14 +40,14 @@ const decodeObject = Schema.decodeOption(
 const decodeError = Schema.decodeUnknownOption(AcpxError)
 const hasStopReason = Schema.is(Schema.Struct({ stopReason: Schema.String }))
 
-/** Reads the lines of one turn, in order. What comes after its result or failure is nothing. */
-export const turnReader = () => {
+/** Makes a reader for the lines of one turn, in order. After the result or a failure, every line is `Nothing`. */
+export const makePromptOutputReader = () => {
   let promptId: unknown
-  let over = false
-  /** Requests of the agent that wait for acpx's answer: its ids and ours may be the same. */
-  const asked = new Set<unknown>()
+  let isOver = false
+  /** Ids of the agent's requests that acpx has not answered. The agent and acpx may use the same ids. */
+  const agentRequests = new Set<unknown>()
 
-  const request = (message: AcpMessage, method: string): Heard => {
+  const request = (message: AcpMessage, method: string): PromptEvent => {
     if (promptId === undefined) {
       if (method === "initialize") return { _tag: "AgentStarts" }
       if (method === "session/new") return { _tag: "EmptySession" }
@@ -51,30 +55,30 @@ export const turnReader = () => {
       promptId = message["id"]
       return { _tag: "Prompted" }
     }
-    if (isOurs(method)) return NOTHING
-    if (message["id"] !== undefined) asked.add(message["id"])
+    if (isClientMethod(method)) return NOTHING
+    if (message["id"] !== undefined) agentRequests.add(message["id"])
     return { _tag: "Message", message }
   }
 
-  const response = (message: AcpMessage): Heard => {
+  const response = (message: AcpMessage): PromptEvent => {
     const { id, result } = message
     const error = decodeError(message["error"])
     if (id === null && Option.isSome(error)) {
-      over = true
+      isOver = true
       return { _tag: "Broken", error: error.value }
     }
     if (promptId === undefined) return NOTHING
     const isResult = id === promptId && hasStopReason(result)
-    if (!isResult && asked.delete(id)) return NOTHING
+    if (!isResult && agentRequests.delete(id)) return NOTHING
     if (id !== promptId) return NOTHING
-    over = true
+    isOver = true
     if (isResult) return { _tag: "Result", message }
     const unknown = { code: -32603, message: "its result has no stop reason" }
     return { _tag: "Refused", error: Option.getOrElse(error, () => unknown) }
   }
 
-  return (line: string): Heard => {
-    if (over) return NOTHING
+  return (line: string): PromptEvent => {
+    if (isOver) return NOTHING
     const message = Option.getOrUndefined(decodeObject(line))
     if (message === undefined) return NOTHING
     const method = message["method"]

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import Sqlite from "better-sqlite3"
 import { Effect, Schedule } from "effect"
 import * as Print from "./Print.ts"
-import { NotAsTold } from "./Stage.ts"
+import { DemoFailed } from "./Setup.ts"
 
 const DATABASE = "clawdforge.db"
 
@@ -12,8 +12,8 @@ const QUERY = [
   "FROM audit WHERE type NOT IN ('run.queued', 'run.started') ORDER BY seq",
 ]
 
-/** What must be in the trail by the time that it is read. */
-const TYPES = [
+/** The events that the audit trail must hold, sorted. */
+const EXPECTED_TYPES = [
   "admission.refused",
   "file.upload",
   "run.completed",
@@ -34,8 +34,8 @@ const TYPES = [
 
 type Row = Readonly<Record<string, unknown>>
 
-/** The audit trail as an operator reads it. Waits for the refusal, which is written a second after it happened. */
-export const auditTrail = (dataDir: string): Effect.Effect<ReadonlyArray<Row>, NotAsTold> =>
+/** Reads the audit trail as an operator does. Waits for the refusal, which is written a second after it happened. */
+export const auditTrail = (dataDir: string): Effect.Effect<ReadonlyArray<Row>, DemoFailed> =>
   Effect.suspend(() => {
     Print.command([`sqlite3 -table $DATA_DIR/${DATABASE}`, ...`"${QUERY.join("\n")}"`.split("\n")])
     return Effect.retry(read(dataDir), Schedule.intersect(Schedule.spaced("100 millis"), Schedule.recurs(50)))
@@ -49,21 +49,21 @@ const read = (dataDir: string) =>
       (db) => Effect.sync(() => db.close()),
     )
     const types = rows.map(({ type }) => String(type)).toSorted()
-    if (types.join() !== TYPES.join())
-      return yield* new NotAsTold({ message: `it tells of ${types.join(", ")}` })
+    if (types.join() !== EXPECTED_TYPES.join())
+      return yield* new DemoFailed({ message: `the audit trail holds ${types.join(", ")}` })
     return rows
   })
 
-/** Shorter lines stand in a database by chance. */
-const TELLING_CHARS = 8
+/** Shorter lines may be in a database by chance. */
+const LINE_MIN_CHARS = 8
 
-/** Which lines of the texts stand anywhere in the database's files, as they are or inside of JSON. */
-export const wordsKept = (dataDir: string, texts: ReadonlyArray<string>): ReadonlyArray<string> => {
+/** The lines of the texts that are anywhere in the database's files, as plain text or escaped in JSON. */
+export const linesInDatabase = (dataDir: string, texts: ReadonlyArray<string>): ReadonlyArray<string> => {
   const names = readdirSync(dataDir).filter((name) => name.startsWith(DATABASE))
   const files = names.map((name) => readFileSync(join(dataDir, name)))
   return texts
     .flatMap((text) => text.trim().split("\n"))
-    .filter((line) => line.length >= TELLING_CHARS)
+    .filter((line) => line.length >= LINE_MIN_CHARS)
     .filter((line) => files.some((file) => file.includes(line) || file.includes(inJson(line))))
 }
 

@@ -10,7 +10,7 @@ import {
 import type { Confidential } from "../../../domain/Redaction.ts"
 import { AUTH_REQUIRED, reasonOf } from "../acp/Failures.ts"
 
-/** An error as acpx prints it, whether it is its own or the agent's. */
+/** An error that acpx prints, its own or the agent's. */
 export const AcpxError = Schema.Struct({
   code: Schema.Number,
   message: Schema.String,
@@ -26,14 +26,14 @@ const AcpxData = Schema.Struct({
 const dataOf = ({ data }: AcpxError): typeof AcpxData.Type =>
   Option.getOrElse(Schema.decodeUnknownOption(AcpxData)(data), () => ({}))
 
-const refusalOf = (error: AcpxError, program: string): Option.Option<AgentRefusal> => {
+const commonFailure = (error: AcpxError, program: string): Option.Option<AgentRefusal> => {
   const { detailCode } = dataOf(error)
   if (error.code === AUTH_REQUIRED || detailCode === "AUTH_REQUIRED") return Option.some(new NotLoggedIn({}))
   if (detailCode === "AGENT_SPAWN_ENOENT") return Option.some(new ExecutableMissing({ program }))
   return Option.none()
 }
 
-/** An error before the agent had the prompt. */
+/** The failure for an error while a session was opened. */
 export const openingFailure = (
   error: AcpxError,
   program: string,
@@ -42,20 +42,27 @@ export const openingFailure = (
   const message = "is not a model that the agent offers"
   return /did not advertise/.test(error.message)
     ? new InvalidRequest({ issues: [{ path: ["model"], message }] })
-    : refusal(error, program, confidential)
+    : unpromptedFailure(error, program, confidential)
 }
 
-/** An error that is the agent's or acpx's, and no turn's. */
-export const refusal = (error: AcpxError, program: string, confidential: Confidential): AgentRefusal =>
+/** The failure for an error before the agent had the prompt. */
+export const unpromptedFailure = (
+  error: AcpxError,
+  program: string,
+  confidential: Confidential,
+): AgentRefusal =>
   Option.getOrElse(
-    refusalOf(error, program),
+    commonFailure(error, program),
     () => new AgentUnavailable({ reason: reasonOf(error, confidential) }),
   )
 
-/** An error once the agent had the prompt. */
+/** The failure for an error after the agent had the prompt. */
 export const turnFailure = (
   error: AcpxError,
   program: string,
   confidential: Confidential,
 ): AgentRefusal | TurnFailed =>
-  Option.getOrElse(refusalOf(error, program), () => new TurnFailed({ reason: reasonOf(error, confidential) }))
+  Option.getOrElse(
+    commonFailure(error, program),
+    () => new TurnFailed({ reason: reasonOf(error, confidential) }),
+  )

@@ -2,22 +2,23 @@ import { Clock, Effect } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 
-/** How many things a sweep does at the same time. */
-export const AT_ONCE = 4
-/** How long one sweep begins with more sessions; it leaves the others to the next. */
+/** How many steps a sweep takes at the same time. */
+export const CONCURRENCY = 4
+/** After this long, a sweep begins no more steps and leaves the other sessions to the next sweep. */
 const TIME_MAX_MS = 60_000
 
-/** All sessions that are due: some hundreds at a time, in their order, beginning after that one. */
-export type Due = (
+/** Lists the next sessions that are due, in order, after that one. Some hundreds at a time; an empty list at the end. */
+export type ListDue = (
   after: SessionRecord | undefined,
 ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
 
 /**
- * Takes a step for each session that is due, once each, a few at a time. Returns the last one when time is over, for
- * the next sweep to go on after it: so those that take long keep the others waiting, but not for ever.
+ * Takes a step for each session that is due, `CONCURRENCY` at a time. Returns undefined when all are done, or the last
+ * session when the time is over. The next sweep continues after that one, so slow sessions delay the others, but not for
+ * ever.
  */
-export const eachDue = Effect.fn("Sweeper.eachDue")(function* (
-  due: Due,
+export const forEachDue = Effect.fn("Sweeper.forEachDue")(function* (
+  due: ListDue,
   step: (session: SessionRecord) => Effect.Effect<void>,
   after: SessionRecord | undefined,
 ) {
@@ -33,6 +34,6 @@ export const eachDue = Effect.fn("Sweeper.eachDue")(function* (
     const some: ReadonlyArray<SessionRecord> = yield* due(last)
     if (some.length === 0) return undefined
     if (yield* isOver) return last
-    yield* Effect.forEach(some, begin, { concurrency: AT_ONCE, discard: true })
+    yield* Effect.forEach(some, begin, { concurrency: CONCURRENCY, discard: true })
   }
 })

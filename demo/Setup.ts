@@ -6,33 +6,33 @@ import { launch, listening } from "../test/support/ServerProcess.ts"
 import { startStandInApi } from "../test/support/StandInApi.ts"
 import { SCRIPT } from "./Prompts.ts"
 
-/** The story took another turn than the one that is told. */
-export class NotAsTold extends Schema.TaggedError<NotAsTold>()("NotAsTold", { message: Schema.String }) {}
+/** A step of the demo did not give the result that the demo describes. */
+export class DemoFailed extends Schema.TaggedError<DemoFailed>()("DemoFailed", { message: Schema.String }) {}
 
-/** The only login that the service of the demo has; the stand-in takes any. */
+/** The only login of the demo's service. The stand-in accepts any. */
 export const API_KEY = "the-login-of-the-demo"
 
-const START_PATIENCE = Duration.seconds(60)
-const STOP_PATIENCE = Duration.seconds(15)
+const START_TIMEOUT = Duration.seconds(60)
+const STOP_TIMEOUT = Duration.seconds(15)
 
-/** A directory that is gone with the scope. */
+/** A temporary directory, which is removed when the scope closes. */
 const temporaryDirectory = Effect.acquireRelease(
   Effect.try({
     try: () => mkdtempSync(join(tmpdir(), "clawdforge-demo-")),
-    catch: (error) => new NotAsTold({ message: `no temporary directory: ${(error as Error).message}` }),
+    catch: (error) => new DemoFailed({ message: `no temporary directory: ${(error as Error).message}` }),
   }),
   (dir) => Effect.sync(() => rmSync(dir, { recursive: true, force: true, maxRetries: 5 })),
 )
 
-/** A local stand-in of the Messages API that answers the demo's prompts, and records who asks. */
+/** A local stand-in for the provider's Messages API. Answers the demo's prompts, and records the login of each request. */
 const standIn = Effect.acquireRelease(
   Effect.promise(() => startStandInApi(SCRIPT)),
   (api) => Effect.promise(() => api.close()),
 )
 
 /**
- * The service as `npm start` runs it. Nothing of our own environment but `PATH` reaches it, so that no login, home or
- * setting of whoever watches is touched.
+ * The service as `npm start` runs it. It gets only `PATH` of the demo's environment, so that it cannot touch the user's
+ * login, home directory or settings.
  */
 const service = (dir: string, providerUrl: string) => {
   const home = join(dir, "home")
@@ -43,24 +43,24 @@ const service = (dir: string, providerUrl: string) => {
     DATA_DIR: join(dir, "data"),
     ANTHROPIC_BASE_URL: providerUrl,
     ANTHROPIC_API_KEY: API_KEY,
-    // Whoever presses Ctrl-C is not to wait for a run.
+    // After Ctrl-C the demo ends at once, without waiting for a run.
     SHUTDOWN_GRACE_SECS: "0",
-    // Whoever watches is to see that it goes.
+    // Short, so that the demo can show how texts are deleted.
     STREAM_RETENTION_SECS: "1",
   }
   return {
-    /** Starts it, on a free port or on that one, and waits until it listens. */
+    /** Starts the service on the given port, by default a free one. Returns when it listens. */
     start: (port = "0") =>
       Effect.gen(function* () {
         mkdirSync(home, { recursive: true })
         const launched = launch({ ...env, BIND_PORT: port }, { detached: true })
         const url = yield* Effect.tryPromise({
           try: () => listening(launched),
-          catch: (error) => new NotAsTold({ message: (error as Error).message }),
+          catch: (error) => new DemoFailed({ message: (error as Error).message }),
         }).pipe(
           Effect.timeoutFail({
-            duration: START_PATIENCE,
-            onTimeout: () => new NotAsTold({ message: `the service does not listen: ${launched.output()}` }),
+            duration: START_TIMEOUT,
+            onTimeout: () => new DemoFailed({ message: `the service does not listen: ${launched.output()}` }),
           }),
           Effect.onError(() => stop(launched)),
         )
@@ -69,43 +69,42 @@ const service = (dir: string, providerUrl: string) => {
   }
 }
 
-/** Asks it to stop, by force if it does not go, and returns its exit code, or the signal that it took. */
+/** Stops the service by SIGTERM, after 15 seconds by SIGKILL. Returns its exit code, or the signal that ended it. */
 const stop = (launched: ReturnType<typeof launch>) =>
   Effect.gen(function* () {
     const ended = Effect.promise(() => launched.exited)
     launched.child.kill("SIGTERM")
-    const left = yield* Effect.timeoutOption(Effect.interruptible(ended), STOP_PATIENCE)
+    const left = yield* Effect.timeoutOption(Effect.interruptible(ended), STOP_TIMEOUT)
     if (Option.isNone(left)) launched.child.kill("SIGKILL")
     return yield* ended
   })
 
-/** Everything that the demo needs, up and listening; all of it is gone with the scope. */
-export const stage = Effect.gen(function* () {
+/** Starts the service and the stand-in. Both are stopped, and all files removed, when the scope closes. */
+export const setUp = Effect.gen(function* () {
   const dir = yield* temporaryDirectory
   const provider = yield* standIn
   const { start } = service(dir, provider.url)
-  const current = yield* Effect.acquireRelease(
+  const [startTime, running] = yield* Effect.acquireRelease(
     Effect.flatMap(Effect.interruptible(start()), Ref.make),
-    (current) => Effect.flatMap(Ref.get(current), ({ stop }) => stop),
+    (running) => Effect.flatMap(Ref.get(running), ({ stop }) => stop),
   ).pipe(Effect.timed)
-  const [took, running] = current
   const { url } = yield* Ref.get(running)
-  const stopped = Effect.flatMap(Ref.get(running), ({ stop }) => stop)
+  const stopRunning = Effect.flatMap(Ref.get(running), ({ stop }) => stop)
   const dataDir = join(dir, "data")
   return {
     dir,
     dataDir,
     url,
-    startMillis: Duration.toMillis(took),
+    startMillis: Duration.toMillis(startTime),
     provider,
-    stop: stopped,
-    /** Stops it and starts it again where it was; returns how it ended. */
+    stop: stopRunning,
+    /** Stops the service and starts it again on the same port. Returns the exit code of the stopped process. */
     restart: Effect.zipLeft(
-      stopped,
+      stopRunning,
       Effect.flatMap(start(new URL(url).port), (next) => Ref.set(running, next)),
     ),
     adminToken: readFileSync(join(dataDir, "admin-token"), "utf8").trim(),
   }
 })
 
-export type Stage = Effect.Effect.Success<typeof stage>
+export type Setup = Effect.Effect.Success<typeof setUp>
