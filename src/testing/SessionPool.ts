@@ -10,6 +10,7 @@ import {
 import type { SessionId, TokenId } from "../domain/Ids.ts"
 import type { Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
 import { Ids } from "../services/access/Ids.ts"
+import { Revocation } from "../services/access/Revocation.ts"
 import { SessionPool } from "../services/sessions/SessionPool.ts"
 import type { TurnReport } from "../services/runs/Report.ts"
 
@@ -36,7 +37,10 @@ export const turnReport = (text: string, more: Partial<TurnReport> = {}): TurnRe
   }
 }
 
-/** Sessions in memory that stay until the layer closes, with every turn answered by `reply`: no agent, no files. */
+/**
+ * Sessions in memory, with every turn answered by `reply`: no agent, no files. They stay until the layer closes; those of
+ * an app are closed when its token is revoked.
+ */
 export const sessionPool = (
   reply: (turn: MockTurn) => Effect.Effect<TurnReport, TurnFailure>,
   options: { readonly maxLiveSessions?: number; readonly maxQueuedTurns?: number } = {},
@@ -57,6 +61,14 @@ export const sessionPool = (
           return session?.state.tokenId === owner ? Effect.succeed(session) : new SessionNotFound()
         })
       const close = (session: MockSession) => Effect.map(Clock.currentTimeMillis, (now) => session.close(now))
+      const { register } = yield* Revocation
+      yield* register((owner) =>
+        Effect.forEach(
+          all().filter(({ state }) => state.tokenId === owner),
+          close,
+          { discard: true },
+        ),
+      )
 
       return {
         open: (request, owner) =>

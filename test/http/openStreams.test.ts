@@ -6,10 +6,14 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Logger, Queue, type Scope, Stream } from "effect"
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
+import type { TokenName } from "../../src/domain/Token.ts"
+import { App, OPERATOR, type Viewer } from "../../src/domain/Viewer.ts"
 import { type Frame, framesOf, type Sent } from "../../src/http/sse/EventStream.ts"
 import { OpenStreams, type OpenStreamsOptions } from "../../src/http/sse/OpenStreams.ts"
 import { lookAt, type StreamReader } from "../../src/http/sse/StreamReader.ts"
 import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
+import { Revocation } from "../../src/services/access/Revocation.ts"
+import { revocation } from "../../src/testing.ts"
 import { openEvents } from "../support/EventSource.ts"
 import { eventually } from "../support/TestServer.ts"
 
@@ -30,11 +34,16 @@ const mebibytes = (n: number) => Stream.range(1, n, 1).pipe(Stream.map((seq) => 
 
 const RECIPES = "0".repeat(26) as TokenId
 const DIARY = "1".repeat(26) as TokenId
-const OWNERS: Readonly<Record<string, TokenId>> = { "/recipes": RECIPES, "/diary": DIARY }
+const VIEWERS: Readonly<Record<string, Viewer>> = {
+  "/recipes": App({ tokenId: RECIPES }),
+  "/diary": App({ tokenId: DIARY }),
+}
+const origin = { requestId: "r", address: "127.0.0.1" }
 
 interface Served {
   readonly url: string
   readonly streams: typeof OpenStreams.Service
+  readonly revoke: (owner: TokenId) => Effect.Effect<void>
   readonly open: (path?: string) => Effect.Effect<Awaited<ReturnType<typeof openEvents>>>
 }
 
@@ -48,7 +57,7 @@ const served = (
       Effect.map(OpenStreams, (streams) =>
         HttpServer.serve(
           Effect.map(HttpServerRequest.HttpServerRequest, (request) =>
-            streams.answer(request, OWNERS[request.url], sent(request.url)),
+            streams.answer(request, VIEWERS[request.url] ?? OPERATOR, sent(request.url)),
           ),
         ),
       ),
@@ -56,7 +65,12 @@ const served = (
     const context = yield* Layer.build(
       app.pipe(
         Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
-        Layer.provideMerge(OpenStreams.layer(options).pipe(Layer.provide(NodeConnections.layer))),
+        Layer.provideMerge(
+          OpenStreams.layer(options).pipe(
+            Layer.provideMerge(revocation),
+            Layer.provide(NodeConnections.layer),
+          ),
+        ),
         Layer.provide(Logger.remove(Logger.defaultLogger)),
       ),
     )
@@ -64,6 +78,9 @@ const served = (
     return {
       url,
       streams: Context.get(context, OpenStreams),
+      revoke: (owner: TokenId) =>
+        // The stand-in takes the name as the id.
+        Effect.orDie(Context.get(context, Revocation).revoke(owner as string as TokenName, origin)),
       open: (path = "/") => Effect.promise(() => openEvents(`${url}${path}`)),
     }
   }).pipe(Effect.orDie)
@@ -181,7 +198,7 @@ describe("revoking a token", () => {
       for (const { until } of [own, other, operators]) {
         yield* Effect.promise(() => until((events) => events.length === 1))
       }
-      yield* server.streams.endOf(RECIPES)
+      yield* server.revoke(RECIPES)
       expect(yield* Effect.promise(() => own.ended)).toBe("ended")
       expect(own.events.map(({ id, event }) => [id, event])).toEqual([
         ["4", "message"],
@@ -205,7 +222,7 @@ describe("revoking a token", () => {
   it.scopedLive("adds nothing to a stream that has had its own end", () =>
     Effect.gen(function* () {
       const server = yield* served(() => silent(frame(1, "{}", "error")))
-      const [stream] = yield* Effect.all([server.open("/recipes"), server.streams.endOf(RECIPES)], {
+      const [stream] = yield* Effect.all([server.open("/recipes"), server.revoke(RECIPES)], {
         concurrency: "unbounded",
       })
       yield* Effect.promise(() => stream.ended)
@@ -221,7 +238,7 @@ describe("revoking a token", () => {
       }))
       const socket = yield* stopped(server.url, "/recipes")
       yield* isOpen(server, 1)
-      yield* server.streams.endOf(RECIPES)
+      yield* server.revoke(RECIPES)
       yield* isOpen(server, 0)
       const closed = Effect.async<void>((resume) => void socket.once("close", () => resume(Effect.void)))
       socket.resume()
@@ -273,7 +290,7 @@ const watched = (bytesAfter: number) => {
   const progress = { cursor: 7, isIdle: true, isOver: false, taken: 0, unwritten: 0 }
   let now = 0
   const reader = {
-    owner: undefined,
+    viewer: OPERATOR,
     requestId: "",
     fiber: undefined,
     progress,

@@ -7,7 +7,7 @@ import * as NodeServer from "../../src/infra/http/HttpServer.ts"
 import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/access/Admission.ts"
-import { EventLog } from "../../src/services/journal/EventLog.ts"
+import { Journal } from "../../src/services/journal/Journal.ts"
 import type { Refused } from "../../src/services/access/Refusals.ts"
 import * as Mock from "../../src/testing.ts"
 import { overSocket } from "../support/TestServer.ts"
@@ -37,19 +37,18 @@ const serveOn = (refused: Array<Refused>) =>
           admission(refused),
           Mock.noFiles,
           Mock.tokenStore(new Map()),
-          Mock.liveRuns,
+          Mock.runEngine,
           Mock.runs(Effect.die("no run is asked for")),
           Mock.sessionPool(() => Effect.die("no session is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
           Mock.retention,
-          Mock.eventFeed,
           Mock.idempotency,
-          Layer.provideMerge(EventLog.layer, Mock.ledger()),
+          Layer.provideMerge(Journal.layer, Mock.ledger()),
           NodeConnections.layer,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
         ]),
-        Layer.provide(Mock.ids),
+        Layer.provide([Mock.ids, Mock.revocation]),
         Layer.provide(Logger.remove(Logger.defaultLogger)),
       ),
     ),

@@ -5,7 +5,7 @@ import { type Cli, type CliVersions } from "../../src/services/agents/Clis.ts"
 import { Disks } from "../../src/services/upkeep/Disks.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { Readiness } from "../../src/services/upkeep/Readiness.ts"
-import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { clis } from "../../src/testing.ts"
 
 const broken = new StorageFailed({ during: "a test", cause: new Error("/srv/secret: read-only") })
@@ -31,7 +31,7 @@ const failing = (wrong: {
         },
         wrong.needed,
       ),
-      Layer.mock(LiveRuns, { accepting: wrong.accepting ?? Effect.void }),
+      Layer.mock(RunEngine, { accepting: wrong.accepting ?? Effect.void }),
       Layer.mock(Ledger, { writable: wrong.writable ?? Effect.void } as never),
       Layer.succeed(Disks, { freeBytes: wrong.freeBytes ?? Effect.succeed(1024 ** 4) }),
     ]),

@@ -2,7 +2,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Fiber, Random, TestClock } from "effect"
 import type { SessionId } from "../../src/domain/Ids.ts"
 import { AgentUnavailable } from "../../src/domain/Failure.ts"
-import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import type { TokenName } from "../../src/domain/Token.ts"
+import { Revocation } from "../../src/services/access/Revocation.ts"
+import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
 import {
   accepted,
@@ -73,7 +75,7 @@ describe("the pool, used by everybody at once", () => {
           close: (...how) => slow(whole.close(...how)),
         }),
         runs: (whole) => ({
-          openTurn: (...how) => Effect.zipLeft(whole.openTurn(...how), Effect.yieldNow()),
+          accept: (...how) => Effect.zipLeft(whole.accept(...how), Effect.yieldNow()),
         }),
         sessions: (whole) => ({
           activate: (...how) => Effect.zipLeft(whole.activate(...how), Effect.yieldNow()),
@@ -118,10 +120,11 @@ describe("the pool, used by everybody at once", () => {
           ),
         )
         yield* Effect.repeatN(TestClock.adjust("1 second"), 1200).pipe(Effect.race(Fiber.join(all)))
-        const closing = yield* Effect.fork((yield* SessionPool).endOf(owner, origin))
+        const { revoke } = yield* Revocation
+        const closing = yield* Effect.fork(revoke(owner as string as TokenName, origin))
         yield* Effect.repeatN(TestClock.adjust("1 second"), 60)
         yield* Fiber.join(closing)
-        yield* (yield* LiveRuns).shutdown
+        yield* (yield* RunEngine).shutdown
         const runs = [...machine.memory.runs.values()]
         expect(overlaps).toEqual([])
         expect(runs.filter(({ end }) => end === undefined)).toEqual([])
