@@ -14,7 +14,7 @@ import { overSocket } from "../support/TestServer.ts"
 
 const STRANGER = "203.0.113.5"
 
-/** Admission as it is, but for 127.0.0.2, which stands for an address beyond this host that nobody allowed. */
+/** The real admission, except that 127.0.0.2 counts as an address of another host that is not allowed. */
 const admission = (refused: Array<Refused>) =>
   Layer.effect(
     Admission,
@@ -55,7 +55,7 @@ const serveOn = (refused: Array<Refused>) =>
     (context) => HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address),
   )
 
-describe("whoever may not ask", () => {
+describe("an address that is not admitted", () => {
   it.live.each<[string, string, number]>([
     ["a request", "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200],
     ["a request of no route", "GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404],
@@ -63,7 +63,7 @@ describe("whoever may not ask", () => {
     ["a bad length", "POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", 400],
     ["headers without end", `GET / HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(40_000)}\r\n\r\n`, 431],
     ["a tunnel", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n", 405],
-  ])("is refused by address alone, whatever it sends: %s", ([, bytes, status]) =>
+  ])("is refused, whatever it sends: %s", ([, bytes, status]) =>
     Effect.gen(function* () {
       const refused: Array<Refused> = []
       const url = yield* serveOn(refused)
@@ -93,7 +93,7 @@ describe("whoever may not ask", () => {
     }).pipe(Effect.scoped),
   )
 
-  it.live("is not told from a proxy that nobody declared by asking for a tunnel", () =>
+  it.live("that asks for a tunnel as an undeclared proxy is refused", () =>
     Effect.gen(function* () {
       const refused: Array<Refused> = []
       const url = yield* serveOn(refused)
@@ -103,7 +103,7 @@ describe("whoever may not ask", () => {
     }).pipe(Effect.scoped),
   )
 
-  it.live("and has hung up in the middle of a request is not refused: there is nobody", () =>
+  it.live("gets no refusal after it has disconnected in the middle of a request", () =>
     Effect.gen(function* () {
       const refused: Array<Refused> = []
       const url = yield* serveOn(refused)
