@@ -98,7 +98,10 @@ export const runEngine = Layer.mock(RunEngine, {
   shutdown: Effect.void,
 })
 
-/** A revocation without a token store: any name is a token's, and also its id. It calls the registered effects, in order. */
+/**
+ * A revocation without a token store: any name is a token's, and also its id. It calls the registered effects, in
+ * order.
+ */
 export const revocation = Layer.sync(Revocation, () =>
   makeRevocation((name) => Effect.succeedSome(name as string as TokenId)),
 )

@@ -17,7 +17,9 @@ const WAITING_MAX = 10_000
 /** The address in the rows that count all further refusals, by reason. */
 const OTHER = "other"
 
-/** The record of refused requests: a row for each address, reason and second, so that a flood does not fill the disk. */
+/**
+ * The record of refused requests: a row for each address, reason and second, so that a flood does not fill the disk.
+ */
 export class Refusals extends Context.Tag("clawdforge/Refusals")<
   Refusals,
   {

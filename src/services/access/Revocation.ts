@@ -18,8 +18,8 @@ export class Revocation extends Context.Tag("clawdforge/Revocation")<
      */
     readonly register: (end: EndOfApp) => Effect.Effect<void, never, Scope.Scope>
     /**
-     * Revokes the token of that name, then calls the registered effects. Revoking a revoked token changes nothing. Cannot
-     * be interrupted: nobody could end work that is left over from a revoked token.
+     * Revokes the token of that name, then calls the registered effects. Revoking a revoked token changes nothing.
+     * Cannot be interrupted: nobody could end work that is left over from a revoked token.
      */
     readonly revoke: (
       name: TokenName,

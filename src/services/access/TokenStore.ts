@@ -22,7 +22,10 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
       { readonly token: AppToken; readonly secret: Redacted.Redacted },
       TokenNameTaken | StorageFailed
     >
-    /** Returns the token in force of that name. Mints it if there is none, for an app in this process that needs no secret. */
+    /**
+     * Returns the token in force of that name. Mints it if there is none, for an app in this process that needs no
+     * secret.
+     */
     readonly named: (name: TokenName, origin: Origin) => Effect.Effect<AppToken, StorageFailed>
     /** Returns the token in force with that secret. Fails for a revoked token from the next call on. */
     readonly authenticate: (
@@ -31,8 +34,8 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
     /** Returns all tokens, revoked ones too, oldest first. */
     readonly list: Effect.Effect<ReadonlyArray<AppToken>, StorageFailed>
     /**
-     * Revokes the token of that name. Returns its id, or none if it was revoked before. Does not end the app's work: see
-     * `Revocation`.
+     * Revokes the token of that name. Returns its id, or none if it was revoked before. Does not end the app's work:
+     * see `Revocation`.
      */
     readonly revoke: (
       name: TokenName,

@@ -73,7 +73,9 @@ export const makeClosing = Effect.gen(function* () {
     )
 
   return {
-    /** Closes a session, and waits for its release, also if another caller closed it. Returns false if it was not open. */
+    /**
+     * Closes a session, and waits for its release, also if another caller closed it. Returns false if it was not open.
+     */
     close: (session: SessionRecord, origin: Origin) =>
       Effect.tap(
         close(session, (at) => sessions.close(session.id, at, origin)),

@@ -18,7 +18,10 @@ import { agentSessionOf } from "./AgentSession.ts"
 /** How long to wait before the next attempt to give back a place in a ledger that failed. */
 const ABANDON_INTERVAL = "5 seconds"
 
-/** Makes the opening of sessions. A session takes one of `limit` places first. A session that fails to open leaves no trace. */
+/**
+ * Makes the opening of sessions. A session takes one of `limit` places first. A session that fails to open leaves no
+ * trace.
+ */
 export const makeOpening = (options: {
   readonly agents: { readonly has: (agent: AgentName) => boolean }
   readonly limit: number

@@ -53,8 +53,8 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
   SessionPool,
   {
     /**
-     * Opens a session. A session that fails to open leaves no trace. Fails with `InvalidRequest` for an agent that is not
-     * in `agents`, or a model that the agent does not offer.
+     * Opens a session. A session that fails to open leaves no trace. Fails with `InvalidRequest` for an agent that is
+     * not in `agents`, or a model that the agent does not offer.
      */
     readonly open: (
       request: SessionRequest,
@@ -65,8 +65,8 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       InvalidRequest | PoolFull | AgentRefusal | ShuttingDown | Unauthorized | StorageFailed
     >
     /**
-     * Accepts a turn. It has an id, a row and later an outcome, also if the caller is interrupted. The turns of a session
-     * run one at a time, in the order in which they were accepted.
+     * Accepts a turn. It has an id, a row and later an outcome, also if the caller is interrupted. The turns of a
+     * session run one at a time, in the order in which they were accepted.
      */
     readonly turn: (
       session: SessionId,
@@ -83,7 +83,9 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       | Unauthorized
       | StorageFailed
     >
-    /** Cancels the session's queued and running turns, and waits for their outcomes. Returns false if there were none. */
+    /**
+     * Cancels the session's queued and running turns, and waits for their outcomes. Returns false if there were none.
+     */
     readonly cancel: (
       session: SessionId,
       owner: TokenId,

@@ -17,7 +17,9 @@ export const makeTurns = Effect.gen(function* () {
   const engine = yield* RunEngine
   const journal = yield* Journal
 
-  /** Adds the turn's messages to its report. They are read from the journal if they were too many to be held in memory. */
+  /**
+   * Adds the turn's messages to its report. They are read from the journal if they were too many to be held in memory.
+   */
   const withEvents = ({ id, answer }: LiveRun<"turn">) =>
     Effect.gen(function* () {
       const report = yield* answer
