@@ -80,7 +80,9 @@ export const sessionAgents = (config: AppConfig, openPatience = OPEN_PATIENCE) =
     }),
   )
 
-/** Every service, on the real machine, with that agent; what an embedder takes who wants it all without the HTTP API. */
+/**
+ * Every service, on the real machine, with that agent; what an embedder takes who wants it all without the HTTP API.
+ */
 export const services = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) => {
   const admission = Layer.unwrapEffect(
     Effect.map(AdminTokenFile.AdminToken, ({ token }) => Admission.layer({ ...config, adminToken: token })),

@@ -1,4 +1,4 @@
-/** What embedders import: the services, their layers, and the domain that they speak. */
+/** The entry for embedders: the services with their layers, the domain types, and the composed layers of `app.ts`. */
 export * as Answer from "./domain/Answer.ts"
 export * as Event from "./domain/Event.ts"
 export * as Failure from "./domain/Failure.ts"
@@ -74,8 +74,7 @@ export { type OpenRun, Runs, type RunsOptions } from "./services/runs/Runs.ts"
 export type { RunReport, TurnReport } from "./services/runs/Report.ts"
 export { type Digest, Secrets } from "./services/access/Secrets.ts"
 export { SessionDirs } from "./services/sessions/SessionDirs.ts"
-export { SessionPool, type SessionPoolOptions } from "./services/sessions/SessionPool.ts"
-export type { OpenTurn } from "./services/sessions/Report.ts"
+export { type OpenTurn, SessionPool, type SessionPoolOptions } from "./services/sessions/SessionPool.ts"
 export { Sweeper, type SweepReport } from "./services/upkeep/Sweeper.ts"
 export { TokenStore } from "./services/access/TokenStore.ts"
 export { type WorkDir, WorkDirs } from "./services/agents/WorkDirs.ts"

@@ -13,7 +13,7 @@ import { Runs } from "../services/runs/Runs.ts"
 import type { IdempotencyHeaders } from "./groups/Idempotency.ts"
 import { note, setHeaders } from "./RequestContext.ts"
 
-/** Returns the request's key, if it has one. The route has its path: the turns of each session are keyed by themselves. */
+/** Returns the request's key, if it has one. The route includes the session's id: each session has keys of its own. */
 export const keyOf = (
   headers: IdempotencyHeaders,
   owner: TokenId,
@@ -23,15 +23,15 @@ export const keyOf = (
   return key === undefined ? undefined : { owner, route, key }
 }
 
-/** Returns the answer, and marks a replayed one in the response and in the log. */
-export const answerOf = <A>({ answer, replayed }: IdempotentAnswer<A>): Effect.Effect<A> =>
+/** Returns the answer. If it is replayed, marks that in the response's headers and in the log line. */
+export const markReplayed = <A>({ answer, replayed }: IdempotentAnswer<A>): Effect.Effect<A> =>
   replayed
     ? Effect.zipRight(note("replayed", "true"), setHeaders({ "idempotent-replayed": "true" })).pipe(
         Effect.as(answer),
       )
     : Effect.succeed(answer)
 
-/** A request of an app. */
+/** The parts of an app's request that idempotency needs. */
 interface AppRequest {
   readonly headers: IdempotencyHeaders
   readonly owner: TokenId
@@ -40,7 +40,7 @@ interface AppRequest {
   readonly origin: Origin
 }
 
-/** Does the work of a request, or answers it as it was answered before: see {@link Idempotency}. */
+/** Makes the function that does a request's work once for each key, and replays its answer: see {@link Idempotency}. */
 export const makeOnce = Effect.map(
   Idempotency,
   (idempotency) =>
@@ -51,14 +51,17 @@ export const makeOnce = Effect.map(
     ) =>
       Effect.flatMap(
         idempotency.once({ key: keyOf(headers, owner, route), fields, origin }, answer, work),
-        answerOf,
+        markReplayed,
       ),
 )
 
-/** The part of a run's answer that is stored under its key. The rest is in the run's stream. */
+/** What is stored under the key of a run. The rest of the answer is in the run's stream. */
 const StoredRun = Schema.Struct({ run_id: RunId })
 
-/** Accepts a run once, or finds the run that an equal request was accepted as: one of `accepted` and `replayed`. */
+/**
+ * Makes the function that accepts a run once for each key. Returns the accepted run in `accepted`, or the run of the
+ * earlier request in `replayed`. Fails with `AnswerGone` if that run is deleted.
+ */
 export const makeAcceptOnce = Effect.gen(function* () {
   const once = yield* makeOnce
   const runs = yield* Runs

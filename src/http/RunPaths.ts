@@ -10,19 +10,22 @@ import { note } from "./RequestContext.ts"
 export const runIdOf = (id: string): Effect.Effect<RunId, RunNotFound> =>
   Schema.is(RunId)(id) ? Effect.succeed(id) : new RunNotFound()
 
-const noted = (run: RunRecord) => note("run_id", run.id)
+/** Adds the run to the request's log line. */
+const noteRun = (run: RunRecord) => note("run_id", run.id)
 
-/** Finds runs by the parameters of a path. */
+/** Makes the lookups of runs by the parameters of a path. They fail for a run that the viewer may not see. */
 export const makeRunPaths = Effect.map(Runs, (runs) => ({
+  /** Returns the run of `/runs/{id}`. */
   run: (id: string, viewer: Viewer) =>
     runIdOf(id).pipe(
       Effect.flatMap((id) => runs.get(id, viewer)),
-      Effect.tap(noted),
+      Effect.tap(noteRun),
     ),
 
+  /** Returns the run of `/sessions/{session}/turns/{n}`. */
   turn: (session: string, n: string, viewer: Viewer) =>
     Effect.gen(function* () {
       if (!Schema.is(SessionId)(session) || !/^[1-9]\d{0,14}$/.test(n)) return yield* new RunNotFound()
       return yield* runs.getTurn(session, Number(n), viewer)
-    }).pipe(Effect.tap(noted)),
+    }).pipe(Effect.tap(noteRun)),
 }))

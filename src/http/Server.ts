@@ -16,9 +16,9 @@ import { Edge } from "./middleware/Edge.ts"
 import { OpenStreams, type OpenStreamsOptions } from "./sse/OpenStreams.ts"
 
 /**
- * Ends the work while requests are still taken: a client that waits for a run gets its answer, and a new request gets a
- * 503. Then the streams end. Layers close in the reverse of the order in which they are built, so this one is built after
- * the server.
+ * When the service stops: ends the runs, then the streams, while the server still takes requests. A client that waits
+ * for a run gets its answer, and a new request gets a 503. Layers close in the reverse order of their building, so this
+ * layer is built after the server.
  */
 const EndRuns = Layer.scopedDiscard(
   Effect.flatMap(Effect.all([RunEngine, OpenStreams]), ([engine, streams]) =>
@@ -26,7 +26,7 @@ const EndRuns = Layer.scopedDiscard(
   ),
 )
 
-/** The API, served on whatever HttpServer is provided. */
+/** The API and everything that every request passes through, served on the `HttpServer` of the environment. */
 export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) => {
   const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge).pipe(
     Layer.provide([

@@ -11,8 +11,8 @@ import { streamRecords } from "./ledger/StreamMemory.ts"
 import { tokenRecords } from "./ledger/TokenMemory.ts"
 
 /**
- * The ledger without a disk. With the memory of another one it goes on with that, as after a restart: unfinished runs are
- * lost. Without it, it has a new memory each time that the layer is built.
+ * The ledger without a disk. With the memory of another one it goes on with that, as after a restart: unfinished runs
+ * are lost. Without it, it has a new memory each time that the layer is built.
  */
 export const ledger = (
   kept?: LedgerMemory,

@@ -9,7 +9,7 @@ import { Files } from "../services/files/Files.ts"
 import { Idempotency } from "../services/runs/Idempotency.ts"
 import { RunEngine } from "../services/runs/RunEngine.ts"
 import { type Check, Readiness } from "../services/upkeep/Readiness.ts"
-import { type EndOfApp, Revocation } from "../services/access/Revocation.ts"
+import { makeRevocation, Revocation } from "../services/access/Revocation.ts"
 import { type Refused, Refusals } from "../services/access/Refusals.ts"
 import { Retention } from "../services/journal/Retention.ts"
 import { type OpenRun, Runs } from "../services/runs/Runs.ts"
@@ -98,21 +98,13 @@ export const runEngine = Layer.mock(RunEngine, {
   shutdown: Effect.void,
 })
 
-/** Revokes no token in a store. It calls what is registered, in order. */
-export const revocation = Layer.sync(Revocation, () => {
-  const registered = new Set<EndOfApp>()
-  return {
-    register: (end) =>
-      Effect.acquireRelease(
-        Effect.sync(() => void registered.add(end)),
-        () => Effect.sync(() => registered.delete(end)),
-      ),
-    revoke: (name, origin) =>
-      Effect.forEach(registered, (end) => end(name as string as TokenId, origin), { discard: true }).pipe(
-        Effect.as({ alreadyRevoked: false }),
-      ),
-  }
-})
+/**
+ * A revocation without a token store: any name is a token's, and also its id. It calls the registered effects, in
+ * order.
+ */
+export const revocation = Layer.sync(Revocation, () =>
+  makeRevocation((name) => Effect.succeedSome(name as string as TokenId)),
+)
 
 /** Runs that all have the same answer, without a queue or a record. */
 export const runs = (answer: OpenRun["answer"]) =>

@@ -45,7 +45,7 @@ export const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
       .handle("revokeToken", ({ path }) =>
         Effect.gen(function* () {
           const { origin } = yield* CurrentAdmin
-          // No token can have such a name.
+          // A text that cannot be the name of a token is like an unknown name.
           if (!Schema.is(TokenName)(path.name)) return yield* new TokenNotFound()
           const { alreadyRevoked } = yield* revocation.revoke(path.name, origin)
           return { ok: true as const, name: path.name, already_revoked: alreadyRevoked }

@@ -7,12 +7,13 @@ import { AdminAuth, AppAuth, ReaderAuth } from "../groups/Auth.ts"
 import { problemOf } from "../Problem.ts"
 import { note, originOf, orProblem, requestIdOf } from "../RequestContext.ts"
 
-/** Returns the bearer token of a request. The framework's own reader does not look at the scheme. */
+/** Returns the bearer token of a request. The framework's own reader does not check the scheme. */
 const bearerOf = (request: HttpServerRequest.HttpServerRequest): Option.Option<Redacted.Redacted> =>
   Option.fromNullable(/^bearer +(\S+)$/i.exec(request.headers["authorization"]?.trim() ?? "")?.[1]).pipe(
     Option.map(Redacted.make),
   )
 
+/** Admits the app of a request, and adds its name to the log line. */
 const admitApp = (admission: typeof Admission.Service) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest

@@ -8,7 +8,7 @@ import { CurrentReader } from "../groups/Auth.ts"
 import { LIST_LIMIT, toSeconds } from "../groups/Wire.ts"
 import { orProblem } from "../RequestContext.ts"
 import { OpenStreams } from "../sse/OpenStreams.ts"
-import { eventFrame, toWire } from "../views/LogEvents.ts"
+import { eventAnswer, eventFrame } from "../views/LogEvents.ts"
 
 export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
   Effect.gen(function* () {
@@ -23,7 +23,7 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
           const found = yield* after === undefined
             ? journal.latest(filter, limit)
             : journal.read(logScope(filter), Number(after), limit)
-          return { ok: true as const, events: found.map(toWire) }
+          return { ok: true as const, events: found.map(eventAnswer) }
         }).pipe(orProblem),
       )
       .handle("readEventStats", () =>
@@ -56,14 +56,14 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
           const scope = logScope({ viewer, type, runId: run_id, sessionId: session_id })
-          const given = headers["last-event-id"] ?? after
-          // Asked now, not when the first bytes are sent: a client that has an answer misses nothing.
-          const from = given === undefined ? yield* journal.newest : Number(given)
+          const cursor = headers["last-event-id"] ?? after
+          // Read now, not when the first bytes are sent: a client that has the response misses no event.
+          const from = cursor === undefined ? yield* journal.newest : Number(cursor)
           return streams.answer(request, viewer, {
             after: from,
             frames: ({ take, ready }) =>
               journal.follow(scope, from, { take: (items) => take(items.map(eventFrame)), ready }),
-            // Events are small, and read as they are taken.
+            // Events are small, and are read from the ledger only as the client takes them.
             bytesAfter: () => Effect.succeed(0),
           })
         }).pipe(orProblem),

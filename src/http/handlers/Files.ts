@@ -8,7 +8,7 @@ import { Idempotency, type KeyOfRequest } from "../../services/runs/Idempotency.
 import { RunEngine } from "../../services/runs/RunEngine.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { answerOf, keyOf } from "../Idempotency.ts"
+import { keyOf, markReplayed } from "../Idempotency.ts"
 import { RequestBody } from "../RequestBody.ts"
 import { orProblem } from "../RequestContext.ts"
 import { checkType, leastSize, received } from "../UploadForm.ts"
@@ -22,6 +22,7 @@ export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
     const idempotency = yield* Idempotency
     const engine = yield* RunEngine
 
+    /** Stores the file of a form, once for each key. */
     const receive = (request: Request, owner: TokenId, origin: Origin, key: KeyOfRequest | undefined) =>
       Effect.gen(function* () {
         const upload = yield* files.receive(owner, leastSize(request))
@@ -43,15 +44,15 @@ export const FilesHandlers = HttpApiBuilder.group(Api, "files", (handlers) =>
         yield* engine.accepting
         const key = keyOf(headers, token.id, "POST /files")
         const stored = key === undefined ? Option.none() : yield* idempotency.find(key)
-        const answered = yield* Option.match(stored, {
+        const result = yield* Option.match(stored, {
           onNone: () => receive(request, token.id, origin, key),
-          // A replayed upload needs no room: an app whose quota is used up may still send it again.
+          // A replay stores nothing, so it works also for an app whose quota is used up.
           onSome: (stored) =>
             Effect.flatMap(files.measure, (arriving) => received(body.form(request), arriving)).pipe(
               Effect.flatMap((form) => idempotency.replay(stored, { ...form }, UploadAnswer)),
             ),
         })
-        const answer = yield* answerOf(answered)
+        const answer = yield* markReplayed(result)
         return { file_token: Redacted.value(answer.token), ttl_secs: answer.ttlSecs, size: answer.size }
       }).pipe(Effect.scoped, orProblem),
     )

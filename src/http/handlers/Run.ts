@@ -9,7 +9,7 @@ import { note, orProblem } from "../RequestContext.ts"
 import { runIdOf } from "../RunPaths.ts"
 import { cancelOnDisconnect, makeRunAnswers, prefersEvents, runAnswer } from "../views/RunAnswers.ts"
 
-/** What a prompt gets that does not say. */
+/** The values for fields that a request leaves out. */
 export interface RunDefaults {
   readonly model: string
   readonly timeoutSecs: number
@@ -17,7 +17,7 @@ export interface RunDefaults {
 
 type Request = HttpServerRequest.HttpServerRequest
 
-/** A run with a key, and a stream, can be asked for again by a client that lost it: it goes on. */
+/** A run with a key and a run that is streamed go on: a client that lost the connection can ask for them again. */
 const defaultOnDisconnect = (request: Request) =>
   request.headers["idempotency-key"] === undefined && !prefersEvents(request) ? "cancel" : "continue"
 
@@ -28,7 +28,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
       const answers = yield* makeRunAnswers
       const acceptOnce = yield* makeAcceptOnce
       return handlers
-        .handle("run", ({ request: received, payload, urlParams, headers }) =>
+        .handle("run", ({ request: httpRequest, payload, urlParams, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
             const viewer = App({ tokenId: token.id })
@@ -42,20 +42,20 @@ export const RunHandlers = (defaults: RunDefaults) =>
               outputSchema: payload.output_schema ?? undefined,
               files: payload.files ?? [],
             }
-            const onDisconnect = payload.on_disconnect ?? defaultOnDisconnect(received)
+            const onDisconnect = payload.on_disconnect ?? defaultOnDisconnect(httpRequest)
             const { accepted, replayed } = yield* acceptOnce(
               { headers, owner: token.id, route: "POST /run", fields: payload, origin },
               (origin) => cancelOnDisconnect(onDisconnect, runs.open(request, token.id, origin)),
             )
             const options = { usage: urlParams.include === "usage" }
             if (accepted === undefined) {
-              return prefersEvents(received)
-                ? answers.stream(received, viewer, replayed, options)
+              return prefersEvents(httpRequest)
+                ? answers.stream(httpRequest, viewer, replayed, options)
                 : yield* answers.run(replayed, options)
             }
-            if (prefersEvents(received)) {
+            if (prefersEvents(httpRequest)) {
               const run = { id: accepted.id, sessionId: null, turnIndex: null, requestId: origin.requestId }
-              return answers.stream(received, viewer, run, options)
+              return answers.stream(httpRequest, viewer, run, options)
             }
             return runAnswer(yield* accepted.answer, options)
           }).pipe(orProblem),

@@ -25,7 +25,7 @@ export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
             const last = page.at(-1)
             return {
               ok: true as const,
-              runs: page.map(stateOf),
+              runs: page.map(runAnswer),
               next_cursor: last !== undefined && found.length > limit ? cursorAfter(last.id) : null,
             }
           }).pipe(orProblem),
@@ -33,13 +33,14 @@ export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
       .handle("readRun", ({ path: { id } }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
-          return { ok: true as const, ...stateOf(yield* paths.run(id, viewer)) }
+          return { ok: true as const, ...runAnswer(yield* paths.run(id, viewer)) }
         }).pipe(orProblem),
       )
   }),
 )
 
-const stateOf = (run: RunRecord) => ({
+/** A run as clients see it. */
+const runAnswer = (run: RunRecord) => ({
   run_id: run.id,
   kind: run.kind,
   status: run.status,

@@ -10,7 +10,7 @@ import { CurrentApp } from "../groups/Auth.ts"
 import { makeAcceptOnce, makeOnce } from "../Idempotency.ts"
 import { note, orProblem } from "../RequestContext.ts"
 import { cancelOnDisconnect, makeRunAnswers, prefersEvents, turnAnswer } from "../views/RunAnswers.ts"
-import { openedOf, stateOf } from "../views/SessionAnswers.ts"
+import { openedSessionAnswer, sessionAnswer } from "../views/SessionAnswers.ts"
 import type { RunDefaults } from "./Run.ts"
 
 const CLAUDE = AgentName.make("claude")
@@ -38,7 +38,7 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
               (origin) => pool.open(request, token.id, origin),
             )
             yield* note("session_id", session.id)
-            return openedOf(session)
+            return openedSessionAnswer(session)
           }).pipe(orProblem),
         )
         .handle("listSessions", ({ urlParams }) =>
@@ -46,10 +46,10 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
             const { token } = yield* CurrentApp
             const includeClosed = urlParams.include_closed !== "false"
             const sessions = yield* pool.list(token.id, { includeClosed })
-            return { ok: true as const, sessions: sessions.map(stateOf) }
+            return { ok: true as const, sessions: sessions.map(sessionAnswer) }
           }).pipe(orProblem),
         )
-        .handle("takeTurn", ({ request: received, path, payload, headers }) =>
+        .handle("takeTurn", ({ request: httpRequest, path, payload, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
             const viewer = App({ tokenId: token.id })
@@ -65,13 +65,13 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
               (origin) => cancelOnDisconnect(onDisconnect, pool.turn(id, request, token.id, origin)),
             )
             if (accepted === undefined) {
-              return prefersEvents(received)
-                ? answers.stream(received, viewer, replayed)
+              return prefersEvents(httpRequest)
+                ? answers.stream(httpRequest, viewer, replayed)
                 : yield* answers.turn(replayed)
             }
             const { requestId } = origin
             const run = { id: accepted.id, sessionId: id, turnIndex: accepted.index, requestId }
-            if (prefersEvents(received)) return answers.stream(received, viewer, run)
+            if (prefersEvents(httpRequest)) return answers.stream(httpRequest, viewer, run)
             const report = yield* accepted.answer
             return turnAnswer(run, report, report.events)
           }).pipe(orProblem),
@@ -85,7 +85,10 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
         .handle("readSession", ({ path }) =>
           Effect.gen(function* () {
             const { token } = yield* CurrentApp
-            return { ok: true as const, ...stateOf(yield* pool.get(yield* sessionIdOf(path.id), token.id)) }
+            return {
+              ok: true as const,
+              ...sessionAnswer(yield* pool.get(yield* sessionIdOf(path.id), token.id)),
+            }
           }).pipe(orProblem),
         )
         .handle("closeSession", ({ path }) =>

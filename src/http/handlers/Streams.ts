@@ -16,20 +16,21 @@ export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
           const run = yield* paths.run(path.id, viewer)
-          return answers.stream(request, viewer, run, wantedOf(urlParams, headers))
+          return answers.stream(request, viewer, run, answerOptions(urlParams, headers))
         }).pipe(orProblem),
       )
       .handle("turnEvents", ({ request, path, urlParams, headers }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
           const run = yield* paths.turn(path.id, path.n, viewer)
-          return answers.stream(request, viewer, run, wantedOf(urlParams, headers))
+          return answers.stream(request, viewer, run, answerOptions(urlParams, headers))
         }).pipe(orProblem),
       )
   }),
 )
 
-const wantedOf = (
+/** The options of a stream. The header wins over the parameter, as a client that reconnects sends both. */
+const answerOptions = (
   { after, include }: { readonly after?: string | undefined; readonly include?: "usage" | undefined },
   headers: { readonly "last-event-id"?: string | undefined },
 ) => ({ after: Number(headers["last-event-id"] ?? after ?? 0), usage: include === "usage" })

@@ -7,8 +7,8 @@ import { Api } from "../Api.ts"
 import { makeDocsPage } from "../DocsPage.ts"
 import { openApiDocument } from "../OpenApiDocument.ts"
 
-/** What counting the open sessions may take; then the last count has to do. */
-const PATIENCE = Duration.seconds(1)
+/** How long `health` waits for the number of open sessions. Then it answers with the last number that it knows. */
+const COUNT_TIMEOUT = Duration.seconds(1)
 
 export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
   Effect.gen(function* () {
@@ -20,7 +20,7 @@ export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
     const openSessions = pool.openSessions.pipe(
       Effect.tap((count) => Ref.set(lastCount, count)),
       Effect.disconnect,
-      Effect.timeout(PATIENCE),
+      Effect.timeout(COUNT_TIMEOUT),
       Effect.orElse(() => Ref.get(lastCount)),
     )
     return handlers

@@ -5,36 +5,35 @@ import type { Viewer } from "../../domain/Viewer.ts"
 import { Revocation } from "../../services/access/Revocation.ts"
 import { Connections } from "./Connections.ts"
 import { EVENT_STREAM, type Sent, STREAM_HEADERS, writeTo } from "./EventStream.ts"
-import { end, lookAt, readerOf, refuse, type StreamReader } from "./StreamReader.ts"
+import { end, endRevoked, lookAt, makeStreamReader, type StreamReader } from "./StreamReader.ts"
 
-/** How long an ended stream may take to send its end. Then its connection is cut. */
-const ENDING = Duration.millis(500)
-/** How long streams may go on by themselves when all runs have ended. */
-const LAST_WORDS = Duration.millis(250)
+/** How long an ended stream can take to send its end. Then its connection is cut. */
+const SEND_END_TIMEOUT = Duration.millis(500)
+/** How long a shutdown waits for streams to end by themselves, after all runs have ended. */
+const SHUTDOWN_GRACE = Duration.millis(250)
 
 export interface OpenStreamsOptions {
-  /** How long a stream may be silent. Unset: ten seconds; as it is looked at once a second, that may be eleven. */
+  /** The silence after which a heartbeat is sent; ten seconds by default. It is checked once in each `interval`. */
   readonly heartbeat?: Duration.Duration
-  /** How often all readers are looked at. Unset: once a second. */
+  /** How often all readers are checked; once a second by default. */
   readonly interval?: Duration.Duration
 }
 
-/** The streams that are being sent. */
+/** The streams that are being sent to clients. */
 export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
   OpenStreams,
   {
     /**
-     * Makes a response that sends events, no faster than they are read: up to a `result` or an `error`, to their end, or
-     * until the stream is ended. The stream of an app ends when the app's token is revoked.
+     * Makes a response that sends events, no faster than the client reads them. It ends after a `result` or an `error`,
+     * or when there are no further events. An app's stream also ends when the app's token is revoked, every stream at
+     * `shutdown`.
      */
     readonly answer: (
       request: HttpServerRequest.HttpServerRequest,
       viewer: Viewer,
       sent: Sent,
     ) => HttpServerResponse.HttpServerResponse
-    /**
-     * Ends all streams. Called when all runs have ended: their streams have 250 ms to send that by themselves.
-     */
+    /** Ends all streams. It is called when all runs have ended, and gives their streams 250 ms to end by themselves. */
     readonly shutdown: Effect.Effect<void>
     /** Counts the open streams. */
     readonly count: Effect.Effect<number>
@@ -52,21 +51,22 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
         const heartbeat = Duration.toMillis(options.heartbeat ?? Duration.seconds(10))
         const open = new Set<StreamReader>()
         const revoked = new Set<TokenId>()
-        const none = Effect.unsafeMakeLatch(true)
-        let closed = false
+        const allClosed = Effect.unsafeMakeLatch(true)
+        let isShutDown = false
 
-        const enter = (reader: StreamReader) =>
+        /** Adds a reader until its connection is closed. */
+        const add = (reader: StreamReader) =>
           Effect.suspend(() => {
             open.add(reader)
-            none.unsafeClose()
-            // Not at the end of its stream: what was written may still wait to be read.
+            allClosed.unsafeClose()
+            // The end of the stream would be too early: bytes that were written may still wait for the client.
             reader.connection.onClosed(() => {
               open.delete(reader)
-              if (open.size === 0) none.unsafeOpen()
+              if (open.size === 0) allClosed.unsafeOpen()
             })
-            // A revocation finds the reader in the set, or the reader finds the revocation here.
-            if (reader.viewer._tag === "App" && revoked.has(reader.viewer.tokenId)) return refuse(reader)
-            return closed ? end(reader) : Effect.void
+            // A revocation before this line finds no reader to end, so the reader looks for the revocation.
+            if (reader.viewer._tag === "App" && revoked.has(reader.viewer.tokenId)) return endRevoked(reader)
+            return isShutDown ? end(reader) : Effect.void
           })
 
         const cut = (readers: ReadonlyArray<StreamReader>) =>
@@ -74,7 +74,7 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
             for (const reader of readers) if (open.has(reader)) reader.connection.cut()
           })
 
-        // One clock for all readers: an idle stream costs nothing.
+        // One timer for all readers: an idle stream costs nothing.
         yield* Effect.flatMap(Clock.currentTimeMillis, (now) =>
           Effect.forEach(
             [...open],
@@ -89,40 +89,46 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
         yield* revocation.register((owner) =>
           Effect.gen(function* () {
             revoked.add(owner)
-            const theirs = [...open].filter(({ viewer }) => viewer._tag === "App" && viewer.tokenId === owner)
-            yield* Effect.forEach(theirs, refuse, { discard: true })
-            yield* cut(theirs).pipe(Effect.delay(ENDING), Effect.interruptible, Effect.forkIn(scope))
+            const readers = [...open].filter(
+              ({ viewer }) => viewer._tag === "App" && viewer.tokenId === owner,
+            )
+            yield* Effect.forEach(readers, endRevoked, { discard: true })
+            yield* cut(readers).pipe(
+              Effect.delay(SEND_END_TIMEOUT),
+              Effect.interruptible,
+              Effect.forkIn(scope),
+            )
           }),
         )
 
         return {
           answer: (request, viewer, sent) => {
-            const written = Effect.gen(function* () {
-              const reader = yield* readerOf(request, connections.of(request), viewer, sent)
-              yield* enter(reader)
-              // The client gets the headers at once, though there may be no event for a long time.
+            const writeStream = Effect.gen(function* () {
+              const reader = yield* makeStreamReader(request, connections.of(request), viewer, sent)
+              yield* add(reader)
+              // The client gets the headers at once: the first event may be long in coming.
               reader.connection.open()
               yield* Effect.catchAllCause(
                 writeTo(reader.connection, sent.frames, reader.progress),
                 (cause) =>
-                  // A stream that ended without an error would tell its client that this was all.
+                  // A response that ended normally would tell its client that the stream is complete.
                   Cause.isInterruptedOnly(cause)
                     ? Effect.failCause(cause as Cause.Cause<never>)
                     : Effect.zipRight(Effect.logError("a stream broke", cause), cut([reader])),
               )
             })
-            // The framework sends the head and the end only: its steps for each piece in between cost too much.
-            return HttpServerResponse.stream(Stream.execute(written), {
+            // The framework sends only the head and the end: its work for each piece in between costs too much.
+            return HttpServerResponse.stream(Stream.execute(writeStream), {
               contentType: `${EVENT_STREAM}; charset=utf-8`,
               headers: STREAM_HEADERS,
             })
           },
 
           shutdown: Effect.gen(function* () {
-            yield* Effect.timeoutOption(Effect.interruptible(none.await), LAST_WORDS)
-            closed = true
+            yield* Effect.timeoutOption(Effect.interruptible(allClosed.await), SHUTDOWN_GRACE)
+            isShutDown = true
             yield* Effect.forEach([...open], (reader) => end(reader), { discard: true })
-            yield* Effect.timeoutOption(Effect.interruptible(none.await), ENDING)
+            yield* Effect.timeoutOption(Effect.interruptible(allClosed.await), SEND_END_TIMEOUT)
             yield* cut([...open])
           }),
 

@@ -7,12 +7,13 @@ import { COMMENT, type Frame, Progress, type Sent } from "./EventStream.ts"
 import { problemOf } from "../Problem.ts"
 import { requestIdOf } from "../RequestContext.ts"
 
-/** How long a reader may take nothing while something waits for it, and while more than `MUCH_BYTES` do. */
-const PATIENCE_MILLIS = 60_000
-const IMPATIENCE_MILLIS = 5000
-const MUCH_BYTES = 4 * 1024 * 1024
+/** How long a reader can take no bytes while some wait for it. */
+const STALL_MAX_MILLIS = 60_000
+/** The same for a reader that has more than `BACKLOG_MAX_BYTES` before it. */
+const BACKLOG_STALL_MAX_MILLIS = 5000
+const BACKLOG_MAX_BYTES = 4 * 1024 * 1024
 
-/** A client that reads a stream, and its state at the last check. */
+/** A client that reads a stream, with its state at the last check. Times are milliseconds since 1970. */
 export interface StreamReader {
   readonly viewer: Viewer
   readonly requestId: string
@@ -21,18 +22,20 @@ export interface StreamReader {
   readonly bytesAfter: Sent["bytesAfter"]
   /** The fiber that writes the stream. */
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  /** The bytes that waited for it. */
   waiting: number
+  /** How many pieces it had taken. */
   taken: number
-  /** When it last took something or had nothing to take. */
+  /** When it last took bytes or had none to take. */
   movedAt: number
-  /** When it was last measured how much waits for it. */
+  /** When its backlog was last measured, or when it last moved. */
   askedAt: number
-  /** When it was last sent something. */
+  /** When bytes were last sent to it. */
   spokeAt: number
 }
 
-/** Makes the reader of a stream that the calling fiber writes. */
-export const readerOf = (
+/** Makes the reader of a stream. The calling fiber is the one that writes the stream. */
+export const makeStreamReader = (
   request: HttpServerRequest.HttpServerRequest,
   connection: Connection,
   viewer: Viewer,
@@ -56,7 +59,10 @@ export const readerOf = (
     ),
   )
 
-/** Cuts a reader that has taken nothing for too long. Sends a comment to a reader that was sent nothing for the heartbeat. */
+/**
+ * Checks a reader. Cuts its connection if it has taken no bytes for too long. Sends a comment if nothing was sent to it
+ * for `heartbeatMillis`.
+ */
 export const lookAt = (
   reader: StreamReader,
   now: number,
@@ -70,11 +76,11 @@ export const lookAt = (
     if (took || waiting === 0 || waiting < reader.waiting) reader.movedAt = reader.askedAt = now
     reader.waiting = waiting
     reader.taken = progress.taken
-    if (now - reader.movedAt >= PATIENCE_MILLIS) return connection.cut()
-    if (now - reader.askedAt >= IMPATIENCE_MILLIS) {
+    if (now - reader.movedAt >= STALL_MAX_MILLIS) return connection.cut()
+    if (now - reader.askedAt >= BACKLOG_STALL_MAX_MILLIS) {
       reader.askedAt = now
-      const ahead = yield* reader.bytesAfter(progress.cursor)
-      if (waiting + progress.unwritten + ahead > MUCH_BYTES) return connection.cut()
+      const stored = yield* reader.bytesAfter(progress.cursor)
+      if (waiting + progress.unwritten + stored > BACKLOG_MAX_BYTES) return connection.cut()
     }
     if (waiting === 0 && progress.isIdle && now - reader.spokeAt >= heartbeatMillis) {
       reader.spokeAt = now
@@ -82,7 +88,9 @@ export const lookAt = (
     }
   })
 
-/** Ends a stream, with a last event or without: at once if it waits for more, else after what it has is written. */
+/**
+ * Ends a stream, optionally with a last event: at once if it waits for events, else when its given bytes are written.
+ */
 export const end = ({ progress, connection, fiber }: StreamReader, last?: Frame): Effect.Effect<void> =>
   Effect.sync(() => {
     if (progress.isOver) return
@@ -91,14 +99,14 @@ export const end = ({ progress, connection, fiber }: StreamReader, last?: Frame)
     if (!progress.isIdle) return
     progress.isIdle = false
     connection.end(progress.next() ?? NOTHING)
-    // It waits for events that nobody will read.
+    // The fiber waits for events that nobody will read.
     fiber.unsafeInterruptAsFork(FiberId.none)
   })
 
 const NOTHING = new Uint8Array()
 
-/** Ends the stream of a client whose token was revoked, with that problem. */
-export const refuse = (reader: StreamReader): Effect.Effect<void> =>
+/** Ends the stream of a client whose token was revoked, with the problem `unauthorized`. */
+export const endRevoked = (reader: StreamReader): Effect.Effect<void> =>
   end(reader, {
     seq: reader.progress.cursor,
     event: "error",

@@ -3,8 +3,8 @@ import type { StreamGap } from "../../domain/Stream.ts"
 import { type Frame, gapFrame } from "../sse/EventStream.ts"
 import { toSeconds } from "../groups/Wire.ts"
 
-/** Returns an event as clients see it. */
-export const toWire = (event: Event) => ({
+/** An event as clients see it. */
+export const eventAnswer = (event: Event) => ({
   seq: event.seq,
   type: event.type,
   at: toSeconds(event.at),
@@ -14,15 +14,15 @@ export const toWire = (event: Event) => ({
   data: event.data,
 })
 
-/** The frame of each event, made once for all followers. */
+/** The frames that were made. A frame is made once for all followers of the log. */
 const frames = new WeakMap<Event, Frame>()
 
-/** Returns the frame of an event, or of a gap. */
+/** Returns the frame of an event or a gap. */
 export const eventFrame = (item: Event | StreamGap): Frame => {
   if (isGap(item)) return gapFrame(item)
   const known = frames.get(item)
   if (known !== undefined) return known
-  const frame = { seq: item.seq, event: item.type, data: JSON.stringify(toWire(item)) }
+  const frame = { seq: item.seq, event: item.type, data: JSON.stringify(eventAnswer(item)) }
   frames.set(item, frame)
   return frame
 }

@@ -14,17 +14,18 @@ import { preferred } from "../Preference.ts"
 import { problemOf } from "../Problem.ts"
 
 /**
- * The answers to a run: one object, or its stream. Both say the same, and a replayed request gets the same as the first.
+ * The answers to runs: an object or a stream, with the same content. A replayed request gets the same answer as the
+ * first.
  */
 
-/** A run as its answers need it: accepted for this request or for an earlier one. */
+/** The parts of a run that its answers need. It was accepted for this request or an earlier one. */
 export type AnsweredRun = Pick<RunRecord, "id" | "sessionId" | "turnIndex" | "requestId">
 
-/** What a client wants in the answer. */
+/** What a client asked for in its query. */
 export interface AnswerOptions {
-  /** Only events after that place. */
+  /** Only events after that sequence number; 0 by default. */
   readonly after?: number
-  /** Whether the answer has tokens, cost, model and the agent's session. */
+  /** Whether the answer has token usage, cost, model and the agent's session; by default it has not. */
   readonly usage?: boolean
 }
 
@@ -58,7 +59,9 @@ export const turnAnswer = (
   duration_ms: report.durationMs,
 })
 
-/** Makes the frame of an event of a run's stream. A late reader gets the same bytes as one that was there. */
+/**
+ * Makes the frame of an event of a run's stream. The same event gives the same bytes to every reader, early or late.
+ */
 export const runFrame = (
   run: AnsweredRun,
   event: StreamEvent | StreamGap,
@@ -69,22 +72,22 @@ export const runFrame = (
   if (kind === "run" || kind === "message") return { seq, event: kind, data: body }
   return Either.match(decodeOutcome({ kind, body }), {
     onLeft: (failure) => ({ seq, event: "error", data: JSON.stringify(problemOf(failure, run.requestId)) }),
-    onRight: (report) => ({ seq, event: "result", data: JSON.stringify(resultOf(run, report, options)) }),
+    onRight: (report) => ({ seq, event: "result", data: JSON.stringify(resultData(run, report, options)) }),
   })
 }
 
-/** Makes the result of a stream. It has no messages: they were sent before it. */
-const resultOf = (run: AnsweredRun, report: Report, options: AnswerOptions) => {
+/** Makes the `result` event's data. A turn's messages are left out: they were sent before it. */
+const resultData = (run: AnsweredRun, report: Report, options: AnswerOptions) => {
   if (run.sessionId === null) return runAnswer(report, options)
   const { events: _, ...rest } = turnAnswer(run, report, [])
   return rest
 }
 
-/** Whether the client prefers a stream to an object. Without a preference it gets the object. */
+/** Whether the client prefers a stream to an object. False without a preference. */
 export const prefersEvents = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   preferred(headers["accept"], ["application/json", EVENT_STREAM]) === EVENT_STREAM
 
-/** Accepts a run. With `cancel`, the run is cancelled when its client disconnects. */
+/** Accepts a run. With `cancel`, the run is cancelled when its client disconnects before the answer is sent. */
 export const cancelOnDisconnect = <A extends { readonly cancel: Effect.Effect<void> }, E, R>(
   onDisconnect: "continue" | "cancel",
   accept: Effect.Effect<A, E, R>,
@@ -92,7 +95,7 @@ export const cancelOnDisconnect = <A extends { readonly cancel: Effect.Effect<vo
   onDisconnect === "continue"
     ? accept
     : Effect.uninterruptible(
-        // The request's scope closes when the answer is sent, or when the client is gone.
+        // The request's scope closes when the answer is sent or the client is gone.
         Effect.tap(accept, ({ cancel }) => Effect.addFinalizer(() => cancel)),
       )
 
@@ -102,22 +105,22 @@ export const makeRunAnswers = Effect.gen(function* () {
   const streams = yield* OpenStreams
 
   return {
-    /** Makes the answer to a one-shot that an earlier request was accepted as. Waits for its outcome. */
+    /** Makes the answer to the one-shot of an earlier request. Waits for its outcome. */
     run: (run: AnsweredRun, options?: AnswerOptions) =>
       runs.outcome(run.id).pipe(
-        // No one-shot ends with it, and its route does not declare it.
+        // No one-shot fails with it, and the route does not declare it.
         Effect.catchTag("TurnFailed", () => new RunDefect()),
         Effect.map((report) => runAnswer(report, options)),
       ),
 
-    /** Makes the answer to a turn that an earlier request was accepted as. Waits for its outcome. */
+    /** Makes the answer to the turn of an earlier request. Waits for its outcome. */
     turn: (run: AnsweredRun) =>
       Effect.gen(function* () {
         const report = yield* runs.outcome(run.id)
         return turnAnswer(run, report, yield* runs.messages(run.id))
       }),
 
-    /** Makes a response that sends the stream of a run, live or ended. */
+    /** Makes a response that sends a run's stream, whether or not the run has ended. */
     stream: (
       request: HttpServerRequest.HttpServerRequest,
       viewer: Viewer,

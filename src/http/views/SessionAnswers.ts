@@ -1,17 +1,19 @@
 import type { OpenedSession, Session } from "../../domain/Session.ts"
 import { toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
 
-/** How a session is shown, in v0.2's order. */
+/** Sessions as clients see them, with the keys in the order of v0.2. */
 
 const identityOf = ({ id, agent, model, meta }: OpenedSession) => ({ session_id: id, agent, model, meta })
 
-export const openedOf = (session: OpenedSession) => ({
+/** The answer to the request that opened a session. */
+export const openedSessionAnswer = (session: OpenedSession) => ({
   ok: true as const,
   ...identityOf(session),
   created_at: toSeconds(session.createdAt),
 })
 
-export const stateOf = (session: Session) => ({
+/** A session and its state. */
+export const sessionAnswer = (session: Session) => ({
   ...identityOf(session),
   status: session.status,
   turn_count: session.turnCount,

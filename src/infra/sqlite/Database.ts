@@ -51,8 +51,8 @@ const INCREMENTAL = 2
 const failed = (cause: unknown) => new StorageFailed({ during: "opening the database", cause })
 
 /**
- * The service's SQLite file: created if it is missing, migrated to the newest schema, readable by its owner only (SQLite
- * gives the -wal and -shm files the same mode). Fails with `StorageFailed` if it cannot be opened or migrated.
+ * The service's SQLite file: created if it is missing, migrated to the newest schema, readable by its owner only
+ * (SQLite gives the -wal and -shm files the same mode). Fails with `StorageFailed` if it cannot be opened or migrated.
  *
  * WAL with `synchronous = FULL`: a transaction is on disk when it returns, also if the power fails.
  */

@@ -10,7 +10,8 @@ export interface LedgerDatabase {
   readonly sql: SqlClient.SqlClient
   /**
    * Runs statements as one transaction, which is on disk when the effect returns. Statements that fail, a `COMMIT` that
-   * fails and rows that do not fit their schema are a `StorageFailed`; then nothing is changed. Transactions do not nest.
+   * fails and rows that do not fit their schema are a `StorageFailed`; then nothing is changed. Transactions do not
+   * nest.
    */
   readonly transaction: (
     during: string,
@@ -18,8 +19,8 @@ export interface LedgerDatabase {
     effect: Effect.Effect<A, E, R>,
   ) => Effect.Effect<A, Exclude<E, SqlFailure> | StorageFailed, R>
   /**
-   * As `transaction`, but does not wait for the disk: a killed service loses nothing, a power failure may lose it, up to
-   * the next `transaction`. It costs a twentieth, for messages that come often and a few bytes at a time.
+   * As `transaction`, but does not wait for the disk: a killed service loses nothing, a power failure may lose it, up
+   * to the next `transaction`. It costs a twentieth, for messages that come often and a few bytes at a time.
    */
   readonly quickTransaction: LedgerDatabase["transaction"]
   /** Notes, within a transaction, that it adds to a run's stream, or (without a run) events to the log. */
@@ -55,8 +56,8 @@ export const makeLedgerDatabase: Effect.Effect<LedgerDatabase, never, SqlClient.
     )
 
     /**
-     * The library's own `withTransaction` prepares BEGIN and COMMIT anew each time, and leaves the transaction open when
-     * COMMIT fails.
+     * The library's own `withTransaction` prepares BEGIN and COMMIT anew each time, and leaves the transaction open
+     * when COMMIT fails.
      */
     const transaction =
       (during: string, quick = false) =>

@@ -8,8 +8,8 @@ import { Refusals } from "./Refusals.ts"
 import { Secrets } from "./Secrets.ts"
 import { TokenStore } from "./TokenStore.ts"
 
-/** How many tokens' own lists of networks are kept parsed: more than a network has apps. */
-const TOKEN_LISTS_MAX = 1000
+/** How many parsed `ip_cidrs` of tokens are cached: more than a network has apps. */
+const TOKEN_ALLOWLISTS_MAX = 1000
 
 /** Admits requests: first by their address, then by their bearer token. Records each refusal in {@link Refusals}. */
 export class Admission extends Context.Tag("clawdforge/Admission")<
@@ -17,9 +17,9 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
   {
     /** Returns the client of a request: its peer, or the client that a peer in `trustedProxies` forwards for. */
     readonly clientOf: (peer: Peer) => Client
-    /** Admits this host and `allowCidrs`. A client whose address is not known is refused. */
+    /** Admits clients on this host and in `allowCidrs`. Refuses a client whose address is not known. */
     readonly admitAddress: (client: Client, requestId: string) => Effect.Effect<void, AddressNotAllowed>
-    /** Returns the app whose token it is, if the token may be used from that address. */
+    /** Returns the app's token. Fails if there is no such token, or if it may not be used from the origin's address. */
     readonly admitApp: (
       bearer: Option.Option<Redacted.Redacted>,
       origin: Origin,
@@ -46,9 +46,9 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
         const refusals = yield* Refusals
         const allowed = allowlistOf(options.allowCidrs)
         const trusted = allowlistOf(options.trustedProxies)
-        const ofToken = rememberingAllowlists(TOKEN_LISTS_MAX)
+        const allowlistOfToken = rememberingAllowlists(TOKEN_ALLOWLISTS_MAX)
 
-        /** Records the refusal and fails. */
+        /** Records a refusal, and fails with it. */
         const refuse = <F extends Unauthorized | AddressNotAllowed>(
           failure: F,
           reason: RefusalReason,
@@ -63,8 +63,8 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
           refuse(new AddressNotAllowed({ by }), by, origin, token)
 
         const isAdmin = (bearer: Option.Option<Redacted.Redacted>) =>
-          Option.exists(Option.all([bearer, options.adminToken]), ([given, wanted]) =>
-            secrets.equal(given, wanted),
+          Option.exists(Option.all([bearer, options.adminToken]), ([actual, expected]) =>
+            secrets.equal(actual, expected),
           )
 
         return {
@@ -79,7 +79,7 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
               Effect.flatMap(tokens.authenticate),
               Effect.catchTag("Unauthorized", (failure) => refuse(failure, "bearer", origin)),
               Effect.tap((token) =>
-                token.ipCidrs.length === 0 || ofToken(token.ipCidrs).has(origin.address)
+                token.ipCidrs.length === 0 || allowlistOfToken(token.ipCidrs).has(origin.address)
                   ? Effect.void
                   : refuseAddress("token", origin, token),
               ),

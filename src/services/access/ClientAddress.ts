@@ -27,8 +27,8 @@ const TRUSTED_HOPS_MAX = 64
  * all hops are trusted, it is the left-most.
  *
  * A loopback peer that forwards and is not trusted is a proxy on this host that was not declared. It is not taken for
- * the client: the whole network behind it would count as this host. A remote peer that is not trusted is the client, and
- * its header is ignored.
+ * the client: the whole network behind it would count as this host. A remote peer that is not trusted is the client,
+ * and its header is ignored.
  */
 export const clientOf = (peer: Peer, trusted: Allowlist): Client => {
   const address = spellingOf(peer.address) ?? peer.address

@@ -10,20 +10,22 @@ export interface Refused extends Pick<Refusal, "code" | "reason" | "tokenId"> {
 
 const FLUSH_INTERVAL = Duration.seconds(1)
 
-/** How many different refusals of one second get a row of their own. */
+/** How many refusals of one second get a row of their own. */
 const ROWS_A_SECOND_MAX = 1000
-/** How many rows may wait for a ledger that fails. */
+/** How many rows can wait for a ledger that fails. */
 const WAITING_MAX = 10_000
-/** The address of refusals without a row of their own: they are counted together, by reason. */
+/** The address in the rows that count all further refusals, by reason. */
 const OTHER = "other"
 
-/** The record of refused requests: a row for each address, reason and second, so that a flood does not fill the disk. */
+/**
+ * The record of refused requests: a row for each address, reason and second, so that a flood does not fill the disk.
+ */
 export class Refusals extends Context.Tag("clawdforge/Refusals")<
   Refusals,
   {
     /**
-     * Counts a refused request without waiting. It is in the ledger about a second after its second is over, or when a
-     * ledger that fails works again.
+     * Counts a refused request. Returns without waiting for the ledger, which gets it about a second after the end of
+     * its second, or when a ledger that fails works again.
      */
     readonly record: (refused: Refused) => Effect.Effect<void>
   }
@@ -33,13 +35,15 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
     Effect.gen(function* () {
       const { refusals } = yield* Ledger
       const waiting = new Map<string, Refusal>()
+      /** The current second, and how many rows it has. */
       const newest = { at: 0, rows: 0 }
+      /** How many rows are being written. */
       let writing = 0
 
       const count = (key: string, refusal: Refusal) => {
         const known = waiting.get(key)
         if (known === undefined) return void waiting.set(key, refusal)
-        // A failed flush gives back rows that are older than those that came meanwhile.
+        // Rows of a failed flush come back. They are older than the rows that were added meanwhile.
         const first = known.at <= refusal.at ? known : refusal
         waiting.set(key, { ...first, count: known.count + refusal.count })
       }
@@ -58,16 +62,16 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
           count(key, refusal)
         })
 
-      /** Writes the refusals from before that time. Uninterruptible: a stop in the middle must not lose them. */
+      /** Writes the refusals from before that time. Cannot be interrupted: a stop in the middle must not lose them. */
       const flush = (before: number) =>
         Effect.suspend(() => {
-          const over = [...waiting].filter(([, { at }]) => at < before)
-          if (over.length === 0) return Effect.void
-          for (const [key] of over) waiting.delete(key)
-          writing = over.length
-          return refusals.append(over.map(([, refusal]) => refusal)).pipe(
+          const due = [...waiting].filter(([, { at }]) => at < before)
+          if (due.length === 0) return Effect.void
+          for (const [key] of due) waiting.delete(key)
+          writing = due.length
+          return refusals.append(due.map(([, refusal]) => refusal)).pipe(
             Effect.catchAll((failure) => {
-              for (const [key, refusal] of over) count(key, refusal)
+              for (const [key, refusal] of due) count(key, refusal)
               return Effect.logWarning("refused admissions are not written yet", Cause.die(failure.cause))
             }),
             Effect.ensuring(Effect.sync(() => void (writing = 0))),

@@ -8,18 +8,18 @@ import { TokenStore } from "./TokenStore.ts"
 /** Ends what an app has running or open. Returns without waiting for long work. */
 export type EndOfApp = (owner: TokenId, origin: Origin) => Effect.Effect<void>
 
-/** The revocation of tokens. Every feature that runs or holds something for an app registers how it is ended. */
+/** The revocation of tokens. Each feature that has something running or open for an app registers how that ends. */
 export class Revocation extends Context.Tag("clawdforge/Revocation")<
   Revocation,
   {
     /**
-     * Registers what a revocation ends, until the scope closes. Registrations are called in their order, which is the
-     * order in which the layers are built: runs before sessions before streams.
+     * Registers an effect that each revocation calls, until the scope closes. Effects are called in the order of their
+     * registration, which is the order in which the layers are built: runs before sessions before streams.
      */
     readonly register: (end: EndOfApp) => Effect.Effect<void, never, Scope.Scope>
     /**
-     * Revokes the token of that name at once, then ends what its app has. Revoked again, it changes nothing. Cannot be
-     * interrupted: work of a revoked token that is left over could not be ended by anybody.
+     * Revokes the token of that name, then calls the registered effects. Revoking a revoked token changes nothing.
+     * Cannot be interrupted: nobody could end work that is left over from a revoked token.
      */
     readonly revoke: (
       name: TokenName,
@@ -29,22 +29,27 @@ export class Revocation extends Context.Tag("clawdforge/Revocation")<
 >() {
   static readonly layer: Layer.Layer<Revocation, never, TokenStore> = Layer.effect(
     Revocation,
-    Effect.map(TokenStore, (tokens) => {
-      const registered = new Set<EndOfApp>()
-      return {
-        register: (end) =>
-          Effect.acquireRelease(
-            Effect.sync(() => void registered.add(end)),
-            () => Effect.sync(() => registered.delete(end)),
-          ),
-        revoke: Effect.fn("Revocation.revoke")(function* (name, origin) {
-          const revoked = yield* tokens.revoke(name, origin)
-          if (Option.isSome(revoked)) {
-            for (const end of registered) yield* end(revoked.value, origin)
-          }
-          return { alreadyRevoked: Option.isNone(revoked) }
-        }, Effect.uninterruptible),
-      }
-    }),
+    Effect.map(TokenStore, ({ revoke }) => makeRevocation(revoke)),
   )
+}
+
+/** Makes a revocation of the tokens that `revokeToken` revokes. */
+export const makeRevocation = (
+  revokeToken: (typeof TokenStore.Service)["revoke"],
+): typeof Revocation.Service => {
+  const registered = new Set<EndOfApp>()
+  return {
+    register: (end) =>
+      Effect.acquireRelease(
+        Effect.sync(() => void registered.add(end)),
+        () => Effect.sync(() => registered.delete(end)),
+      ),
+    revoke: Effect.fn("Revocation.revoke")(function* (name, origin) {
+      const revoked = yield* revokeToken(name, origin)
+      if (Option.isSome(revoked)) {
+        for (const end of registered) yield* end(revoked.value, origin)
+      }
+      return { alreadyRevoked: Option.isNone(revoked) }
+    }, Effect.uninterruptible),
+  }
 }

@@ -6,14 +6,14 @@ import { Ids } from "./Ids.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { Secrets } from "./Secrets.ts"
 
-/** How often `last_used_at` is written, for all tokens together, instead of at each request. */
+/** How often `last_used_at` is written, for all tokens together. A write for each request would be too much. */
 const TOUCH_INTERVAL = Duration.seconds(5)
 
-/** Apps' bearer tokens. The ledger has the SHA-256 of each secret, by which a token is found. */
+/** The bearer tokens of apps. The ledger stores the SHA-256 of each secret, and finds a token by it. */
 export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
   TokenStore,
   {
-    /** Mints a token. Its secret is returned here only. Fails if a token of that name is in force. */
+    /** Mints a token. Its secret is returned here and stored nowhere. Fails if a token of that name is in force. */
     readonly mint: (
       name: TokenName,
       ipCidrs: ReadonlyArray<string>,
@@ -22,15 +22,21 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
       { readonly token: AppToken; readonly secret: Redacted.Redacted },
       TokenNameTaken | StorageFailed
     >
-    /** Returns the token in force of that name, minted if there is none: for an app in this process, without a secret. */
+    /**
+     * Returns the token in force of that name. Mints it if there is none, for an app in this process that needs no
+     * secret.
+     */
     readonly named: (name: TokenName, origin: Origin) => Effect.Effect<AppToken, StorageFailed>
-    /** Returns the token in force with that secret. A revocation takes effect at the next call. */
+    /** Returns the token in force with that secret. Fails for a revoked token from the next call on. */
     readonly authenticate: (
       secret: Redacted.Redacted,
     ) => Effect.Effect<AppToken, Unauthorized | StorageFailed>
     /** Returns all tokens, revoked ones too, oldest first. */
     readonly list: Effect.Effect<ReadonlyArray<AppToken>, StorageFailed>
-    /** Revokes the token of that name. Returns its id, or none if it was revoked before. See `Revocation`. */
+    /**
+     * Revokes the token of that name. Returns its id, or none if it was revoked before. Does not end the app's work:
+     * see `Revocation`.
+     */
     readonly revoke: (
       name: TokenName,
       origin: Origin,
@@ -83,7 +89,7 @@ export class TokenStore extends Context.Tag("clawdforge/TokenStore")<
           const found = all.find((token) => token.name === name && token.revokedAt === null)
           return found ?? (yield* mint(name, [], origin)).token
         },
-        // `TokenNameTaken`: another caller minted it meanwhile, so it is found now.
+        // `TokenNameTaken`: another caller minted it meanwhile. The next attempt finds it.
         Effect.retry({ until: (failure): failure is StorageFailed => failure._tag === "StorageFailed" }),
       )
 

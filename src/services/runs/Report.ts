@@ -5,14 +5,15 @@ import type { EndStatus, RunEnded } from "../../domain/Run.ts"
 import type { AcpMessage } from "../agents/AcpxClient.ts"
 import type { ClaudeAnswer } from "../agents/claude/Outcome.ts"
 
-/** What a one-shot reports. */
+/** The report of a one-shot. */
 export interface RunReport extends Report {
+  /** The text, or the value that fits the output schema. */
   readonly result: unknown
   readonly model: string | null
   readonly sessionId: string | null
 }
 
-/** What a turn reports. */
+/** The report of a turn. */
 export interface TurnReport extends Report {
   /** The agent's messages of the turn, in order; the last is the result. Empty if it was cancelled before its start. */
   readonly events: ReadonlyArray<AcpMessage>
@@ -33,7 +34,7 @@ export const reportOf = (answer: ClaudeAnswer, result: unknown, durationMs: numb
   sessionId: answer.sessionId,
 })
 
-/** Makes the report of a one-shot that was cancelled: its result is the text so far. */
+/** Makes the report of a one-shot that was cancelled. Its result is the text that was there by then. */
 export const cancelledReport = (text: string, durationMs: number): RunReport => ({
   result: text,
   durationMs,
@@ -45,7 +46,7 @@ export const cancelledReport = (text: string, durationMs: number): RunReport => 
   sessionId: null,
 })
 
-/** Adds to a failure how long the run had worked, where the failure has room for it. */
+/** Adds the duration of the run to a failure, if that failure has a duration. */
 export const withDuration = <F extends RunFailure | TurnFailure>(
   failure: F,
   durationMs: number | null,
@@ -62,7 +63,7 @@ export const withDuration = <F extends RunFailure | TurnFailure>(
   }
 }
 
-/** Returns what the ledger records of an outcome. A cause without a failure is a cancelled run, or a bug. */
+/** Makes the ledger's record of an outcome. A cause without a failure is a cancelled run or a bug. */
 export const recordOfOutcome = (
   exit: Exit.Exit<Report, RunFailure | TurnFailure>,
   durationMs: number | null,

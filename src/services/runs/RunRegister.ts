@@ -3,15 +3,15 @@ import type { ShuttingDown, Unauthorized } from "../../domain/Failure.ts"
 import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import type { RunSpec } from "../../domain/Run.ts"
 
-/** A run between its acceptance and its recorded end. */
+/** A run from its acceptance until its end is recorded. */
 export interface LiveEntry {
   readonly id: RunId
   readonly owner: TokenId
-  /** The session that it is a turn of. */
+  /** The session of a turn. */
   readonly session: SessionId | undefined
   /** Completed when the run is to end as cancelled. */
   readonly cancelled: Deferred.Deferred<void>
-  /** Failed to end the run at once, whatever it does, with that failure. */
+  /** Failed when the run is to end at once, with that failure. */
   readonly ended: Deferred.Deferred<never, ShuttingDown | Unauthorized>
   /** Completed when its outcome is recorded. */
   readonly over: Deferred.Deferred<void>
@@ -20,12 +20,14 @@ export interface LiveEntry {
   began: boolean
 }
 
-/** The runs that are live in this process, by which others end them. */
+/** Makes the register of the runs that are live in this process. Runs are ended through it. */
 export const makeRunRegister = Effect.sync(() => {
   const entries = new Map<RunId, LiveEntry>()
-  const none = Effect.unsafeMakeLatch(true)
+  /** Open while there is no live run. */
+  const isEmpty = Effect.unsafeMakeLatch(true)
 
   return {
+    /** Adds a run that is about to be accepted. */
     enter: (spec: RunSpec): Effect.Effect<LiveEntry> =>
       Effect.gen(function* () {
         const entry: LiveEntry = {
@@ -39,27 +41,28 @@ export const makeRunRegister = Effect.sync(() => {
           began: false,
         }
         entries.set(spec.id, entry)
-        none.unsafeClose()
+        isEmpty.unsafeClose()
         return entry
       }),
 
+    /** Removes a run whose end is recorded, and completes `over`. */
     leave: ({ id, over }: LiveEntry) =>
       Effect.suspend(() => {
         entries.delete(id)
-        if (entries.size === 0) none.unsafeOpen()
+        if (entries.size === 0) isEmpty.unsafeOpen()
         return Deferred.succeed(over, undefined)
       }),
 
-    /** Cancels a run, or all turns of a session, and waits until they are over. Returns false if there was none. */
-    cancel: (which: RunId | SessionId) =>
+    /** Cancels a run, or all turns of a session, and waits for their recorded ends. Returns false if there was none. */
+    cancel: (target: RunId | SessionId) =>
       Effect.gen(function* () {
-        const found = [...entries.values()].filter(({ id, session }) => id === which || session === which)
+        const found = [...entries.values()].filter(({ id, session }) => id === target || session === target)
         for (const { cancelled } of found) yield* Deferred.succeed(cancelled, undefined)
         for (const { over } of found) yield* Deferred.await(over)
         return found.length > 0
       }),
 
-    /** Ends the runs that match with that failure. Does not wait for them. */
+    /** Ends the matching runs with that failure. Returns without waiting for their ends. */
     endAll: (matches: (run: LiveEntry) => boolean, failure: ShuttingDown | Unauthorized) =>
       Effect.suspend(() =>
         Effect.forEach([...entries.values()].filter(matches), ({ ended }) => Deferred.fail(ended, failure), {
@@ -67,7 +70,7 @@ export const makeRunRegister = Effect.sync(() => {
         }),
       ),
 
-    /** Waits until there is none. */
-    empty: none.await,
+    /** Waits until there is no live run. */
+    empty: isEmpty.await,
   }
 })

@@ -1,7 +1,7 @@
 import type { SessionRecord } from "../../domain/Session.ts"
 import type { AgentSession } from "../agents/AcpxClient.ts"
 
-/** Returns a session as its agent needs it, with its directory. */
+/** Makes the view of a session that its agent gets. `cwd` is the session's directory. */
 export const agentSessionOf = (
   session: Pick<SessionRecord, "id" | "tokenId" | "agent" | "model" | "permissionMode">,
   cwd: string,

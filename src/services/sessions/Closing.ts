@@ -9,72 +9,82 @@ import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
 import { agentSessionOf } from "./AgentSession.ts"
 
-/** Closes sessions: first in the ledger, so that no turn is accepted any longer; then its turns, its agent, its directory. */
+/**
+ * Makes the closing of sessions. A session is closed in the ledger first, so that no further turn is accepted. Then its
+ * release ends its turns, closes it on its agent and removes its directory.
+ */
 export const makeClosing = Effect.gen(function* () {
   const client = yield* AcpxClient
   const dirs = yield* SessionDirs
   const engine = yield* RunEngine
   const { sessions } = yield* Ledger
-  const closings = yield* FiberSet.make<boolean, StorageFailed>()
-  /** Sessions that are closed in the ledger and not yet on their agent. Completed when they are. */
-  const leaving = new Map<SessionId, Deferred.Deferred<void>>()
+  const closeFibers = yield* FiberSet.make<boolean, StorageFailed>()
+  /** The sessions that are being released. Each deferred is completed when the release is over. */
+  const releases = new Map<SessionId, Deferred.Deferred<void>>()
 
   /** Ends the turns of a session that is closed in the ledger, closes it on its agent, and removes its directory. */
   const release = (session: SessionRecord) =>
     Effect.gen(function* () {
       yield* engine.cancel(session.id)
-      // Read again: a turn may have changed the agent's name for it.
-      const found = yield* Effect.orElseSucceed(sessions.find(session.id), () => Option.none())
-      const { ref } = Option.getOrElse(found, () => session)
+      // Read again: a turn may have changed the agent's name for the session.
+      const latest = yield* Effect.orElseSucceed(sessions.find(session.id), () => Option.none())
+      const { ref } = Option.getOrElse(latest, () => session)
       if (ref !== null) yield* client.close(agentSessionOf(session, dirs.of(session.id)), ref)
-      // The sweeper removes directories that are left over.
+      // The sweeper removes the directory later.
       yield* Effect.catchAll(dirs.remove(session.id), ({ cause }) =>
         Effect.logWarning("a session's directory is not removed yet", Cause.die(cause)),
       )
     })
 
-  /** Releases a session, and completes the deferred of those that wait for it. */
-  const leave = (session: SessionRecord) =>
+  /** Releases a session. Until it returns, `awaitRelease` waits and `isReleasing` is true. */
+  const trackRelease = (session: SessionRecord) =>
     Effect.acquireUseRelease(
-      Effect.tap(Deferred.make<void>(), (left) => Effect.sync(() => leaving.set(session.id, left))),
+      Effect.tap(Deferred.make<void>(), (over) => Effect.sync(() => releases.set(session.id, over))),
       () => release(session),
-      (left) =>
+      (over) =>
         Effect.zipRight(
-          Effect.sync(() => leaving.delete(session.id)),
-          Deferred.succeed(left, undefined),
+          Effect.sync(() => releases.delete(session.id)),
+          Deferred.succeed(over, undefined),
         ),
     )
 
-  /** Waits until a session that is closed in the ledger is released, whichever caller closed it. */
-  const released = ({ id }: SessionRecord) =>
+  /** Waits until the release of a session is over, whichever caller closed it. Returns at once if there is none. */
+  const awaitRelease = ({ id }: SessionRecord) =>
     Effect.suspend(() => {
-      const leaves = leaving.get(id)
-      return leaves === undefined ? Effect.void : Deferred.await(leaves)
+      const over = releases.get(id)
+      return over === undefined ? Effect.void : Deferred.await(over)
     })
 
-  /** Closes with that change of the ledger. It goes on when its caller is interrupted. Returns false if it was not open. */
+  /**
+   * Closes a session by a change of the ledger, and releases it. Goes on when its caller is interrupted. Returns false
+   * if the session was not open.
+   */
   const close = (session: SessionRecord, inLedger: (at: number) => Effect.Effect<boolean, StorageFailed>) =>
     Effect.gen(function* () {
       const closed = yield* inLedger(yield* Clock.currentTimeMillis)
-      if (closed) yield* leave(session)
+      if (closed) yield* trackRelease(session)
       return closed
     }).pipe(
       Effect.interruptible,
       Effect.forkDaemon,
-      Effect.tap((fiber) => FiberSet.add(closings, fiber)),
+      Effect.tap((fiber) => FiberSet.add(closeFibers, fiber)),
       Effect.uninterruptible,
       Effect.flatMap(Fiber.join),
     )
 
   return {
+    /**
+     * Closes a session, and waits for its release, also if another caller closed it. Returns false if it was not open.
+     */
     close: (session: SessionRecord, origin: Origin) =>
       Effect.tap(
         close(session, (at) => sessions.close(session.id, at, origin)),
-        released(session),
+        awaitRelease(session),
       ),
+    /** Closes a session that has been idle since `idleSince`, and releases it. Returns false if it was not. */
     closeIdle: (session: SessionRecord, idleSince: number) =>
       close(session, (at) => sessions.closeIdle(session.id, idleSince, at)),
     /** Whether a session is closed in the ledger and not released yet. */
-    isLeaving: (id: SessionId) => leaving.has(id),
+    isReleasing: (id: SessionId) => releases.has(id),
   }
 })

@@ -15,10 +15,13 @@ import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
 import { agentSessionOf } from "./AgentSession.ts"
 
-/** How long to wait before a ledger that failed is tried again. */
+/** How long to wait before the next attempt to give back a place in a ledger that failed. */
 const ABANDON_INTERVAL = "5 seconds"
 
-/** Opens sessions. Each takes a place first, and a session that fails to open leaves no trace. */
+/**
+ * Makes the opening of sessions. A session takes one of `limit` places first. A session that fails to open leaves no
+ * trace.
+ */
 export const makeOpening = (options: {
   readonly agents: { readonly has: (agent: AgentName) => boolean }
   readonly limit: number
@@ -39,18 +42,18 @@ export const makeOpening = (options: {
         ),
       )
 
-    // A server that died may have left sessions half open.
-    yield* Effect.flatMap(sessions.abandonAll, (left) =>
-      Effect.forEach(left, removeDir, { discard: true, concurrency: 8 }),
+    // A server that died may have left sessions that were opening.
+    yield* Effect.flatMap(sessions.abandonAll, (abandoned) =>
+      Effect.forEach(abandoned, removeDir, { discard: true, concurrency: 8 }),
     )
 
-    /** Gives back the place of a session that did not open. A ledger that fails is tried again in the background. */
+    /** Gives back the place of a session that did not open. If the ledger fails, this is repeated in the background. */
     const abandon = (id: SessionId) =>
       Effect.catchAll(sessions.abandon(id), (failure) =>
         Effect.zipRight(
           Effect.logWarning("a session that did not open is not removed yet", Cause.die(failure.cause)),
           Effect.retry(sessions.abandon(id), Schedule.spaced(ABANDON_INTERVAL)).pipe(
-            // Forked in an uninterruptible region: without this it would hold up a service that stops.
+            // It is forked in an uninterruptible region. Without this, a service that stops would wait for it.
             Effect.interruptible,
             Effect.forkIn(scope),
           ),
@@ -67,8 +70,8 @@ export const makeOpening = (options: {
       const id = yield* ids.session
       const at = yield* Clock.currentTimeMillis
       const opening = { ...request, id, tokenId: owner, origin, at }
-      const fresh = { status: "open", turnCount: 0, lastTurnAt: null, closedAt: null } as const
-      const session: Session = { ...request, ...fresh, id, tokenId: owner, createdAt: at }
+      const initial = { status: "open", turnCount: 0, lastTurnAt: null, closedAt: null } as const
+      const session: Session = { ...request, ...initial, id, tokenId: owner, createdAt: at }
       const agentSession = agentSessionOf(opening, dirs.of(id))
       let ref: AgentSessionRef | undefined
       const undo = Effect.gen(function* () {
@@ -76,7 +79,7 @@ export const makeOpening = (options: {
         yield* removeDir(id)
         yield* abandon(id)
       })
-      // Only the wait for the agent can be interrupted: every other step is known to have happened or not.
+      // Only the wait for the agent can be interrupted. Of every other step it is then known whether it happened.
       yield* Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           yield* sessions.reserve(opening, options.limit)

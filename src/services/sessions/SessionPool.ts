@@ -9,38 +9,53 @@ import {
   SessionNotFound,
   type ShuttingDown,
   type StorageFailed,
+  type TurnFailure,
   type Unauthorized,
 } from "../../domain/Failure.ts"
-import type { SessionId, TokenId } from "../../domain/Ids.ts"
+import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import type { AgentName, Session, SessionRequest, TurnRequest } from "../../domain/Session.ts"
 import type { Origin } from "../../domain/Origin.ts"
 import { Revocation } from "../access/Revocation.ts"
 import { AcpxClient } from "../agents/AcpxClient.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { makeTurnExecutor } from "../runs/executors/Turn.ts"
+import type { TurnReport } from "../runs/Report.ts"
 import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
 import { makeClosing } from "./Closing.ts"
 import { makeOpening } from "./Opening.ts"
-import type { OpenTurn } from "./Report.ts"
 import { makeTurns } from "./Turns.ts"
 import { agentSessionOf } from "./AgentSession.ts"
 
 /** Limits of sessions. An option that is not set has the contract's default. */
 export interface SessionPoolOptions {
-  /** Agents that may be asked for. */
+  /** The agents that a session can be opened with. */
   readonly agents: { readonly has: (agent: AgentName) => boolean }
-  /** Sessions that may be open at once, of all apps together; 32. */
+  /** How many sessions can be open at once, of all apps together; 32 by default. */
   readonly maxLiveSessions?: number
-  /** Turns that may wait on one session; 32. */
+  /** How many turns can wait on one session; 32 by default. */
   readonly maxQueuedTurns?: number
+}
+
+/** An accepted turn. It goes on to its recorded outcome, whether or not anybody waits for it. */
+export interface OpenTurn {
+  readonly id: RunId
+  /** The turn's number in its session, from 1. */
+  readonly index: number
+  /** Waits for the outcome, which is recorded by then. A cancelled turn is a report, not a failure. */
+  readonly answer: Effect.Effect<TurnReport, TurnFailure>
+  /** Cancels the turn and waits for its outcome. */
+  readonly cancel: Effect.Effect<void>
 }
 
 /** Conversations with agents. Each belongs to one app; for every other app it does not exist. */
 export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
   SessionPool,
   {
-    /** Opens a session, or leaves no trace of it. Fails with `InvalidRequest` for an agent or a model not offered. */
+    /**
+     * Opens a session. A session that fails to open leaves no trace. Fails with `InvalidRequest` for an agent that is
+     * not in `agents`, or a model that the agent does not offer.
+     */
     readonly open: (
       request: SessionRequest,
       owner: TokenId,
@@ -50,7 +65,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       InvalidRequest | PoolFull | AgentRefusal | ShuttingDown | Unauthorized | StorageFailed
     >
     /**
-     * Accepts a turn. From here on it has an id, a row and an outcome, whatever happens to the caller. The turns of a
+     * Accepts a turn. It has an id, a row and later an outcome, also if the caller is interrupted. The turns of a
      * session run one at a time, in the order in which they were accepted.
      */
     readonly turn: (
@@ -68,24 +83,26 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       | Unauthorized
       | StorageFailed
     >
-    /** Cancels the session's turns, queued or running, and waits for their outcomes. Returns false if there was none. */
+    /**
+     * Cancels the session's queued and running turns, and waits for their outcomes. Returns false if there were none.
+     */
     readonly cancel: (
       session: SessionId,
       owner: TokenId,
     ) => Effect.Effect<boolean, SessionNotFound | StorageFailed>
-    /** Returns a session of the app's own; any other is `SessionNotFound`. */
+    /** Returns a session of the app. Another app's session is `SessionNotFound`. */
     readonly get: (
       session: SessionId,
       owner: TokenId,
     ) => Effect.Effect<Session, SessionNotFound | StorageFailed>
-    /** Returns the app's own sessions, newest first. */
+    /** Returns the app's sessions, newest first. */
     readonly list: (
       owner: TokenId,
       options: { readonly includeClosed: boolean },
     ) => Effect.Effect<ReadonlyArray<Session>, StorageFailed>
     /**
-     * Closes a session. Its turns, queued or running, end as cancelled first. Closed again, it changes nothing. Returns
-     * when its agent has released it and its directory is gone.
+     * Closes a session. Its queued and running turns end as cancelled. Returns when its agent has closed it and its
+     * directory is removed. Closing a closed session changes nothing.
      */
     readonly close: (
       session: SessionId,
@@ -95,8 +112,8 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
     /** Closes a session that has been idle since `idleSince` and has no unfinished turn. Returns whether it did. */
     readonly closeIdle: (session: Session, idleSince: number) => Effect.Effect<boolean, StorageFailed>
     /**
-     * Deletes a closed session for ever: the agent's own record of it, then ours. Returns false if it was gone, or is not
-     * released by its agent yet.
+     * Deletes a closed session for ever: first the agent's record of it, then ours. Returns false if there is no such
+     * session, or if its closing is not over yet.
      */
     readonly erase: (session: SessionId) => Effect.Effect<boolean, AgentRefusal | StorageFailed>
     /** Counts the open sessions, of all apps. */
@@ -116,17 +133,18 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         yield* engine.register(yield* makeTurnExecutor({ maxQueuedTurns: options.maxQueuedTurns ?? 32 }))
         const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
         const turn = yield* makeTurns
-        const { close, closeIdle, isLeaving } = yield* makeClosing
+        const { close, closeIdle, isReleasing } = yield* makeClosing
 
-        // An agent that does not obey must not hold up a service that stops.
+        // A service that stops must not wait for an agent that does not end its turn.
         yield* engine.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)
 
-        const owned = Effect.fn("SessionPool.get")(function* (id: SessionId, owner: TokenId) {
+        /** Returns a session of the app. */
+        const getOwned = Effect.fn("SessionPool.get")(function* (id: SessionId, owner: TokenId) {
           const found = Option.filter(yield* sessions.find(id), ({ tokenId }) => tokenId === owner)
           return yield* Effect.mapError(found, () => new SessionNotFound())
         })
 
-        /** Closes all sessions of an app, and ends its agents. Does not wait for it. */
+        /** Closes all sessions of an app, and ends its agents' processes. Returns without waiting for that. */
         const endOfApp = (owner: TokenId, origin: Origin) =>
           sessions.list(owner, { includeClosed: false }).pipe(
             Effect.flatMap((open) =>
@@ -139,7 +157,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
               Effect.logWarning("the sessions of a revoked token are not closed yet", Cause.die(cause)),
             ),
             Effect.ensuring(client.endOf(owner)),
-            // The revocation cannot be interrupted. This can, or a stop would wait for it.
+            // The revocation cannot be interrupted. This fiber can be, so that a stop does not wait for it.
             Effect.interruptible,
             Effect.forkIn(scope),
             Effect.asVoid,
@@ -149,19 +167,19 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         return {
           open: (request, owner, origin) =>
             open(request, owner, origin).pipe(
-              // The token was revoked meanwhile: an agent that was started for it came too late for the revocation.
+              // The token was revoked meanwhile. The revocation may have missed an agent that was just starting.
               Effect.tapErrorTag("Unauthorized", () => client.endOf(owner)),
             ),
           turn: (id, request, owner, origin) =>
             engine.accepting.pipe(
-              Effect.zipRight(owned(id, owner)),
+              Effect.zipRight(getOwned(id, owner)),
               Effect.flatMap((session) => turn(session, request, owner, origin)),
             ),
-          cancel: (id, owner) => Effect.zipRight(owned(id, owner), engine.cancel(id)),
-          get: owned,
+          cancel: (id, owner) => Effect.zipRight(getOwned(id, owner), engine.cancel(id)),
+          get: getOwned,
           list: sessions.list,
           close: (id, owner, origin) =>
-            owned(id, owner).pipe(
+            getOwned(id, owner).pipe(
               Effect.flatMap((session) => close(session, origin)),
               Effect.map((closed) => ({ alreadyClosed: !closed })),
             ),
@@ -175,10 +193,10 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
             ),
           erase: Effect.fn("SessionPool.erase")(function* (id) {
             const session = Option.getOrUndefined(yield* sessions.find(id))
-            if (session?.status !== "closed" || isLeaving(id)) return false
+            if (session?.status !== "closed" || isReleasing(id)) return false
             if (session.ref !== null) {
               yield* client.erase(agentSessionOf(session, dirs.of(id)), session.ref).pipe(
-                // An agent that is not installed any longer has no record that we could ask it to delete.
+                // An agent that is no longer installed cannot delete its record.
                 Effect.catchTag("ExecutableMissing", () => Effect.void),
               )
             }

@@ -10,14 +10,16 @@ import { readMessages } from "../journal/Messages.ts"
 import type { TurnReport } from "../runs/Report.ts"
 import { type LiveRun, RunEngine } from "../runs/RunEngine.ts"
 
-/** Makes turns: each is a run of its session. */
+/** Makes the acceptance of turns. A turn is a run that belongs to a session. */
 export const makeTurns = Effect.gen(function* () {
   const files = yield* Files
   const ids = yield* Ids
   const engine = yield* RunEngine
   const journal = yield* Journal
 
-  /** Adds the messages of the turn to its report: those that passed by, or those of the journal if they were too many. */
+  /**
+   * Adds the turn's messages to its report. They are read from the journal if they were too many to be held in memory.
+   */
   const withEvents = ({ id, answer }: LiveRun<"turn">) =>
     Effect.gen(function* () {
       const report = yield* answer
