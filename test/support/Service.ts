@@ -59,15 +59,16 @@ export const serviceUnderTest = (of: "test" | "file" = "test"): ServiceUnderTest
 }
 
 /** A test with a data directory of its own, also when it runs beside others. */
-export const withService = (test: (service: ServiceUnderTest) => Promise<void>) => async (): Promise<void> => {
-  const dataDir = freshDirectory()
-  const service = serviceOn(() => dataDir)
-  try {
-    await test(service)
-  } finally {
-    await service.remove()
+export const withService =
+  (test: (service: ServiceUnderTest) => Promise<void>) => async (): Promise<void> => {
+    const dataDir = freshDirectory()
+    const service = serviceOn(() => dataDir)
+    try {
+      await test(service)
+    } finally {
+      await service.remove()
+    }
   }
-}
 
 const rowsIn = (dir: string, query: string): ReadonlyArray<any> => {
   const db = new Sqlite(join(dir, "clawdforge.db"), { readonly: true })
