@@ -45,9 +45,9 @@ export default defineConfig({
       { extends: true, test: { name: "package", include: ["test/package/**/*.test.ts"] } },
       { extends: true, test: { name: "proxy", include: ["test/proxy/**/*.test.ts"] } },
     ],
-    // Their real processes want the rest of a small machine.
+    // More than the two processors of a small machine: much of the time a worker waits for a process that ends.
     poolOptions: {
-      forks: { minForks: 1, maxForks: 2 },
+      forks: { minForks: 1, maxForks: 3 },
       threads: { minThreads: 1, maxThreads: 2, isolate: false },
     },
     // Of tests that say that they can run beside each other: most of their time they wait for a process.

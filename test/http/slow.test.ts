@@ -20,7 +20,7 @@ const idleSocket = (url: string) =>
     (socket) => Effect.sync(() => socket.destroy()),
   )
 
-describe("slow clients", () => {
+describe.concurrent("slow clients", () => {
   it.live("change nothing for others, five hundred at once, and are let go after ten seconds", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -88,7 +88,7 @@ const asJson = (body: RequestBody["Type"], request: HttpServerRequest.HttpServer
 const asForm = (body: RequestBody["Type"], request: HttpServerRequest.HttpServerRequest) =>
   Stream.runDrain(body.form(request))
 
-describe("a body", () => {
+describe.concurrent("a body", () => {
   it.live("that stops coming is refused when its time is over", () =>
     Effect.map(
       readBy(asJson, (send) => send(`${HEAD}Content-Length: 500\r\n\r\nxx`)),
