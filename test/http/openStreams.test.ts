@@ -104,7 +104,7 @@ const fibers = () => Effect.runSync(Fiber.roots).length
 const count = (streams: typeof OpenStreams.Service) => Effect.runSync(streams.count)
 const isOpen = ({ streams }: Served, n: number) => eventually(() => expect(count(streams)).toBe(n))
 
-describe("an answer that is a stream", () => {
+describe.concurrent("an answer that is a stream", () => {
   it.scopedLive("begins at once, though there is nothing to send, and is kept by nobody on its way", () =>
     Effect.gen(function* () {
       const server = yield* served(() => silent())
@@ -186,7 +186,7 @@ describe("an answer that is a stream", () => {
   )
 })
 
-describe("revoking a token", () => {
+describe.concurrent("revoking a token", () => {
   it.scopedLive("ends its streams with one 401, those that it opens later, too, and nobody else's", () =>
     Effect.gen(function* () {
       const server = yield* served(() => silent(frame(4)))
@@ -247,7 +247,7 @@ describe("revoking a token", () => {
   )
 })
 
-describe("when the service stops", () => {
+describe.concurrent("when the service stops", () => {
   it.scopedLive("streams say what they have to say, and end well; who comes later gets an end, too", () =>
     Effect.gen(function* () {
       const ending = yield* Queue.unbounded<Frame>()
@@ -326,7 +326,7 @@ const watched = (bytesAfter: number) => {
   }
 }
 
-describe("a reader", () => {
+describe.concurrent("a reader", () => {
   it("is cut when it takes nothing for 5 s and more than 4 MiB are waiting", () => {
     expect(watched(4 * MEBIBYTE).cutWithin(300, (_, set) => set(1000))).toBe(5)
   })

@@ -1,6 +1,7 @@
 import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
+import { shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
   type Answer,
@@ -10,13 +11,13 @@ import {
   type TestServer,
 } from "../support/TestServer.ts"
 
+const started = startServer({ claudeBin: Option.some(scriptedClaude), maxBodyBytes: 100_000 })
+const common = shared(started)
+let apps = 0
+
+/** An app of the server that these tests have in common. */
 const withApp = <A>(test: (server: TestServer, token: string) => Effect.Effect<A>) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const server = yield* startServer({ claudeBin: Option.some(scriptedClaude), maxBodyBytes: 100_000 })
-      return yield* test(server, yield* server.mint("recipes"))
-    }),
-  )
+  Effect.suspend(() => Effect.flatMap(common().mint(`app-${++apps}`), (token) => test(common(), token)))
 
 const post = (token: string, headers: string) =>
   `POST /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n${headers}\r\n\r\n`

@@ -20,7 +20,7 @@ const idleSocket = (url: string) =>
     (socket) => Effect.sync(() => socket.destroy()),
   )
 
-describe("slow clients", () => {
+describe.concurrent("slow clients", () => {
   it.live("do not slow down others, five hundred at once, and are disconnected after ten seconds", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -88,7 +88,7 @@ const asJson = (body: RequestBody["Type"], request: HttpServerRequest.HttpServer
 const asForm = (body: RequestBody["Type"], request: HttpServerRequest.HttpServerRequest) =>
   Stream.runDrain(body.form(request))
 
-describe("a body", () => {
+describe.concurrent("a body", () => {
   it.live("that stops arriving is refused after the deadline", () =>
     Effect.map(
       readBy(asJson, (send) => send(`${HEAD}Content-Length: 500\r\n\r\nxx`)),

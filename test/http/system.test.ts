@@ -1,10 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { makeDocsPage } from "../../src/http/DocsPage.ts"
+import { shared } from "../support/Sessions.ts"
 import { scriptedClaude, startServer, type TestServer } from "../support/TestServer.ts"
 
-const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) =>
-  Effect.scoped(Effect.flatMap(startServer({ claudeBin: Option.some(scriptedClaude) }), test))
+const common = shared(startServer({ claudeBin: Option.some(scriptedClaude) }))
+
+const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) => Effect.suspend(() => test(common()))
 
 const policyOf = (headers: Headers) =>
   Object.fromEntries(
