@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import {
@@ -18,13 +18,9 @@ import {
   reopened,
   saidIn,
 } from "../support/AgentClient.ts"
-import { SOAK, scale } from "../support/Scale.ts"
+import { isSoak, scale } from "../support/Scale.ts"
 import { shared } from "../support/Sessions.ts"
 import { eventually } from "../support/TestServer.ts"
-
-// Most of the time of these tests is spent waiting: for acpx, which ends a turn a second after its agent did, and for
-// what an agent is granted before it is ended.
-vi.setConfig({ maxConcurrency: 3 })
 
 /** How an effect that takes its time failed. */
 const failureOf = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
@@ -128,18 +124,17 @@ const contract = (backend: Backend) => {
         expect(yield* hear("EMOJI")).toBe("😀 naïve 漢字 👩‍👩‍👧")
         expect(yield* hear("GARBAGE SAY fine")).toBe("fine")
         expect(yield* hear("STDERR SAY fine")).toBe("fine")
-        expect((yield* hear(`HUGE ${8 * 1024 * 1024}`)).length).toBeGreaterThan(8 * 1024 * 1024 - 1000)
+        expect((yield* hear(`HUGE ${scale.updateBytes}`)).length).toBeGreaterThan(scale.updateBytes - 1000)
       }),
     )
 
-    const updates = scale(5000, 100_000)
-    check(`may have ${updates} updates`, (agents) =>
+    check(`may have ${scale.updates} updates`, (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { ask } = yield* opened()
-        const events = yield* ask(`BIG ${updates}`)
-        expect(events).toHaveLength(updates + 1)
-        expect(saidIn(events.slice(updates - 1))).toBe(`chunk ${updates - 1}`)
+        const events = yield* ask(`BIG ${scale.updates}`)
+        expect(events).toHaveLength(scale.updates + 1)
+        expect(saidIn(events.slice(scale.updates - 1))).toBe(`chunk ${scale.updates - 1}`)
       }),
     )
 
@@ -618,4 +613,4 @@ const inShort = (backend: Backend) => {
 describe("direct", { concurrent: true }, () => contract(BACKENDS.direct))
 
 // By way of acpx, a session costs a second of work and a turn a second of waiting: all of the contract is for the soak.
-describe("acpx", { concurrent: true }, () => (SOAK ? contract : inShort)(BACKENDS.acpx))
+describe("acpx", { concurrent: true }, () => (isSoak ? contract : inShort)(BACKENDS.acpx))
