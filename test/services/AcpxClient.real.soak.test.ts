@@ -108,7 +108,7 @@ const checkOf =
     )
 
 /** What holds of any session: one, which has all these turns. */
-const inOneSession = (backend: Backend, commands: ReadonlyArray<string>) => {
+const inOneSession = (backend: Backend) => {
   const common = shared(
     Effect.gen(function* () {
       process.env["CLAWDFORGE_CANARY"] = CANARY
@@ -137,6 +137,15 @@ const inOneSession = (backend: Backend, commands: ReadonlyArray<string>) => {
 
   check("takes a prompt that begins with a slash for what it is", (agents, { hear }) =>
     Effect.gen(function* () {
+      const commands = [
+        "/context",
+        " /mcp",
+        "\n/usage",
+        "/clear",
+        "/model haiku",
+        "/compact",
+        "/remote-control",
+      ]
       for (const command of commands) {
         expect(yield* hear(command)).toContain(command.trim())
         expect(agents.api.requests.some(({ prompt }) => prompt.includes(command.trim()))).toBe(true)
@@ -157,8 +166,6 @@ const inOneSession = (backend: Backend, commands: ReadonlyArray<string>) => {
     }),
   )
 }
-
-const COMMANDS = ["/context", " /mcp", "\n/usage", "/clear", "/model haiku", "/compact", "/remote-control"]
 
 const alone = (backend: Backend) => {
   const check = checkOf(backend)
@@ -215,13 +222,14 @@ const alone = (backend: Backend) => {
 }
 
 describe("direct", () => {
-  describe("a session", () => inOneSession(BACKENDS.direct, COMMANDS))
+  describe("a session", () => inOneSession(BACKENDS.direct))
   describe("agents", { concurrent: true }, () => alone(BACKENDS.direct))
 })
 
-// By way of acpx, which starts three processes for a session and waits for a second after a turn, what needs more than one
-// session is for the soak.
-describe("acpx", () => {
-  describe("a session", () => inOneSession(BACKENDS.acpx, isSoak ? COMMANDS : COMMANDS.slice(0, 2)))
-  if (isSoak) describe("agents", { concurrent: true }, () => alone(BACKENDS.acpx))
-})
+// By way of acpx, which starts three processes for a session and waits for a second after a turn, the real `claude` is for
+// the soak; `AcpxClient.soak.test.ts` has acpx in short.
+if (isSoak)
+  describe("acpx", () => {
+    describe("a session", () => inOneSession(BACKENDS.acpx))
+    describe("agents", { concurrent: true }, () => alone(BACKENDS.acpx))
+  })
