@@ -151,7 +151,7 @@ describe("the derived client", () => {
   )
 })
 
-describe("what is in the way of an answer", () => {
+describe("what is in the way of an answer", { concurrent: true }, () => {
   it.scopedLive("does not follow a redirect, which would send the prompt to somebody else", () =>
     Effect.gen(function* () {
       const other = yield* stubServer((_, response) => response.end("{}"))
