@@ -7,23 +7,35 @@ import { Effect, Option } from "effect"
 import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
 import { begin, cli, cliProcess, LAUNCHER, startCli } from "../support/Cli.ts"
 import { AgentName } from "../../src/domain/Session.ts"
-import { scriptedAgent } from "../support/Sessions.ts"
+import { scriptedAgent, shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
   eventually,
   scriptedClaude,
   startServer,
   temporaryDirectory,
+  type TestServer,
 } from "../support/TestServer.ts"
 
-const service = Effect.gen(function* () {
+const startService = Effect.gen(function* () {
   const command = scriptedAgent(yield* temporaryDirectory)
   const agents = new Map([[AgentName.make("claude"), Option.some(command)]])
-  const server = yield* startServer({ claudeBin: Option.some(scriptedClaude), agents })
-  const token = yield* server.mint("the-app")
-  const env = { CLAWDFORGE_URL: server.url, CLAWDFORGE_TOKEN: token, CLAWDFORGE_ADMIN_TOKEN: ADMIN_TOKEN }
-  return { server, token, env }
+  return yield* startServer({ claudeBin: Option.some(scriptedClaude), agents })
 })
+
+/** An app of that service, and what the command is told of both. */
+const appOf = (server: TestServer, name: string) =>
+  Effect.map(server.mint(name), (token) => ({
+    server,
+    token,
+    env: { CLAWDFORGE_URL: server.url, CLAWDFORGE_TOKEN: token, CLAWDFORGE_ADMIN_TOKEN: ADMIN_TOKEN },
+  }))
+
+const common = shared(startService)
+let apps = 0
+
+/** The service of all these tests, and an app that only this one has. */
+const service = Effect.suspend(() => appOf(common(), `app-${(apps += 1)}`))
 
 describe("clawdforge run", () => {
   it.scopedLive("prints only the answer", () =>
@@ -266,7 +278,7 @@ describe("clawdforge upload", () => {
 describe("clawdforge events tail", () => {
   it.scopedLive("prints past events, then new ones", () =>
     Effect.gen(function* () {
-      const { env, server, token } = yield* service
+      const { env, server, token } = yield* appOf(yield* startService, "the-app")
       yield* server.run(token, { prompt: "SAY before" })
       const words = ["events", "tail", "--json", "--after", "0", "--type", "run.completed"]
       const tail = yield* begin(words, env)
@@ -315,7 +327,10 @@ describe("a .env", () => {
     Effect.gen(function* () {
       const dir = yield* temporaryDirectory
       mkdirSync(join(dir, ".env"))
-      expect((yield* cliProcess(["--version"], { cwd: dir })).code).toBe(0)
+      expect(yield* cliProcess(["--version"], { cwd: dir })).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      })
     }),
   )
 })
@@ -337,7 +352,7 @@ describe("the command line itself", () => {
 
   it.live("has help, completions, its version and the API's document", () =>
     Effect.gen(function* () {
-      const help = yield* cliProcess(["--help"])
+      const help = yield* cli(["--help"])
       for (const command of [
         "serve",
         "run",
@@ -351,7 +366,7 @@ describe("the command line itself", () => {
         expect(help.stdout).toContain(`- ${command}`)
       }
       expect((yield* cli(["run", "--help"])).stdout).toContain("--schema")
-      expect((yield* cliProcess(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+/)
+      expect((yield* cli(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+/)
       expect((yield* cli(["--completions", "bash"])).stdout).toContain("complete")
       expect((yield* cli(["openapi"])).json).toEqual(JSON.parse(JSON.stringify(openApiDocument)))
     }),

@@ -78,10 +78,11 @@ describe("clawdforge doctor", () => {
 
   it.scopedLive("finds a missing login", () =>
     Effect.gen(function* () {
-      const env = { ...(yield* machine), CLAUDE_SCRIPTED_LOGIN: "none" }
-      expect(yield* faultsInProcess(env)).toEqual(
-        aboutAs("login", /not logged in/, /\/login.*ANTHROPIC_API_KEY/),
-      )
+      const loggedOut = join(yield* temporaryDirectory, "claude")
+      const script = `#!/bin/sh\nCLAUDE_SCRIPTED_LOGIN=none exec '${scriptedClaude}' "$@"\n`
+      writeFileSync(loggedOut, script, { mode: 0o755 })
+      const env = { ...(yield* machine), CLAUDE_BIN: loggedOut }
+      expect(yield* faultsOf(env)).toEqual(aboutAs("login", /not logged in/, /\/login.*ANTHROPIC_API_KEY/))
     }),
   )
 

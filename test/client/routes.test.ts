@@ -151,7 +151,7 @@ describe("the derived client", () => {
   )
 })
 
-describe("a request without a usable answer", () => {
+describe("a request without a usable answer", { concurrent: true }, () => {
   it.scopedLive("does not follow a redirect, which would send the prompt to another server", () =>
     Effect.gen(function* () {
       const other = yield* stubServer((_, response) => response.end("{}"))

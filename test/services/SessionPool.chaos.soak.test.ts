@@ -17,8 +17,12 @@ import {
   poolOn,
   type Scene,
 } from "../support/MockedPool.ts"
+import { isSoak } from "../support/Scale.ts"
 
 const seeds = process.env["CHAOS_SEED"]?.split(",") ?? ["2"]
+
+/** How many are at it at once. */
+const CLIENTS = isSoak ? 12 : 6
 
 const PROMPTS = ["hello", "hello", "fail", "defect", "wait", "hang"]
 
@@ -115,7 +119,7 @@ describe("the pool, used by everybody at once", () => {
       return Effect.gen(function* () {
         const all = yield* Effect.fork(
           Effect.all(
-            Array.from({ length: 12 }, () => Effect.repeatN(Effect.flatMap(act, sometime), 10)),
+            Array.from({ length: CLIENTS }, () => Effect.repeatN(Effect.flatMap(act, sometime), 10)),
             { concurrency: "unbounded" },
           ),
         )
