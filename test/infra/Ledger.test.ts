@@ -57,7 +57,7 @@ const refusal = (more: Partial<Refusal>): Refusal => ({
   ...more,
 })
 
-/** The ledger in a file; each use is a server's life. */
+/** Runs an effect on the ledger in that file, as one life of the service. */
 const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
   use.pipe(
     Effect.provide(SqliteLedger.layer().pipe(Layer.provideMerge(Database.layer(file)))),
@@ -67,7 +67,7 @@ const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlCli
 const inFile = <A, E>(test: (file: string) => Effect.Effect<A, E>) =>
   Effect.scoped(Effect.flatMap(temporaryDirectory, (dir) => test(join(dir, "ledger.db"))))
 
-/** A ledger in a new file, for one life. */
+/** Runs an effect on a ledger in a new file. */
 const inLedger = <A, E>(use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
   inFile((file) => withLedger(file, use))
 
@@ -115,7 +115,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("records what happened to nobody in particular, and tells who waits", () =>
+  it.effect("records an event without a subject, and publishes the change", () =>
     inLedger(
       Effect.gen(function* () {
         const { events } = yield* Ledger
@@ -130,7 +130,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("shows who did what, when, from where, with which outcome, as an audit trail", () =>
+  it.effect("has an audit trail: app, event, time, address and outcome", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, runs } = yield* Ledger
@@ -161,7 +161,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("records one outcome of a run: the first", () =>
+  it.effect("records the first outcome of a run only", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, runs } = yield* Ledger
@@ -177,7 +177,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("after a server's death, knows its tokens, and has no run that is still running", () =>
+  it.effect("keeps its tokens after a crash, and records unfinished runs as lost", () =>
     inFile((file) =>
       Effect.gen(function* () {
         yield* withLedger(
@@ -206,7 +206,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("shows who was refused, how often and why, in rows of its own", () =>
+  it.effect("has a row in the audit trail for each refused address, with reason and count", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, refusals } = yield* Ledger
@@ -256,7 +256,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("records all of a second's refusals in their order, or none", () =>
+  it.effect("appends refusals in order: all of them or none", () =>
     inLedger(
       Effect.gen(function* () {
         const { refusals } = yield* Ledger
@@ -274,7 +274,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("of the first version is brought to this one, and keeps what it knew", () =>
+  it.effect("migrates a file of the first version, and keeps its rows", () =>
     inFile((file) =>
       Effect.gen(function* () {
         const first = Migrator.make({})({ loader: Migrator.fromRecord({ "0001_ledger": firstVersion }) })
@@ -312,7 +312,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("has events that nobody can rewrite", () =>
+  it.effect("refuses to change an event", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens } = yield* Ledger
@@ -324,36 +324,34 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect(
-    "that cannot write, for want of room, fails as a value and goes on when there is room again",
-    () =>
-      inFile((file) =>
-        withLedger(
-          file,
-          Effect.gen(function* () {
-            const { tokens, runs } = yield* Ledger
-            const sql = yield* SqlClient.SqlClient
-            yield* tokens.insert(token, "hash", origin)
-            const [size] = yield* sql<{ pageCount: number }>`PRAGMA page_count`
-            yield* sql`PRAGMA max_page_count = ${sql.literal(String(size?.pageCount))}`
-            const open = (n: number) =>
-              runs.accept(
-                { ...run, id: String(n).padStart(26, "0") as RunId, model: "m".repeat(5000) },
-                queuedAt(2000),
-              )
-            expect(yield* Effect.flip(open(1))).toMatchObject({
-              _tag: "StorageFailed",
-              during: "accepting a run",
-            })
-            yield* sql`PRAGMA max_page_count = 1000000`
-            yield* open(2)
-            expect((yield* statusAndEvents).events).toEqual(["token.mint", "run.queued"])
-          }),
-        ),
+  it.effect("fails with StorageFailed on a full disk, and works again when there is room", () =>
+    inFile((file) =>
+      withLedger(
+        file,
+        Effect.gen(function* () {
+          const { tokens, runs } = yield* Ledger
+          const sql = yield* SqlClient.SqlClient
+          yield* tokens.insert(token, "hash", origin)
+          const [size] = yield* sql<{ pageCount: number }>`PRAGMA page_count`
+          yield* sql`PRAGMA max_page_count = ${sql.literal(String(size?.pageCount))}`
+          const open = (n: number) =>
+            runs.accept(
+              { ...run, id: String(n).padStart(26, "0") as RunId, model: "m".repeat(5000) },
+              queuedAt(2000),
+            )
+          expect(yield* Effect.flip(open(1))).toMatchObject({
+            _tag: "StorageFailed",
+            during: "accepting a run",
+          })
+          yield* sql`PRAGMA max_page_count = 1000000`
+          yield* open(2)
+          expect((yield* statusAndEvents).events).toEqual(["token.mint", "run.queued"])
+        }),
       ),
+    ),
   )
 
-  it.effect("gives a name to one of two that ask for it at once", () =>
+  it.effect("gives a name to one of four tokens that are minted at once", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens } = yield* Ledger
@@ -370,8 +368,8 @@ describe("the ledger in SQLite", () => {
   )
 })
 
-describe("a run and a file in the ledger", () => {
-  it.effect("are not let in once their token is revoked, nor without one", () =>
+describe("a run and an upload", () => {
+  it.effect("are refused without a token, and after its revocation", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, runs, files } = yield* Ledger
@@ -387,8 +385,8 @@ describe("a run and a file in the ledger", () => {
   )
 })
 
-describe("files in the ledger", () => {
-  it.effect("are found by the hash of their token, as they were put there, also after a restart", () =>
+describe("files in the ledger in SQLite", () => {
+  it.effect("are found by the hash of their token, unchanged, also after a restart", () =>
     inFile((path) =>
       Effect.gen(function* () {
         yield* withLedger(
@@ -414,7 +412,7 @@ describe("files in the ledger", () => {
     ),
   )
 
-  it.effect("are due from their time on, removed once, and both ends of their life are events", () =>
+  it.effect("are due from their expiry on, are removed once, and have an event for each end", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, files } = yield* Ledger

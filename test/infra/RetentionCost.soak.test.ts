@@ -14,7 +14,7 @@ import { isSoak } from "../support/Scale.ts"
 import { expectNoScan } from "../support/Statements.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
-/** What retention costs those who do something else meanwhile. */
+/** How long other work waits while retention removes rows. */
 
 const APP = "0".repeat(26) as TokenId
 const HOUR = 3_600_000
@@ -39,7 +39,7 @@ const withRetention = <A, E>(
     Effect.provide(Logger.remove(Logger.defaultLogger)),
   )
 
-/** The same on a file of its own, that is new. */
+/** Runs an effect on a ledger in a new file. */
 const withNewLedger = <A, E>(
   use: (file: string) => Effect.Effect<A, E, Ledger | Retention | SqlClient.SqlClient>,
 ) =>
@@ -50,7 +50,7 @@ const withNewLedger = <A, E>(
     }),
   )
 
-/** Ended runs, each with that many texts of that many bytes in its stream; its text is due `dueIn` from now. */
+/** Inserts ended runs, each with `texts` rows of `bytes` bytes in its stream. Their text is due `dueIn` milliseconds from now. */
 const fill = Effect.fn(function* (
   from: number,
   {
@@ -90,14 +90,14 @@ const addApp = Effect.flatMap(
   (sql) => sql`INSERT INTO tokens VALUES (${APP}, 'app', 'hash', '[]', 0, NULL, NULL)`,
 )
 
-/** While somebody does something: how long the slowest small query of another waited, in milliseconds. */
+/** Runs an effect. Returns its result, and how many milliseconds the slowest small query waited meanwhile. */
 const longestWait = <A, E, R>(busy: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const waits: Array<number> = []
     const other = yield* Effect.gen(function* () {
       const before = performance.now()
-      // A request comes by way of the event loop, and then waits for the connection.
+      // A request first waits for the event loop, then for the connection.
       yield* Effect.sleep("1 millis")
       yield* sql`SELECT name FROM tokens WHERE id = ${APP}`
       waits.push(performance.now() - before)
@@ -110,7 +110,7 @@ const longestWait = <A, E, R>(busy: Effect.Effect<A, E, R>) =>
   })
 
 describe("trimming a large ledger", () => {
-  it.live("looks only at what is due, and at all that is due", () =>
+  it.live("reads only rows that are due, and removes all of them", () =>
     withNewLedger(() =>
       Effect.gen(function* () {
         const { trim } = yield* Retention
@@ -125,7 +125,7 @@ describe("trimming a large ledger", () => {
               SELECT ${APP}, 'POST /run', 'key-' || n, 'f', '{}', NULL, iif(n <= 500, 0, ${Date.now()}) FROM numbers`
         const removed: Array<unknown> = []
         const statements = yield* expectNoScan(Effect.map(trim(), (counts) => removed.push(counts)))
-        // The row cap takes what is oldest of those that are neither too old nor due.
+        // The row cap removes the oldest of the rows that are neither too old nor due.
         expect(removed).toEqual([
           { texts: 1000, streamEvents: 1000 + 1000, events: 500, idempotencyKeys: 500 },
         ])
@@ -136,7 +136,7 @@ describe("trimming a large ledger", () => {
     ),
   )
 
-  it.live("so do lists of events and runs, whatever they are asked for", () =>
+  it.live("has an index for each filter of events and runs", () =>
     withNewLedger(() =>
       Effect.gen(function* () {
         const { events, runs } = yield* Ledger
@@ -169,7 +169,7 @@ describe("trimming a large ledger", () => {
     ),
   )
 
-  it.live("takes a run's own events by the run, whatever else is asked of them", () =>
+  it.live("finds a run's events by the index of the run, also with other filters", () =>
     withNewLedger(() =>
       Effect.gen(function* () {
         const { events } = yield* Ledger
@@ -186,13 +186,13 @@ describe("trimming a large ledger", () => {
 })
 
 describe("giving space back", () => {
-  it.live(`shrinks a file of ${15 * PARTS} MiB to what it holds, while others are served`, () =>
+  it.live(`shrinks a file of ${15 * PARTS} MiB to its content, while other queries are answered`, () =>
     withNewLedger((file) =>
       Effect.gen(function* () {
         const { maintain, trim } = yield* Retention
         const sql = yield* SqlClient.SqlClient
         yield* addApp
-        // What goes lies between what stays.
+        // Rows that are removed lie between rows that stay.
         for (let n = 0; n < PARTS; n++) {
           yield* fill(n * 100, { runs: 10, texts: 3, bytes: 480_000, age: 2 * HOUR, dueIn: -HOUR })
           yield* fill(n * 100 + 50, { runs: 10, texts: 20, bytes: 5000, age: HOUR, dueIn: HOUR })
@@ -212,7 +212,7 @@ describe("giving space back", () => {
         expect([after.freeBytes, after.streamBytes]).toEqual([0, 200 * PARTS * 5000])
         expect(after.databaseBytes).toBeLessThan(2 * PARTS * MEBIBYTE)
         expect(statSync(file).size).toBe(after.databaseBytes)
-        // In many small steps, others between them; each is a few milliseconds on a machine that has time.
+        // Many small steps, with other queries in between. On an idle machine a step takes a few milliseconds.
         expect(vacuumed.waits).toBeGreaterThan(10)
         expect(vacuumed.longest).toBeLessThan(Math.max(250, vacuumed.took / 2))
         expect(yield* sql`PRAGMA integrity_check`).toEqual([{ integrityCheck: "ok" }])
@@ -220,7 +220,7 @@ describe("giving space back", () => {
     ),
   )
 
-  it.live("is possible in a file from before, which is written anew for it once", () =>
+  it.live("is possible in an older file, which is rewritten for it once", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const file = join(yield* temporaryDirectory, "ledger.db")
@@ -246,7 +246,7 @@ describe("giving space back", () => {
         )
         expect(yield* life).toEqual([{ freelistCount: 0 }])
         expect(statSync(file).size).not.toBe(before)
-        // Once: what is free by now is left for the maintenance.
+        // It is not rewritten again: maintenance gives the free pages back.
         expect(yield* life).not.toEqual([{ freelistCount: 0 }])
       }),
     ),

@@ -58,7 +58,7 @@ const done: RunEnded = {
   costUsd: null,
 }
 
-/** The ledger in a file; each use is a server's life. */
+/** Runs an effect on the ledger in that file, as one life of the service. */
 const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
   use.pipe(
     Effect.provide(SqliteLedger.layer().pipe(Layer.provideMerge(Database.layer(file)))),
@@ -84,7 +84,7 @@ const open = Effect.fn(function* (n: number, more: Partial<SessionOpening> = {})
   yield* sessions.activate({ ...session, at: session.at + 1 }, ref(`ref-${n}`))
 })
 
-/** What the event log says of sessions, in its order. */
+/** Returns the types of the sessions' events, in order. */
 const events = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) => sql<{ type: string }>`SELECT type FROM events WHERE session_id IS NOT NULL ORDER BY seq`,
@@ -98,7 +98,7 @@ for (const [where, inLedger] of [
   ],
 ] as const) {
   describe(`sessions in the ledger, ${where},`, () => {
-    it.effect("are seen once they are open, as they were asked for", () =>
+    it.effect("are shown once they are open, as they were requested", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -130,7 +130,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("have the meta that they were given, whatever its keys are called", () =>
+    it.effect("keep their meta unchanged, also a key `__proto__`", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -169,7 +169,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("are listed newest first, also when they began at once", () =>
+    it.effect("are listed newest first, also when they were created at the same time", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -183,7 +183,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("have so many places, however many ask at once", () =>
+    it.effect("never take more places than the limit, also when many open at once", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -208,7 +208,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("give their place back when they are given up or closed", () =>
+    it.effect("give their place back when they are abandoned or closed", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -228,7 +228,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("neither begin nor open once their token is revoked", () =>
+    it.effect("are neither reserved nor activated after their token's revocation", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions, tokens } = yield* Ledger
@@ -249,7 +249,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("have turns that are counted without a gap, also when they come at once", () =>
+    it.effect("count their turns without a gap, also when many are accepted at once", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -268,7 +268,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("take turns of their own app only, and only as long as they are open", () =>
+    it.effect("accept turns of their own app only, and only while they are open", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -289,33 +289,31 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect(
-      "know whether the agent ever answered: a turn that failed or was cancelled does not count",
-      () =>
-        inLedger(
-          Effect.gen(function* () {
-            const { sessions, runs } = yield* Ledger
-            yield* twoApps
-            yield* open(1)
-            const after = Effect.fn(function* (n: number, end: RunEnded) {
-              yield* takeTurn(n, sessionId(1))
-              yield* runs.start(runId(n), 3000)
-              yield* runs.end(runId(n), endOf(end, 3000 + n, last))
-              const { answered, lastTurnAt } = Option.getOrThrow(yield* sessions.find(sessionId(1)))
-              return [answered, lastTurnAt]
-            })
-            expect(yield* after(1, { ...done, status: "failed", stopReason: null })).toEqual([false, 3001])
-            expect(yield* after(2, { ...done, status: "cancelled", stopReason: "cancelled" })).toEqual([
-              false,
-              3002,
-            ])
-            expect(yield* after(3, done)).toEqual([true, 3003])
-            expect(yield* after(4, { ...done, status: "failed", stopReason: null })).toEqual([true, 3004])
-          }),
-        ),
+    it.effect("record whether the agent ever answered: a failed or cancelled turn does not count", () =>
+      inLedger(
+        Effect.gen(function* () {
+          const { sessions, runs } = yield* Ledger
+          yield* twoApps
+          yield* open(1)
+          const after = Effect.fn(function* (n: number, end: RunEnded) {
+            yield* takeTurn(n, sessionId(1))
+            yield* runs.start(runId(n), 3000)
+            yield* runs.end(runId(n), endOf(end, 3000 + n, last))
+            const { answered, lastTurnAt } = Option.getOrThrow(yield* sessions.find(sessionId(1)))
+            return [answered, lastTurnAt]
+          })
+          expect(yield* after(1, { ...done, status: "failed", stopReason: null })).toEqual([false, 3001])
+          expect(yield* after(2, { ...done, status: "cancelled", stopReason: "cancelled" })).toEqual([
+            false,
+            3002,
+          ])
+          expect(yield* after(3, done)).toEqual([true, 3003])
+          expect(yield* after(4, { ...done, status: "failed", stopReason: null })).toEqual([true, 3004])
+        }),
+      ),
     )
 
-    it.effect("are idle when no turn began or ended for a while, and none is at work", () =>
+    it.effect("are idle when no turn was accepted or ended since then, and none is unfinished", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions, runs } = yield* Ledger
@@ -341,7 +339,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("are due in an order in which one can go on after the last that one has seen", () =>
+    it.effect("are due in an order that can be continued after any session", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -366,7 +364,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("are told apart from those that are gone", () =>
+    it.effect("are living while they are opening or open", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -387,7 +385,7 @@ for (const [where, inLedger] of [
 }
 
 describe("sessions in the audit trail", () => {
-  it.effect("show who did what, from where, and what became of each turn", () =>
+  it.effect("have the app, the address and the outcome of each turn", () =>
     inSqlite(
       Effect.gen(function* () {
         const { sessions, runs } = yield* Ledger
@@ -446,7 +444,7 @@ describe("sessions in the audit trail", () => {
     ),
   )
 
-  it.effect("have no event for what did not happen, or happened before", () =>
+  it.effect("have no event for a change that was refused or already made", () =>
     inSqlite(
       Effect.gen(function* () {
         const { sessions, runs, tokens } = yield* Ledger
@@ -477,7 +475,7 @@ describe("sessions in the audit trail", () => {
     ),
   )
 
-  it.effect("show the turns that a server that died left, in a session that stays open", () =>
+  it.effect("have the turns that a crash ended as lost, in a session that stays open", () =>
     inFile((file) =>
       Effect.gen(function* () {
         yield* withLedger(
@@ -520,7 +518,7 @@ describe("sessions in the audit trail", () => {
   )
 })
 
-describe("a ledger from before there were sessions", () => {
+describe("a ledger without sessions, of an older version,", () => {
   const before = Migrator.make({})({
     loader: Migrator.fromRecord({
       "0001_ledger": firstVersion,
@@ -538,7 +536,7 @@ describe("a ledger from before there were sessions", () => {
     return Object.fromEntries(tables.map((table, n) => [table, rows[n]]))
   })
 
-  it.effect("comes through whole, and has them", () =>
+  it.effect("is migrated with all its rows, and can have sessions", () =>
     inFile((file) =>
       Effect.gen(function* () {
         const old = yield* Effect.gen(function* () {
