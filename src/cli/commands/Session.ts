@@ -76,7 +76,9 @@ const turn = Command.make(
       yield* failIfCancelled(answer)
       if (stop_reason !== "end_turn") yield* out.notice(`clawdforge: the turn ended with ${stop_reason}`)
     }).pipe(reportErrors(options.json)),
-).pipe(Command.withDescription("Takes a turn in a session, and prints the answer while it is written."))
+).pipe(
+  Command.withDescription("Sends the next prompt of a session, and prints the answer while it is written."),
+)
 
 const show = Command.make("show", { json, session: sessionId }, (options) =>
   Effect.gen(function* () {
