@@ -3,26 +3,11 @@ import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../dom
 import type { SessionId } from "../../domain/Ids.ts"
 import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
 import { encodeOutcome } from "../../domain/Outcome.ts"
-import {
-  type EndStatus,
-  type RunEnded,
-  type RunRecord,
-  type RunSpec,
-  statesBefore,
-  UNFINISHED,
-} from "../../domain/Run.ts"
+import { type RunEnded, type RunRecord, type RunSpec, statesBefore, UNFINISHED } from "../../domain/Run.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 import { maySee } from "../../domain/Viewer.ts"
 import type { AcceptedRun, RunEnd, RunRecords } from "../../services/journal/Ledger.ts"
 import type { LedgerMemory, RunInMemory } from "./LedgerMemory.ts"
-
-const EVENT_OF = {
-  completed: "run.completed",
-  failed: "run.failed",
-  cancelled: "run.cancelled",
-  timed_out: "run.timed_out",
-  lost: "run.lost",
-} as const satisfies Record<EndStatus, string>
 
 /** How long the text of an ended run is kept at least, in milliseconds: a waiting client may still read it. */
 const ANSWERING_MILLIS = 1000
@@ -119,7 +104,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
       settleKey(run, began),
     )
     runs.set(id, { ...run, status, finishedAt: at, end: ended, textUntil })
-    log.add({ ...subject, type: EVENT_OF[status], data })
+    log.add({ ...subject, type: `run.${status}`, data })
     const known = session === null ? undefined : sessions.get(session)
     if (known !== undefined) {
       const answered = known.answered || (stopReason !== null && stopReason !== "cancelled")
