@@ -10,8 +10,8 @@ export interface LedgerDatabase {
   readonly sql: SqlClient.SqlClient
   /**
    * Runs statements as one transaction, which is on disk when the effect returns. Fails with `StorageFailed` when a
-   * statement or the `COMMIT` fails, or a row does not fit its schema; then nothing is changed. Transactions do not nest.
-   * `during` names the caller's work for the log, such as "minting a token".
+   * statement or the `COMMIT` fails, or a row does not fit its schema; then nothing is changed. Transactions do not
+   * nest. `during` names the caller's work for the log, such as "minting a token".
    */
   readonly transaction: (
     during: string,
