@@ -33,7 +33,7 @@ export class StreamMemory {
     this.#changes.publish({ runs: [run] })
   }
 
-  /** Returns the events of a run after that number, without those whose text is removed. */
+  /** Returns the events of a run after that place that have their text. */
   readonly of = (run: RunId, after = 0): ReadonlyArray<StreamEvent> =>
     this.#rows.flatMap(({ seq, kind, body, ...row }) =>
       row.run === run && seq > after && body !== null ? [{ seq, kind, body }] : [],
