@@ -1,5 +1,5 @@
 import { Duration, Effect, Layer } from "effect"
-import { serve } from "./http/Server.ts"
+import { bodyLimits, serve } from "./http/Server.ts"
 import type { OpenStreamsOptions } from "./http/sse/OpenStreams.ts"
 import * as AcpxRecordFiles from "./infra/acp/AcpxRecordFiles.ts"
 import { claudeForAgents } from "./infra/acp/ClaudeForAgents.ts"
@@ -42,12 +42,9 @@ import { Readiness } from "./services/upkeep/Readiness.ts"
 import { Sweeper } from "./services/upkeep/Sweeper.ts"
 
 /**
- * The composition root: every layer of the service, from the machine up to the listening server. Embedders take the part
- * that they need.
+ * The composition root: every layer of the service, from the machine up to the listening server. Embedders take the
+ * part that they need.
  */
-
-/** How many bytes a multipart form can add to its file. */
-const FORM_OVERHEAD_BYTES = 1024 * 1024
 
 /** How long an agent can take to start, and then to open a session. */
 const AGENT_OPEN_PATIENCE = Duration.seconds(60)
@@ -118,8 +115,8 @@ const files = (config: AppConfig) =>
   })
 
 /**
- * Every service on this machine, without the HTTP API. `runner` is the agent of one-shots, `acpx` those of sessions. A line
- * can use the services of the lines below it.
+ * Every service on this machine, without the HTTP API. `runner` is the agent of one-shots, `acpx` those of sessions. A
+ * line can use the services of the lines below it.
  */
 export const services = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) => {
   const sessions = Sweeper.layer(config).pipe(
@@ -147,9 +144,7 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
 /** The HTTP API. It needs the services and an `HttpServer`. */
 export const api = (config: AppConfig, streams: OpenStreamsOptions = {}) =>
   serve({ model: config.defaultModel, timeoutSecs: config.defaultTimeoutSecs }, streams).pipe(
-    Layer.provide(
-      NodeRequestBody.layer({ json: config.maxBodyBytes, form: config.maxUploadBytes + FORM_OVERHEAD_BYTES }),
-    ),
+    Layer.provide(NodeRequestBody.layer(bodyLimits(config))),
     Layer.provide(NodeConnections.layer),
   )
 

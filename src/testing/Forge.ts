@@ -1,7 +1,7 @@
 import { FetchHttpClient, HttpServer } from "@effect/platform"
 import { Context, type Duration, Effect, Layer, Logger, Redacted } from "effect"
 import { TokenName } from "../domain/Token.ts"
-import { serve } from "../http/Server.ts"
+import { bodyLimits, serve } from "../http/Server.ts"
 import { Sweeper } from "../services/upkeep/Sweeper.ts"
 import { TokenStore } from "../services/access/TokenStore.ts"
 import { AgentScript } from "./AcpxClient.ts"
@@ -64,9 +64,6 @@ const URL_IN_MEMORY = "http://clawdforge.test"
 const APP = "app"
 const ORIGIN = { requestId: "testing", address: "127.0.0.1" }
 
-/** How many bytes a form can add to its file. */
-const FORM_OVERHEAD_BYTES = 1024 * 1024
-
 /** Fills in every option that was left out. */
 export const resolveOptions = (options: ForgeOptions): ForgeParts => {
   const { answers = [], claude = new ClaudeScript(), agents = new AgentScript(), ...rest } = options
@@ -79,12 +76,6 @@ export const resolveOptions = (options: ForgeOptions): ForgeParts => {
 /** The HTTP API. It needs the services, an `HttpServer` and the ports of the http layer. */
 export const apiLayer = ({ settings }: ForgeParts) =>
   serve({ model: settings.defaultModel, timeoutSecs: settings.defaultTimeoutSecs })
-
-/** The largest bodies that requests can have, in bytes. */
-export const bodyLimits = ({ settings }: ForgeParts) => ({
-  json: settings.maxBodyBytes,
-  form: settings.maxUploadBytes + FORM_OVERHEAD_BYTES,
-})
 
 /** Makes the function that mints an app's token and returns its bearer token. */
 const makeMint = Effect.map(
@@ -154,7 +145,7 @@ export const forge = (options: ForgeOptions = {}) =>
       return client.pipe(
         Layer.provideMerge(forge),
         Layer.provideMerge(apiLayer(parts)),
-        Layer.provide(WebRequestBody.layer(bodyLimits(parts))),
+        Layer.provide(WebRequestBody.layer(bodyLimits(parts.settings))),
         Layer.provideMerge(InMemory.layer),
         Layer.provide(HttpServer.layerContext),
         Layer.provideMerge(services(parts)),

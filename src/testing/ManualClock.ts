@@ -10,8 +10,7 @@ interface Sleeper {
 
 /**
  * A clock that stands still and jumps by `advance`. Unlike a `TestClock`, it does not stop at each sleep on the way. A
- * repeating sleep that is shorter than the jump ends once, late. So a jump of a year costs no more than a jump of a
- * second.
+ * repeating sleep that is shorter than the jump ends once, late. So a year costs no more than a second.
  */
 export class ManualClock implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId

@@ -4,12 +4,12 @@
  */
 import { HttpServer } from "@effect/platform"
 import { Effect, Layer, Logger } from "effect"
+import { bodyLimits } from "../http/Server.ts"
 import * as NodeServer from "../infra/http/HttpServer.ts"
 import * as NodeConnections from "../infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../infra/http/NodeRequestBody.ts"
 import {
   apiLayer,
-  bodyLimits,
   clockLayer,
   type Fetch,
   Forge,
@@ -42,7 +42,7 @@ export const listeningForge = (options: ForgeOptions = {}) =>
       )
       return forge.pipe(
         Layer.provideMerge(apiLayer(parts)),
-        Layer.provide(NodeRequestBody.layer(bodyLimits(parts))),
+        Layer.provide(NodeRequestBody.layer(bodyLimits(parts.settings))),
         Layer.provide(NodeConnections.layer),
         Layer.provideMerge(NodeServer.layer({ host: "127.0.0.1", port: 0 })),
         Layer.provideMerge(services(parts)),
