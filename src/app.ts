@@ -1,50 +1,60 @@
 import { Duration, Effect, Layer } from "effect"
+import { bodyLimits, serve } from "./http/Server.ts"
 import type { OpenStreamsOptions } from "./http/sse/OpenStreams.ts"
-import { serve } from "./http/Server.ts"
-import { agentExecutables } from "./infra/Agents.ts"
-import * as AdminTokenFile from "./infra/AdminToken.ts"
 import * as AcpxRecordFiles from "./infra/acp/AcpxRecordFiles.ts"
 import { claudeForAgents } from "./infra/acp/ClaudeForAgents.ts"
+import * as AdminTokenFile from "./infra/AdminToken.ts"
+import { agentExecutables } from "./infra/Agents.ts"
 import { childEnvironment } from "./infra/ChildEnvironment.ts"
 import type { AppConfig } from "./infra/Config.ts"
-import { acpxExecutable, claudeExecutable } from "./infra/Executables.ts"
 import * as DataDirLock from "./infra/DataDirLock.ts"
-import * as FileDirectory from "./infra/FileDirectory.ts"
 import * as DiskSpace from "./infra/DiskSpace.ts"
+import { acpxExecutable, claudeExecutable } from "./infra/Executables.ts"
+import * as FileDirectory from "./infra/FileDirectory.ts"
 import * as HttpServer from "./infra/http/HttpServer.ts"
-import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
 import * as NodeConnections from "./infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "./infra/http/NodeRequestBody.ts"
+import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
 import * as OutputSchemaValidator from "./infra/OutputSchemaValidator.ts"
 import * as ProcessGroups from "./infra/processes/ProcessGroups.ts"
 import * as SessionDirectories from "./infra/SessionDirectories.ts"
 import * as Database from "./infra/sqlite/Database.ts"
 import * as SqliteLedger from "./infra/sqlite/SqliteLedger.ts"
 import * as WorkDirectories from "./infra/WorkDirectories.ts"
-import * as AcpxAgents from "./services/agents/acpx/Acpx.ts"
-import * as DirectAgents from "./services/agents/acp/Direct.ts"
 import { Admission } from "./services/access/Admission.ts"
+import { Refusals } from "./services/access/Refusals.ts"
+import { Revocation } from "./services/access/Revocation.ts"
+import { TokenStore } from "./services/access/TokenStore.ts"
+import * as DirectAgents from "./services/agents/acp/Direct.ts"
+import * as AcpxAgents from "./services/agents/acpx/Acpx.ts"
 import { environment } from "./services/agents/claude/Command.ts"
 import { ClaudeRunner } from "./services/agents/ClaudeRunner.ts"
 import { Clis } from "./services/agents/Clis.ts"
-import { Journal } from "./services/journal/Journal.ts"
+import type { Processes } from "./services/agents/Processes.ts"
 import { Files } from "./services/files/Files.ts"
+import { Journal } from "./services/journal/Journal.ts"
+import { Retention } from "./services/journal/Retention.ts"
 import { Idempotency } from "./services/runs/Idempotency.ts"
 import { RunEngine } from "./services/runs/RunEngine.ts"
-import type { Processes } from "./services/agents/Processes.ts"
-import { Readiness } from "./services/upkeep/Readiness.ts"
-import { Revocation } from "./services/access/Revocation.ts"
-import { Refusals } from "./services/access/Refusals.ts"
-import { Retention } from "./services/journal/Retention.ts"
 import { Runs } from "./services/runs/Runs.ts"
 import { SessionPool } from "./services/sessions/SessionPool.ts"
+import { Readiness } from "./services/upkeep/Readiness.ts"
 import { Sweeper } from "./services/upkeep/Sweeper.ts"
-import { TokenStore } from "./services/access/TokenStore.ts"
 
 /**
- * How the service reaches this machine: every port that the services ask for. What a server that died left
- * is removed on the way: its processes once the data directory is ours alone, then, as nobody writes there any more,
- * its runs' directories.
+ * The composition root: every layer of the service, from the machine up to the listening server. Embedders take the
+ * part that they need.
+ */
+
+/** How long an agent can take to start, and then to open a session. */
+const AGENT_OPEN_PATIENCE = Duration.seconds(60)
+
+// The machine
+
+/**
+ * Every port of the services on this machine: the database, directories, processes, output schemas and random numbers.
+ * When it is built, it removes what a server that died left behind: first its processes, once the data directory is
+ * locked, then the directories of its runs, because nothing writes there any longer.
  */
 export const machine = (config: AppConfig) =>
   Layer.mergeAll(
@@ -58,15 +68,14 @@ export const machine = (config: AppConfig) =>
     secretsLayer,
   ).pipe(Layer.provide(DataDirLock.layer(config.dataDir)))
 
-/** The agent: Anthropic's CLI. */
+// The agents
+
+/** The agent of one-shots: the `claude` CLI. */
 export const agent = (config: AppConfig): Layer.Layer<ClaudeRunner, never, Processes> =>
   ClaudeRunner.layer({ executable: claudeExecutable(config.claudeBin), env: childEnvironment() })
 
-/** What an agent may take to start, and then to open a session. */
-const OPEN_PATIENCE = Duration.seconds(60)
-
-/** The agents of sessions, spoken to as the settings say. */
-export const sessionAgents = (config: AppConfig, openPatience = OPEN_PATIENCE) =>
+/** The agents of sessions: reached directly, or through acpx, as `agentBackend` says. */
+export const sessionAgents = (config: AppConfig, openPatience = AGENT_OPEN_PATIENCE) =>
   Layer.unwrapEffect(
     Effect.map(agentExecutables(config.agents), (agents) => {
       const claude = claudeExecutable(config.claudeBin).command
@@ -80,37 +89,49 @@ export const sessionAgents = (config: AppConfig, openPatience = OPEN_PATIENCE) =
     }),
   )
 
-/**
- * Every service, on the real machine, with that agent; what an embedder takes who wants it all without the HTTP API.
- */
-export const services = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) => {
-  const admission = Layer.unwrapEffect(
-    Effect.map(AdminTokenFile.AdminToken, ({ token }) => Admission.layer({ ...config, adminToken: token })),
-  )
-  const files = Files.layer({
-    maxUploadBytes: config.maxUploadBytes,
-    maxBytesPerToken: config.maxFilesBytesPerToken,
-  })
-  const sessions = Sweeper.layer(config).pipe(
-    Layer.provideMerge(SessionPool.layer(config)),
-    Layer.provideMerge(acpx),
-  )
-  const runs = Layer.merge(Runs.layer(config), sessions).pipe(
-    Layer.provideMerge(runner),
-    Layer.provideMerge(files),
-    Layer.provideMerge(RunEngine.layer(config)),
-    Layer.provideMerge(Journal.layer),
-    Layer.provideMerge(Retention.layer(config)),
-  )
-  const clis = Clis.layer({
+/** The checks whether the CLIs that the agents need are installed. */
+const clis = (config: AppConfig) =>
+  Clis.layer({
     claude: claudeExecutable(config.claudeBin),
     acpx: acpxExecutable(config.acpxBin),
     cwd: "/",
     env: environment(childEnvironment()),
     needed: config.agentBackend === "acpx" ? ["claude", "acpx"] : ["claude"],
   })
-  return Layer.merge(admission, Readiness.layer).pipe(
-    Layer.provideMerge(Layer.merge(runs, clis)),
+
+// The services
+
+/** The admission of requests, with the operator's token from the settings or its file. */
+const admission = (config: AppConfig) =>
+  Layer.unwrapEffect(
+    Effect.map(AdminTokenFile.AdminToken, ({ token }) => Admission.layer({ ...config, adminToken: token })),
+  )
+
+/** The uploads of apps. */
+const files = (config: AppConfig) =>
+  Files.layer({
+    maxUploadBytes: config.maxUploadBytes,
+    maxBytesPerToken: config.maxFilesBytesPerToken,
+  })
+
+/**
+ * Every service on this machine, without the HTTP API. `runner` is the agent of one-shots, `acpx` those of sessions. A
+ * line can use the services of the lines below it.
+ */
+export const services = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) => {
+  const sessions = Sweeper.layer(config).pipe(
+    Layer.provideMerge(SessionPool.layer(config)),
+    Layer.provideMerge(acpx),
+  )
+  const runs = Layer.merge(Runs.layer(config), sessions).pipe(
+    Layer.provideMerge(runner),
+    Layer.provideMerge(files(config)),
+    Layer.provideMerge(RunEngine.layer(config)),
+    Layer.provideMerge(Journal.layer),
+    Layer.provideMerge(Retention.layer(config)),
+  )
+  return Layer.merge(admission(config), Readiness.layer).pipe(
+    Layer.provideMerge(Layer.merge(runs, clis(config))),
     Layer.provideMerge(Layer.mergeAll(Revocation.layer, Refusals.layer, Idempotency.layer)),
     Layer.provideMerge(TokenStore.layer),
     Layer.provideMerge(AdminTokenFile.layer(config)),
@@ -118,19 +139,16 @@ export const services = (config: AppConfig, runner = agent(config), acpx = sessi
   )
 }
 
-/** What a form may bring around its file. */
-const MEBIBYTE = 1024 * 1024
+// The server
 
-/** The HTTP API on every service; still needs an HttpServer to be served on. */
+/** The HTTP API. It needs the services and an `HttpServer`. */
 export const api = (config: AppConfig, streams: OpenStreamsOptions = {}) =>
   serve({ model: config.defaultModel, timeoutSecs: config.defaultTimeoutSecs }, streams).pipe(
-    Layer.provide(
-      NodeRequestBody.layer({ json: config.maxBodyBytes, form: config.maxUploadBytes + MEBIBYTE }),
-    ),
+    Layer.provide(NodeRequestBody.layer(bodyLimits(config))),
     Layer.provide(NodeConnections.layer),
   )
 
-/** The whole service, listening. */
+/** The whole service, which listens as soon as it is built. */
 export const app = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) =>
   api(config).pipe(
     Layer.provideMerge(HttpServer.layer(config)),

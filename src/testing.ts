@@ -1,6 +1,6 @@
 /**
- * A mock or in-memory layer for each service, for tests that are about something else. Each stands in for the
- * real layer of the same service; nothing here starts a process, opens a socket or touches a disk.
+ * The entry for tests: a mock or in-memory layer for each service, and a whole clawdforge in memory. Nothing here
+ * starts a process, opens a socket or uses a disk.
  */
 export * as Failure from "./domain/Failure.ts"
 export {

@@ -26,6 +26,15 @@ const EndRuns = Layer.scopedDiscard(
   ),
 )
 
+/** How many bytes a multipart form can add to its file. */
+const FORM_OVERHEAD_BYTES = 1024 * 1024
+
+/** Returns the largest bodies that requests can have, in bytes. */
+export const bodyLimits = (settings: { readonly maxBodyBytes: number; readonly maxUploadBytes: number }) => ({
+  json: settings.maxBodyBytes,
+  form: settings.maxUploadBytes + FORM_OVERHEAD_BYTES,
+})
+
 /** The API and everything that every request passes through, served on the `HttpServer` of the environment. */
 export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) => {
   const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge).pipe(

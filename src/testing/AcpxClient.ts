@@ -2,24 +2,25 @@ import { Context, Deferred, Effect, Layer, Mailbox, Option, Stream } from "effec
 import type { AgentRefusal, TurnFailed } from "../domain/Failure.ts"
 import { AgentSessionRef } from "../domain/Session.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../services/agents/AcpxClient.ts"
-import { type Say, Script, unsaid } from "./Script.ts"
+import { remainingText, type Say, Script } from "./Script.ts"
 
-/** A prompt, as the one who answers it sees it: which session's, and all that was asked in it before. */
+/** A prompt to the agent of a session. */
 export interface MockPrompt {
   readonly session: AgentSession
   readonly prompt: string
+  /** The session's earlier prompts, oldest first. */
   readonly earlier: ReadonlyArray<string>
 }
 
-/** A way for an agent to fail a turn. */
-type Failing = AgentRefusal | TurnFailed
+/** The failures of a turn on its agent. */
+type AgentTurnFailure = AgentRefusal | TurnFailed
 
 /**
- * Agents that say what `reply` does, fail or hang as it does, and obey when they are cancelled; no process. What they
- * say before they answer comes as it is said.
+ * A client of agents without processes. Each prompt is answered by `reply`, and fails or hangs as `reply` does. What
+ * `reply` says is streamed at once. A cancelled prompt ends as cancelled at once.
  */
 export const acpxClient = (
-  reply: (prompt: MockPrompt, say: Say) => Effect.Effect<string, Failing>,
+  reply: (prompt: MockPrompt, say: Say) => Effect.Effect<string, AgentTurnFailure>,
 ): Layer.Layer<AcpxClient> =>
   Layer.sync(AcpxClient, () => {
     const histories = new Map<AgentSessionRef, Array<string>>()
@@ -27,26 +28,26 @@ export const acpxClient = (
 
     const turn = (session: AgentSession, ref: AgentSessionRef, prompt: string) =>
       Effect.gen(function* () {
-        const messages = yield* Mailbox.make<AcpMessage, Failing>()
+        const messages = yield* Mailbox.make<AcpMessage, AgentTurnFailure>()
         const cancelled = yield* Deferred.make<void>()
         cancels.set(ref, cancelled)
         const earlier = histories.get(ref) ?? []
         histories.set(ref, [...earlier, prompt])
-        let said = ""
+        let streamed = ""
         const say: Say = (text) => {
-          said += text
+          streamed += text
           return messages.offer(chunk(ref, text))
         }
-        const answered = Effect.raceFirst(
+        const answer = Effect.raceFirst(
           Effect.asSome(reply({ session, prompt, earlier }, say)),
           Effect.as(Deferred.await(cancelled), Option.none<string>()),
         )
-        const answering = Effect.flatMap(answered, (answer) => {
-          if (Option.isNone(answer)) return messages.offerAll([result("cancelled")])
-          const rest = unsaid(answer.value, said)
+        const sendAnswer = Effect.flatMap(answer, (text) => {
+          if (Option.isNone(text)) return messages.offerAll([result("cancelled")])
+          const rest = remainingText(text.value, streamed)
           return messages.offerAll([...(rest === "" ? [] : [chunk(ref, rest)]), result("end_turn")])
         })
-        yield* Effect.forkScoped(Mailbox.into(answering, messages))
+        yield* Effect.forkScoped(Mailbox.into(sendAnswer, messages))
         return Mailbox.toStream(messages)
       })
 
@@ -82,27 +83,27 @@ const chunk = (sessionId: string, text: string): AcpMessage => ({
 
 const result = (stopReason: string): AcpMessage => ({ jsonrpc: "2.0", id: 1, result: { stopReason } })
 
-/** What agents do with the turns of sessions, in the order in which they begin. By default they answer `ok`. */
-export class AgentScript extends Script<MockPrompt, string, Failing> {
-  constructor(otherwise: (prompt: MockPrompt) => string = () => "ok") {
-    super(otherwise, (said) => said)
+/** What agents do with the turns of sessions, in the order in which the turns begin. By default they answer `ok`. */
+export class AgentScript extends Script<MockPrompt, string, AgentTurnFailure> {
+  constructor(defaultReply: (prompt: MockPrompt) => string = () => "ok") {
+    super(defaultReply, (text) => text)
   }
 }
 
-/** The script of the agents that are there, see {@link scriptedAgents}. */
+/** The script of {@link scriptedAgents}. */
 export class ScriptedAgents extends Context.Tag("clawdforge/testing/ScriptedAgents")<
   ScriptedAgents,
   AgentScript
 >() {}
 
 /**
- * Agents that do as a script says. Keep the script, or ask for it; without one, each time that the layer is built there
- * is a new one.
+ * Agents that follow a script, which is also provided as {@link ScriptedAgents}. Without one, each build of the layer
+ * makes a new script.
  */
 export const scriptedAgents = (script?: AgentScript): Layer.Layer<AcpxClient | ScriptedAgents> =>
-  Layer.suspend(() => scriptedBy(script ?? new AgentScript()))
+  Layer.suspend(() => layerOf(script ?? new AgentScript()))
 
-const scriptedBy = (script: AgentScript) =>
+const layerOf = (script: AgentScript) =>
   Layer.merge(
     Layer.succeed(ScriptedAgents, script),
     acpxClient((prompt, say) => Effect.map(script.perform(prompt, say), ({ reply }) => reply)),

@@ -4,9 +4,9 @@ import type { ClaudeAnswer } from "../services/agents/claude/Outcome.ts"
 import { decodeLine } from "../services/agents/claude/Protocol.ts"
 import type { ClaudeRequest } from "../services/agents/claude/Request.ts"
 import { ClaudeRunner, type Say as SayLines } from "../services/agents/ClaudeRunner.ts"
-import { type Say, Script, unsaid } from "./Script.ts"
+import { remainingText, type Say, Script } from "./Script.ts"
 
-/** An answer of the agent, complete but for what the test cares about. */
+/** Makes an answer of `claude`. `more` replaces fields that the test is about. */
 export const claudeAnswer = (text: string, more: Partial<ClaudeAnswer> = {}): ClaudeAnswer => ({
   text,
   structured: Option.none(),
@@ -18,7 +18,7 @@ export const claudeAnswer = (text: string, more: Partial<ClaudeAnswer> = {}): Cl
   ...more,
 })
 
-/** An agent that answers, fails or hangs as `reply` does; what it says before it answers is streamed as it comes. */
+/** A `claude` without a process. It answers, fails or hangs as `reply` does. What `reply` says is streamed at once. */
 export const claudeRunner = (
   reply: (
     request: ClaudeRequest,
@@ -28,31 +28,35 @@ export const claudeRunner = (
   Layer.succeed(ClaudeRunner, {
     run: (request, _, print) =>
       Effect.suspend(() => {
-        let isSilent = true
+        let hasSpoken = false
         const say: Say<StorageFailed> = (text) => {
-          const begun = isSilent ? [event({ type: "message_start" })] : []
-          isSilent = false
+          const start = hasSpoken ? [] : [streamEvent({ type: "message_start" })]
+          hasSpoken = true
           const delta = { type: "text_delta", text }
-          return printed(print, [...begun, event({ type: "content_block_delta", index: 0, delta })])
+          return printMessages(print, [
+            ...start,
+            streamEvent({ type: "content_block_delta", index: 0, delta }),
+          ])
         }
         return Effect.tap(reply(request, say), (answer) =>
-          isSilent ? Effect.void : printed(print, [whole(answer), result(answer)]),
+          hasSpoken ? printMessages(print, [assistantMessage(answer), resultMessage(answer)]) : Effect.void,
         )
       }),
   })
 
-const printed = (print: SayLines, messages: ReadonlyArray<object>) =>
+/** Prints messages as the lines that the CLI would print. */
+const printMessages = (print: SayLines, messages: ReadonlyArray<object>) =>
   print(messages.flatMap((message) => Option.toArray(decodeLine(JSON.stringify(message)))))
 
-const event = (event: object) => ({ type: "stream_event", event, parent_tool_use_id: null })
+const streamEvent = (event: object) => ({ type: "stream_event", event, parent_tool_use_id: null })
 
-const whole = ({ text, model }: ClaudeAnswer) => ({
+const assistantMessage = ({ text, model }: ClaudeAnswer) => ({
   type: "assistant",
   message: { type: "message", role: "assistant", model, content: [{ type: "text", text }] },
   parent_tool_use_id: null,
 })
 
-const result = (answer: ClaudeAnswer) => ({
+const resultMessage = (answer: ClaudeAnswer) => ({
   type: "result",
   subtype: "success",
   is_error: false,
@@ -62,42 +66,42 @@ const result = (answer: ClaudeAnswer) => ({
   total_cost_usd: answer.costUsd,
 })
 
-/** A text, or as much of an answer as the test cares about. */
+/** An answer: its text, or the fields that the test is about. */
 export type ClaudeReply = string | Partial<ClaudeAnswer>
 
-const answerOf = (reply: ClaudeReply): ClaudeAnswer =>
-  typeof reply === "string" ? claudeAnswer(reply) : claudeAnswer(reply.text ?? DEFAULT, reply)
+const completeAnswer = (reply: ClaudeReply): ClaudeAnswer =>
+  typeof reply === "string" ? claudeAnswer(reply) : claudeAnswer(reply.text ?? DEFAULT_TEXT, reply)
 
-const DEFAULT = "ok"
+const DEFAULT_TEXT = "ok"
 
 /** What `claude` does with one-shot prompts. By default it answers `ok`. */
 export class ClaudeScript extends Script<ClaudeRequest, ClaudeReply, AgentFailure> {
-  constructor(otherwise: (request: ClaudeRequest) => ClaudeReply = () => DEFAULT) {
-    super(otherwise, (said) => said)
+  constructor(defaultReply: (request: ClaudeRequest) => ClaudeReply = () => DEFAULT_TEXT) {
+    super(defaultReply, (text) => text)
   }
 }
 
-/** The script of the `claude` that is there, see {@link scriptedClaude}. */
+/** The script of {@link scriptedClaude}. */
 export class ScriptedClaude extends Context.Tag("clawdforge/testing/ScriptedClaude")<
   ScriptedClaude,
   ClaudeScript
 >() {}
 
 /**
- * A `claude` that does as a script says; it says every answer in its stream. Keep the script, or ask for it; without
- * one, each time that the layer is built there is a new one.
+ * A `claude` that follows a script, which is also provided as {@link ScriptedClaude}. It streams every answer. Without
+ * a script, each build of the layer makes a new one.
  */
 export const scriptedClaude = (script?: ClaudeScript): Layer.Layer<ClaudeRunner | ScriptedClaude> =>
-  Layer.suspend(() => scriptedBy(script ?? new ClaudeScript()))
+  Layer.suspend(() => layerOf(script ?? new ClaudeScript()))
 
-const scriptedBy = (script: ClaudeScript) =>
+const layerOf = (script: ClaudeScript) =>
   Layer.merge(
     Layer.succeed(ScriptedClaude, script),
     claudeRunner((request, say) =>
       Effect.gen(function* () {
-        const { reply, said } = yield* script.perform(request, say)
-        const answer = answerOf(reply)
-        const rest = unsaid(answer.text, said)
+        const { reply, streamed } = yield* script.perform(request, say)
+        const answer = completeAnswer(reply)
+        const rest = remainingText(answer.text, streamed)
         if (rest !== "") yield* say(rest)
         return answer
       }),

@@ -1,46 +1,48 @@
 import { FetchHttpClient, HttpServer } from "@effect/platform"
 import { Context, type Duration, Effect, Layer, Logger, Redacted } from "effect"
 import { TokenName } from "../domain/Token.ts"
-import { serve } from "../http/Server.ts"
+import { bodyLimits, serve } from "../http/Server.ts"
 import { Sweeper } from "../services/upkeep/Sweeper.ts"
 import { TokenStore } from "../services/access/TokenStore.ts"
 import { AgentScript } from "./AcpxClient.ts"
 import { type ClaudeReply, ClaudeScript } from "./Claude.ts"
 import { ForgeMemory } from "./forge/Memory.ts"
-import { ADMIN_TOKEN, type Parts, services } from "./forge/Services.ts"
+import { ADMIN_TOKEN, type ForgeParts, services } from "./forge/Services.ts"
 import { DEFAULTS, type ForgeSettings } from "./forge/Settings.ts"
 import * as InMemory from "./http/InMemoryServer.ts"
 import * as WebRequestBody from "./http/WebRequestBody.ts"
 
-/** What can be said of a clawdforge in memory; whatever is not said is as in production. */
+/** The options of a clawdforge in memory. A setting that is left out has the default of production. */
 export interface ForgeOptions extends Partial<ForgeSettings> {
-  /** What `claude` answers to the first prompts; after that, `ok`. */
+  /** The answers of `claude` to the first prompts. Later answers are `ok`. */
   readonly answers?: ReadonlyArray<ClaudeReply>
-  /** What `claude` does; unset: its answers are `answers`, then `ok`. */
+  /** What `claude` does. By default it answers with `answers`, then `ok`. */
   readonly claude?: ClaudeScript
-  /** What the agents of sessions do; unset: they answer `ok`. */
+  /** What the agents of sessions do. By default they answer `ok`. */
   readonly agents?: AgentScript
-  /** Which agents sessions may ask for; unset: `claude`. */
+  /** The agents that a session can be opened with; by default `claude`. */
   readonly agentNames?: ReadonlyArray<string>
-  /** What another one kept, to go on with. */
+  /** The memory of an earlier clawdforge, to continue with. */
   readonly memory?: ForgeMemory
-  /** `manual`: no time passes but by `advance`. Unset: the clock that the test has, or the machine's. */
+  /** With `manual`, time passes only by `advance`. By default it is the test's clock, or the machine's. */
   readonly clock?: "manual"
 }
 
-/** A whole clawdforge in this process: its HTTP API, what its agents do, and what it keeps. */
+/** A whole clawdforge in this process: its HTTP API, its scripts and its memory. */
 export class Forge extends Context.Tag("clawdforge/testing/Forge")<
   Forge,
   {
-    /** What `fetch` is told to reach it. No name on the network has anything to do with it. */
+    /** The base URL for `fetch`. Nothing on the network has this name. */
     readonly url: string
-    /** As the global `fetch`, but reaches this one, whatever host is asked for; it also takes a path alone. */
+    /**
+     * Like the global `fetch`, but every request goes to this clawdforge, whatever its host. Also takes a bare path.
+     */
     readonly fetch: Fetch
-    /** The bearer of an app, `app`. */
+    /** The bearer token of an app named `app`. */
     readonly token: string
-    /** The operator's bearer. */
+    /** The operator's bearer token. */
     readonly adminToken: string
-    /** The bearer of another app, which is made. */
+    /** Mints the token of another app. Returns the bearer token. */
     readonly mint: (name: string) => Effect.Effect<string>
     /** What `claude` does with one-shot prompts. */
     readonly claude: ClaudeScript
@@ -48,8 +50,8 @@ export class Forge extends Context.Tag("clawdforge/testing/Forge")<
     readonly agents: AgentScript
     readonly memory: ForgeMemory
     /**
-     * Lets that much time pass at once, and what is due by then be swept: idle sessions, expired files, old texts. What
-     * waits for no more than that wakes. A bug, unless its clock is `manual`.
+     * Moves the manual clock forward. Sleeps that are over by then end. Then it sweeps: idle sessions, expired files,
+     * old texts. Dies unless the clock is `manual`.
      */
     readonly advance: (time: Duration.DurationInput) => Effect.Effect<void>
   }
@@ -62,29 +64,21 @@ const URL_IN_MEMORY = "http://clawdforge.test"
 const APP = "app"
 const ORIGIN = { requestId: "testing", address: "127.0.0.1" }
 
-/** What a form may bring around its file. */
-const MEBIBYTE = 1024 * 1024
-
-/** What it is made of, with everything that was left out. */
-export const partsOf = (options: ForgeOptions): Parts => {
+/** Fills in every option that was left out. */
+export const resolveOptions = (options: ForgeOptions): ForgeParts => {
   const { answers = [], claude = new ClaudeScript(), agents = new AgentScript(), ...rest } = options
   const { agentNames = ["claude"], memory = new ForgeMemory(), clock, ...settings } = rest
   claude.nextAnswer(...answers)
-  const isManual = clock === "manual"
-  return { settings: { ...DEFAULTS, ...settings }, memory, claude, agents, agentNames, isManual }
+  const isClockManual = clock === "manual"
+  return { settings: { ...DEFAULTS, ...settings }, memory, claude, agents, agentNames, isClockManual }
 }
 
-/** The API on those services; still needs a server and its ports. */
-export const api = ({ settings }: Parts) =>
+/** The HTTP API. It needs the services, an `HttpServer` and the ports of the http layer. */
+export const apiLayer = ({ settings }: ForgeParts) =>
   serve({ model: settings.defaultModel, timeoutSecs: settings.defaultTimeoutSecs })
 
-/** What requests may bring. */
-export const bodyLimits = ({ settings }: Parts) => ({
-  json: settings.maxBodyBytes,
-  form: settings.maxUploadBytes + MEBIBYTE,
-})
-
-const minting = Effect.map(
+/** Makes the function that mints an app's token and returns its bearer token. */
+const makeMint = Effect.map(
   TokenStore,
   (tokens) => (name: string) =>
     tokens.mint(TokenName.make(name), [], ORIGIN).pipe(
@@ -93,22 +87,22 @@ const minting = Effect.map(
     ),
 )
 
-/** Whose clock it goes by. */
-export const timeOf = ({ isManual, memory }: Parts): Layer.Layer<never> =>
-  isManual ? Layer.setClock(memory.clock) : Layer.empty
+/** Sets the manual clock, if it is wanted. */
+export const clockLayer = ({ isClockManual, memory }: ForgeParts): Layer.Layer<never> =>
+  isClockManual ? Layer.setClock(memory.clock) : Layer.empty
 
-/** What a test holds of it, wherever it is served. */
-export const handles = ({ claude, agents, memory, isManual }: Parts, url: string, fetch: Fetch) =>
+/** Makes the handle that a test uses, for any kind of server. */
+export const makeForge = ({ claude, agents, memory, isClockManual }: ForgeParts, url: string, fetch: Fetch) =>
   Effect.gen(function* () {
     const { sweep } = yield* Sweeper
     const advance = (time: Duration.DurationInput) =>
-      isManual
+      isClockManual
         ? Effect.zipRight(
             Effect.sync(() => memory.clock.advance(time)),
             Effect.asVoid(sweep),
           )
         : Effect.dieMessage('only a forge with { clock: "manual" } can be told the time')
-    const mint = yield* minting
+    const mint = yield* makeMint
     const token = (memory.token ??= yield* mint(APP))
     return Forge.of({ url, fetch, token, adminToken: ADMIN_TOKEN, mint, claude, agents, memory, advance })
   })
@@ -122,15 +116,15 @@ const fetchFrom =
 
 /**
  * A whole clawdforge in this process: the real API on the real services, with a ledger, files and directories in
- * memory, and agents that do as they are told. No socket, no disk, no process. Time is the test's, by a `TestClock` or
- * by `clock: "manual"`: timeouts, lifetimes and retention come when the test says so.
+ * memory, and scripted agents. It has no socket, no disk and no child process. A test controls the time with a
+ * `TestClock` or `clock: "manual"`: timeouts, lifetimes and retention.
  *
- * Gives the {@link Forge}, an `HttpClient` that reaches it, and every service.
+ * Provides {@link Forge}, an `HttpClient` that reaches it, and every service.
  */
 export const forge = (options: ForgeOptions = {}) =>
   Layer.unwrapEffect(
     Effect.sync(() => {
-      const parts = partsOf(options)
+      const parts = resolveOptions(options)
       const client = FetchHttpClient.layer.pipe(
         Layer.provide(
           Layer.effect(
@@ -143,19 +137,19 @@ export const forge = (options: ForgeOptions = {}) =>
         Forge,
         Effect.gen(function* () {
           const { handle, hangUp } = yield* InMemory.InMemoryServer
-          // Before the service stops, which would wait for them.
+          // Without this, a service that stops would wait for its clients.
           yield* Effect.addFinalizer(() => hangUp)
-          return yield* handles(parts, URL_IN_MEMORY, fetchFrom(handle))
+          return yield* makeForge(parts, URL_IN_MEMORY, fetchFrom(handle))
         }),
       )
       return client.pipe(
         Layer.provideMerge(forge),
-        Layer.provideMerge(api(parts)),
-        Layer.provide(WebRequestBody.layer(bodyLimits(parts))),
+        Layer.provideMerge(apiLayer(parts)),
+        Layer.provide(WebRequestBody.layer(bodyLimits(parts.settings))),
         Layer.provideMerge(InMemory.layer),
         Layer.provide(HttpServer.layerContext),
         Layer.provideMerge(services(parts)),
-        Layer.provide([timeOf(parts), Logger.remove(Logger.defaultLogger)]),
+        Layer.provide([clockLayer(parts), Logger.remove(Logger.defaultLogger)]),
       )
     }),
   )

@@ -10,8 +10,8 @@ export class Counter {
   readonly next = Effect.sync(() => (this.#last += 1))
 }
 
-/** Identifiers that count: 1, 2, 3, each padded to the length of a ULID or of a UUID. */
-export const idsOf = (counter: Counter) => {
+/** Identifiers 1, 2, 3 of a counter, padded to the length of a ULID or a UUID. */
+export const countingIds = (counter: Counter) => {
   const next = Effect.map(counter.next, (n) => String(n).padStart(26, "0"))
   return Layer.succeed(Ids, {
     run: next as Effect.Effect<RunId>,
@@ -22,11 +22,11 @@ export const idsOf = (counter: Counter) => {
   })
 }
 
-/** Identifiers that count from 1. */
-export const ids = Layer.suspend(() => idsOf(new Counter()))
+/** Identifiers 1, 2, 3, padded to the length of a ULID or a UUID. Each build of the layer begins at 1. */
+export const ids = Layer.suspend(() => countingIds(new Counter()))
 
-/** Secrets that anybody can guess: `cf_secret-1`, `ff_secret-2`. */
-export const secretsOf = (counter: Counter) =>
+/** Predictable secrets of a counter: `cf_secret-1`, `ff_secret-2`. */
+export const countingSecrets = (counter: Counter) =>
   Layer.succeed(Secrets, {
     mint: (prefix) => Effect.map(counter.next, (n) => Redacted.make(`${prefix}secret-${n}`)),
     digest: Effect.sync(() => {
@@ -40,5 +40,5 @@ export const secretsOf = (counter: Counter) =>
     equal: (left, right) => Redacted.value(left) === Redacted.value(right),
   })
 
-/** Secrets that count from 1. */
-export const secrets = Layer.suspend(() => secretsOf(new Counter()))
+/** Predictable secrets: `cf_secret-1`, `ff_secret-2`. Each build of the layer begins at 1. */
+export const secrets = Layer.suspend(() => countingSecrets(new Counter()))

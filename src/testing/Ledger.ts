@@ -11,20 +11,20 @@ import { streamRecords } from "./ledger/StreamMemory.ts"
 import { tokenRecords } from "./ledger/TokenMemory.ts"
 
 /**
- * The ledger without a disk. With the memory of another one it goes on with that, as after a restart: unfinished runs
- * are lost. Without it, it has a new memory each time that the layer is built.
+ * The ledger in memory. With the memory of an earlier ledger, it continues with that as after a restart: unfinished
+ * runs are lost. Without one, each build of the layer makes a new memory.
  */
 export const ledger = (
-  kept?: LedgerMemory,
+  existing?: LedgerMemory,
   options: {
-    /** How long the text of a run is kept after its end, in seconds; an hour by default. */
+    /** How long the text of a run is kept after its end, in seconds; 3600 by default. */
     readonly streamRetentionSecs?: number
   } = {},
 ) =>
   Layer.effect(
     Ledger,
     Effect.gen(function* () {
-      const memory = kept ?? new LedgerMemory()
+      const memory = existing ?? new LedgerMemory()
       const { keys, streams, refusals, log } = memory
       const runs = runRecords(memory, options.streamRetentionSecs ?? 3600)
       yield* runs.loseUnfinished(yield* Clock.currentTimeMillis)

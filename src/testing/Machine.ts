@@ -11,7 +11,7 @@ import { Processes, type ProcessExit, type ProcessSpec } from "../services/agent
 import { SessionDirs } from "../services/sessions/SessionDirs.ts"
 import { WorkDirs } from "../services/agents/WorkDirs.ts"
 
-/** Processes that print `lines` and exit, whatever is written to them. */
+/** Processes that print `lines` and exit. They ignore their input. */
 export const processes = (
   script: (spec: ProcessSpec) => { readonly lines: ReadonlyArray<string>; readonly exit: ProcessExit },
 ) =>
@@ -29,23 +29,28 @@ export const processes = (
       }),
   })
 
+/** Working directories that exist as paths only. */
 export const workDirs = Layer.succeed(WorkDirs, {
   make: (run) => Effect.succeed({ cwd: `/runs/${run}/work`, tmp: `/runs/${run}/tmp` }),
 })
 
-/** Directories of sessions that are in a set only; keep it to look into it. */
-export const sessionDirs = (made?: Set<SessionId>) => Layer.suspend(() => sessionDirsIn(made ?? new Set()))
+/**
+ * Directories of sessions that exist as paths only. `existing` has the sessions with a directory, for a test to
+ * inspect.
+ */
+export const sessionDirs = (existing?: Set<SessionId>) =>
+  Layer.suspend(() => sessionDirsIn(existing ?? new Set()))
 
-const sessionDirsIn = (made: Set<SessionId>) =>
+const sessionDirsIn = (existing: Set<SessionId>) =>
   Layer.succeed(SessionDirs, {
     of: (session) => `/sessions/${session}`,
-    make: (session) => Effect.sync(() => void made.add(session)),
+    make: (session) => Effect.sync(() => void existing.add(session)),
     forFiles: (session, turnIndex) => Effect.succeed(`/sessions/${session}/attached-${turnIndex}`),
-    remove: (session) => Effect.sync(() => void made.delete(session)),
-    list: Effect.sync(() => [...made]),
+    remove: (session) => Effect.sync(() => void existing.delete(session)),
+    list: Effect.sync(() => [...existing]),
   })
 
-/** Bytes of uploads in memory, and of the copies of them that runs got, by their paths. */
+/** Contents of uploads in memory. `copies` has what runs got, by path. */
 export const fileContents = (bytes?: Map<FileId, Uint8Array>, copies?: Map<string, Uint8Array>) =>
   Layer.suspend(() => fileContentsIn(bytes ?? new Map(), copies ?? new Map()))
 
@@ -53,9 +58,9 @@ const fileContentsIn = (bytes: Map<FileId, Uint8Array>, copies: Map<string, Uint
   Layer.succeed(FileContents, {
     create: (id) =>
       Effect.gen(function* () {
-        let kept = false
+        let isKept = false
         bytes.set(id, new Uint8Array())
-        yield* Effect.addFinalizer(() => Effect.sync(() => kept || bytes.delete(id)))
+        yield* Effect.addFinalizer(() => Effect.sync(() => isKept || bytes.delete(id)))
         return {
           write: (more) =>
             Effect.sync(() => {
@@ -67,7 +72,7 @@ const fileContentsIn = (bytes: Map<FileId, Uint8Array>, copies: Map<string, Uint
             }),
           sync: Effect.void,
           keep: Effect.sync(() => {
-            kept = true
+            isKept = true
           }),
         }
       }),
@@ -89,27 +94,28 @@ const fileContentsIn = (bytes: Map<FileId, Uint8Array>, copies: Map<string, Uint
     list: Effect.sync(() => [...bytes.keys()]),
   })
 
+/** Disks with that much free space. */
 export const disks = (freeBytes: number) => Layer.succeed(Disks, { freeBytes: Effect.succeed(freeBytes) })
 
-/** Takes every schema, and finds that every answer fits. */
+/** Accepts every schema, and every value as one that fits. */
 export const outputSchemas = Layer.succeed(OutputSchemas, {
   check: () => Effect.succeed({ native: true }),
   fits: () => Effect.void,
 })
 
-/** Output schemas as they really are checked, but in this thread: a hostile one may hang it. */
+/** The real checks of output schemas, but in this thread: a hostile schema can block it. */
 export const jsonSchemas = Layer.succeed(
   OutputSchemas,
   judgedBy((work) => Effect.map(loadJudge, ({ judge }) => judge(work))),
 )
 
-/** Who never asks for a schema need not load what compiles it. */
+/** Loads the compiler of schemas only when a test uses one. */
 const loadJudge = Effect.promise(() => import("../infra/OutputSchemaJudge.ts"))
 
-/** What acpx keeps: of each of its records, what the agent calls the session. Keep the map to look into it. */
-export const acpxRecords = (kept?: Map<AgentSessionRef, AgentSessionRef>) =>
+/** The records of acpx in memory: the agent's name of each session. `existing` has them, for a test to inspect. */
+export const acpxRecords = (existing?: Map<AgentSessionRef, AgentSessionRef>) =>
   Layer.sync(AcpxRecords, () => {
-    const records = kept ?? new Map<AgentSessionRef, AgentSessionRef>()
+    const records = existing ?? new Map<AgentSessionRef, AgentSessionRef>()
     return {
       agentSession: (ref) => Effect.sync(() => Option.fromNullable(records.get(ref))),
       requireResume: (ref) => Effect.sync(() => records.has(ref)),

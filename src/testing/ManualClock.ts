@@ -1,6 +1,6 @@
 import { Clock, Duration, Effect } from "effect"
 
-/** Some time that looks like one: 2026-01-01T00:00:00Z. */
+/** The time at the start: 2026-01-01T00:00:00Z. */
 const START = 1_767_225_600_000
 
 interface Sleeper {
@@ -9,8 +9,8 @@ interface Sleeper {
 }
 
 /**
- * A clock that stands until it is told to go on, and then jumps. Unlike a `TestClock`, it does not stop on the way for
- * whatever happens each second: who sleeps for less than it jumps wakes once, late. So a year costs what a second does.
+ * A clock that stands still and jumps by `advance`. Unlike a `TestClock`, it does not stop at each sleep on the way. A
+ * repeating sleep that is shorter than the jump ends once, late. So a year costs no more than a second.
  */
 export class ManualClock implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
@@ -38,7 +38,7 @@ export class ManualClock implements Clock.Clock {
     })
   }
 
-  /** Wakes whoever slept up to then, in the order of their times. */
+  /** Moves the time forward at once. Then ends the sleeps that are over, in the order of their ends. */
   advance(time: Duration.DurationInput): void {
     this.#now += Duration.toMillis(time)
     const due = [...this.#sleepers].filter(({ until }) => until <= this.#now)

@@ -1,106 +1,111 @@
 import { Deferred, Effect, Exit, Queue } from "effect"
 
-/** Says a piece of an answer, before the rest of it is known. */
+/** Streams a piece of an answer, before the rest of the answer is known. */
 export type Say<E = never> = (text: string) => Effect.Effect<void, E>
 
-/** What of an answer is not said yet. */
-export const unsaid = (text: string, said: string): string =>
-  text.startsWith(said) ? text.slice(said.length) : text
+/** Returns the part of an answer that was not streamed yet: all of it, unless it begins with the streamed text. */
+export const remainingText = (text: string, streamed: string): string =>
+  text.startsWith(streamed) ? text.slice(streamed.length) : text
 
-/** A prompt that stays at work until it is let go: by its test, by its timeout, or because it is cancelled. */
+/** A prompt that is being answered until the test releases it, it times out, or it is cancelled. */
 export interface Held<Asked, Reply, Failure> {
-  /** Waits until the prompt is at work, and gives what was asked. */
+  /** Waits until the prompt has reached the agent, and returns it. */
   readonly started: Effect.Effect<Asked>
-  /** Waits until it is at work no more, on whatever way. */
+  /** Waits until the prompt has ended: released, failed, timed out or cancelled. */
   readonly ended: Effect.Effect<void>
-  /** Says a piece of its answer, as soon as it is at work. */
+  /** Streams a piece of the answer, as soon as the prompt has reached the agent. */
   readonly say: (text: string) => void
-  /** Lets it go, with that answer; without one, with what it said, or if that is nothing with the default answer. */
+  /** Ends the prompt with that answer. Without one, the answer is the streamed text, or else the default answer. */
   readonly release: (reply?: Reply) => void
-  /** Lets it go, with that failure. */
+  /** Ends the prompt with that failure. */
   readonly fail: (failure: Failure) => void
 }
 
-/** What a prompt came to, and what of it was said already. */
-export interface Performed<Reply> {
+/** The answer to a prompt, and the text that was streamed before it. */
+export interface ScriptedReply<Reply> {
   readonly reply: Reply
-  readonly said: string
+  readonly streamed: string
 }
 
 /**
- * What an agent does with the prompts that come, one after the other. A prompt takes the step that was added first and
- * that no other took; one for which there is none gets the default answer. Nothing here takes time but what is held.
+ * What an agent does with prompts. The steps are taken in the order in which they were added, one by each prompt in the
+ * order of the prompts' arrival. A prompt without a step gets the default answer. Only a held prompt takes time.
  */
 export class Script<Asked, Reply, Failure> {
-  readonly #otherwise: (asked: Asked) => Reply
-  readonly #ofSaid: (text: string) => Reply
+  readonly #defaultReply: (asked: Asked) => Reply
+  readonly #replyOfText: (text: string) => Reply
   readonly #steps: Array<Step<Asked, Reply, Failure>> = []
-  readonly #nth = new Map<number, Failure>()
+  /** Failures by the number of their prompt. */
+  readonly #failures = new Map<number, Failure>()
   readonly #requests: Array<Asked> = []
 
-  constructor(otherwise: (asked: Asked) => Reply, ofSaid: (text: string) => Reply) {
-    this.#otherwise = otherwise
-    this.#ofSaid = ofSaid
+  /**
+   * @param defaultReply Makes the answer to a prompt without a step.
+   * @param replyOfText Makes an answer of the text that was streamed.
+   */
+  constructor(defaultReply: (asked: Asked) => Reply, replyOfText: (text: string) => Reply) {
+    this.#defaultReply = defaultReply
+    this.#replyOfText = replyOfText
   }
 
-  /** What was asked so far, oldest first. */
+  /** All prompts so far, oldest first. */
   get requests(): ReadonlyArray<Asked> {
     return this.#requests
   }
 
-  /** Has the next prompt answered so; with several, as many prompts. */
+  /** Adds a step for each reply: to answer with it. */
   nextAnswer(...replies: ReadonlyArray<Reply>): void {
-    for (const reply of replies) this.#steps.push(() => Effect.succeed({ reply, said: "" }))
+    for (const reply of replies) this.#steps.push(() => Effect.succeed({ reply, streamed: "" }))
   }
 
-  /** Has the next prompt fail. */
+  /** Adds a step: to fail. */
   nextFailure(failure: Failure): void {
     this.#steps.push(() => Effect.fail(failure))
   }
 
-  /** Has the n-th prompt fail, counted from the first that ever came; it takes no other step. */
+  /** Makes the n-th prompt fail, counted from the script's first prompt, from 1. That prompt takes no step. */
   failNth(nth: number, failure: Failure): void {
-    this.#nth.set(nth, failure)
+    this.#failures.set(nth, failure)
   }
 
-  /** Has the next prompt stay at work until it is let go. */
+  /** Adds a step: to hold the prompt until it is released. */
   hold(): Held<Asked, Reply, Failure> {
     const started = Effect.runSync(Deferred.make<Asked>())
     const ended = Effect.runSync(Deferred.make<void>())
-    const orders = Effect.runSync(Queue.unbounded<Order<Reply, Failure>>())
+    const commands = Effect.runSync(Queue.unbounded<Command<Reply, Failure>>())
     this.#steps.push((asked, say) =>
       Effect.gen(this, function* () {
         Deferred.unsafeDone(started, Exit.succeed(asked))
-        for (let said = ""; ; ) {
-          const order = yield* orders
-          if ("failure" in order) return yield* Effect.fail(order.failure)
-          if ("reply" in order) {
-            const otherwise = () => (said === "" ? this.#otherwise(asked) : this.#ofSaid(said))
-            return { reply: order.reply ?? otherwise(), said }
+        for (let streamed = ""; ; ) {
+          const command = yield* commands
+          if ("failure" in command) return yield* Effect.fail(command.failure)
+          if ("reply" in command) {
+            const reply = () => (streamed === "" ? this.#defaultReply(asked) : this.#replyOfText(streamed))
+            return { reply: command.reply ?? reply(), streamed }
           }
-          said += order.text
-          yield* say(order.text)
+          streamed += command.text
+          yield* say(command.text)
         }
       }).pipe(Effect.ensuring(Deferred.succeed(ended, undefined))),
     )
     return {
       started: Deferred.await(started),
       ended: Deferred.await(ended),
-      say: (text) => void orders.unsafeOffer({ text }),
-      release: (reply) => void orders.unsafeOffer({ reply }),
-      fail: (failure) => void orders.unsafeOffer({ failure }),
+      say: (text) => void commands.unsafeOffer({ text }),
+      release: (reply) => void commands.unsafeOffer({ reply }),
+      fail: (failure) => void commands.unsafeOffer({ failure }),
     }
   }
 
-  /** Does with a prompt what is its turn. */
-  perform<E>(asked: Asked, say: Say<E>): Effect.Effect<Performed<Reply>, Failure | E> {
-    return Effect.suspend((): Effect.Effect<Performed<Reply>, Failure | E> => {
+  /** Performs the step of a prompt. `say` streams the pieces of a held prompt. */
+  perform<E>(asked: Asked, say: Say<E>): Effect.Effect<ScriptedReply<Reply>, Failure | E> {
+    return Effect.suspend((): Effect.Effect<ScriptedReply<Reply>, Failure | E> => {
       const nth = this.#requests.push(asked)
-      const failure = this.#nth.get(nth)
+      const failure = this.#failures.get(nth)
       if (failure !== undefined) return Effect.fail(failure)
       const step = this.#steps.shift()
       return step === undefined
-        ? Effect.succeed({ reply: this.#otherwise(asked), said: "" })
+        ? Effect.succeed({ reply: this.#defaultReply(asked), streamed: "" })
         : step<E>(asked, say)
     })
   }
@@ -109,9 +114,9 @@ export class Script<Asked, Reply, Failure> {
 type Step<Asked, Reply, Failure> = <E>(
   asked: Asked,
   say: Say<E>,
-) => Effect.Effect<Performed<Reply>, Failure | E>
+) => Effect.Effect<ScriptedReply<Reply>, Failure | E>
 
-type Order<Reply, Failure> =
+type Command<Reply, Failure> =
   | { readonly text: string }
   | { readonly reply: Reply | undefined }
   | { readonly failure: Failure }

@@ -16,27 +16,27 @@ import { type OpenRun, Runs } from "../services/runs/Runs.ts"
 import { Sweeper, type SweepReport } from "../services/upkeep/Sweeper.ts"
 import { TokenStore } from "../services/access/TokenStore.ts"
 
-/** Layers of one service each that do nothing, or the same for everybody. */
+/** Mock layers, each of one service, that do nothing or always the same. */
 
-/** Does the work of every request, whatever its key. */
+/** Does the work of every request, whatever its key. Replays nothing. */
 export const idempotency = Layer.succeed(Idempotency, {
   once: ({ origin }, _, work) => Effect.map(work(origin), (answer) => ({ answer, replayed: false })),
   find: () => Effect.succeedNone,
   replay: () => new IdempotencyConflict(),
 })
 
-/** No app has uploaded anything. */
+/** Files without any upload. */
 export const noFiles = Layer.mock(Files, {
   find: (tokens) => (tokens.length === 0 ? Effect.succeed([]) : new FileNotFound()),
   hold: () => Effect.void,
   attach: () => Effect.succeed([]),
 })
 
-/** Keeps each refused admission as it comes. */
-export const refusals = (kept: Array<Refused> = []) =>
-  Layer.succeed(Refusals, { record: (refused) => Effect.sync(() => void kept.push(refused)) })
+/** Adds each refused request to `recorded` at once. */
+export const refusals = (recorded: Array<Refused> = []) =>
+  Layer.succeed(Refusals, { record: (refused) => Effect.sync(() => void recorded.push(refused)) })
 
-/** Lets everybody in as `token`. */
+/** Admits every request as the app of `token`, and no operator. */
 export const admitEverybody = (token: AppToken) =>
   Layer.succeed(Admission, {
     clientOf: ({ address }) => ({ address, local: true }),
@@ -46,7 +46,7 @@ export const admitEverybody = (token: AppToken) =>
     admitAdmin: () => Effect.void,
   })
 
-/** Tokens by their secret; none can be minted or revoked. */
+/** A store with these tokens, by their secrets. Minting and revoking are not implemented. */
 export const tokenStore = (tokens: ReadonlyMap<string, AppToken>) =>
   Layer.mock(TokenStore, {
     authenticate: (secret) =>
@@ -54,17 +54,18 @@ export const tokenStore = (tokens: ReadonlyMap<string, AppToken>) =>
     list: Effect.succeed([...tokens.values()]),
   })
 
+/** CLIs with these versions. `needed` are the ones that the service needs. */
 export const clis = (versions: CliVersions, needed: ReadonlyArray<Cli> = ["claude"]) =>
   Layer.succeed(Clis, { versions: Effect.succeed(versions), needed })
 
-/** Whether the service says that it can do its work. */
+/** Readiness with these checks. Without any, the service is ready. */
 export const readiness = (checks: ReadonlyArray<Check> = []) =>
   Layer.succeed(Readiness, { checks: Effect.succeed(checks) })
 
 const NOTHING_REMOVED = { texts: 0, streamEvents: 0, events: 0, idempotencyKeys: 0 }
-const EMPTY = { events: 0, streamRows: 0, streamBytes: 0, databaseBytes: 0, freeBytes: 0 }
+const EMPTY_SIZES = { events: 0, streamRows: 0, streamBytes: 0, databaseBytes: 0, freeBytes: 0 }
 
-/** Keeps everything. */
+/** Retention that removes nothing. */
 export const retention = Layer.succeed(Retention, {
   settings: {
     streamRetentionSecs: 3600,
@@ -73,11 +74,12 @@ export const retention = Layer.succeed(Retention, {
     auditRetentionDays: 365,
   },
   trim: () => Effect.succeed(NOTHING_REMOVED),
-  sizes: Effect.succeed(EMPTY),
-  maintain: () => Effect.succeed({ removed: NOTHING_REMOVED, before: EMPTY, after: EMPTY, durationMs: 0 }),
+  sizes: Effect.succeed(EMPTY_SIZES),
+  maintain: () =>
+    Effect.succeed({ removed: NOTHING_REMOVED, before: EMPTY_SIZES, after: EMPTY_SIZES, durationMs: 0 }),
 })
 
-/** A journal in which nothing happens. */
+/** A journal that stores nothing. Followers and outcomes wait for ever. */
 export const journal = Layer.succeed(Journal, {
   append: () => Effect.void,
   close: (_, write) => write([]),
@@ -90,7 +92,7 @@ export const journal = Layer.succeed(Journal, {
   summary: () => Effect.succeed({ counts: new Map(), oldest: null, newest: null }),
 })
 
-/** An engine that accepts nothing and has no runs. */
+/** An engine without runs. Accepting one is not implemented. */
 export const runEngine = Layer.mock(RunEngine, {
   register: () => Effect.void,
   accepting: Effect.void,
@@ -106,7 +108,7 @@ export const revocation = Layer.sync(Revocation, () =>
   makeRevocation((name) => Effect.succeedSome(name as string as TokenId)),
 )
 
-/** Runs that all have the same answer, without a queue or a record. */
+/** Runs that all have the same id and answer, without a queue or a record. No run can be found later. */
 export const runs = (answer: OpenRun["answer"]) =>
   Layer.mock(Runs, {
     open: () => Effect.succeed({ id: "0".repeat(26) as RunId, answer, cancel: Effect.void }),
@@ -114,7 +116,7 @@ export const runs = (answer: OpenRun["answer"]) =>
     page: () => Effect.succeed([]),
   })
 
-/** Sweeps when it is told to, and finds nothing, or what it is given. */
+/** A sweeper whose report is `found`; by default it finds nothing. It never sweeps by itself. */
 export const sweeper = (found: Partial<SweepReport> = {}) => {
   const nothing = { closed: 0, deleted: 0, files: 0, directories: 0, trimmed: 0, failed: 0, durationMs: 0 }
   return Layer.succeed(Sweeper, { sweep: Effect.succeed({ ...nothing, ...found }) })

@@ -14,13 +14,14 @@ import { Revocation } from "../services/access/Revocation.ts"
 import { SessionPool } from "../services/sessions/SessionPool.ts"
 import type { TurnReport } from "../services/runs/Report.ts"
 
-/** A turn, as the one who answers it sees it. */
+/** A turn to answer. */
 export interface MockTurn extends TurnRequest {
   readonly session: Session
+  /** The turn's number in its session, from 1. */
   readonly index: number
 }
 
-/** What a turn came to in which the agent said that text, complete but for what the test cares about. */
+/** Makes the report of a turn with that answer. `more` replaces fields that the test is about. */
 export const turnReport = (text: string, more: Partial<TurnReport> = {}): TurnReport => {
   const update = { sessionUpdate: "agent_message_chunk", content: { type: "text", text } }
   return {
@@ -38,8 +39,9 @@ export const turnReport = (text: string, more: Partial<TurnReport> = {}): TurnRe
 }
 
 /**
- * Sessions in memory, with every turn answered by `reply`: no agent, no files. They stay until the layer closes; those of
- * an app are closed when its token is revoked.
+ * Sessions in memory, without agents and files, until the layer closes. Each turn is answered by `reply`, one at a time
+ * in each session. There is no limit unless `options` has one. A revoked app's sessions are
+ * closed.
  */
 export const sessionPool = (
   reply: (turn: MockTurn) => Effect.Effect<TurnReport, TurnFailure>,
@@ -55,7 +57,7 @@ export const sessionPool = (
       const sessions = new Map<SessionId, MockSession>()
       const all = () => [...sessions.values()]
       const countOpen = () => all().filter(({ isOpen }) => isOpen).length
-      const own = (id: SessionId, owner: TokenId) =>
+      const getOwned = (id: SessionId, owner: TokenId) =>
         Effect.suspend(() => {
           const session = sessions.get(id)
           return session?.state.tokenId === owner ? Effect.succeed(session) : new SessionNotFound()
@@ -81,7 +83,7 @@ export const sessionPool = (
           }),
         turn: (id, request, owner) =>
           Effect.gen(function* () {
-            const session = yield* own(id, owner)
+            const session = yield* getOwned(id, owner)
             const [run, now] = [yield* ids.run, yield* Clock.currentTimeMillis]
             if (!session.isOpen) return yield* new SessionClosed()
             if (session.unfinished > maxQueuedTurns) return yield* new SessionBusy({ limit: maxQueuedTurns })
@@ -89,8 +91,8 @@ export const sessionPool = (
             const turn = { ...request, session: session.state, index }
             return { id: run, index, ...(yield* session.answer(turn, reply, scope)) }
           }),
-        cancel: (id, owner) => Effect.flatMap(own(id, owner), (session) => session.cancel),
-        get: (id, owner) => Effect.map(own(id, owner), ({ state }) => state),
+        cancel: (id, owner) => Effect.flatMap(getOwned(id, owner), (session) => session.cancel),
+        get: (id, owner) => Effect.map(getOwned(id, owner), ({ state }) => state),
         list: (owner, { includeClosed }) =>
           Effect.sync(() =>
             all()
@@ -99,7 +101,7 @@ export const sessionPool = (
               .toReversed(),
           ),
         close: (id, owner) =>
-          Effect.map(Effect.flatMap(own(id, owner), close), (closed) => ({ alreadyClosed: !closed })),
+          Effect.map(Effect.flatMap(getOwned(id, owner), close), (closed) => ({ alreadyClosed: !closed })),
         closeIdle: ({ id }, idleSince) =>
           Effect.suspend(() => {
             const session = sessions.get(id)
@@ -113,24 +115,26 @@ export const sessionPool = (
 
 class MockSession {
   state: Session
-  /** What cancels each turn that waits or is at work. */
-  readonly #turns = new Set<Effect.Effect<void>>()
-  readonly #oneAtATime = Effect.unsafeMakeSemaphore(1)
+  /** The cancellations of all unfinished turns. */
+  readonly #cancellations = new Set<Effect.Effect<void>>()
+  readonly #turnLock = Effect.unsafeMakeSemaphore(1)
   readonly #closed = Effect.runSync(Deferred.make<void>())
 
   constructor(id: SessionId, tokenId: TokenId, request: SessionRequest, createdAt: number) {
-    const fresh = { status: "open", turnCount: 0, createdAt, lastTurnAt: null, closedAt: null } as const
-    this.state = { ...request, id, tokenId, ...fresh }
+    const initial = { status: "open", turnCount: 0, createdAt, lastTurnAt: null, closedAt: null } as const
+    this.state = { ...request, id, tokenId, ...initial }
   }
 
+  /** How many turns are unfinished. */
   get unfinished(): number {
-    return this.#turns.size
+    return this.#cancellations.size
   }
 
+  /** Cancels all unfinished turns and waits for their answers. Returns false if there were none. */
   get cancel(): Effect.Effect<boolean> {
     return Effect.suspend(() => {
-      const turns = [...this.#turns]
-      return Effect.as(Effect.all(turns, { discard: true }), turns.length > 0)
+      const cancellations = [...this.#cancellations]
+      return Effect.as(Effect.all(cancellations, { discard: true }), cancellations.length > 0)
     })
   }
 
@@ -142,19 +146,20 @@ class MockSession {
     return this.isOpen && this.unfinished === 0 && (this.state.lastTurnAt ?? this.state.createdAt) <= since
   }
 
+  /** Counts a turn. Returns its index. */
   accept(now: number): number {
     this.state = { ...this.state, turnCount: this.state.turnCount + 1, lastTurnAt: now }
     return this.state.turnCount
   }
 
-  /** Has the turn answered when it is its turn, whoever waits for it. */
+  /** Answers a turn after the turns before it, whether or not anybody waits for the answer. */
   answer(turn: MockTurn, reply: Parameters<typeof sessionPool>[0], scope: Scope.Scope) {
     const report = reply(turn).pipe(
       Effect.timeoutFail({
         duration: Duration.seconds(turn.timeoutSecs),
         onTimeout: () => new RunTimedOut({ timeoutSecs: turn.timeoutSecs }),
       }),
-      this.#oneAtATime.withPermits(1),
+      this.#turnLock.withPermits(1),
     )
     const cancelled = turnReport("", { events: [], stopReason: "cancelled" })
     return Effect.gen(this, function* () {
@@ -162,12 +167,12 @@ class MockSession {
       const cancelling = yield* Deferred.make<void>()
       const answer = Deferred.await(outcome)
       const cancel = Effect.zipRight(Deferred.succeed(cancelling, undefined), Effect.ignore(answer))
-      this.#turns.add(cancel)
+      this.#cancellations.add(cancel)
       const ended = Effect.raceFirst(Deferred.await(this.#closed), Deferred.await(cancelling))
       yield* Effect.raceFirst(report, Effect.as(ended, cancelled)).pipe(
         Effect.onExit(() =>
           Effect.map(Clock.currentTimeMillis, (lastTurnAt) => {
-            this.#turns.delete(cancel)
+            this.#cancellations.delete(cancel)
             this.state = { ...this.state, lastTurnAt }
           }),
         ),
@@ -178,7 +183,7 @@ class MockSession {
     })
   }
 
-  /** False when it was closed already. */
+  /** Closes the session and ends its turns as cancelled. Returns false if it was closed before. */
   close(now: number): boolean {
     if (!this.isOpen) return false
     this.state = { ...this.state, status: "closed", closedAt: now }

@@ -4,65 +4,65 @@ import { type Fetch, Forge, type ForgeOptions, forge } from "./Forge.ts"
 import type { ForgeMemory } from "./forge/Memory.ts"
 import type { Held, Script } from "./Script.ts"
 
-/** A {@link Held} prompt, for those who wait by `await`. */
+/** A {@link Held} prompt with promises. */
 export interface HeldPrompt<Asked, Reply, Failure>
   extends Pick<Held<Asked, Reply, Failure>, "say" | "release" | "fail"> {
-  /** Is fulfilled when the prompt is at work, with what was asked. */
+  /** Resolves to the prompt when it has reached the agent. */
   readonly started: Promise<Asked>
-  /** Is fulfilled when it is at work no more, on whatever way. */
+  /** Resolves when the prompt has ended: released, failed, timed out or cancelled. */
   readonly ended: Promise<void>
 }
 
-/** What an agent does with the next prompts, see {@link Script}. */
+/** A {@link Script} with promises. */
 export interface Scripting<Asked, Reply, Failure>
   extends Pick<Script<Asked, Reply, Failure>, "nextAnswer" | "nextFailure" | "failNth" | "requests"> {
-  /** Has the next prompt stay at work until it is let go. */
+  /** Adds a step: to hold the prompt until it is released. */
   readonly hold: () => HeldPrompt<Asked, Reply, Failure>
 }
 
 type ScriptingOf<S> =
   S extends Script<infer Asked, infer Reply, infer Failure> ? Scripting<Asked, Reply, Failure> : never
 
-/** A whole clawdforge that runs until it is disposed of; its own methods are about `claude`. */
+/** A whole clawdforge that runs until it is disposed. Its own script methods are those of `claude`. */
 export interface RunningForge extends ScriptingOf<(typeof Forge.Service)["claude"]> {
   readonly url: string
-  /** As the global `fetch`, but reaches this one; it also takes a path alone. */
+  /** Like the global `fetch`, but every request goes to this clawdforge, whatever its host. Also takes a bare path. */
   readonly fetch: Fetch
-  /** The bearer of an app, `app`. */
+  /** The bearer token of an app named `app`. */
   readonly token: string
-  /** The operator's bearer. */
+  /** The operator's bearer token. */
   readonly adminToken: string
-  /** The bearer of another app, which is made. */
+  /** Mints the token of another app. Resolves to the bearer token. */
   readonly mint: (name: string) => Promise<string>
-  /** The agents of sessions. */
+  /** What the agents of sessions do. */
   readonly agents: ScriptingOf<(typeof Forge.Service)["agents"]>
-  /** What it keeps. */
+  /** What it stores. */
   readonly memory: ForgeMemory
   /**
-   * Lets that much time pass at once, and what is due by then be swept: idle sessions, expired files, old texts. Fails
-   * unless its clock is `manual`.
+   * Moves the manual clock forward. Sleeps that are over by then end. Then it sweeps: idle sessions, expired files, old
+   * texts. Rejects unless the clock is `manual`.
    */
   readonly advance: (time: Duration.DurationInput) => Promise<void>
-  /** Ends it: runs at work are cancelled, and whoever waits for an answer gets none. */
+  /** Stops it. Running work is cancelled, and waiting clients get no answer. */
   readonly dispose: () => Promise<void>
   readonly [Symbol.asyncDispose]: () => Promise<void>
 }
 
-/** Starts a whole clawdforge in this process, without a socket, a disk or a process of its own. */
-export const startForge = (options: ForgeOptions = {}): Promise<RunningForge> => startedAs(forge(options))
+/** Starts a whole clawdforge in this process, without a socket, a disk or a child process: see {@link forge}. */
+export const startForge = (options: ForgeOptions = {}): Promise<RunningForge> => startLayer(forge(options))
 
-/** Starts it as that layer makes it. */
-export const startedAs = async <R, E>(layer: Layer.Layer<Forge | R, E>): Promise<RunningForge> => {
+/** Starts the clawdforge of a layer. */
+export const startLayer = async <R, E>(layer: Layer.Layer<Forge | R, E>): Promise<RunningForge> => {
   const runtime = ManagedRuntime.make(layer)
   const { claude, agents, mint, advance, ...rest } = await runtime.runPromise(Forge)
   const dispose = () => runtime.dispose()
   return {
     ...rest,
-    ...scripting(claude),
+    ...withPromises(claude),
     get requests() {
       return claude.requests
     },
-    agents: scripting(agents),
+    agents: withPromises(agents),
     mint: (name) => runtime.runPromise(mint(name)),
     advance: (time) => runtime.runPromise(advance(time)),
     dispose,
@@ -70,7 +70,7 @@ export const startedAs = async <R, E>(layer: Layer.Layer<Forge | R, E>): Promise
   }
 }
 
-const scripting = <Asked, Reply, Failure>(
+const withPromises = <Asked, Reply, Failure>(
   script: Script<Asked, Reply, Failure>,
 ): Scripting<Asked, Reply, Failure> => ({
   nextAnswer: (...replies) => script.nextAnswer(...replies),
@@ -80,9 +80,9 @@ const scripting = <Asked, Reply, Failure>(
     return script.requests
   },
   hold: () => {
-    const { started, ended, ...orders } = script.hold()
+    const { started, ended, ...actions } = script.hold()
     return {
-      ...orders,
+      ...actions,
       get started() {
         return Effect.runPromise(started)
       },

@@ -50,25 +50,27 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
         const scope = yield* Effect.scope
         const heartbeat = Duration.toMillis(options.heartbeat ?? Duration.seconds(10))
         const open = new Set<StreamReader>()
+        /** The tokens that were revoked since the start. */
         const revoked = new Set<TokenId>()
         const allClosed = Effect.unsafeMakeLatch(true)
         let isShutDown = false
 
-        /** Adds a reader until its connection is closed. */
+        /** Adds a reader, until its connection is closed. Ends its stream at once if that is due already. */
         const add = (reader: StreamReader) =>
           Effect.suspend(() => {
             open.add(reader)
             allClosed.unsafeClose()
-            // The end of the stream would be too early: bytes that were written may still wait for the client.
+            // Not when the stream ends: bytes that were written may still wait for the client.
             reader.connection.onClosed(() => {
               open.delete(reader)
               if (open.size === 0) allClosed.unsafeOpen()
             })
-            // A revocation before this line finds no reader to end, so the reader looks for the revocation.
+            // A revocation finds the reader in `open`, or it was earlier and its token is in `revoked`.
             if (reader.viewer._tag === "App" && revoked.has(reader.viewer.tokenId)) return endRevoked(reader)
             return isShutDown ? end(reader) : Effect.void
           })
 
+        /** Cuts the connections that are still open. */
         const cut = (readers: ReadonlyArray<StreamReader>) =>
           Effect.sync(() => {
             for (const reader of readers) if (open.has(reader)) reader.connection.cut()

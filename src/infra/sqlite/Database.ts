@@ -12,7 +12,7 @@ import sessions from "./migrations/0004_sessions.ts"
 import streams from "./migrations/0005_streams.ts"
 import runInputs from "./migrations/0006_run_inputs.ts"
 
-/** Numbered; a migration that has landed is never edited. */
+/** The migrations, in order. A migration that has landed is never edited. */
 const migrate = Migrator.make({})({
   loader: Migrator.fromRecord({
     "0001_ledger": ledger,
@@ -24,15 +24,15 @@ const migrate = Migrator.make({})({
   }),
 })
 
-/** How long a statement waits for another program's lock, in milliseconds. */
+/** How long a statement waits for the lock of another program, in milliseconds. */
 export const BUSY_MILLIS = 5000
 
-/** The size of the -wal file that is kept after a burst of writes, in bytes. */
+/** The size to which the -wal file is cut after a burst of writes, in bytes. */
 const JOURNAL_MAX = 16 * 1024 * 1024
 
 /**
- * Makes the file able to give space back in small steps. This rewrites the file once, at no cost when it is new. A file
- * that there is no room to rewrite stays as it is.
+ * Makes the file able to give space back to the disk in small steps. This rewrites the file once, and costs nothing for
+ * a new file. If the disk has no room for that, the file stays as it is, with a warning in the log.
  */
 const shrinkable = (sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
@@ -73,7 +73,7 @@ export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFai
       yield* sql`PRAGMA synchronous = FULL`
       yield* sql`PRAGMA foreign_keys = ON`
       yield* sql`PRAGMA busy_timeout = ${sql.literal(String(BUSY_MILLIS))}`
-      // Deleted texts are overwritten: they are not in the file any longer.
+      // Overwrites deleted texts in the file.
       yield* sql`PRAGMA secure_delete = ON`
       yield* sql`PRAGMA journal_size_limit = ${sql.literal(String(JOURNAL_MAX))}`
       yield* shrinkable(sql)

@@ -1,5 +1,6 @@
 /**
- * Effect's driver of SQLite. A package has it built in (see `scripts/build.ts`): it asks for a `better-sqlite3` that
- * cannot be loaded everywhere, and npm's `overrides`, which say that a newer one will do, end with the checkout.
+ * Effect's driver of SQLite. In the published package it is bundled (see `scripts/build.ts`), for two reasons. It
+ * depends on a version of `better-sqlite3` that cannot be loaded everywhere. And npm's `overrides`, which replace that
+ * version in this checkout, have no effect where the package is installed.
  */
 export * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"

@@ -6,7 +6,7 @@ import type { EventRecords } from "../../services/journal/Ledger.ts"
 import type { EventWriter } from "./EventWriter.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 
-/** An event as its row has it. The shape of `data` depends on the type. */
+/** The row of an event. The shape of `data` depends on `type`, which `Event` checks. */
 const EventRow = Schema.Struct({
   seq: Schema.Number,
   type: EventType,
@@ -22,6 +22,7 @@ const decodeEvents = Schema.decodeUnknown(Schema.Array(Schema.compose(EventRow, 
 
 const Place = Schema.Struct({ seq: Schema.Number, at: Schema.Number })
 
+/** Makes the records of the event log. */
 export const eventRecords = (
   { sql, transaction, changes }: LedgerDatabase,
   events: EventWriter,
@@ -29,8 +30,9 @@ export const eventRecords = (
   const found = sql.literal(`
     SELECT e.seq, e.type, e.at, e.run_id, e.session_id, e.token_id, t.name AS token, e.data
     FROM events e LEFT JOIN tokens t ON t.id = e.token_id`)
-  // The more a condition leaves out, the earlier it stands. Only the first may choose the index (an app with a type has
-  // one): by itself, SQLite might take the one with thousands of rows for a run that has four.
+  // The conditions that match the fewest rows come first, and only the first may use an index (token and type together
+  // have one). The unary plus keeps the others from it. By itself, SQLite might choose an index that reads thousands of
+  // rows for a run that has four.
   const matches = ({ viewer, type, runId, sessionId }: EventFilter) => {
     const owner = ownerSeenBy(viewer)
     const isNarrow = runId !== undefined || sessionId !== undefined

@@ -5,7 +5,7 @@ import type { RunId } from "../../domain/Ids.ts"
 import type { StreamKind } from "../../domain/Stream.ts"
 import type { LedgerDatabase } from "./LedgerDatabase.ts"
 
-/** An event of a run's stream, to be written. */
+/** An event to append to a run's stream. */
 export interface NewStreamEvent {
   readonly run: RunId
   readonly kind: StreamKind
@@ -14,19 +14,19 @@ export interface NewStreamEvent {
   readonly body: string
 }
 
-/** The one way into the log and into the streams, within the transaction of the change. */
+/** The only writer of the log and of the streams. It writes within the transaction of the caller. */
 export interface EventWriter {
-  /** Appends stream events, then events of the log, in this order. Both get their places from one sequence. */
+  /** Appends stream events, then log events. Both get their sequence numbers from one sequence, in this order. */
   readonly append: (
     events: ReadonlyArray<NewEvent>,
     stream?: ReadonlyArray<NewStreamEvent>,
   ) => Effect.Effect<void, SqlError.SqlError>
 }
 
-/** Takes the next places of the sequence, and returns the last. */
+/** Takes the next numbers of the sequence, and returns the last of them. */
 const TAKE_PLACES = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events' RETURNING seq"
 
-/** How many rows a statement has. Few sizes, so that each is prepared once. */
+/** The numbers of rows that an INSERT can have. They are few, so that each statement is prepared once. */
 const SIZES = [32, 8, 4, 2, 1] as const
 
 const rowsOf = (row: string, count: number): string => Array.from({ length: count }, () => row).join(", ")
@@ -38,7 +38,7 @@ const INSERT_STREAM = new Map(
   ]),
 )
 
-/** The first places after the newest stay free, for stream events of the same transaction. */
+/** Leaves the first numbers after the newest free, for the stream events of the same transaction. */
 const INSERT_EVENTS = new Map(
   SIZES.map((count) => [
     count,
@@ -49,7 +49,7 @@ const INSERT_EVENTS = new Map(
   ]),
 )
 
-/** Splits a list into pieces of the sizes above, in order. */
+/** Splits a list into pieces of these sizes, in order. */
 const pieces = function* <A>(list: ReadonlyArray<A>) {
   for (let from = 0; from < list.length; ) {
     const size = SIZES.find((size) => size <= list.length - from) ?? 1
@@ -58,6 +58,7 @@ const pieces = function* <A>(list: ReadonlyArray<A>) {
   }
 }
 
+/** Makes the writer of events. */
 export const makeEventWriter = ({ sql, noteChange }: LedgerDatabase): EventWriter => {
   const insertStream = (stream: ReadonlyArray<NewStreamEvent>, first: number) =>
     Effect.suspend(() => {

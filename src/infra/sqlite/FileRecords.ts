@@ -9,11 +9,12 @@ import type { EventWriter } from "./EventWriter.ts"
 import { storeAnswer } from "./KeyRecords.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 
-/** Files that are removed in one transaction: other work waits for its end. */
+/** How many files `due` returns. They are removed in one transaction, and other work waits for its end. */
 const DUE_MAX = 250
 
 const encodeAnswer = Schema.encodeSync(UploadAnswer)
 
+/** Makes the records of uploaded files. */
 export const fileRecords = (database: LedgerDatabase, events: EventWriter): FileRecords => {
   const { sql, transaction } = database
   const columns = sql.literal(columnsOf(StoredFile))
@@ -37,7 +38,7 @@ export const fileRecords = (database: LedgerDatabase, events: EventWriter): File
   return {
     insert: ({ file, token, hash, ttlSecs, origin }) =>
       Effect.gen(function* () {
-        // One statement: asking first whether the token is in force would let it be revoked in between.
+        // One statement checks the token and inserts. Between two statements the token could be revoked.
         const inserted = yield* sql`
           INSERT INTO files (id, hash, token_id, name, size, created_at, expires_at)
           SELECT ${file.id}, ${hash}, id, ${file.name}, ${file.size}, ${file.createdAt}, ${file.expiresAt}

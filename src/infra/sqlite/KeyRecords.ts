@@ -5,7 +5,7 @@ import { IDEMPOTENCY_KEY_MILLIS, type Origin } from "../../domain/Origin.ts"
 import type { KeyRecords } from "../../services/journal/Ledger.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 
-/** Stores the answer under the origin's idempotency key, if it has one, within the transaction of the change. */
+/** Stores an answer under the origin's idempotency key, if it has one. Runs within the transaction of the change. */
 export const storeAnswer = (
   { sql }: LedgerDatabase,
   { idempotencyKey }: Origin,
@@ -15,7 +15,7 @@ export const storeAnswer = (
   idempotencyKey === undefined
     ? Effect.void
     : Effect.zipRight(
-        // An expired key is as good as new. A key in force makes the INSERT fail, and with it the transaction.
+        // An expired key can be used again. A key in force makes the INSERT fail, and with it the transaction.
         sql`
           DELETE FROM idempotency_keys
           WHERE token_id = ${subject.owner} AND route = ${idempotencyKey.route} AND key = ${idempotencyKey.key}
@@ -26,6 +26,7 @@ export const storeAnswer = (
             ${JSON.stringify(answer)}, ${subject.run ?? null}, ${subject.at})`,
       )
 
+/** Makes the records of idempotency keys. */
 export const keyRecords = ({ sql }: LedgerDatabase): KeyRecords => {
   const find = SqlSchema.findOne({
     Request: Schema.Struct({

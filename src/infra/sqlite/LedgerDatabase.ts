@@ -5,13 +5,13 @@ import type { RunId } from "../../domain/Ids.ts"
 import type { Change } from "../../services/journal/Ledger.ts"
 import { executeUnprepared } from "./Pragmas.ts"
 
-/** The database as the ledger's records use it: statements, transactions, and the publication of what they added. */
+/** The database for the ledger's records: statements, transactions, and the publication of what a transaction added. */
 export interface LedgerDatabase {
   readonly sql: SqlClient.SqlClient
   /**
-   * Runs statements as one transaction, which is on disk when the effect returns. Statements that fail, a `COMMIT` that
-   * fails and rows that do not fit their schema are a `StorageFailed`; then nothing is changed. Transactions do not
-   * nest.
+   * Runs statements as one transaction, which is on disk when the effect returns. Fails with `StorageFailed` when a
+   * statement or the `COMMIT` fails, or a row does not fit its schema; then nothing is changed. Transactions do not
+   * nest. `during` names the caller's work for the log, such as "minting a token".
    */
   readonly transaction: (
     during: string,
@@ -19,12 +19,13 @@ export interface LedgerDatabase {
     effect: Effect.Effect<A, E, R>,
   ) => Effect.Effect<A, Exclude<E, SqlFailure> | StorageFailed, R>
   /**
-   * As `transaction`, but does not wait for the disk: a killed service loses nothing, a power failure may lose it, up
-   * to the next `transaction`. It costs a twentieth, for messages that come often and a few bytes at a time.
+   * Like `transaction`, but does not wait for the disk. A killed service loses nothing. A power failure loses what was
+   * committed since the last `transaction`. It costs a twentieth, and is for messages, which are many and small.
    */
   readonly quickTransaction: LedgerDatabase["transaction"]
-  /** Notes, within a transaction, that it adds to a run's stream, or (without a run) events to the log. */
+  /** Notes, within a transaction, that it adds to a run's stream, or (without a run) to the log. */
   readonly noteChange: (run?: RunId) => void
+  /** Publishes the change of each transaction after its COMMIT. */
   readonly changes: Effect.Effect.Success<ReturnType<typeof PubSub.unbounded<Change>>>
 }
 
@@ -33,7 +34,7 @@ type SqlFailure = SqlError.SqlError | ParseResult.ParseError
 const isSqlFailure = (error: unknown): error is SqlFailure =>
   error instanceof SqlError.SqlError || ParseResult.isParseError(error)
 
-/** Turns what the database refuses, and rows that do not fit their schema, into `StorageFailed`. */
+/** Turns failures of statements, and rows that do not fit their schema, into `StorageFailed`. */
 export const asStorageFailure =
   (during: string) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, Exclude<E, SqlFailure> | StorageFailed, R> =>
@@ -41,11 +42,12 @@ export const asStorageFailure =
       isSqlFailure(error) ? new StorageFailed({ during, cause: error }) : (error as Exclude<E, SqlFailure>),
     )
 
+/** Makes the ledger's access to the database. */
 export const makeLedgerDatabase: Effect.Effect<LedgerDatabase, never, SqlClient.SqlClient> = Effect.gen(
   function* () {
     const sql = yield* SqlClient.SqlClient
     const changes = yield* PubSub.unbounded<Change>()
-    // One transaction runs at a time: it reserves the only connection.
+    // The notes of the current transaction. There is only one at a time, as it reserves the only connection.
     let hasEvents = false
     let runs = new Set<RunId>()
 
@@ -56,8 +58,8 @@ export const makeLedgerDatabase: Effect.Effect<LedgerDatabase, never, SqlClient.
     )
 
     /**
-     * The library's own `withTransaction` prepares BEGIN and COMMIT anew each time, and leaves the transaction open
-     * when COMMIT fails.
+     * Replaces the library's `withTransaction`, which prepares BEGIN and COMMIT each time, and leaves the transaction
+     * open when COMMIT fails.
      */
     const transaction =
       (during: string, quick = false) =>
@@ -104,7 +106,7 @@ export const makeLedgerDatabase: Effect.Effect<LedgerDatabase, never, SqlClient.
   },
 )
 
-/** Returns the connection of the transaction that the effect runs in; outside of one it is a bug. */
+/** Returns the connection of the current transaction. Dies outside of a transaction. */
 export const transactionConnection = Effect.serviceOption(SqlClient.TransactionConnection).pipe(
   Effect.map(Option.getOrThrow),
   Effect.map(([connection]) => connection),

@@ -2,7 +2,9 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect } from "effect"
 
-/** Executes a pragma. Some take effect when they are prepared and do nothing when a prepared one runs again. */
+/**
+ * Executes a pragma without the cache of prepared statements. Some pragmas take effect only while they are prepared.
+ */
 export const executeUnprepared = (connection: Connection, statement: string) =>
   Effect.flatten(
     Effect.try({

@@ -2,6 +2,7 @@ import type { RefusalRecords } from "../../services/journal/Ledger.ts"
 import type { EventWriter } from "./EventWriter.ts"
 import type { LedgerDatabase } from "./LedgerDatabase.ts"
 
+/** Makes the records of refused admissions. */
 export const refusalRecords = ({ transaction }: LedgerDatabase, events: EventWriter): RefusalRecords => ({
   append: (refusals) =>
     events

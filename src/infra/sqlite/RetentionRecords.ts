@@ -7,16 +7,16 @@ import { BUSY_MILLIS } from "./Database.ts"
 import { asStorageFailure, type LedgerDatabase, transactionConnection } from "./LedgerDatabase.ts"
 import { executeUnprepared } from "./Pragmas.ts"
 
-/** Rows that one step removes. */
+/** How many rows one step removes. */
 const ROWS_MAX = 300
-/** Bytes of text that one step removes; a single text may be larger. */
+/** How many bytes of text one step removes. A single text may be larger. */
 const BYTES_MAX = 1024 * 1024
-/** Runs whose texts one step removes. */
+/** How many runs lose their texts in one step. */
 const RUNS_MAX = 30
-/** How long an ended run keeps its rows, even when there are too many: a client may still be reading. */
+/** How long an ended run keeps its rows, also when there are too many rows. A client may still be reading them. */
 const QUIET_MILLIS = 60_000
 
-/** Returns the first rows that are together at most `max` bytes, and at least one. */
+/** Returns the first rows that have at most `max` bytes together; at least one, if there is any. */
 const fitting = <A extends { readonly bytes: number }>(rows: ReadonlyArray<A>, max: number) => {
   let bytes = 0
   const tooMuch = rows.findIndex((row, n) => (bytes += row.bytes) > max && n > 0)
@@ -30,13 +30,15 @@ interface StreamRow {
   readonly bytes: number
 }
 
+/** Makes the removal of what has been kept long enough. */
 export const retentionRecords = ({ sql, transaction }: LedgerDatabase): RetentionRecords => {
+  /** Runs one step as a transaction. Lets other work run before it returns. */
   const step =
     (during: string) =>
     <A, E>(effect: Effect.Effect<A, E>) =>
       effect.pipe(transaction(during), Effect.zipLeft(yieldToEventLoop))
 
-  /** Removes some of a run's text, the oldest first, and its input with the last of it. */
+  /** Removes some of a run's text, the oldest first. Removes its input when no text is left. */
   const dropText = (run: RunId, trimmedTo: number, most: { rows: number; bytes: number }) =>
     Effect.gen(function* () {
       const there = yield* sql<{ seq: number; bytes: number }>`
@@ -57,7 +59,7 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
       return { done, rows: rows.length, bytes: rows.reduce((sum, row) => sum + row.bytes, 0) }
     })
 
-  /** Returns those of the runs that keep their rows. */
+  /** Returns the runs that keep their rows: see `StreamPass`. */
   const sparedOf = (runs: ReadonlyArray<RunId>, { at }: StreamPass) =>
     Effect.map(
       sql<{ id: RunId }>`
@@ -158,7 +160,7 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
       Effect.gen(function* () {
         const [page] = yield* sql<{ pageSize: number }>`PRAGMA page_size`
         const pageSize = page?.pageSize ?? 4096
-        // The driver executes a pragma's first step only, and one step of this pragma frees one page.
+        // The driver executes only the first step of a pragma, and one step of this pragma frees one page.
         const connection = yield* transactionConnection
         const freeOne = connection.executeRaw("PRAGMA incremental_vacuum(1)", [])
         yield* Effect.replicateEffect(freeOne, Math.max(1, Math.round(bytes / pageSize)), { discard: true })
@@ -166,10 +168,10 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
         return (row?.freelistCount ?? 0) * pageSize
       }).pipe(step("giving space back to the disk")),
 
-    // Deleted texts are overwritten in the database (`secure_delete`); what is left of them is in the write-ahead log.
+    // `secure_delete` overwrites deleted texts in the database. This removes their remains from the write-ahead log.
     purge: Effect.gen(function* () {
       const connection = yield* sql.reserve
-      // Other readers of the file are not waited for: everybody here would wait with it.
+      // Without waiting for other programs that read the file: all work of the service would wait, too.
       yield* executeUnprepared(connection, "PRAGMA busy_timeout = 0")
       yield* executeUnprepared(connection, "PRAGMA wal_checkpoint(TRUNCATE)").pipe(
         Effect.ensuring(Effect.orDie(executeUnprepared(connection, `PRAGMA busy_timeout = ${BUSY_MILLIS}`))),

@@ -1,26 +1,18 @@
 import { Effect } from "effect"
-import type { EventType, NewEvent } from "../../domain/Event.ts"
+import type { NewEvent } from "../../domain/Event.ts"
 import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
-import type { EndStatus, RunSpec } from "../../domain/Run.ts"
+import type { RunSpec } from "../../domain/Run.ts"
 import type { RunEnd } from "../../services/journal/Ledger.ts"
 import type { EventWriter } from "./EventWriter.ts"
 import { storeAnswer } from "./KeyRecords.ts"
 import type { LedgerDatabase } from "./LedgerDatabase.ts"
 
 /**
- * What a run's acceptance and its end mean outside of its own row: to the log, its stream, its idempotency key and its
- * session. Each runs within the transaction of the change.
+ * What the acceptance and the end of a run write outside of the run's row: to the log, its stream, its idempotency key
+ * and its session. Both run within the transaction of the change.
  */
 
-const EVENT_OF = {
-  completed: "run.completed",
-  failed: "run.failed",
-  cancelled: "run.cancelled",
-  timed_out: "run.timed_out",
-  lost: "run.lost",
-} as const satisfies Record<EndStatus, EventType>
-
-/** A run's row, as far as its projections need it. */
+/** The part of a run's row that its projections need. */
 export interface RunSubject {
   readonly id: RunId
   readonly tokenId: TokenId
@@ -28,7 +20,7 @@ export interface RunSubject {
   readonly turnIndex: number | null
 }
 
-/** Writes that a run was accepted, and that it has started if `startedAt` is given. */
+/** Writes that a run was accepted, and that it started if `startedAt` is given. */
 export const projectAccepted = (
   database: LedgerDatabase,
   events: EventWriter,
@@ -71,9 +63,9 @@ export const projectEnded = (
   Effect.gen(function* () {
     const subject = { at, runId: id, sessionId, tokenId }
     const end: NewEvent = {
-      type: EVENT_OF[ended.status],
+      type: `run.${ended.status}`,
       ...subject,
-      // A lost run has a code in its row only: its event never had one.
+      // A lost run has a code in its row only. Its event has none on the wire.
       data: ended.code === null || ended.status === "lost" ? {} : { code: ended.code },
     }
     const turn: ReadonlyArray<NewEvent> =
@@ -82,7 +74,7 @@ export const projectEnded = (
       [end, ...turn],
       [...unstored.map((message) => ({ kind: "message" as const, ...message })), { run: id, at, ...last }],
     )
-    // A run that never began may be asked for again under the same key.
+    // The request of a run that never began can be sent again with the same key.
     if (!began) yield* sql`DELETE FROM idempotency_keys WHERE run_id = ${id}`
     if (sessionId === null) return
     const answered = ended.stopReason !== null && ended.stopReason !== "cancelled" ? 1 : 0

@@ -23,17 +23,18 @@ import { projectAccepted, projectEnded } from "./RunProjections.ts"
 import { SessionRow } from "./SessionRecords.ts"
 import { isInForce } from "./TokenRecords.ts"
 
-/** How long the text of an ended run is kept at least, in milliseconds: a waiting client may still read it. */
+/** The shortest time that the text of an ended run is kept, in milliseconds. A waiting client may still read it. */
 const ANSWERING_MILLIS = 1000
 
 /**
- * Places that may have been shown and lost in a power failure, since the last transaction that waited for the disk. Far
- * more than anybody can have been sent.
+ * How many sequence numbers are skipped after a crash. A power failure may lose numbers that clients have seen, since
+ * the last transaction that waited for the disk. This is far more than any client can have been sent.
  */
 const UNSEEN = 1_000_000
 
 const RunRow = Schema.Struct({ ...RunRecord.fields, usage: Schema.NullOr(Schema.parseJson(Usage)) })
 
+/** What a change of a run returns of its row, for its events. */
 const Ended = Schema.Struct({
   id: RunId,
   tokenId: TokenId,
@@ -47,6 +48,7 @@ const encodeInput = Schema.encodeSync(Schema.parseJson(RunInput))
 const list = (statuses: ReadonlyArray<RunStatus>): string =>
   statuses.map((status) => `'${status}'`).join(", ")
 
+/** Makes the records of runs. */
 export const runRecords = (
   database: LedgerDatabase,
   events: EventWriter,
@@ -57,13 +59,14 @@ export const runRecords = (
   const subject = sql.literal(columnsOf(Ended))
   const isUnfinished = sql.literal(`status IN (${list(UNFINISHED)})`)
 
+  /** Inserts a one-shot. */
   const acceptOneShot = (
     run: RunSpec & { readonly kind: "run" },
     at: number,
     startedAt: number | undefined,
   ) =>
     Effect.gen(function* () {
-      // One statement: asking first whether the token is in force would let it be revoked in between.
+      // One statement checks the token and inserts. Between two statements the token could be revoked.
       const accepted = yield* sql`
         INSERT INTO runs
           (id, kind, token_id, status, model, created_at, started_at, prompt_chars, request_id, address)
@@ -75,6 +78,7 @@ export const runRecords = (
       return null
     })
 
+  /** Counts the session's turns and inserts the next one. Returns its index and its session. */
   const acceptTurn = (run: TurnSpec, at: number, startedAt: number | undefined) =>
     Effect.gen(function* () {
       const own = sql`id = ${run.sessionId} AND token_id = ${run.owner}`
@@ -98,6 +102,7 @@ export const runRecords = (
       return { index: session.turnCount, session }
     })
 
+  /** Moves a run to its final state, unless it has one. */
   const endRun = (run: RunId, end: RunEnd) =>
     Effect.gen(function* () {
       const { at, ended, began } = end
@@ -197,7 +202,7 @@ export const runRecords = (
           ({ id, startedAt }) => endRun(id, { at, ended, last, unstored: [], began: startedAt !== null }),
           { discard: true },
         )
-        // No place of the sequence is given out twice, not even after a power failure.
+        // No sequence number is given out twice, also after a power failure.
         if (left.length > 0) {
           yield* sql`UPDATE sqlite_sequence SET seq = seq + ${UNSEEN} WHERE name = 'events'`
         }

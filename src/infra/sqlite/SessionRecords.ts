@@ -11,12 +11,13 @@ import { storeAnswer } from "./KeyRecords.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 import { isInForce } from "./TokenRecords.ts"
 
-/** Sessions that are read at a time. */
+/** How many due sessions one query returns. */
 const DUE_MAX = 250
 
-/** Checked when it came in, and not read with `Schema.Record`, which would lose a key `__proto__`. */
+/** It was checked when it was stored. `Schema.Record` would lose a key `__proto__`. */
 const Meta = Schema.declare((value): value is SessionMeta => typeof value === "object" && value !== null)
 
+/** The row of a session. */
 export const SessionRow = Schema.Struct({
   ...SessionRecord.fields,
   meta: Schema.NullOr(Schema.parseJson(Meta)),
@@ -25,10 +26,11 @@ export const SessionRow = Schema.Struct({
 
 const encodeOpened = Schema.encodeSync(OpenedSession)
 
+/** Makes the records of sessions. */
 export const sessionRecords = (database: LedgerDatabase, events: EventWriter): SessionRecords => {
   const { sql, transaction } = database
   const columns = sql.literal(columnsOf(SessionRow))
-  // By itself, SQLite takes the index of all turns that the session ever had.
+  // By itself, SQLite uses the index of all turns that the session ever had.
   const hasNoTurn = sql.literal(
     `NOT EXISTS (SELECT 1 FROM runs INDEXED BY runs_unfinished_of_session
       WHERE session_id = sessions.id AND status IN ('queued', 'running'))`,
@@ -38,7 +40,7 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
       ? sql.literal("true")
       : sql`(quiet_since, id) > (${session.closedAt ?? session.lastTurnAt ?? session.createdAt}, ${session.id})`
 
-  /** Appends the event of a change, if the statement changed a row. Returns whether it did. */
+  /** Appends the event of a change, if the statement changed a row. Returns whether it changed one. */
   const recorded = (
     event: Pick<
       Extract<NewEvent, { type: "session.close" | "session.sweep_close" | "session.hard_delete" }>,
@@ -91,7 +93,7 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
   return {
     reserve: (session, limit) =>
       Effect.gen(function* () {
-        // One statement counts the places, looks at the token and takes the place.
+        // One statement checks the token, counts the places and takes one. Two statements could exceed the limit.
         const reserved = yield* sql`
           INSERT INTO sessions
             (id, token_id, agent, model, meta, permission_mode, status, created_at, request_id, address)

@@ -12,10 +12,10 @@ import { sessionRecords } from "./SessionRecords.ts"
 import { streamRecords } from "./StreamRecords.ts"
 import { tokenRecords } from "./TokenRecords.ts"
 
-/** The ledger in SQLite. Runs that a server left unfinished when it died are recorded as lost when it is built. */
+/** The ledger in SQLite. When the layer is built, it records the unfinished runs of a server that died as lost. */
 export const layer = (
   options: {
-    /** How long the text of a run is kept after its end, in seconds; an hour by default. */
+    /** How long the text of a run is kept after its end, in seconds; 3600 by default. */
     readonly streamRetentionSecs?: number
   } = {},
 ) =>
@@ -30,7 +30,7 @@ export const layer = (
       if (lost > 0)
         yield* Effect.logWarning("runs of a server that died are recorded as lost", { runs: lost })
       return {
-        // Takes the right to write, and writes nothing.
+        // Takes the write lock and changes nothing.
         writable: Effect.asVoid(database.sql`UPDATE tokens SET name = name WHERE false`).pipe(
           asStorageFailure("looking whether the database can be written to"),
         ),

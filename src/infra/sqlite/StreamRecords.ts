@@ -6,13 +6,14 @@ import type { StreamRecords } from "../../services/journal/Ledger.ts"
 import type { EventWriter } from "./EventWriter.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 
-/** Rows that are looked at in one read. */
+/** How many rows one read returns at most. */
 const ROWS_MAX = 128
-/** Bytes that are read at once; a single message may be larger. */
+/** How many bytes one read returns. A single message may be larger. */
 const BYTES_MAX = 256 * 1024
 
 const End = Schema.Struct({ kind: Schema.Literal("result", "error"), body: Schema.String })
 
+/** Makes the records of runs' streams. */
 export const streamRecords = (
   { sql, quickTransaction }: LedgerDatabase,
   events: EventWriter,
@@ -34,7 +35,7 @@ export const streamRecords = (
         )
         .pipe(quickTransaction("storing what an agent says")),
 
-    // Rows are not decoded by a schema: there may be a hundred thousand, and the table checks each `kind`.
+    // Not decoded by a schema: there may be a hundred thousand rows, and the table itself checks `kind`.
     read: (run, after) =>
       Effect.gen(function* () {
         const sizes = yield* sql<{ seq: number; bytes: number }>`

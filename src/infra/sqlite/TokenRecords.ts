@@ -13,10 +13,11 @@ const TokenRow = Schema.Struct({
   ipCidrs: Schema.parseJson(Schema.Array(Schema.String)),
 })
 
-/** Whether the token is in force. It says why a conditional statement changed nothing. */
+/** Whether a token is in force. Asked after a conditional statement that changed nothing, to learn why. */
 export const isInForce = (sql: SqlClient.SqlClient, token: TokenId) =>
   Effect.map(sql`SELECT 1 FROM tokens WHERE id = ${token} AND revoked_at IS NULL`, (rows) => rows.length > 0)
 
+/** Makes the records of apps' tokens. */
 export const tokenRecords = ({ sql, transaction }: LedgerDatabase, events: EventWriter): TokenRecords => {
   const columns = sql.literal(columnsOf(TokenRow))
   const findByHash = SqlSchema.findOne({
@@ -33,7 +34,7 @@ export const tokenRecords = ({ sql, transaction }: LedgerDatabase, events: Event
   return {
     insert: (token, hash, { requestId, address }) =>
       Effect.gen(function* () {
-        // The unique index decides who gets the name; asking first would let two have it.
+        // The unique index decides which of two requests gets the name.
         const inserted = yield* sql`
           INSERT INTO tokens (id, name, hash, ip_cidrs, created_at)
           VALUES (${token.id}, ${token.name}, ${hash}, ${JSON.stringify(token.ipCidrs)}, ${token.createdAt})

@@ -59,9 +59,12 @@ export const makeClosing = Effect.gen(function* () {
    * Closes a session by a change of the ledger, and releases it. Goes on when its caller is interrupted. Returns false
    * if the session was not open.
    */
-  const close = (session: SessionRecord, inLedger: (at: number) => Effect.Effect<boolean, StorageFailed>) =>
+  const close = (
+    session: SessionRecord,
+    closeInLedger: (at: number) => Effect.Effect<boolean, StorageFailed>,
+  ) =>
     Effect.gen(function* () {
-      const closed = yield* inLedger(yield* Clock.currentTimeMillis)
+      const closed = yield* closeInLedger(yield* Clock.currentTimeMillis)
       if (closed) yield* trackRelease(session)
       return closed
     }).pipe(

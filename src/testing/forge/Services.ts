@@ -15,32 +15,32 @@ import { Sweeper } from "../../services/upkeep/Sweeper.ts"
 import { TokenStore } from "../../services/access/TokenStore.ts"
 import { type AgentScript, scriptedAgents } from "../AcpxClient.ts"
 import { type ClaudeScript, scriptedClaude } from "../Claude.ts"
-import { idsOf, secretsOf } from "../Ids.ts"
+import { countingIds, countingSecrets } from "../Ids.ts"
 import { ledger } from "../Ledger.ts"
 import { disks, fileContents, jsonSchemas, sessionDirs, workDirs } from "../Machine.ts"
 import { clis } from "../Services.ts"
 import type { ForgeMemory } from "./Memory.ts"
 import type { ForgeSettings } from "./Settings.ts"
 
-/** The operator's bearer. */
+/** The operator's bearer token. */
 export const ADMIN_TOKEN = "an-admin-token-for-tests-only-0123456789"
 
 const PLENTY_BYTES = 1024 ** 4
 
-/** What a clawdforge in memory is made of. */
-export interface Parts {
+/** The options of a clawdforge in memory, all of them filled in. */
+export interface ForgeParts {
   readonly settings: ForgeSettings
   readonly memory: ForgeMemory
   readonly claude: ClaudeScript
   readonly agents: AgentScript
-  /** Which agents sessions may ask for. */
+  /** The agents that a session can be opened with. */
   readonly agentNames: ReadonlyArray<string>
-  /** Whether time passes only when it is told to. */
-  readonly isManual: boolean
+  /** Whether time passes only by `advance`. */
+  readonly isClockManual: boolean
 }
 
-/** The ports of the services, all of them in memory. */
-const machine = ({ settings, memory }: Parts) =>
+/** Every port of the services, in memory. */
+const machine = ({ settings, memory }: ForgeParts) =>
   Layer.mergeAll(
     ledger(memory.ledger, settings),
     workDirs,
@@ -48,8 +48,8 @@ const machine = ({ settings, memory }: Parts) =>
     fileContents(memory.uploads, memory.attached),
     disks(PLENTY_BYTES),
     jsonSchemas,
-    idsOf(memory.counters.ids),
-    secretsOf(memory.counters.secrets),
+    countingIds(memory.counters.ids),
+    countingSecrets(memory.counters.secrets),
     clis({
       claude: Option.some("0.0.0 (in memory)"),
       acpx: Option.none(),
@@ -57,8 +57,8 @@ const machine = ({ settings, memory }: Parts) =>
     }),
   )
 
-/** Every service, as it is in production, in memory and on scripted agents. */
-export const services = (parts: Parts) => {
+/** Every service of production, on ports in memory and scripted agents. */
+export const services = (parts: ForgeParts) => {
   const { settings } = parts
   const adminToken = Option.some(Redacted.make(ADMIN_TOKEN))
   const agents = new Set(parts.agentNames.map((name) => AgentName.make(name)))

@@ -1,6 +1,6 @@
 import type { AppConfig } from "../../infra/Config.ts"
 
-/** What can be set of the service: the operator's settings that mean something in memory, by their names. */
+/** The operator's settings that have an effect in memory, by their names in `AppConfig`. */
 export type ForgeSettings = Pick<
   AppConfig,
   | "allowCidrs"
@@ -27,7 +27,7 @@ export type ForgeSettings = Pick<
 
 const MEBIBYTE = 1024 * 1024
 
-/** The service's own defaults, but for the grace at its end: a test has nothing to wait for. */
+/** The service's defaults, without the grace at shutdown, which tests need not wait for. */
 export const DEFAULTS: ForgeSettings = {
   allowCidrs: [],
   trustedProxies: [],

@@ -2,42 +2,44 @@ import { HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
 import type { Connection } from "../../http/sse/Connections.ts"
 
-/** How much may wait for its reader before the writer does. */
-const ROOM_BYTES = 64 * 1024
+/** How many bytes can wait for the reader before the writer must wait. */
+const BUFFER_MAX_BYTES = 64 * 1024
 
-/** One request and its answer, which a client in this process reads as it is written. */
+/** A request and its response. A client in this process reads the body while it is being written. */
 export class Exchange implements Connection {
-  /** Fails when the service cuts it off, or the client goes away, before there is an answer. */
+  /** The response. Rejects when the service cuts the exchange, or the client leaves, before there is one. */
   readonly response: Promise<Response>
-  readonly #settle: { readonly give: (response: Response) => void; readonly refuse: (error: unknown) => void }
+  readonly #resolve: (response: Response) => void
+  readonly #reject: (error: unknown) => void
   readonly #interrupt: () => void
-  readonly #closed: Array<() => void> = []
-  readonly #drained = new Set<() => void>()
+  readonly #closeListeners: Array<() => void> = []
+  readonly #drainListeners = new Set<() => void>()
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
   #pieces: Array<Uint8Array> = []
   #isEnded = false
   #isClosed = false
-  /** Gives the reader, who waits, what there is. */
-  #give: (() => void) | undefined
+  /** Delivers to the reader, while it waits for bytes. */
+  #wakeReader: (() => void) | undefined
 
-  /** @param interrupt Ends what answers. */
+  /** @param interrupt Ends the work on the response. */
   constructor(interrupt: () => void) {
     const { promise, resolve, reject } = Promise.withResolvers<Response>()
     this.response = promise
-    this.#settle = { give: resolve, refuse: reject }
+    this.#resolve = resolve
+    this.#reject = reject
     this.#interrupt = interrupt
-    // Who never looks at the answer is not told that there is none.
+    // A client that ignores the response must not cause an unhandled rejection.
     promise.catch(() => {})
   }
 
-  /** Answers with what is whole. */
+  /** Sends a response whose body is complete. */
   answer(response: HttpServerResponse.HttpServerResponse, withoutBody: boolean): void {
     this.#isEnded = true
-    this.#settle.give(HttpServerResponse.toWeb(response, { withoutBody }))
+    this.#resolve(HttpServerResponse.toWeb(response, { withoutBody }))
     this.#close()
   }
 
-  /** Answers with what comes. */
+  /** Sends the head of a response. Its body is then sent by `write` and `end`. */
   begin({ status, headers }: HttpServerResponse.HttpServerResponse): void {
     const body = new ReadableStream<Uint8Array>(
       {
@@ -45,10 +47,10 @@ export class Exchange implements Connection {
         pull: (controller) => this.#pull(controller),
         cancel: () => this.leave(new TypeError("terminated")),
       },
-      // Nothing is taken before the client reads: what is taken is read.
+      // No bytes are pulled before the client reads: pulled bytes count as read.
       { highWaterMark: 0 },
     )
-    this.#settle.give(new Response(body, { status, headers: new Headers(headers) }))
+    this.#resolve(new Response(body, { status, headers: new Headers(headers) }))
   }
 
   readonly open = (): void => {}
@@ -56,25 +58,25 @@ export class Exchange implements Connection {
   readonly waiting = (): number => this.#pieces.reduce((sum, { length }) => sum + length, 0)
 
   readonly write = (bytes: Uint8Array): boolean => {
-    // To one that is gone all can be written.
+    // Writes to a client that is gone are ignored.
     if (this.#isEnded || this.#isClosed) return true
     if (bytes.length > 0) this.#pieces.push(bytes)
-    this.#give?.()
-    return this.waiting() < ROOM_BYTES
+    this.#wakeReader?.()
+    return this.waiting() < BUFFER_MAX_BYTES
   }
 
   readonly drained: Effect.Effect<void> = Effect.async((resume) => {
-    const goOn = () => resume(Effect.void)
-    if (this.#isClosed || this.#pieces.length === 0) return goOn()
-    this.#drained.add(goOn)
-    return Effect.sync(() => this.#drained.delete(goOn))
+    const listener = () => resume(Effect.void)
+    if (this.#isClosed || this.#pieces.length === 0) return listener()
+    this.#drainListeners.add(listener)
+    return Effect.sync(() => this.#drainListeners.delete(listener))
   })
 
   readonly end = (bytes: Uint8Array): void => {
     if (this.#isEnded || this.#isClosed) return
     this.write(bytes)
     this.#isEnded = true
-    if (this.#give !== undefined) return this.#give()
+    if (this.#wakeReader !== undefined) return this.#wakeReader()
     if (this.#pieces.length === 0) this.#finish()
   }
 
@@ -82,14 +84,14 @@ export class Exchange implements Connection {
 
   readonly onClosed = (listener: () => void): void => {
     if (this.#isClosed) listener()
-    else this.#closed.push(listener)
+    else this.#closeListeners.push(listener)
   }
 
-  /** Nobody reads it any more: whoever does sees that error. */
+  /** Ends the exchange because the client is gone. Reading the response or its body fails with that error. */
   leave(error: unknown): void {
     if (this.#isClosed) return
     this.#pieces = []
-    this.#settle.refuse(error)
+    this.#reject(error)
     this.#controller?.error(error)
     this.#close()
     if (!this.#isEnded) this.#interrupt()
@@ -98,27 +100,31 @@ export class Exchange implements Connection {
   #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> | undefined {
     if (this.#pieces.length === 0 && !this.#isEnded) {
       return new Promise((resolve) => {
-        this.#give = () => {
+        this.#wakeReader = () => {
           if (this.#pieces.length === 0 && !this.#isEnded && !this.#isClosed) return
-          this.#give = undefined
-          this.#hand(controller)
+          this.#wakeReader = undefined
+          this.#deliver(controller)
           resolve()
         }
       })
     }
-    this.#hand(controller)
+    this.#deliver(controller)
     return undefined
   }
 
-  /** Hands the reader the next piece; after the last one there is no more. */
-  #hand(controller: ReadableStreamDefaultController<Uint8Array>): void {
+  /** Delivers the next piece to the reader. Ends the body after the last piece. */
+  #deliver(controller: ReadableStreamDefaultController<Uint8Array>): void {
     if (this.#isClosed) return
     const piece = this.#pieces.shift()
     if (piece !== undefined) controller.enqueue(piece)
     if (this.#pieces.length > 0) return
-    for (const goOn of this.#drained) goOn()
-    this.#drained.clear()
+    this.#notifyDrained()
     if (this.#isEnded) this.#finish()
+  }
+
+  #notifyDrained(): void {
+    for (const listener of this.#drainListeners) listener()
+    this.#drainListeners.clear()
   }
 
   #finish(): void {
@@ -129,9 +135,8 @@ export class Exchange implements Connection {
   #close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#give?.()
-    for (const goOn of this.#drained) goOn()
-    this.#drained.clear()
-    for (const listener of this.#closed.splice(0)) listener()
+    this.#wakeReader?.()
+    this.#notifyDrained()
+    for (const listener of this.#closeListeners.splice(0)) listener()
   }
 }

@@ -3,23 +3,23 @@ import { Context, Effect, FiberSet, Layer, Stream } from "effect"
 import { Connections } from "../../http/sse/Connections.ts"
 import { Exchange } from "./Exchange.ts"
 
-/** Where every request comes from. */
+/** The address that every request comes from. */
 const PEER = "127.0.0.1"
 
 const NOTHING = new Uint8Array()
 
-/** A server without a socket: requests are given to it, in its own process. */
+/** A server without a socket. Programs in its process call it directly. */
 export class InMemoryServer extends Context.Tag("clawdforge/testing/InMemoryServer")<
   InMemoryServer,
   {
-    /** Answers a request; when its signal aborts, its client is gone. Fails when nothing is served. */
+    /** Answers a request. Its abort signal stands for a client that disconnects. Rejects while nothing is served. */
     readonly handle: (request: Request) => Promise<Response>
-    /** All clients go away. */
+    /** Disconnects all clients. */
     readonly hangUp: Effect.Effect<void>
   }
 >() {}
 
-/** Writes an answer, no faster than it is read. */
+/** Writes a response, no faster than the client reads it. */
 const respond =
   (exchangeOf: (request: HttpServerRequest.HttpServerRequest) => Exchange) =>
   (...[request, response]: Parameters<Parameters<typeof HttpApp.toHandled>[1]>) =>
@@ -84,5 +84,5 @@ const make = Effect.gen(function* () {
   )
 })
 
-/** A server without a socket, and the connections to it. */
+/** The server, as an `HttpServer` with its connections and as {@link InMemoryServer}. */
 export const layer = Layer.effectContext(make)

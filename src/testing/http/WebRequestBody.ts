@@ -3,35 +3,35 @@ import { Duration, Effect, Layer, Stream } from "effect"
 import { BodyNotForm, BodyTooLarge, BodyUnreadable, RequestTooSlow } from "../../http/HttpFailure.ts"
 import { type FormPart, RequestBody } from "../../http/RequestBody.ts"
 
-/** In what time a body must be there. */
-const PATIENCE = Duration.seconds(60)
-/** Parts that a form may have. */
+/** How long a request can take to send its body. */
+const BODY_TIMEOUT = Duration.seconds(60)
+/** How many parts a form can have. */
 const PARTS_MAX = 16
 
-/** Bodies of requests of this process, up to their limits. A form is taken apart when it is there as a whole. */
+/** Bodies of web `Request`s, with limits in bytes. A form is parsed when its body is complete. */
 export const layer = (limits: { readonly json: number; readonly form: number }) =>
   Layer.succeed(RequestBody, {
-    bytes: (request) => whole(request, limits.json),
+    bytes: (request) => readAll(request, limits.json),
     form: (request) =>
       Stream.unwrap(
         Effect.map(
-          Effect.flatMap(whole(request, limits.form), (bytes) =>
-            partsOf(request.headers["content-type"] ?? "", bytes),
+          Effect.flatMap(readAll(request, limits.form), (bytes) =>
+            parseForm(request.headers["content-type"] ?? "", bytes),
           ),
           Stream.fromIterable,
         ),
       ),
     drop: (request) =>
       Effect.sync(() => {
-        const { body } = sourceOf(request)
+        const { body } = webRequestOf(request)
         if (body !== null && !body.locked) body.cancel().catch(() => {})
       }),
   })
 
-const sourceOf = (request: HttpServerRequest.HttpServerRequest): Request => request.source as Request
+const webRequestOf = (request: HttpServerRequest.HttpServerRequest): Request => request.source as Request
 
-const whole = (request: HttpServerRequest.HttpServerRequest, limit: number) => {
-  const { body } = sourceOf(request)
+const readAll = (request: HttpServerRequest.HttpServerRequest, limit: number) => {
+  const { body } = webRequestOf(request)
   if (body === null) return Effect.succeed(new Uint8Array())
   return Stream.fromReadableStream({ evaluate: () => body, onError: () => new BodyUnreadable() }).pipe(
     Stream.mapAccumEffect(0, (before, bytes: Uint8Array) => {
@@ -39,23 +39,23 @@ const whole = (request: HttpServerRequest.HttpServerRequest, limit: number) => {
       return size > limit ? new BodyTooLarge({ limit }) : Effect.succeed([size, bytes] as const)
     }),
     Stream.runCollect,
-    Effect.map(joined),
-    Effect.timeoutFail({ duration: PATIENCE, onTimeout: () => new RequestTooSlow() }),
+    Effect.map(concat),
+    Effect.timeoutFail({ duration: BODY_TIMEOUT, onTimeout: () => new RequestTooSlow() }),
   )
 }
 
-const joined = (pieces: Iterable<Uint8Array>): Uint8Array => {
-  const all = [...pieces]
-  const bytes = new Uint8Array(all.reduce((size, piece) => size + piece.length, 0))
+const concat = (pieces: Iterable<Uint8Array>): Uint8Array => {
+  const list = [...pieces]
+  const bytes = new Uint8Array(list.reduce((size, piece) => size + piece.length, 0))
   let at = 0
-  for (const piece of all) {
+  for (const piece of list) {
     bytes.set(piece, at)
     at += piece.length
   }
   return bytes
 }
 
-const partsOf = (contentType: string, bytes: Uint8Array) =>
+const parseForm = (contentType: string, bytes: Uint8Array) =>
   Effect.tryPromise({
     try: async (): Promise<ReadonlyArray<FormPart>> => {
       const form = await new Response(bytes as Uint8Array<ArrayBuffer>, {

@@ -4,7 +4,7 @@ import type { RunId, TokenId } from "../../domain/Ids.ts"
 import type { TokenName } from "../../domain/Token.ts"
 import type { Change, EventRecords } from "../../services/journal/Ledger.ts"
 
-/** The one sequence that events and streams get their places from. */
+/** The sequence of numbers that events and stream events share. */
 export class Sequence {
   #last = 0
 

@@ -12,7 +12,7 @@ import type { StoredAnswer } from "../../services/journal/Ledger.ts"
 import { Changes, EventMemory, Sequence } from "./EventMemory.ts"
 import { StreamMemory } from "./StreamMemory.ts"
 
-/** A run or a turn as the ledger in memory has it. */
+/** The record of a run in memory. */
 export interface RunInMemory {
   readonly id: RunId
   readonly tokenId: TokenId
@@ -26,30 +26,30 @@ export interface RunInMemory {
   readonly startedAt: number | null
   readonly finishedAt: number | null
   readonly end: RunEnded | undefined
-  /** When its text is removed; `null` before its end, and when the text is gone. */
+  /** When its text is to be removed. `null` before its end, and after the removal. */
   readonly textUntil: number | null
-  /** The place up to which its stream is gone. */
+  /** The sequence number up to which its stream is removed. */
   readonly trimmedTo: number
 }
 
-/** A session as the ledger in memory has it. */
+/** The record of a session in memory. */
 export interface SessionInMemory extends Omit<SessionRecord, "status"> {
   readonly status: "opening" | "open" | "closed"
   readonly origin: Origin
 }
 
-/** The content of a ledger in memory. Keep it to look into it, or to have another service go on with it. */
+/** The content of a ledger in memory. A test can inspect it, or let a second ledger continue with it. */
 export class LedgerMemory {
-  /** By the hash of their secret. */
+  /** Tokens by the hash of their secret. */
   readonly tokens = new Map<string, AppToken>()
   readonly runs = new Map<RunId, RunInMemory>()
   readonly inputs = new Map<RunId, RunInput>()
-  /** In the order in which they were reserved. */
+  /** Sessions in the order in which they were reserved. */
   readonly sessions = new Map<SessionId, SessionInMemory>()
-  /** By the hash of their token. */
+  /** Uploads by the hash of their token. */
   readonly files = new Map<string, StoredFile>()
   readonly refusals: Array<Refusal> = []
-  /** By token, route and key. */
+  /** Stored answers by {@link nameOfKey}. */
   readonly keys = new Map<string, StoredAnswer & { readonly run: RunId | undefined; readonly at: number }>()
   /** How often `last_used_at` was written. */
   touches = 0
@@ -105,6 +105,7 @@ export class LedgerMemory {
   }
 }
 
+/** Joins a token, a route and a key into one text. */
 export const nameOfKey = (owner: TokenId, { route, key }: Pick<IdempotencyKey, "route" | "key">): string =>
   JSON.stringify([owner, route, key])
 

@@ -5,19 +5,21 @@ import type { RetentionRecords, StreamPass } from "../../services/journal/Ledger
 import type { LedgerMemory } from "./LedgerMemory.ts"
 import { bytesOf } from "./StreamMemory.ts"
 
-/** How long an ended run keeps its rows, even when there are too many. */
+/** How long an ended run keeps its rows, also when there are too many rows. */
 const QUIET_MILLIS = 60_000
 
-/** The retention of the ledger in memory: each removal is one step, as it holds nobody up. */
+/** The retention of the ledger in memory. Each removal is one step, because it blocks no other work. */
 export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
   const { runs, streams, keys, log } = memory
 
+  /** Whether a run keeps its rows: see `StreamPass`. */
   const isSpared = (id: RunId, { at }: StreamPass): boolean => {
     const run = runs.get(id)
     if (run === undefined) return false
     if (run.finishedAt === null || run.finishedAt > at - QUIET_MILLIS) return true
     return [...keys.values()].some((kept) => kept.run === id && kept.at > at - IDEMPOTENCY_KEY_MILLIS)
   }
+  /** Notes that a run's stream is removed up to that number. */
   const trim = (id: RunId, seq: number) => {
     const run = runs.get(id)
     if (run !== undefined) runs.set(id, { ...run, trimmedTo: Math.max(run.trimmedTo, seq) })

@@ -3,28 +3,13 @@ import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../dom
 import type { SessionId } from "../../domain/Ids.ts"
 import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
 import { encodeOutcome } from "../../domain/Outcome.ts"
-import {
-  type EndStatus,
-  type RunEnded,
-  type RunRecord,
-  type RunSpec,
-  statesBefore,
-  UNFINISHED,
-} from "../../domain/Run.ts"
+import { type RunEnded, type RunRecord, type RunSpec, statesBefore, UNFINISHED } from "../../domain/Run.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 import { maySee } from "../../domain/Viewer.ts"
 import type { AcceptedRun, RunEnd, RunRecords } from "../../services/journal/Ledger.ts"
 import type { LedgerMemory, RunInMemory } from "./LedgerMemory.ts"
 
-const EVENT_OF = {
-  completed: "run.completed",
-  failed: "run.failed",
-  cancelled: "run.cancelled",
-  timed_out: "run.timed_out",
-  lost: "run.lost",
-} as const satisfies Record<EndStatus, string>
-
-/** How long the text of an ended run is kept at least, in milliseconds: a waiting client may still read it. */
+/** The shortest time that the text of an ended run is kept, in milliseconds. A waiting client may still read it. */
 const ANSWERING_MILLIS = 1000
 
 const LOST: RunEnded = {
@@ -64,7 +49,7 @@ const isUnfinished = ({ status }: RunInMemory): boolean => UNFINISHED.includes(s
 export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): RunRecords => {
   const { runs, sessions, streams, log, keys, inputs } = memory
 
-  /** Records a run with its events, its stream's beginning and its key. */
+  /** Adds a run with its events, the beginning of its stream and its key. */
   const begin = (
     spec: RunSpec,
     model: string | null,
@@ -77,9 +62,9 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
     const status = startedAt === undefined ? "queued" : "running"
     const promptChars = spec.input.prompt.length
     const { idempotencyKey: _, ...from } = origin
-    const fresh = { finishedAt: null, end: undefined, textUntil: null, trimmedTo: 0 }
+    const initial = { finishedAt: null, end: undefined, textUntil: null, trimmedTo: 0 }
     runs.set(id, {
-      ...fresh,
+      ...initial,
       id,
       tokenId,
       model,
@@ -99,7 +84,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
     memory.storeAnswer(tokenId, origin, { run_id: id }, at, id)
   }
 
-  /** Removes the key of a run that never began. Returns until when the key of any other run is kept. */
+  /** Removes the key of a run that never began. Returns when the key expires; 0 without a key. */
   const settleKey = (run: RunInMemory, began: boolean): number => {
     const [key, stored] = [...keys].find(([, { run: named }]) => named === run.id) ?? []
     if (key === undefined || stored === undefined) return 0
@@ -107,6 +92,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
     return began ? stored.at + IDEMPOTENCY_KEY_MILLIS : 0
   }
 
+  /** Moves a run to its final state, with its events and the end of its stream. */
   const finish = (run: RunInMemory, { at, ended, last, unstored, began }: RunEnd) => {
     const { id, session, turnIndex, tokenId } = run
     const { status, code, stopReason } = ended
@@ -119,7 +105,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
       settleKey(run, began),
     )
     runs.set(id, { ...run, status, finishedAt: at, end: ended, textUntil })
-    log.add({ ...subject, type: EVENT_OF[status], data })
+    log.add({ ...subject, type: `run.${status}`, data })
     const known = session === null ? undefined : sessions.get(session)
     if (known !== undefined) {
       const answered = known.answered || (stopReason !== null && stopReason !== "cancelled")
@@ -131,7 +117,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
   const newestFirst = () =>
     [...runs.values()].map(recordOf).sort((one, other) => (one.id < other.id ? 1 : -1))
 
-  /** Counts a turn of a session. */
+  /** Counts a turn of a session. Returns the session. */
   const countTurn = (id: SessionId, owner: RunSpec["owner"], at: number) =>
     Effect.gen(function* () {
       const session = sessions.get(id)

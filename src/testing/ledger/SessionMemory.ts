@@ -6,14 +6,14 @@ import type { SessionRecords } from "../../services/journal/Ledger.ts"
 import type { AddedEvent } from "./EventMemory.ts"
 import { type SessionInMemory, type LedgerMemory, originData } from "./LedgerMemory.ts"
 
-/** Returns a session as the ledger shows it; none if it is opening. */
-const seen = (session: SessionInMemory): Option.Option<SessionRecord> => {
+/** Returns the record of a session; none while it is opening. */
+const visible = (session: SessionInMemory): Option.Option<SessionRecord> => {
   const { origin: _, status, ...rest } = session
   return status === "opening" ? Option.none() : Option.some({ ...rest, status })
 }
 
-/** Compares sessions in the order in which they become due. */
-const order = (one: SessionRecord, other: SessionRecord) =>
+/** Orders sessions by the time since which they are quiet. */
+const byQuietTime = (one: SessionRecord, other: SessionRecord) =>
   quietSince(one) - quietSince(other) || (one.id < other.id ? -1 : 1)
 
 const quietSince = ({
@@ -22,7 +22,8 @@ const quietSince = ({
   createdAt,
 }: Pick<SessionInMemory, "closedAt" | "lastTurnAt" | "createdAt">) => closedAt ?? lastTurnAt ?? createdAt
 
-const reserved = ({ at, ...session }: SessionOpening): SessionInMemory => ({
+/** Makes the record of a session that is opening. */
+const newSession = ({ at, ...session }: SessionOpening): SessionInMemory => ({
   ...session,
   status: "opening",
   ref: null,
@@ -41,30 +42,34 @@ const encodeOpened = Schema.encodeSync(OpenedSession)
 /** The sessions of the ledger in memory. */
 export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
   const { sessions, runs, log } = memory
-  const those = (which: (session: SessionInMemory) => boolean) => [...sessions.values()].filter(which)
+  const sessionsThat = (matches: (session: SessionInMemory) => boolean) =>
+    [...sessions.values()].filter(matches)
   const hasTurn = (id: SessionId) =>
     [...runs.values()].some(({ session, end }) => session === id && end === undefined)
   const mayOpen = ({ status, tokenId }: SessionInMemory) => status === "opening" && !memory.isRevoked(tokenId)
   const isIdle = (session: SessionInMemory, since: number) =>
     isOpen(session) && quietSince(session) < since && !hasTurn(session.id)
-  const due = (which: (session: SessionInMemory) => boolean, after: SessionRecord | undefined) =>
-    those(which)
-      .flatMap((session) => Option.toArray(seen(session)))
-      .filter((session) => after === undefined || (session.id !== after.id && order(after, session) < 0))
-      .sort(order)
-  /** Changes a session if it is as required. Returns what it was before. */
+  /** Returns sessions that match, the longest quiet first, after `after`. */
+  const due = (matches: (session: SessionInMemory) => boolean, after: SessionRecord | undefined) =>
+    sessionsThat(matches)
+      .flatMap((session) => Option.toArray(visible(session)))
+      .filter(
+        (session) => after === undefined || (session.id !== after.id && byQuietTime(after, session) < 0),
+      )
+      .sort(byQuietTime)
+  /** Changes a session that matches. Returns the session before the change; undefined if it does not match. */
   const change = (
     id: SessionId,
-    isSo: (session: SessionInMemory) => boolean,
+    matches: (session: SessionInMemory) => boolean,
     to: Pick<Partial<SessionInMemory>, "status" | "ref" | "answered" | "closedAt">,
   ): SessionInMemory | undefined => {
     const session = sessions.get(id)
-    if (session === undefined || !isSo(session)) return undefined
+    if (session === undefined || !matches(session)) return undefined
     sessions.set(id, { ...session, ...to })
     return session
   }
-  /** Adds the event of a change, if there was one. Returns whether there was. */
-  const recorded = (
+  /** Adds the event of a change, if a session was changed. Returns whether one was. */
+  const recordChange = (
     type: "session.close" | "session.sweep_close" | "session.hard_delete",
     session: SessionInMemory | undefined,
     at: number,
@@ -79,8 +84,8 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
     reserve: (session, limit) =>
       Effect.gen(function* () {
         if (memory.isRevoked(session.tokenId)) return yield* new Unauthorized()
-        if (those(isLiving).length >= limit) return yield* new PoolFull({ limit })
-        sessions.set(session.id, reserved(session))
+        if (sessionsThat(isLiving).length >= limit) return yield* new PoolFull({ limit })
+        sessions.set(session.id, newSession(session))
       }),
     activate: ({ id, tokenId, agent, model, meta, permissionMode, origin, at }, ref) =>
       Effect.gen(function* () {
@@ -97,13 +102,13 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
         if (sessions.get(id)?.status === "opening") sessions.delete(id)
       }),
     abandonAll: Effect.sync(() =>
-      those(({ id, status }) => status === "opening" && sessions.delete(id)).map(({ id }) => id),
+      sessionsThat(({ id, status }) => status === "opening" && sessions.delete(id)).map(({ id }) => id),
     ),
-    find: (id) => Effect.sync(() => Option.flatMap(Option.fromNullable(sessions.get(id)), seen)),
+    find: (id) => Effect.sync(() => Option.flatMap(Option.fromNullable(sessions.get(id)), visible)),
     list: (owner, { includeClosed }) =>
       Effect.sync(() =>
-        those(({ tokenId, status }) => tokenId === owner && (includeClosed || status === "open"))
-          .flatMap((session) => Option.toArray(seen(session)))
+        sessionsThat(({ tokenId, status }) => tokenId === owner && (includeClosed || status === "open"))
+          .flatMap((session) => Option.toArray(visible(session)))
           .toReversed()
           .sort((one, other) => other.createdAt - one.createdAt),
       ),
@@ -112,13 +117,13 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
     close: (id, at, origin) =>
       Effect.sync(() => {
         const closed = change(id, isOpen, { status: "closed", closedAt: at })
-        return recorded("session.close", closed, at, origin === null ? {} : originData(origin))
+        return recordChange("session.close", closed, at, origin === null ? {} : originData(origin))
       }),
     closeIdle: (id, idleSince, at) =>
       Effect.sync(() => {
         const to = { status: "closed", closedAt: at } as const
         const closed = change(id, (session) => isIdle(session, idleSince), to)
-        return recorded("session.sweep_close", closed, at)
+        return recordChange("session.sweep_close", closed, at)
       }),
     idle: (idleSince, after) => Effect.sync(() => due((session) => isIdle(session, idleSince), after)),
     closedBy: (at, after) =>
@@ -128,14 +133,14 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
         const session = sessions.get(id)
         if (session?.status !== "closed") return false
         sessions.delete(id)
-        return recorded("session.hard_delete", session, at)
+        return recordChange("session.hard_delete", session, at)
       }),
     living: (ids) => {
       const asked = new Set(ids)
       return Effect.sync(() =>
-        those((session) => isLiving(session) && asked.has(session.id)).map(({ id }) => id),
+        sessionsThat((session) => isLiving(session) && asked.has(session.id)).map(({ id }) => id),
       )
     },
-    countOpen: Effect.sync(() => those(isLiving).length),
+    countOpen: Effect.sync(() => sessionsThat(isLiving).length),
   }
 }

@@ -4,7 +4,7 @@ import { isEnd, type StreamEvent } from "../../domain/Stream.ts"
 import type { NewMessage, StreamRecords } from "../../services/journal/Ledger.ts"
 import { Changes, Sequence } from "./EventMemory.ts"
 
-/** A row of a stream. Its text is removed before the row is. */
+/** A row of a stream. `body` is null after its text was removed. */
 export interface StreamRow {
   readonly seq: number
   readonly run: RunId
@@ -45,7 +45,7 @@ export class StreamMemory {
       row.run === run && seq > after && body !== null ? [{ seq, kind, body }] : [],
     )
 
-  /** Removes the text of a run's rows after that place. Returns these rows. */
+  /** Removes the text of a run's rows after that number. Returns the rows with their text. */
   readonly forget = (run: RunId, after: number): ReadonlyArray<StreamRow> => {
     const isDue = (row: StreamRow) => row.run === run && row.seq > after
     const due = this.#rows.filter(isDue)
@@ -60,10 +60,11 @@ export class StreamMemory {
 
 const utf8 = new TextEncoder()
 
+/** Returns the size of the texts of these rows, in UTF-8 bytes. */
 export const bytesOf = (rows: ReadonlyArray<{ readonly body: string | null }>): number =>
   rows.reduce((sum, { body }) => sum + (body === null ? 0 : utf8.encode(body).length), 0)
 
-/** The streams of the ledger in memory. `trimmedTo` returns the place up to which a known run's stream is gone. */
+/** The streams of the ledger in memory. `trimmedTo` returns the number up to which a run's stream is removed. */
 export const streamRecords = (
   streams: StreamMemory,
   trimmedTo: (run: RunId) => number | undefined,

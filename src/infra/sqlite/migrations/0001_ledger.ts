@@ -2,8 +2,8 @@ import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 
 /**
- * The ledger: who may ask (tokens), what was asked (runs), and all that happened (events, one sequence).
- * Times are milliseconds since 1970. `audit` is a view: nothing is written twice.
+ * The ledger: apps' tokens, their runs, and the log of events, which has one sequence. Times are milliseconds since
+ * 1970. `audit` is a view: nothing is written twice.
  */
 export default Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -18,7 +18,7 @@ export default Effect.gen(function* () {
       last_used_at INTEGER,
       revoked_at INTEGER
     ) STRICT`
-  // A revoked name may be minted again; a name in force may not.
+  // A token's name is unique among the tokens in force. After a revocation it can be minted again.
   yield* sql`CREATE UNIQUE INDEX tokens_name_in_force ON tokens (name) WHERE revoked_at IS NULL`
   yield* sql`CREATE INDEX tokens_name ON tokens (name)`
 

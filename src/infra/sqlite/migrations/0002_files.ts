@@ -1,7 +1,7 @@
 import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 
-/** Uploads: whose, how large, until when. The bytes are in FILES_DIR under the id. */
+/** Uploaded files: owner, size and expiry. The bytes are in FILES_DIR, in a file named by the id. */
 export default Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 

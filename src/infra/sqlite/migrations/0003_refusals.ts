@@ -1,7 +1,7 @@
 import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 
-/** The audit trail shows why somebody was refused (`code`), and how many requests a row stands for (`count`). */
+/** Adds to the audit view why a request was refused (`code`), and how many requests a row counts (`count`). */
 export default Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`DROP VIEW audit`

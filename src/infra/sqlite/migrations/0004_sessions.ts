@@ -1,7 +1,7 @@
 import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 
-/** Conversations with agents. Their turns are runs, and a turn may leave the model to its agent. */
+/** Sessions. Their turns are runs. The model of a turn can be null: the agent's own default. */
 export default Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
@@ -24,11 +24,11 @@ export default Effect.gen(function* () {
       address TEXT NOT NULL,
       quiet_since INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(closed_at, last_turn_at, created_at)) VIRTUAL
     ) STRICT`
-  // Which are due, in their order; and how many have a place, without a look at those that are closed.
+  // Finds due sessions in their order, and counts the places without reading closed sessions.
   yield* sql`CREATE INDEX sessions_due ON sessions (status, quiet_since, id)`
   yield* sql`CREATE INDEX sessions_of_token ON sessions (token_id, created_at)`
 
-  // SQLite takes NOT NULL off a column (here: model) by making the table anew. Nothing but the view refers to it.
+  // SQLite can remove NOT NULL from a column (here: model) only by a new table. Only the view refers to the old one.
   yield* sql`DROP VIEW audit`
   yield* sql`
     CREATE TABLE new_runs (

@@ -2,8 +2,8 @@ import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 
 /**
- * What runs say (stream_events, in the same sequence as events), and the answers that a client may ask for again
- * (idempotency_keys). Both hold text, for as long as it is kept: of a run until `text_until`.
+ * The streams of runs (stream_events, with numbers from the sequence of events), and the answers that can be replayed
+ * (idempotency_keys). Both hold text for a limited time; the text of a run until `text_until`.
  */
 export default Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -17,10 +17,10 @@ export default Effect.gen(function* () {
       bytes INTEGER NOT NULL,
       body TEXT
     ) STRICT`
-  // With the sizes in the index, nobody reads a text to learn how long it is.
+  // The index has the sizes, so that no text is read to measure it.
   yield* sql`CREATE INDEX stream_events_of_run ON stream_events (run_id, seq, bytes)`
 
-  // When the text of an ended run goes; and what of its stream is gone already, from its beginning on.
+  // When the text of an ended run is removed, and the number up to which its stream is removed.
   yield* sql`ALTER TABLE runs ADD COLUMN text_until INTEGER`
   yield* sql`ALTER TABLE runs ADD COLUMN trimmed_to INTEGER NOT NULL DEFAULT 0`
   yield* sql`CREATE INDEX runs_with_text ON runs (text_until) WHERE text_until IS NOT NULL`
@@ -39,17 +39,17 @@ export default Effect.gen(function* () {
   yield* sql`CREATE INDEX idempotency_keys_of_run ON idempotency_keys (run_id) WHERE run_id IS NOT NULL`
   yield* sql`CREATE INDEX idempotency_keys_due ON idempotency_keys (created_at)`
 
-  // A state that few runs are in is found without a look at the others.
+  // Finds the few runs in a state without reading the others.
   yield* sql`CREATE INDEX runs_of_status ON runs (status, id)`
   yield* sql`CREATE INDEX runs_of_token_by_status ON runs (token_id, status, id)`
 
   yield* sql`CREATE INDEX events_of_token ON events (token_id, seq)`
   yield* sql`CREATE INDEX events_of_token_by_type ON events (token_id, type, seq)`
   yield* sql`CREATE INDEX events_of_session ON events (session_id, seq) WHERE session_id IS NOT NULL`
-  // How far retention has come: events up to there are gone.
+  // The number up to which retention has removed events.
   yield* sql`CREATE TABLE retention (name TEXT PRIMARY KEY, trimmed_to INTEGER NOT NULL) STRICT`
   yield* sql`INSERT INTO retention (name, trimmed_to) VALUES ('events', 0)`
-  // How many there are of each: counted as they come and go, as nobody has the time to count them when asked.
+  // The number of events of each type. Triggers maintain it, because counting on request takes too long.
   yield* sql`
     CREATE TABLE event_counts (
       owner TEXT NOT NULL,
@@ -82,7 +82,7 @@ export default Effect.gen(function* () {
       UPDATE stream_totals SET rows = rows - 1, bytes = bytes - OLD.bytes WHERE id = 1;
     END`
 
-  // Both tables of events take their numbers from here.
+  // Both tables of events take their numbers from this row.
   yield* sql`
     INSERT INTO sqlite_sequence (name, seq)
     SELECT 'events', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'events')`
