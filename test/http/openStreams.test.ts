@@ -8,7 +8,7 @@ import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { TokenId } from "../../src/domain/Ids.ts"
 import { type Frame, framesOf, type Sent } from "../../src/http/sse/EventStream.ts"
 import { OpenStreams, type OpenStreamsOptions } from "../../src/http/sse/OpenStreams.ts"
-import { lookAt, type StreamReader } from "../../src/http/sse/StreamReader.ts"
+import { checkReader, type StreamReader } from "../../src/http/sse/StreamReader.ts"
 import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import { openEvents } from "../support/EventSource.ts"
 import { eventually } from "../support/TestServer.ts"
@@ -288,8 +288,8 @@ const watched = (bytesAfter: number) => {
     waiting: 0,
     taken: 0,
     movedAt: 0,
-    askedAt: 0,
-    spokeAt: 0,
+    measuredAt: 0,
+    sentAt: 0,
   } as unknown as StreamReader
   return {
     written,
@@ -300,7 +300,7 @@ const watched = (bytesAfter: number) => {
         each(second, (bytes) => {
           waiting = bytes
         })
-        Effect.runSync(lookAt(reader, now, 10_000))
+        Effect.runSync(checkReader(reader, now, 10_000))
         if (wasCut) return second
       }
       return undefined
