@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
+import { RUN_STATES } from "../src/domain/Run.ts"
 
 /** The texts for people, against the repository that they describe. */
 
@@ -112,4 +113,11 @@ describe("docs/configuration.md", () => {
     const examples = [...read(".env.example").matchAll(/^#?([A-Z_]+)=/gm)].map(([, name]) => name)
     expect(examples.filter((name) => !known.includes(name) && name !== "ANTHROPIC_API_KEY")).toEqual([])
   })
+})
+
+it("draws the moves between states that the state table has", () => {
+  const [, diagram = ""] = /```mermaid\nstateDiagram-v2\n([^]*?)```/.exec(read("docs/lifecycle.md")) ?? []
+  const drawn = [...diagram.matchAll(/^ *(\w+) --> (\w+)/gm)].map(([, from, to]) => `${from} -> ${to}`)
+  const moves = Object.entries(RUN_STATES).flatMap(([from, { next }]) => next.map((to) => `${from} -> ${to}`))
+  expect([...drawn].sort()).toEqual(moves.sort())
 })

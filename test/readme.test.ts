@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { promisify } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Option } from "effect"
-import { EventLog, LiveRuns, Run, Runs, services, Session, SessionPool, Token, TokenStore } from "clawdforge"
+import { Journal, Run, RunEngine, Runs, services, Session, SessionPool, Token, TokenStore } from "clawdforge"
 import {
   acpxClient,
   claudeAnswer,
@@ -14,6 +14,7 @@ import {
   ledger,
   noFiles,
   outputSchemas,
+  revocation,
   sessionDirs,
   workDirs,
 } from "clawdforge/testing"
@@ -76,7 +77,7 @@ describe("a consumer's test", () => {
     const memory = new LedgerMemory()
     const agent = claudeRunner(({ prompt }) => Effect.succeed(claudeAnswer(`you said ${prompt}`)))
     const TestRuns = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
-      Layer.provide(Layer.provideMerge(LiveRuns.layer(), EventLog.layer)),
+      Layer.provide(Layer.provideMerge(RunEngine.layer(), Layer.merge(Journal.layer, revocation))),
       Layer.provide([agent, ids, ledger(memory), noFiles, outputSchemas, workDirs]),
     )
     return Effect.gen(function* () {
@@ -93,7 +94,7 @@ describe("a consumer's test", () => {
       const agents = acpxClient(({ prompt, earlier }) => Effect.succeed([...earlier, prompt].join(", ")))
       const claude = Session.AgentName.make("claude")
       const TestSessions = SessionPool.layer({ agents: new Set([claude]) }).pipe(
-        Layer.provide(Layer.provideMerge(LiveRuns.layer(), EventLog.layer)),
+        Layer.provide(Layer.provideMerge(RunEngine.layer(), Layer.merge(Journal.layer, revocation))),
         Layer.provide([agents, ids, ledger(memory), noFiles, sessionDirs()]),
       )
       return Effect.gen(function* () {

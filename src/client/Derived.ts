@@ -57,6 +57,11 @@ type MethodOf<Endpoint, GroupProblem> = [Endpoint] extends [
   ? Method<RequestOf<Path, UrlParams, Payload, Headers>, Success, Failures<Problem | GroupProblem>>
   : never
 
+/** The answer of a method, without its head. */
+export type AnswerOf<M extends (...args: never) => Effect.Effect<unknown, unknown>> = Effect.Effect.Success<
+  ReturnType<M>
+>
+
 /** A method for each route, by its group and name, except for routes that only stream: those are in `Streams`. */
 export type Derived = {
   readonly [G in Groups as Exclude<

@@ -1,13 +1,13 @@
 import { FetchHttpClient } from "@effect/platform"
 import { Cause, Effect, Exit, Layer, Redacted } from "effect"
-import type { Derived } from "./Derived.ts"
+import type { AnswerOf, Derived } from "./Derived.ts"
 import { ForgeClient, type ForgeMethods } from "./ForgeClient.ts"
 import { run } from "./LongAnswers.ts"
 import { type CallOptions, Events, settle } from "./Promises.ts"
 import { ForgeSession, type KeyedOptions } from "./Session.ts"
 import { type CheckedSettings, checkSettings } from "./Settings.ts"
 import type { AnyEnd, LogEvent, Resync, RunAnswer, RunEvent } from "./StreamedEvents.ts"
-import type { EventFilter, RunPayload } from "./Streams.ts"
+import { type EventFilter, type RunPayload, toPayload } from "./Streams.ts"
 import { idempotencyHeaders } from "./Transport.ts"
 
 /** The settings of a `Forge`. */
@@ -26,8 +26,6 @@ export interface ForgeOptions {
   readonly defaultTimeoutSecs?: number | undefined
 }
 
-type Method = (...args: never) => Effect.Effect<unknown, unknown>
-type Answer<M extends Method> = Effect.Effect.Success<ReturnType<M>>
 type Request<M extends (...args: never) => unknown, K extends "payload" | "urlParams"> =
   NonNullable<Parameters<M>[0]> extends { readonly [P in K]?: infer Part } ? NonNullable<Part> : never
 
@@ -48,9 +46,6 @@ export type RunResult = RunAnswer & {
   /** Whether this is the answer of an earlier request with the same key. */
   readonly replayed: boolean
 }
-
-const payloadOf = (prompt: string | RunPayload): RunPayload =>
-  typeof prompt === "string" ? { prompt } : prompt
 
 /**
  * The client for programs that do not use Effect.
@@ -95,25 +90,25 @@ export class Forge {
   }
 
   /** The versions of the installed CLIs, and the number of open sessions. */
-  healthz(options?: CallOptions): Promise<Answer<Derived["system"]["health"]>> {
+  healthz(options?: CallOptions): Promise<AnswerOf<Derived["system"]["health"]>> {
     return settle(this.#client.system.health(), options)
   }
 
   /** Runs one prompt, and waits for the answer. Without an `idempotencyKey`, aborting the call cancels the run. */
   run(prompt: string | RunPayload, options: RunOptions = {}): Promise<RunResult> {
-    return settle(run(this.#client, this.#settings, payloadOf(prompt), options), options)
+    return settle(run(this.#client, this.#settings, toPayload(prompt), options), options)
   }
 
   /** Runs one prompt, and streams the answer. `break` ends the reading, and the run only if `on_disconnect` is `cancel`. */
   stream(prompt: string | RunPayload, options: RunOptions = {}): Events<RunEvent<RunAnswer>> {
-    return new Events(this.#client.streams.run(payloadOf(prompt), options), options)
+    return new Events(this.#client.streams.run(toPayload(prompt), options), options)
   }
 
   /** Uploads a file that prompts of this app may read. In Node, `openAsBlob(path)` of `node:fs` opens a file as a Blob. */
   async uploadFile(
     content: Blob | Uint8Array<ArrayBuffer> | ArrayBuffer,
     options: UploadOptions = {},
-  ): Promise<Answer<Derived["files"]["upload"]>> {
+  ): Promise<AnswerOf<Derived["files"]["upload"]>> {
     const form = new FormData()
     if (options.ttlSecs !== undefined) form.set("ttl_secs", String(options.ttlSecs))
     const ownName = content instanceof File ? content.name : "file"

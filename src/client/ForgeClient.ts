@@ -16,12 +16,12 @@ import { makeStreams, type Streams } from "./Streams.ts"
  * or an `UnexpectedAnswerError`. A request that breaks the route's schema fails with an `InvalidRequestError` and is not
  * sent.
  *
- * **Retries.** After a lost connection the request is sent again, up to three times; a POST only with an
- * `idempotency-key`.
+ * **Retries.** After a lost connection, or an outage of a moment (502 to 504 of a proxy, 503), the request is sent again, up
+ * to three times; a POST only with an `idempotency-key`.
  *
  * **Deadlines.** Runs and turns may take their `timeout_secs`, plus the wait in the queue, plus 30 s. Other routes have
- * 30 s, or longer if they start or end processes. A `fetch` gives up after five minutes without a byte: use `streams` or
- * another `HttpClient` for longer answers.
+ * 30 s, or longer if they need it: uploads, maintenance, and routes that start or end processes. A `fetch` gives up after
+ * five minutes without a byte: use `streams` or another `HttpClient` for longer answers.
  */
 export interface ForgeMethods extends Derived {
   readonly streams: Streams

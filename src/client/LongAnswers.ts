@@ -1,5 +1,5 @@
 import { Effect, Stream } from "effect"
-import type { Derived } from "./Derived.ts"
+import type { AnswerOf, Derived } from "./Derived.ts"
 import { type AnyError, UnexpectedAnswerError } from "./Errors.ts"
 import type { ForgeMethods } from "./ForgeClient.ts"
 import { deadlineSecs, withDeadline } from "./Deadlines.ts"
@@ -16,7 +16,7 @@ import { type AnswerHead, idempotencyHeaders } from "./Transport.ts"
 /** The longest deadline, in seconds, for which a plain `fetch` is used. */
 const FETCH_SECS = 280
 
-type TurnEvents = Effect.Effect.Success<ReturnType<Derived["sessions"]["takeTurn"]>>["events"]
+type TurnEvents = AnswerOf<Derived["sessions"]["takeTurn"]>["events"]
 
 interface Options {
   readonly idempotencyKey?: string | undefined

@@ -1,15 +1,12 @@
 import { Effect } from "effect"
-import type { Derived } from "./Derived.ts"
+import type { AnswerOf, Derived } from "./Derived.ts"
 import type { ForgeMethods } from "./ForgeClient.ts"
 import { takeTurn } from "./LongAnswers.ts"
 import { type CallOptions, Events, settle } from "./Promises.ts"
 import type { CheckedSettings } from "./Settings.ts"
 import type { RunEvent, TurnEnd } from "./StreamedEvents.ts"
-import type { TurnPayload } from "./Streams.ts"
+import { toPayload, type TurnPayload } from "./Streams.ts"
 
-type Answer<M extends (...args: never) => Effect.Effect<unknown, unknown>> = Effect.Effect.Success<
-  ReturnType<M>
->
 type Sessions = Derived["sessions"]
 
 /** Options of calls that create something. */
@@ -22,7 +19,7 @@ export interface KeyedOptions extends CallOptions {
 }
 
 /** The answer to a turn. */
-export type TurnAnswer = Answer<Sessions["takeTurn"]> & {
+export type TurnAnswer = AnswerOf<Sessions["takeTurn"]> & {
   readonly run_id: string
   /** Whether this is the answer of an earlier request with the same key. */
   readonly replayed: boolean
@@ -47,9 +44,6 @@ interface AgentMessage {
   }
 }
 
-const payloadOf = (prompt: string | TurnPayload): TurnPayload =>
-  typeof prompt === "string" ? { prompt } : prompt
-
 /** A conversation with an agent. `await using` closes it. */
 export class ForgeSession implements AsyncDisposable {
   readonly id: string
@@ -64,7 +58,7 @@ export class ForgeSession implements AsyncDisposable {
 
   /** Takes a turn, and waits for the whole answer. */
   turn(prompt: string | TurnPayload, options: KeyedOptions = {}): Promise<TurnAnswer> {
-    const answer = takeTurn(this.#client, this.#settings, this.id, payloadOf(prompt), options)
+    const answer = takeTurn(this.#client, this.#settings, this.id, toPayload(prompt), options)
     return settle(
       Effect.map(answer, (turn) => ({ ...turn, text: () => textOf(turn.events) })),
       options,
@@ -73,7 +67,7 @@ export class ForgeSession implements AsyncDisposable {
 
   /** Takes a turn, and streams the answer. `break` ends the reading, and the turn only if `on_disconnect` is `cancel`. */
   stream(prompt: string | TurnPayload, options: KeyedOptions = {}): Events<RunEvent<TurnEnd>> {
-    return new Events(this.#client.streams.turn(this.id, payloadOf(prompt), options), options)
+    return new Events(this.#client.streams.turn(this.id, toPayload(prompt), options), options)
   }
 
   /** Streams a turn's events: the past ones from the beginning or after an event, then the live ones. */
@@ -85,17 +79,17 @@ export class ForgeSession implements AsyncDisposable {
   }
 
   /** Reads the session's state. */
-  read(options?: CallOptions): Promise<Answer<Sessions["readSession"]>> {
+  read(options?: CallOptions): Promise<AnswerOf<Sessions["readSession"]>> {
     return settle(this.#client.sessions.readSession({ path: { id: this.id } }), options)
   }
 
   /** Cancels the session's turns, running and waiting ones. It may be called again. */
-  cancel(options?: CallOptions): Promise<Answer<Sessions["cancelTurns"]>> {
+  cancel(options?: CallOptions): Promise<AnswerOf<Sessions["cancelTurns"]>> {
     return settle(this.#client.sessions.cancelTurns({ path: { id: this.id } }), options)
   }
 
   /** Closes the session. It may be called again. */
-  close(options?: CallOptions): Promise<Answer<Sessions["closeSession"]>> {
+  close(options?: CallOptions): Promise<AnswerOf<Sessions["closeSession"]>> {
     return settle(this.#client.sessions.closeSession({ path: { id: this.id } }), options)
   }
 

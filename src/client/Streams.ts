@@ -25,6 +25,10 @@ type Payload<M extends (...args: never) => unknown> = Extract<
 >["payload"]
 export type RunPayload = Payload<Derived["run"]["run"]>
 export type TurnPayload = Payload<Derived["sessions"]["takeTurn"]>
+/** A prompt's text, or a whole payload, as a payload. */
+export const toPayload = <P extends RunPayload | TurnPayload>(prompt: string | P) =>
+  typeof prompt === "string" ? { prompt } : prompt
+
 export type EventFilter = Omit<
   NonNullable<NonNullable<Parameters<Derived["events"]["listEvents"]>[0]>["urlParams"]>,
   "limit"

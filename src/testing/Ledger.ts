@@ -36,7 +36,7 @@ export const ledger = (
         files: fileRecords(memory),
         refusals: {
           append: (more) =>
-            Effect.sync(() => {
+            memory.transaction(() => {
               refusals.push(...more)
               for (const { at, tokenId, address, code, reason, count, requestId } of more) {
                 const data = { address, code, reason, count, request_id: requestId }

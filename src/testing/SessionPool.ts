@@ -10,6 +10,7 @@ import {
 import type { SessionId, TokenId } from "../domain/Ids.ts"
 import type { Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
 import { Ids } from "../services/access/Ids.ts"
+import { Revocation } from "../services/access/Revocation.ts"
 import { SessionPool } from "../services/sessions/SessionPool.ts"
 import type { TurnReport } from "../services/runs/Report.ts"
 
@@ -39,7 +40,7 @@ export const turnReport = (text: string, more: Partial<TurnReport> = {}): TurnRe
 
 /**
  * Sessions in memory, without agents and files, until the layer closes. Each turn is answered by `reply`, one at a time
- * in each session. There is no limit unless `options` has one.
+ * in each session. A revocation closes the sessions of its app. There is no limit unless `options` has one.
  */
 export const sessionPool = (
   reply: (turn: MockTurn) => Effect.Effect<TurnReport, TurnFailure>,
@@ -61,6 +62,14 @@ export const sessionPool = (
           return session?.state.tokenId === owner ? Effect.succeed(session) : new SessionNotFound()
         })
       const close = (session: MockSession) => Effect.map(Clock.currentTimeMillis, (now) => session.close(now))
+      const { register } = yield* Revocation
+      yield* register((owner) =>
+        Effect.forEach(
+          all().filter(({ state }) => state.tokenId === owner),
+          close,
+          { discard: true },
+        ),
+      )
 
       return {
         open: (request, owner) =>

@@ -46,7 +46,7 @@ const send = async (page: Page, route: string): Promise<string | undefined> => {
 }
 
 describe("the page at /docs", { timeout: 300_000 }, () => {
-  it.live("shows every route, complains of nothing, and asks this service only", () =>
+  it.live("shows every route, logs no error, and contacts this service only", () =>
     withDocs(({ page, requested, complaints }, server) =>
       Effect.gen(function* () {
         for (const route of routes) {
@@ -74,7 +74,7 @@ describe("the page at /docs", { timeout: 300_000 }, () => {
     ),
   )
 
-  it.live("tries a route with the token that one types in: the app's, or after a choice the operator's", () =>
+  it.live("tries a route with the typed token: the app's, or the operator's if that is selected", () =>
     withDocs(({ page }, server) =>
       Effect.gen(function* () {
         const token = yield* server.mint("recipes")

@@ -14,7 +14,7 @@ interface Finding {
   readonly remedy: string | null
 }
 
-/** A machine where all is well, but for what is said. */
+/** The environment of a machine without faults. */
 const machine = Effect.map(temporaryDirectory, (dir) => ({
   DATA_DIR: join(dir, "data"),
   BIND_PORT: "0",
@@ -31,7 +31,7 @@ const faultsIn = ({ code, json }: Finished) => {
 const faultsOf = (env: Readonly<Record<string, string>>, ...words: ReadonlyArray<string>) =>
   Effect.map(cli(["doctor", "--json", ...words], env), faultsIn)
 
-/** Of what CLIs see of the environment, which is the process's own. */
+/** The faults in a process of its own: CLIs get the environment of the process. */
 const faultsInProcess = (env: Readonly<Record<string, string>>) =>
   Effect.map(cliProcess(["doctor", "--json"], { env }), faultsIn)
 
@@ -48,7 +48,7 @@ const listening = (port: number, server: ReturnType<typeof createServer>) =>
   )
 
 describe("clawdforge doctor", () => {
-  it.scopedLive("finds nothing where all is well", () =>
+  it.scopedLive("finds no fault on a good machine", () =>
     Effect.gen(function* () {
       const env = yield* machine
       expect(yield* faultsOf(env)).toEqual([])
@@ -58,7 +58,7 @@ describe("clawdforge doctor", () => {
     }),
   )
 
-  it.scopedLive("names a missing CLI", () =>
+  it.scopedLive("finds a missing CLI", () =>
     Effect.gen(function* () {
       const env = { ...(yield* machine), CLAUDE_BIN: "/nowhere/claude" }
       expect(yield* faultsOf(env)).toEqual(aboutAs("claude", /CLAUDE_BIN/, /npm ci.*CLAUDE_BIN/))
@@ -67,7 +67,7 @@ describe("clawdforge doctor", () => {
     }),
   )
 
-  it.scopedLive("names a claude that is there and broken", () =>
+  it.scopedLive("finds a claude that does not start", () =>
     Effect.gen(function* () {
       const broken = join(yield* temporaryDirectory, "claude")
       writeFileSync(broken, "#!/bin/sh\necho Error: config broken\nexit 3\n", { mode: 0o755 })
@@ -76,16 +76,17 @@ describe("clawdforge doctor", () => {
     }),
   )
 
-  it.scopedLive("names a missing login", () =>
+  it.scopedLive("finds a missing login", () =>
     Effect.gen(function* () {
-      const env = { ...(yield* machine), CLAUDE_SCRIPTED_LOGIN: "none" }
-      expect(yield* faultsInProcess(env)).toEqual(
-        aboutAs("login", /not logged in/, /\/login.*ANTHROPIC_API_KEY/),
-      )
+      const loggedOut = join(yield* temporaryDirectory, "claude")
+      const script = `#!/bin/sh\nCLAUDE_SCRIPTED_LOGIN=none exec '${scriptedClaude}' "$@"\n`
+      writeFileSync(loggedOut, script, { mode: 0o755 })
+      const env = { ...(yield* machine), CLAUDE_BIN: loggedOut }
+      expect(yield* faultsOf(env)).toEqual(aboutAs("login", /not logged in/, /\/login.*ANTHROPIC_API_KEY/))
     }),
   )
 
-  it.scopedLive("names a missing login of the real claude", () =>
+  it.scopedLive("finds a missing login of the real claude", () =>
     Effect.gen(function* () {
       const { CLAUDE_BIN: _, ...env } = yield* machine
       const found = yield* faultsInProcess({ ...env, CLAUDE_CONFIG_DIR: yield* temporaryDirectory })
@@ -93,7 +94,7 @@ describe("clawdforge doctor", () => {
     }),
   )
 
-  it.scopedLive("names a data directory that cannot be written to", () =>
+  it.scopedLive("finds a data directory that cannot be written to", () =>
     Effect.gen(function* () {
       const file = join(yield* temporaryDirectory, "file")
       writeFileSync(file, "")
@@ -102,7 +103,7 @@ describe("clawdforge doctor", () => {
     }),
   )
 
-  it.scopedLive("names a port that another program has, and knows a clawdforge", () =>
+  it.scopedLive("finds a port that another program uses, and recognises a clawdforge", () =>
     Effect.gen(function* () {
       const env = yield* machine
       const port = yield* listening(
@@ -115,13 +116,13 @@ describe("clawdforge doctor", () => {
       const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
       const local = { ...env, BIND_PORT: new URL(server.url).port }
       expect(yield* faultsOf(local)).toEqual([])
-      // Its URL says no more than its port does: the machine is looked at all the same.
+      // A CLAWDFORGE_URL of this machine's service: the machine is checked as without it.
       const named = { ...local, CLAWDFORGE_URL: `${server.url}/`, CLAUDE_BIN: "/nowhere/claude" }
       expect(yield* faultsOf(named)).toEqual(aboutAs("claude", /CLAUDE_BIN/, /CLAUDE_BIN/))
     }),
   )
 
-  it.scopedLive("names an allowlist that excludes the caller", () =>
+  it.scopedLive("finds an allowlist that excludes the caller", () =>
     Effect.gen(function* () {
       const env = { ...(yield* machine), BIND_HOST: "0.0.0.0", ADMIN_BOOTSTRAP_TOKEN: ADMIN_TOKEN }
       expect(yield* faultsOf(env)).toEqual(aboutAs("allowlist", /nobody but this host/, /ALLOW_CIDRS/))
@@ -133,13 +134,13 @@ describe("clawdforge doctor", () => {
     }),
   )
 
-  it.scopedLive("names it where the caller is, too", () =>
+  it.scopedLive("finds the same on the caller's machine", () =>
     Effect.gen(function* () {
       const server = yield* startServer({
         claudeBin: Option.some(scriptedClaude),
         trustedProxies: ["127.0.0.1"],
       })
-      // As seen through a proxy, this machine is one that nobody has allowed.
+      // Behind the proxy, this machine has an address that is not allowed.
       const proxy = createHttpServer(({ url, headers, method }, response) => {
         const forwarded = { ...headers, "x-forwarded-for": "192.168.1.7" }
         request(`${server.url}${url}`, { method, headers: forwarded }, (answer) => {
@@ -161,7 +162,7 @@ describe("clawdforge doctor", () => {
     }),
   )
 
-  it.live("names a Node that is too old", () =>
+  it.live("reports a Node that is too old", () =>
     Effect.gen(function* () {
       const older = `data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.20.2"}})`
       const { code, stderr } = yield* cliProcess(["doctor"], { node: ["--import", older] })
@@ -170,7 +171,7 @@ describe("clawdforge doctor", () => {
     }),
   )
 
-  it.scopedLive("names every bad setting", () =>
+  it.scopedLive("finds every bad setting", () =>
     Effect.gen(function* () {
       const env = { ...(yield* machine), BIND_PORT: "high", DEFAULT_TIMEOUT_SECS: "0" }
       expect((yield* faultsOf(env)).map(({ detail }) => detail.split(":")[0])).toEqual([

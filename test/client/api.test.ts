@@ -5,10 +5,10 @@ import { Api, type Code, TABLE } from "../../src/api.ts"
 import { PROBLEM_ERRORS } from "../../src/client.ts"
 import { startServer, scriptedClaude } from "../support/TestServer.ts"
 
-/** The declaration, for clients of one's own. */
+/** The package's `./api` entry: the declaration, for other clients. */
 
 describe("./api", () => {
-  it.scopedLive("is all that a client of one's own needs", () =>
+  it.scopedLive("has everything that another client needs", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
       const token = yield* server.mint("own")
@@ -23,7 +23,7 @@ describe("./api", () => {
     }),
   )
 
-  it("names every code, and the client has a class for each", () => {
+  it("lists every code, and the client has a class for each", () => {
     const codes: ReadonlyArray<Code> = Object.values(TABLE).map(({ code }) => code)
     expect(Object.keys(PROBLEM_ERRORS).sort()).toEqual([...new Set(codes)].sort())
     expect(Object.keys(OpenApi.fromApi(Api).paths)).toContain("/run")

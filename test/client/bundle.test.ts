@@ -3,9 +3,9 @@ import { createContext, runInContext } from "node:vm"
 import { describe, expect, it } from "vitest"
 import { build } from "esbuild"
 
-/** What a browser is given of `./api` and `./client`. */
+/** The browser bundles of `./api` and `./client`. */
 
-/** The declaration, what it is made of, and how an address is written. */
+/** The modules that may be in a bundle: the declaration, its parts, and the parser of addresses. */
 const ALLOWED =
   /^src\/(api\.ts|client\.ts|client\/.*|domain\/.*|http\/groups\/.*|http\/(Api|Problem|sse\/EventStream)\.ts|services\/access\/Allowlist\.ts)$/
 
@@ -20,7 +20,7 @@ const bundled = async (entry: string) => {
     platform: "browser",
     metafile: true,
     write: false,
-    // What cannot be bundled for a browser is left as an import, and seen.
+    // A module that cannot be bundled for a browser stays an import, which the test then finds.
     external: ["node:*"],
     logLevel: "silent",
   })
@@ -33,7 +33,7 @@ const bundled = async (entry: string) => {
 }
 
 describe.each(["src/api.ts", "src/client.ts"])("%s", (entry) => {
-  it("is made for browsers: no module of Node's, no driver, nothing that runs the service", async () => {
+  it("bundles for browsers: no Node module, no driver, no code of the service", async () => {
     const { inputs, imports, text } = await bundled(entry)
     expect(imports).toEqual([])
     expect(text).not.toMatch(/["']node:/)
@@ -48,7 +48,7 @@ describe.each(["src/api.ts", "src/client.ts"])("%s", (entry) => {
   })
 })
 
-it("works where there is nothing of Node's", async () => {
+it("works without the globals of Node", async () => {
   const { outputFiles } = await build({
     entryPoints: [join(root, "src/client.ts")],
     bundle: true,

@@ -37,7 +37,7 @@ const setUp = (options: Partial<ForgeOptions> = {}) =>
     }),
   )
 
-/** A test that is written as its reader would write: with Promises. */
+/** A test of a `Forge` client with a fresh app, written with Promises as its users write. */
 const written = (
   name: string,
   test: (made: { readonly forge: Forge; readonly token: string }) => Promise<void>,
@@ -58,7 +58,7 @@ const gathered = async <A>(events: AsyncIterable<A>): Promise<ReadonlyArray<A>> 
   return all
 }
 
-/** Waits until the app's newest run is in that state. */
+/** Waits until the app's newest run has that status. */
 const becomes = async (forge: Forge, status: string): Promise<void> => {
   for (let tries = 0; tries < 200; tries++) {
     if ((await forge.runs.list({ limit: 1 })).runs[0]?.status === status) return
@@ -73,7 +73,7 @@ const runOf = (events: ReadonlyArray<RunEvent<unknown>>): string => {
 }
 
 describe("Forge", () => {
-  written("asks once", async ({ forge }) => {
+  written("runs one prompt", async ({ forge }) => {
     const answer = await forge.run('SAY {"qty":2}')
     expect(answer).toEqual({
       ok: true,
@@ -89,14 +89,14 @@ describe("Forge", () => {
     expect((await forge.healthz()).claude_present).toBe(true)
   })
 
-  written("gives the first answer again to the same key", async ({ forge }) => {
+  written("returns the first answer again for the same key", async ({ forge }) => {
     const ask = () => forge.run({ prompt: "SAY once" }, { idempotencyKey: "k", usage: true })
     const [first, second] = [await ask(), await ask()]
     expect(second).toEqual({ ...first, replayed: true })
     expect(first.cost_usd).toBe(0)
   })
 
-  written("uploads bytes, a Blob, a File and a file of Node's", async ({ forge }) => {
+  written("uploads bytes, a Blob, a File and a Node file", async ({ forge }) => {
     const path = join(server().dir, "on-disk.txt")
     writeFileSync(path, "four")
     const uploads = [
@@ -118,7 +118,7 @@ describe("Forge", () => {
     })
   })
 
-  written("holds a session, and closes it however it is left", async ({ forge }) => {
+  written("opens a session, and closes it also after an error", async ({ forge }) => {
     let id = ""
     const leave = async () => {
       await using session = await forge.session({ agent: "scripted", meta: { user: "ada" } })
@@ -146,7 +146,7 @@ describe("Forge", () => {
     expect((await forge.sessions.list({ includeClosed: false })).sessions).toEqual([])
   })
 
-  written("gives events as they come, and goes on by itself", async ({ forge, token }) => {
+  written("streams events, and resumes after a lost connection", async ({ forge, token }) => {
     const events = await gathered(forge.stream("STREAM 3 5"))
     expect(events.at(-1)).toMatchObject({ type: "result", data: { ok: true, stop_reason: "end_turn" } })
     expect(await gathered(forge.runs.events(runOf(events)))).toEqual(events)
@@ -164,7 +164,7 @@ describe("Forge", () => {
     )
   })
 
-  written("leaves a stream with `break`, and the run goes on", async ({ forge }) => {
+  written("stops reading a stream with `break`, and the run goes on", async ({ forge }) => {
     let run = ""
     for await (const event of forge.stream("STREAM 8 50")) {
       if (event.type === "run") run = event.data.run_id
@@ -174,7 +174,7 @@ describe("Forge", () => {
     expect(rest.at(-1)).toMatchObject({ type: "result", data: { stop_reason: "end_turn" } })
   })
 
-  written("fails a stream with what the service tells in it", async ({ forge }) => {
+  written("rejects a stream with the problem of its error event", async ({ forge }) => {
     const told: Array<string> = []
     const reading = (async () => {
       for await (const { type } of forge.stream("EXIT 3")) told.push(type)
@@ -183,7 +183,7 @@ describe("Forge", () => {
     expect(told).toEqual(["run"])
   })
 
-  written("follows what happens, from a place in the log, to a `break`", async ({ forge }) => {
+  written("streams the log after an event, until a `break`", async ({ forge }) => {
     const { run_id } = await forge.run("SAY a")
     const types: Array<string> = []
     const following = forge.events.stream({ run_id, after: "0" })
@@ -198,7 +198,7 @@ describe("Forge", () => {
     expect((await forge.events.stats()).events.count).toBeGreaterThan(2)
   })
 
-  it.live("does what the operator does", () =>
+  it.live("has the operator's calls", () =>
     Effect.promise(async () => {
       const admin = new Forge({ baseUrl: server().url, adminToken: ADMIN_TOKEN })
       const { token } = await admin.admin.mintToken({ name: "minted", ip_cidrs: ["127.0.0.0/8"] })
@@ -213,7 +213,7 @@ describe("Forge", () => {
     }),
   )
 
-  written("fails with a class for each code", async ({ forge }) => {
+  written("rejects with a class for each code", async ({ forge }) => {
     expect(await rejected(forge.run(" "))).toBeInstanceOf(InvalidRequestError)
     expect(await rejected(forge.runs.get("nothing"))).toBeInstanceOf(NotFoundError)
     const [first, second] = [
@@ -234,7 +234,7 @@ describe("Forge", () => {
 })
 
 describe("an AbortSignal", () => {
-  written("ends a call with its reason, and the run with it", async ({ forge }) => {
+  written("rejects a call with its reason, and cancels the run", async ({ forge }) => {
     const controller = new AbortController()
     const why = new Error("enough")
     const asking = rejected(forge.run("HOLD", { signal: controller.signal }))
@@ -242,13 +242,13 @@ describe("an AbortSignal", () => {
     controller.abort(why)
     expect(await asking).toBe(why)
     await becomes(forge, "cancelled")
-    // One that came too late for anything.
+    // A signal that is already aborted: the call sends no request.
     expect(await rejected(forge.run("SAY a", { signal: controller.signal }))).toBe(why)
     expect(await rejected(forge.stream("SAY a", { signal: controller.signal }).next())).toBe(why)
     expect((await forge.runs.list()).runs).toHaveLength(1)
   })
 
-  written("ends a stream with its reason, while it is waited for and while it is not", async ({ forge }) => {
+  written("ends a stream with its reason, during a pending next and between two", async ({ forge }) => {
     for (const waits of [true, false]) {
       const controller = new AbortController()
       const events = forge.stream("HOLD", { signal: controller.signal })
@@ -262,7 +262,7 @@ describe("an AbortSignal", () => {
     }
   })
 
-  written("is of every call", async ({ forge }) => {
+  written("works with every call", async ({ forge }) => {
     const signal = AbortSignal.abort("before")
     const calls = [
       forge.healthz({ signal }),
@@ -288,8 +288,8 @@ describe("an AbortSignal", () => {
   })
 })
 
-describe("an answer that may take longer than a fetch waits", () => {
-  written("is read as a stream, and is the same", async ({ forge }) => {
+describe("an answer that may take longer than fetch waits", () => {
+  written("is read as a stream, with the same result", async ({ forge }) => {
     const short = await forge.run("SAY a")
     const long = await forge.run({ prompt: "SAY a", timeout_secs: 3600 }, { idempotencyKey: "long" })
     expect(Object.keys(long)).toEqual(Object.keys(short))
@@ -311,7 +311,7 @@ describe("an answer that may take longer than a fetch waits", () => {
     expect(await rejected(forge.run({ prompt: "EXIT 3", timeout_secs: 3600 }))).toMatchObject({ exitCode: 3 })
   })
 
-  written("is cancelled when nobody waits for it any more", async ({ forge }) => {
+  written("is cancelled when the call is aborted", async ({ forge }) => {
     const controller = new AbortController()
     const asking = rejected(forge.run({ prompt: "HOLD", timeout_secs: 3600 }, { signal: controller.signal }))
     await becomes(forge, "running")
@@ -321,7 +321,7 @@ describe("an answer that may take longer than a fetch waits", () => {
   })
 })
 
-/** Everything that anybody could print of it. */
+/** All texts that a program could print of a value. */
 const shown = (value: unknown): string =>
   [String(value), JSON.stringify(value), inspect(value, { depth: 99, showHidden: true, getters: true })].join(
     "\n",
@@ -329,7 +329,7 @@ const shown = (value: unknown): string =>
 
 describe("a token", () => {
   const SECRET = "cf_hunter2-hunter2-hunter2"
-  it("is not seen in the client, nor in its sessions and streams", () => {
+  it("does not appear in the client, its sessions or its streams", () => {
     const forge = new Forge({ baseUrl: "http://127.0.0.1:1", token: SECRET, adminToken: SECRET })
     const session = forge.sessions.at("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
     for (const value of [forge, session, forge.stream("a"), session.stream("a"), { forge }]) {
@@ -337,7 +337,7 @@ describe("a token", () => {
     }
   })
 
-  it.scopedLive("is not seen in any error, nor in what caused it", () =>
+  it.scopedLive("does not appear in any error, nor in an error's causes", () =>
     Effect.gen(function* () {
       const stub = yield* stubServer((request, response) => {
         const path = request.url ?? ""

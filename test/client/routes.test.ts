@@ -17,7 +17,7 @@ import { scriptedServer, shared } from "../support/Sessions.ts"
 import { answerProblem, stubServer } from "../support/StubServer.ts"
 import { ADMIN_TOKEN, fileForm, scriptedClaude } from "../support/TestServer.ts"
 
-/** The client that is derived from the declaration, against the service on a real socket. */
+/** The derived client, against the service on a real socket. */
 
 const server = shared(scriptedServer({ claudeBin: Option.some(scriptedClaude) }))
 
@@ -35,7 +35,7 @@ const setUp = Effect.gen(function* () {
 })
 
 describe("the derived client", () => {
-  it.live("asks once, and has the answer's head when it wants it", () =>
+  it.live("runs one prompt, and returns the answer's head on request", () =>
     Effect.gen(function* () {
       const { client } = yield* setUp
       expect(yield* client.run.run({ payload: { prompt: 'SAY {"qty":2}', model: null } })).toEqual({
@@ -62,7 +62,7 @@ describe("the derived client", () => {
     }),
   )
 
-  it.live("uploads, lists, and reads as the operator does", () =>
+  it.live("uploads files, lists runs, and reads as the operator", () =>
     Effect.gen(function* () {
       const { client } = yield* setUp
       const { file_token, size } = yield* client.files.upload({ payload: fileForm("flour") })
@@ -81,7 +81,7 @@ describe("the derived client", () => {
     }),
   )
 
-  it.live("fails with the class of the code, with what the service tells", () =>
+  it.live("fails with the class of the code, and with the problem's details", () =>
     Effect.gen(function* () {
       const { client, token } = yield* setUp
       const unauthorized = yield* Effect.flip((yield* clientAt(server().url, "cf_nobodys")).runs.listRuns())
@@ -117,7 +117,7 @@ describe("the derived client", () => {
     }),
   )
 
-  it.live("says what is wrong with a request before it is sent, as the service would", () =>
+  it.live("reports the issues of a request without sending it, as the service would", () =>
     Effect.gen(function* () {
       const { client, token } = yield* setUp
       const payload = { prompt: " ", timeout_secs: 0 }
@@ -129,14 +129,14 @@ describe("the derived client", () => {
       expect(yield* Effect.flip(client.runs.readRun({ path: { id: ".." } }))).toBeInstanceOf(
         InvalidRequestError,
       )
-      // A rule that only the service knows.
+      // This rule only the service can check.
       const agent = yield* Effect.flip(client.sessions.openSession({ payload: { agent: "nobody" } }))
       expect(agent).toMatchObject({ code: "invalid_request", status: 400 })
       expect(agent.issues).toEqual([{ path: ["agent"], message: expect.any(String) }])
     }),
   )
 
-  it.scopedLive("knows every code that the service has", () =>
+  it.scopedLive("knows every code of the service", () =>
     Effect.gen(function* () {
       const codes = Object.keys(PROBLEM_ERRORS) as ReadonlyArray<keyof typeof PROBLEM_ERRORS>
       const stub = yield* stubServer((_, response, n) => answerProblem(response, 400, codes[n - 1] ?? ""))
@@ -151,8 +151,8 @@ describe("the derived client", () => {
   )
 })
 
-describe("what is in the way of an answer", () => {
-  it.scopedLive("does not follow a redirect, which would send the prompt to somebody else", () =>
+describe("a request without a usable answer", { concurrent: true }, () => {
+  it.scopedLive("does not follow a redirect, which would send the prompt to another server", () =>
     Effect.gen(function* () {
       const other = yield* stubServer((_, response) => response.end("{}"))
       const stub = yield* stubServer((_, response) => {
@@ -165,7 +165,7 @@ describe("what is in the way of an answer", () => {
     }).pipe(Effect.provide(FetchHttpClient.layer)),
   )
 
-  it.scopedLive("is told: nobody there, a proxy's page, another's JSON", () =>
+  it.scopedLive("fails with its cause: no server, a proxy's page, another JSON", () =>
     Effect.gen(function* () {
       const stub = yield* stubServer((request, response) => {
         if (request.url === "/runs") response.writeHead(200, { "content-type": "application/json" }).end("{}")
@@ -183,7 +183,7 @@ describe("what is in the way of an answer", () => {
     }),
   )
 
-  it.scopedLive("is tried again for what changes nothing, and no longer than is told", () =>
+  it.scopedLive("is retried if the request is safe, but not after a long Retry-After", () =>
     Effect.gen(function* () {
       const stub = yield* stubServer((_, response, n) => {
         if (n === 1) response.destroy()
@@ -201,7 +201,7 @@ describe("what is in the way of an answer", () => {
     }),
   )
 
-  it.scopedLive("is not tried again for a POST, but under a key, and then it runs once", () =>
+  it.scopedLive("is retried for a POST only with a key, and then runs once", () =>
     Effect.gen(function* () {
       const proxy = yield* cuttingProxy(() => server().url)
       const token = yield* newToken
@@ -214,7 +214,7 @@ describe("what is in the way of an answer", () => {
       expect(yield* keyed).toMatchObject({ result: "once" })
       expect(proxy.requests).toHaveLength(4)
       expect(proxy.requests.slice(1).every((head) => head.includes("idempotency-key: order-17"))).toBe(true)
-      // The first was cancelled when its client was gone, or had ended; under the key there was one.
+      // The first run was cancelled when its client had gone, or had ended before; with the key there was one run.
       const { runs } = yield* client.runs.listRuns()
       expect(runs).toHaveLength(2)
     }),
@@ -222,7 +222,7 @@ describe("what is in the way of an answer", () => {
 })
 
 describe("the client's own deadline", () => {
-  it.scoped("is timeout_secs, the wait in the queue and 30 s", () =>
+  it.scoped("is timeout_secs plus the wait in the queue plus 30 s", () =>
     Effect.gen(function* () {
       const stub = yield* stubServer(() => {})
       const client = yield* clientAt(stub.url, "cf_some", { queueWaitSecs: 7 })
@@ -239,7 +239,7 @@ describe("the client's own deadline", () => {
     }),
   )
 
-  it.scoped("is 30 s for what is answered at once", () =>
+  it.scoped("is 30 s for routes that answer at once", () =>
     Effect.gen(function* () {
       const stub = yield* stubServer(() => {})
       const client = yield* clientAt(stub.url, "cf_some")
@@ -252,7 +252,7 @@ describe("the client's own deadline", () => {
 })
 
 describe("a base URL", () => {
-  it.scopedLive("may have a path, and a slash at its end", () =>
+  it.scopedLive("may have a path and a trailing slash", () =>
     Effect.gen(function* () {
       const stub = yield* stubServer((_, response) => {
         response.writeHead(200, { "content-type": "text/plain" }).end("ok\n")
@@ -264,7 +264,7 @@ describe("a base URL", () => {
     }),
   )
 
-  it.effect("and a token that cannot be one are refused, unsaid", () =>
+  it.effect("or a token that is not valid is refused, and the error does not quote it", () =>
     Effect.gen(function* () {
       const secret = "hunter2"
       const bad: ReadonlyArray<ForgeSettings> = [

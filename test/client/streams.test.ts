@@ -16,7 +16,7 @@ import { scriptedServer, shared } from "../support/Sessions.ts"
 import { answerProblem, stubServer } from "../support/StubServer.ts"
 import { eventually, scriptedClaude, startServer, temporaryDirectory } from "../support/TestServer.ts"
 
-/** Streams through a proxy that loses its connections. */
+/** The client's streams through a proxy that cuts connections. */
 
 const server = shared(scriptedServer({ claudeBin: Option.some(scriptedClaude) }))
 
@@ -44,11 +44,12 @@ const lines = (requests: ReadonlyArray<string>) => requests.map((head) => head.s
 const lastIds = (requests: ReadonlyArray<string>) =>
   requests.map((head) => /^last-event-id: (\d+)$/m.exec(head)?.[1])
 
-describe("a stream whose connection is lost", () => {
-  it.scopedLive("goes on after the last event that came, and tells each once", () =>
+// Most of the time these tests wait before they try again.
+describe("a stream whose connection is lost", { concurrent: true }, () => {
+  it.scopedLive("resumes after its last event, and passes on each event once", () =>
     Effect.gen(function* () {
       const { proxy, cut, whole } = yield* setUp
-      // In the head's last line, in the first event, within events, between two, and in a character.
+      // Cuts in the head's last line, in the first event, inside events, between two events, and inside a character.
       proxy.cuts.push(700, 520, 900, 1234, 2000, 760)
       const events = yield* collect(cut.streams.run({ prompt: "STREAM 20 15" }))
       const [begun] = events
@@ -69,7 +70,7 @@ describe("a stream whose connection is lost", () => {
     }),
   )
 
-  it.scopedLive("is not asked for again without a key when nothing of its answer came", () =>
+  it.scopedLive("is not requested again without a key if no answer has begun", () =>
     Effect.gen(function* () {
       const { proxy, cut, whole } = yield* setUp
       proxy.cuts.push(20)
@@ -81,7 +82,7 @@ describe("a stream whose connection is lost", () => {
     }),
   )
 
-  it.scopedLive("is asked for again with a key, and runs once", () =>
+  it.scopedLive("is requested again with a key, and runs once", () =>
     Effect.gen(function* () {
       const { proxy, cut, whole } = yield* setUp
       proxy.cuts.push(20, 100)
@@ -92,7 +93,7 @@ describe("a stream whose connection is lost", () => {
     }),
   )
 
-  it.scopedLive("comes to the same wherever it is cut", () =>
+  it.scopedLive("has the same events, wherever it is cut", () =>
     Effect.gen(function* () {
       const { token, whole } = yield* setUp
       const events = yield* collect(whole.streams.run({ prompt: "STREAM 1 1" }))
@@ -109,7 +110,7 @@ describe("a stream whose connection is lost", () => {
             const client = yield* clientAt(proxy.url, token)
             return yield* collect(client.streams.runEvents(run))
           }),
-        { concurrency: 8 },
+        { concurrency: "unbounded" },
       )
       for (const one of told) expect(one).toEqual(events)
       const cut = proxies.filter(({ requests }) => requests.length === 2)
@@ -117,7 +118,7 @@ describe("a stream whose connection is lost", () => {
     }),
   )
 
-  it.scopedLive("of the log goes on after the last event, and from where it began when none came", () =>
+  it.scopedLive("of the log resumes after its last event, or from its start if it had none", () =>
     Effect.gen(function* () {
       const { proxy, cut, whole } = yield* setUp
       const before = yield* whole.run.run({ payload: { prompt: "SAY before" }, withHead: true })
@@ -125,7 +126,7 @@ describe("a stream whose connection is lost", () => {
       yield* Effect.fork(
         Stream.runForEach(cut.streams.events(), (event) => Effect.sync(() => void told.push(event))),
       )
-      // One to ask where the log is, one to follow it.
+      // One request for the newest event, one to follow the log.
       yield* eventually(() => expect(proxy.requests).toHaveLength(2))
       const runs: Array<string | undefined> = []
       for (const n of [1, 2, 3]) {
@@ -140,39 +141,39 @@ describe("a stream whose connection is lost", () => {
       expect(runs).not.toContain(before[1].runId)
     }),
   )
-})
 
-it.scopedLive("a stream of the log outlives the service", () =>
-  Effect.gen(function* () {
-    const dir = yield* temporaryDirectory
-    const claude = { claudeBin: Option.some(scriptedClaude) }
-    const first = yield* Scope.make()
-    const { url, mint } = yield* Scope.extend(startServer(claude, dir), first)
-    const client = yield* clientAt(url, yield* mint("survivor"))
-    const told: Array<string> = []
-    const reading = Stream.runForEach(client.streams.events({ type: "run.completed" }), ({ data }) =>
-      Effect.sync(() => void told.push("run_id" in data ? String(data.run_id) : "")),
-    )
-    yield* Effect.fork(reading)
-    // It begins where the log is when it is opened: whether that is so yet, only what it tells can say.
-    const runs: Array<string | undefined> = []
-    const ask = Effect.map(
-      client.run.run({ payload: { prompt: "SAY a" }, withHead: true }),
-      ([, { runId }]) => {
-        runs.push(runId)
-      },
-    )
-    while (told.length === 0) {
+  it.scopedLive("of the log survives a restart of the service", () =>
+    Effect.gen(function* () {
+      const dir = yield* temporaryDirectory
+      const claude = { claudeBin: Option.some(scriptedClaude) }
+      const first = yield* Scope.make()
+      const { url, mint } = yield* Scope.extend(startServer(claude, dir), first)
+      const client = yield* clientAt(url, yield* mint("survivor"))
+      const told: Array<string> = []
+      const reading = Stream.runForEach(client.streams.events({ type: "run.completed" }), ({ data }) =>
+        Effect.sync(() => void told.push("run_id" in data ? String(data.run_id) : "")),
+      )
+      yield* Effect.fork(reading)
+      // The stream starts at the newest event when it opens. Only an event that it passes on shows that it is open.
+      const runs: Array<string | undefined> = []
+      const ask = Effect.map(
+        client.run.run({ payload: { prompt: "SAY a" }, withHead: true }),
+        ([, { runId }]) => {
+          runs.push(runId)
+        },
+      )
+      while (told.length === 0) {
+        yield* ask
+        yield* Effect.sleep("200 millis")
+      }
+      yield* Scope.close(first, Exit.void)
+      yield* startServer({ ...claude, port: Number(new URL(url).port) }, dir)
       yield* ask
-      yield* Effect.sleep("200 millis")
-    }
-    yield* Scope.close(first, Exit.void)
-    yield* startServer({ ...claude, port: Number(new URL(url).port) }, dir)
-    yield* ask
-    yield* eventually(() => expect(told.at(-1)).toBe(runs.at(-1)))
-    expect(told).toEqual(runs.slice(-told.length))
-  }),
-)
+      yield* eventually(() => expect(told.at(-1)).toBe(runs.at(-1)))
+      expect(told).toEqual(runs.slice(-told.length))
+    }),
+  )
+})
 
 const frame = (id: number, event: string, data: unknown) =>
   `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
@@ -180,7 +181,7 @@ const BEGUN = frame(1, "run", { run_id: "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC" })
 const ANSWER = { ok: true, result: "a", duration_ms: 1, stop_reason: "end_turn" }
 const RESULT = frame(9, "result", ANSWER)
 
-/** A stream that begins as one of the service's. */
+/** Begins a response as the service begins a stream. */
 const begin = (response: ServerResponse): ServerResponse =>
   response.writeHead(200, { "content-type": "text/event-stream" })
 
@@ -190,7 +191,7 @@ const stubbed = (answer: (request: IncomingMessage, response: ServerResponse, n:
     return { stub, client: yield* clientAt(stub.url, "cf_some") }
   })
 
-/** A fetch, and whether it is quiet: each of its requests has failed, or has had its answer's first piece taken. */
+/** A fetch. `isQuiet` tells whether each of its requests has failed, or the client has taken the answer's first piece. */
 const watchedFetch = () => {
   let waiting = 0
   const fetch: typeof globalThis.fetch = async (...asked) => {
@@ -201,7 +202,7 @@ const watchedFetch = () => {
     })
     const reader = response.body?.getReader()
     let asks = 0
-    // Who asks for the second piece has taken the first.
+    // A pull of the second piece shows that the client has taken the first.
     const pull = async (body: ReadableStreamDefaultController) => {
       asks += 1
       if (asks === 2) waiting -= 1
@@ -215,14 +216,14 @@ const watchedFetch = () => {
   return { fetch, isQuiet: () => waiting === 0 }
 }
 
-describe("a stream", () => {
-  it.scopedLive("goes on after an answer that ends in good order before its work does", () =>
+describe("a stream", { concurrent: true }, () => {
+  it.scopedLive("resumes after an answer that ends regularly before the result", () =>
     Effect.gen(function* () {
       const after: Array<unknown> = []
       const { stub, client } = yield* stubbed(({ headers }, response, n) => {
         after.push(headers["last-event-id"])
         if (n === 1) begin(response).end(BEGUN + frame(2, "message", {}))
-        // Told again, and more than was asked for.
+        // Repeats events, and sends more than was requested.
         else
           begin(response).end(
             frame(2, "message", {}) + frame(3, "message", {}) + RESULT + frame(10, "message", {}),
@@ -240,7 +241,7 @@ describe("a stream", () => {
     }),
   )
 
-  it.scopedLive("says what is gone, and leaves out what it does not know", () =>
+  it.scopedLive("passes on a resync, and drops events that it does not know", () =>
     Effect.gen(function* () {
       const { client } = yield* stubbed((_, response) => {
         const gap = frame(5, "resync", { oldest_id: "9" })
@@ -253,7 +254,7 @@ describe("a stream", () => {
     }),
   )
 
-  it.scopedLive("fails with the problem of its `error`, also when its id is an old one", () =>
+  it.scopedLive("fails with the problem of its error event, also if that has an old id", () =>
     Effect.gen(function* () {
       const problem = { ok: false, error: "revoked", code: "unauthorized", status: 401, retryable: false }
       const { client } = yield* stubbed((_, response) =>
@@ -264,7 +265,7 @@ describe("a stream", () => {
     }),
   )
 
-  it.scopedLive("fails when it is not to be had any more", () =>
+  it.scopedLive("fails if it cannot be resumed", () =>
     Effect.gen(function* () {
       const { stub, client } = yield* stubbed((_, response, n) => {
         if (n === 1) begin(response).end(BEGUN)
@@ -278,7 +279,7 @@ describe("a stream", () => {
     }),
   )
 
-  it.scopedLive("is no stream when it is another kind of answer", () =>
+  it.scopedLive("fails if the answer is no event stream", () =>
     Effect.gen(function* () {
       const { stub, client } = yield* stubbed((_, response) => {
         response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(ANSWER))
@@ -289,7 +290,7 @@ describe("a stream", () => {
     }),
   )
 
-  it.scoped("that falls silent for 45 s is opened again, and given up after twelve times in vain", () =>
+  it.scoped("reconnects after 45 s of silence, and fails after twelve failed attempts", () =>
     Effect.gen(function* () {
       let closed = 0
       const { stub, client } = yield* stubbed((_, response, n) => {
@@ -303,7 +304,7 @@ describe("a stream", () => {
         Effect.flip,
         Effect.fork,
       )
-      // Time goes on only as long as the client waits for nothing else, which the machine may take its time for.
+      // Advances the clock only while the client waits for time alone: real requests may be slow on this machine.
       while (reading.unsafePoll() === null) {
         if (watched.isQuiet()) yield* TestClock.adjust("5 seconds")
         else yield* Effect.promise(() => sleep(5))
@@ -314,7 +315,7 @@ describe("a stream", () => {
     }),
   )
 
-  it.scopedLive("hangs up when nobody reads it any more", () =>
+  it.scopedLive("disconnects when its reader stops", () =>
     Effect.gen(function* () {
       const closed = yield* Deferred.make<void>()
       const { client } = yield* stubbed((_, response) => {
@@ -326,7 +327,7 @@ describe("a stream", () => {
     }),
   )
 
-  it.scopedLive("is read whatever its lines end with, and wherever its pieces do", () =>
+  it.scopedLive("is parsed with any line ends, and with pieces cut anywhere", () =>
     Effect.gen(function* () {
       for (const end of ["\n", "\r\n", "\r"]) {
         const text =
@@ -350,7 +351,7 @@ describe("a stream", () => {
     }),
   )
 
-  it.scopedLive("may have lines of eight megabytes, in hundreds of pieces", () =>
+  it.scopedLive("may have a line of eight megabytes in hundreds of pieces", () =>
     Effect.gen(function* () {
       const long = "x".repeat(8 * 1024 * 1024)
       const { client } = yield* stubbed((_, response) => {

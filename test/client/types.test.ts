@@ -15,7 +15,7 @@ import type {
   UnexpectedAnswerError,
 } from "../../src/client.ts"
 
-/** What the compiler knows of the client. */
+/** The client's types. */
 
 type FailureOf<M extends (...args: never) => Effect.Effect<unknown, unknown>> = Effect.Effect.Error<
   ReturnType<M>
@@ -26,7 +26,7 @@ type ClientCode = "connection_failed" | "deadline_exceeded" | "unexpected_answer
 type Anywhere = "invalid_request" | "ip_not_allowed" | "not_acceptable" | "internal"
 
 describe("the types of the client", () => {
-  it("name the codes of each route", () => {
+  it("have the codes of each route", () => {
     expectTypeOf<CodeOf<ForgeMethods["run"]["run"]>>().toEqualTypeOf<
       | ClientCode
       | Anywhere
@@ -57,7 +57,7 @@ describe("the types of the client", () => {
     expectTypeOf<ErrorOf<Code>["code"]>().toEqualTypeOf<Code>()
   })
 
-  it("know what routes take and answer", () => {
+  it("have the requests and answers of each route", () => {
     expectTypeOf<Parameters<ForgeMethods["runs"]["listRuns"]>>().not.toEqualTypeOf<[]>()
     expectTypeOf<{ payload: { prompt: string; model: null } }>().toExtend<
       Parameters<ForgeMethods["run"]["run"]>[0]

@@ -59,7 +59,7 @@ const system = shared(
     const settings = {
       claudeBin: Option.some(scriptedClaude),
       agents: new Map([[AgentName.make("claude"), Option.some(scriptedAgent(dir))]]),
-      maxLiveSessions: 2,
+      maxLiveSessions: 3,
     }
     const server: TestServer = yield* startServer(settings, dir)
     return { server, token: yield* server.mint("shell"), dir }
@@ -95,12 +95,19 @@ const cf = (
     return ended
   }).pipe(Effect.scoped)
 
-/** The value that it prints when all goes well. */
-const value = (...args: ReadonlyArray<string>) =>
-  Effect.map(cf(args), ({ code, json, stderr }) => {
-    expect([code, stderr]).toEqual([0, ""])
-    return json
-  })
+/** The value that it prints when all goes well; in that environment. */
+const valueIn =
+  (env: Readonly<Record<string, string>>) =>
+  (...args: ReadonlyArray<string>) =>
+    Effect.map(cf(args, env), ({ code, json, stderr }) => {
+      expect([code, stderr]).toEqual([0, ""])
+      return json
+    })
+const value = valueIn({})
+
+/** The environment of an app that nobody else is. */
+const newApp = (name: string) =>
+  Effect.map(system().server.mint(name), (token) => ({ CLAWDFORGE_TOKEN: token }))
 
 const test = (name: string, body: () => Effect.Effect<void, never, Scope.Scope>) =>
   it.live(name, () => Effect.scoped(body()))
@@ -116,16 +123,22 @@ const through = (...cuts: ReadonlyArray<number>) =>
     },
   )
 
-/** The same command, which tries for so many seconds to go on. */
-const patientFor = (secs: number) =>
+/** The same command, which tries for so many seconds to go on; `more` is done before all else. */
+const commandThat = (secs: number, more = "") =>
   Effect.map(temporaryDirectory, (dir) => {
-    const usual = /^RECONNECT_SECS=60$/m
+    const [options, patience] = [/^set -uo pipefail$/m, /^RECONNECT_SECS=60$/m]
     const source = readFileSync(CF, "utf8")
-    expect(source).toMatch(usual)
+    expect(source).toMatch(options)
+    expect(source).toMatch(patience)
     const path = join(dir, "cf")
-    writeFileSync(path, source.replace(usual, `RECONNECT_SECS=${secs}`), { mode: 0o700 })
+    const changed = source.replace(options, `$&\n${more}`).replace(patience, `RECONNECT_SECS=${secs}`)
+    writeFileSync(path, changed, { mode: 0o700 })
     return path
   })
+
+/** The same command, for which time passes only when it sleeps, and then at once. */
+const commandWithoutPauses = (secs = 60) =>
+  commandThat(secs, "unset SECONDS; SECONDS=0; sleep() { SECONDS=$((SECONDS + 1 + ${1%%.*})); }")
 
 /** Where a server of that kind is. */
 const serving = (listener: RequestListener) =>
@@ -145,7 +158,7 @@ const serving = (listener: RequestListener) =>
 
 const PARTS = Array.from({ length: 20 }, (_, n) => `${n} 😀 naïve 漢字 👩‍👩‍👧\r\n`)
 
-describe("cf", () => {
+describe("cf", { concurrent: true }, () => {
   test("asks how the service is", () =>
     Effect.gen(function* () {
       expect((yield* value("healthz")).ok).toBe(true)
@@ -232,11 +245,13 @@ describe("cf", () => {
 
   test("has sessions", () =>
     Effect.gen(function* () {
+      const env = yield* newApp("sessions")
+      const value = valueIn(env)
       const opened = yield* value("session", "open", "--agent", "claude", "--meta", `{"user":"ada"}`)
       const id = opened.session_id
       const turn = yield* value("session", "turn", id, "SAY naïve")
       expect([turn.turn_index, turn.stop_reason]).toEqual([1, "end_turn"])
-      const streamed = yield* cf(["session", "turn", id, "--stream", "-"], {}, "STREAM 20 1")
+      const streamed = yield* cf(["session", "turn", id, "--stream", "-"], env, "STREAM 20 1")
       const said = streamed.lines.map(({ data }) => data.params?.update?.content?.text ?? "")
       expect(said.join("")).toBe(PARTS.join(""))
       expect(streamed.json.data.turn_index).toBe(2)
@@ -247,7 +262,7 @@ describe("cf", () => {
       expect((yield* value("session", "close", id)).already_closed).toBe(false)
       expect((yield* value("session", "close", id)).already_closed).toBe(true)
       expect((yield* value("session", "list", "--open")).sessions).toEqual([])
-      const late = yield* cf(["session", "turn", id, "SAY late"])
+      const late = yield* cf(["session", "turn", id, "SAY late"], env)
       expect([late.code, late.json.code]).toEqual([4, "session_closed"])
     }))
 
@@ -264,15 +279,17 @@ describe("cf", () => {
 
   test("shows runs and what happened, and cancels", () =>
     Effect.gen(function* () {
+      const env = yield* newApp("runs")
+      const value = valueIn(env)
       yield* value("run", "SAY seen")
       const run = (yield* value("runs", "--limit", "1", "--status", "completed")).runs[0]
       expect(yield* value("runs", run.run_id)).toEqual({ ok: true, ...run })
       expect((yield* value("cancel", run.run_id)).cancelled).toBe(false)
       const events = (yield* value("events", "--type", "run.completed", "--limit", "1")).events
       expect(events[0].run_id).toBe(run.run_id)
-      const all = yield* cf(["events", run.run_id])
+      const all = yield* cf(["events", run.run_id], env)
       expect(all.lines.map(({ event }) => event)).toEqual(["run", "message", "result"])
-      const rest = yield* cf(["events", run.run_id, "--after", all.lines[0].id])
+      const rest = yield* cf(["events", run.run_id, "--after", all.lines[0].id], env)
       expect(rest.lines).toEqual(all.lines.slice(1))
       // With the operator's token, everybody's.
       expect((yield* cf(["runs", run.run_id], { CLAWDFORGE_TOKEN: "" })).code).toBe(0)
@@ -312,10 +329,10 @@ describe("cf, refused,", () => {
 
   test("tells of Retry-After", () =>
     Effect.gen(function* () {
-      const ids = [yield* value("session", "open"), yield* value("session", "open")]
+      const ids = yield* Effect.replicateEffect(value("session", "open"), 3)
       const full = yield* cf(["session", "open"])
       expect([full.code, full.json.code]).toEqual([5, "pool_full"])
-      expect(full.stderr).toBe("cf: 503 pool_full: session pool is full (2 open); retry after 30 s\n")
+      expect(full.stderr).toBe("cf: 503 pool_full: session pool is full (3 open); retry after 30 s\n")
       for (const { session_id } of ids) yield* value("session", "close", session_id)
     }))
 
@@ -374,13 +391,14 @@ describe("cf, refused,", () => {
     }))
 })
 
-describe("cf, when a connection is lost,", () => {
+describe("cf, when a connection is lost,", { concurrent: true }, () => {
   test("goes on with a stream after the last event that it has", () =>
     Effect.gen(function* () {
       const { session_id } = yield* value("session", "open")
-      for (const command of [["run"], ["session", "turn", session_id]]) {
+      const command = yield* commandWithoutPauses()
+      for (const asked of [["run"], ["session", "turn", session_id]]) {
         const { env, seen } = yield* through(900, 3, 300, 1500)
-        const cut = yield* cf([...command, "--stream", "STREAM 20 20"], env)
+        const cut = yield* cf([...asked, "--stream", "STREAM 20 20"], env, "", command)
         expect([cut.code, cut.stderr]).toEqual([0, ""])
         expect(seen().cut).toBeGreaterThanOrEqual(3)
         expect(cut.json.event).toBe("result")
@@ -392,8 +410,8 @@ describe("cf, when a connection is lost,", () => {
 
   test("has its patience renewed by heartbeats", () =>
     Effect.gen(function* () {
-      const secs = 2
-      const command = yield* patientFor(secs)
+      const secs = 1
+      const command = yield* commandThat(secs)
       const after: Array<unknown> = []
       const url = yield* serving((request, response) => {
         after.push(request.headers["last-event-id"])
@@ -415,8 +433,7 @@ describe("cf, when a connection is lost,", () => {
 
   test("gives up where others answer", () =>
     Effect.gen(function* () {
-      // Long enough for a second try, however long a busy machine takes to start curl.
-      const command = yield* patientFor(8)
+      const command = yield* commandWithoutPauses(8)
       const givesUp = (status: number) =>
         Effect.gen(function* () {
           let seen = 0
@@ -428,27 +445,34 @@ describe("cf, when a connection is lost,", () => {
           const { code, stdout, stderr } = yield* cf(args, { CLAWDFORGE_URL: url }, "", command)
           expect([code, stdout]).toEqual([1, ""])
           expect(stderr).toBe("cf: the stream of run 01M could not be resumed after event 5\n")
-          expect(seen).toBeGreaterThan(1)
+          // After 0, 1, 2, 5 and 8 seconds.
+          expect(seen).toBe(5)
         })
       yield* Effect.all([givesUp(200), givesUp(502)], { concurrency: 2 })
     }))
 
   test("sends again what has a key, and nothing else", () =>
     Effect.gen(function* () {
+      const command = yield* commandWithoutPauses()
       for (const how of [[], ["--stream"]]) {
         const lost = yield* through(20)
-        const once = yield* cf(["run", ...how, "SAY hi"], lost.env)
+        const once = yield* cf(["run", ...how, "SAY hi"], lost.env, "", command)
         expect([once.code, once.stdout, lost.seen().connections]).toEqual([1, "", 1])
         const again = yield* through(20, 100)
-        const { code, json } = yield* cf(["run", ...how, "--key", `k${how.length}`, "SAY hi"], again.env)
+        const { code, json } = yield* cf(
+          ["run", ...how, "--key", `k${how.length}`, "SAY hi"],
+          again.env,
+          "",
+          command,
+        )
         expect([code, (json.data ?? json).result, again.seen().connections]).toEqual([0, "hi", 3])
       }
       const read = yield* through(20)
-      expect((yield* cf(["healthz"], read.env)).code).toBe(0)
+      expect((yield* cf(["healthz"], read.env, "", command)).code).toBe(0)
     }))
 })
 
-describe("cf's secrets", () => {
+describe("cf's secrets", { concurrent: true }, () => {
   for (const how of ["plain", "streamed"] as const) {
     test(`are in no list of processes and on no disk, and nothing is left of a ${how} run that is ended`, () =>
       Effect.gen(function* () {

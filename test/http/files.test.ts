@@ -2,6 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
+import { shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
   eventually,
@@ -13,17 +14,23 @@ import {
 } from "../support/TestServer.ts"
 
 /** `POST /files` on real sockets and a real disk, with limits of 1 MiB a file and 4 MiB an app. */
-const withApp = <A>(test: (server: TestServer, token: string) => Effect.Effect<A>) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
-      const answer = yield* test(server, yield* server.mint("recipes"))
-      expect(yield* Effect.map(server.request("GET", "/healthz"), ({ status }) => status)).toBe(200)
-      return answer
-    }),
-  )
+const common = shared(startServer({ claudeBin: Option.some(scriptedClaude) }))
+let apps = 0
+/** What earlier tests have left on the disk. */
+let earlier: ReadonlySet<string>
 
-const kept = (server: TestServer) => readdirSync(server.config.filesDir)
+/** A new app of the server that these tests have in common. */
+const withApp = <A>(test: (server: TestServer, token: string, name: string) => Effect.Effect<A>) =>
+  Effect.gen(function* () {
+    const server = common()
+    const name = `app-${++apps}`
+    earlier = new Set(readdirSync(server.config.filesDir))
+    const answer = yield* test(server, yield* server.mint(name), name)
+    expect(yield* Effect.map(server.request("GET", "/healthz"), ({ status }) => status)).toBe(200)
+    return answer
+  })
+
+const kept = (server: TestServer) => readdirSync(server.config.filesDir).filter((name) => !earlier.has(name))
 
 const BOUNDARY = "----a-boundary"
 const part = (headers: string, content: string) => `--${BOUNDARY}\r\n${headers}\r\n\r\n${content}\r\n`
@@ -173,7 +180,7 @@ describe("POST /files", () => {
   )
 
   it.live("keeps all of an app's files together within its quota, also when they come at once", () =>
-    withApp((server, token) =>
+    withApp((server, token, name) =>
       Effect.gen(function* () {
         const from = Date.now()
         const answers = yield* Effect.all(
@@ -187,7 +194,7 @@ describe("POST /files", () => {
         const since = Math.ceil((Date.now() - from) / 1000)
         expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(300 - since)
         expect(Number(headers.get("retry-after"))).toBeLessThanOrEqual(300)
-        expect((yield* server.upload(yield* server.mint("other"), fileForm("x"))).status).toBe(200)
+        expect((yield* server.upload(yield* server.mint(`${name}-other`), fileForm("x"))).status).toBe(200)
       }),
     ),
   )
@@ -289,7 +296,7 @@ describe("POST /files", () => {
   )
 
   it.live("keeps nothing for an app whose token is revoked meanwhile", () =>
-    withApp((server, token) =>
+    withApp((server, token, name) =>
       Effect.gen(function* () {
         const body = form(filePart("x".repeat(100_000)))
         const fiber = yield* Effect.fork(
@@ -300,7 +307,7 @@ describe("POST /files", () => {
             "127.0.0.1",
             Effect.zipRight(
               eventually(() => expect(kept(server)).toHaveLength(1)),
-              server.request("DELETE", "/admin/tokens/recipes", { token: ADMIN_TOKEN }),
+              server.request("DELETE", `/admin/tokens/${name}`, { token: ADMIN_TOKEN }),
             ).pipe(Effect.as([body.slice(50_000)])),
           ),
         )
@@ -346,9 +353,9 @@ describe("files of a prompt", () => {
   )
 
   it.live("that are missing, another app's or expired are the same 404, before anything starts", () =>
-    withApp((server, token) =>
+    withApp((server, token, name) =>
       Effect.gen(function* () {
-        const theirs = yield* server.upload(yield* server.mint("other"), fileForm("secret"))
+        const theirs = yield* server.upload(yield* server.mint(`${name}-other`), fileForm("secret"))
         const own = yield* server.upload(token, fileForm("own"))
         const answers = yield* Effect.forEach(
           ["ff_none", theirs.json.file_token, "../../etc/passwd", ""],

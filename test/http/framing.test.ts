@@ -7,7 +7,7 @@ const parse = (bytes: Uint8Array) => new EventParser().push(bytes)
 const message = (data: string, seq = 7): Frame => ({ seq, event: "message", data })
 
 describe("an event on the wire", () => {
-  it("has its id, its name and its data, a line each", () => {
+  it("has its id, its name and its data on one line each", () => {
     expect(new TextDecoder().decode(render([message('{"a":1}')]))).toBe(
       'id: 7\nevent: message\ndata: {"a":1}\n\n',
     )
@@ -28,7 +28,7 @@ describe("an event on the wire", () => {
     ])
   })
 
-  it("is the same JSON when that came on several lines", () => {
+  it("keeps the value of JSON that has line breaks", () => {
     const value = { a: ["x\ny", 1], b: { c: "\r\n\r\ndata: no" } }
     const [event] = parse(render([message(JSON.stringify(value, null, 2).replaceAll("\n", "\r\n"))]))
     expect(JSON.parse(event?.data ?? "")).toEqual(value)
@@ -41,13 +41,13 @@ describe("an event on the wire", () => {
     ["NUL", "\0"],
     ["half a surrogate pair", "\ud83d"],
     ["escaped line breaks", "\n\nevent: result\ndata: {}\n\n"],
-  ])("holds %s as they were", (_, text) => {
+  ])("keeps %s unchanged", (_, text) => {
     const events = parse(render([message(JSON.stringify({ text }))]))
     expect(events.map(({ data }) => JSON.parse(data))).toEqual([{ text }])
   })
 })
 
-/** What is written, to one that takes a piece at a time. */
+/** The bytes that are written to a sink that takes one piece at a time. */
 const written = async (frames: Stream.Stream<Frame>, progress = new Progress(0)) => {
   const pieces: Array<Uint8Array> = []
   const sink = { write: (piece: Uint8Array) => pieces.push(piece) < 0, drained: Effect.sleep(0) }
@@ -66,7 +66,7 @@ describe("the tests' own reader of events", () => {
     { id: "", event: "message", data: " x: y" },
   ]
 
-  it.each([1, 2, 3, 5, 7, 1000])("understands what the standard allows, %i bytes at a time", (size) => {
+  it.each([1, 2, 3, 5, 7, 1000])("parses all that the standard allows, %i bytes at a time", (size) => {
     const parser = new EventParser()
     const bytes = new TextEncoder().encode(text)
     const all = []
@@ -77,7 +77,7 @@ describe("the tests' own reader of events", () => {
 })
 
 describe("a stream", () => {
-  it("brings a line of 8 MB in small pieces, with every emoji whole", async () => {
+  it("sends a line of 8 MB in small pieces, with every emoji intact", async () => {
     const text = "😀x".repeat((8 * 1024 * 1024) / 5)
     const pieces = await sent([message(JSON.stringify({ text }))])
     expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(64 * 1024)
@@ -86,13 +86,13 @@ describe("a stream", () => {
     expect(more).toEqual([])
   })
 
-  it("ends with its result, though more were to come", async () => {
+  it("ends after its result, even if its source does not end", async () => {
     const frames = [message("{}", 1), { seq: 2, event: "result", data: "{}" }]
     const endless = Stream.concat(Stream.fromIterable(frames).pipe(Stream.rechunk(2)), Stream.never)
     expect(parse(Buffer.concat(await written(endless))).map(({ id }) => id)).toEqual(["1", "2"])
   })
 
-  it("that is to end with a last event brings what it was given before, and one end only", async () => {
+  it("with a given last event sends the frames before it, and one last event only", async () => {
     const last = { seq: 1, event: "error", data: "{}" }
     const progress = new Progress(0)
     progress.give([message("{}", 1)])

@@ -23,34 +23,34 @@ const unusual = (value: unknown) => (next: Document) =>
   (next.components.schemas.RunRequest.properties.prompt.not = value)
 
 describe("the promise to clients", () => {
-  it("openapi.json is what is served; if not: npm run openapi", () => {
-    expect(read("openapi.json") === served(), "npm run openapi writes it anew").toBe(true)
+  it("openapi.json is the served document; if not, run npm run openapi", () => {
+    expect(read("openapi.json") === served(), "npm run openapi writes it again").toBe(true)
   })
 
-  it("is kept, or the changelog says what is not: openapi.released.json against openapi.json", () => {
+  it("is kept, or the changelog announces the breaking changes: openapi.released.json against openapi.json", () => {
     const released = JSON.parse(read("openapi.released.json"))
     const changes = breakingChanges(released, JSON.parse(read("openapi.json")))
     expect(unannounced(changes, read("CHANGELOG.md"))).toEqual([])
   })
 
-  it("is made anew with each version: npm run openapi -- --release", () => {
+  it("is renewed with each version: npm run openapi -- --release", () => {
     const { info } = JSON.parse(read("openapi.released.json"))
     expect(info.version).toBe(JSON.parse(read("package.json")).version)
     expect(document().info.version).toBe(info.version)
   })
 })
 
-describe("what breaks a client", () => {
+describe("a breaking change", () => {
   it.each(BREAKING)("%s", (_, change, said) => {
     const lines = after(change).map(({ operation, what }) => `${operation}: ${what}`)
     expect(lines).toContain(said)
   })
 
-  it.each(HARMLESS)("not this: %s", (_, change) => {
+  it.each(HARMLESS)("is not: %s", (_, change) => {
     expect(after(change)).toEqual([])
   })
 
-  it("says it of every route that has the schema", () => {
+  it("is reported for every route with the schema", () => {
     const found = after(({ components }) => components.schemas.Cancelled.required.pop())
     expect(found.map(({ operation }) => operation)).toEqual([
       "POST /runs/{id}/cancel",
@@ -58,7 +58,7 @@ describe("what breaks a client", () => {
     ])
   })
 
-  it("takes what it does not understand for a change, unless it stays", () => {
+  it("is any difference in an unknown keyword", () => {
     const base = document()
     unusual({ const: "" })(base)
     const next = document()
@@ -78,7 +78,7 @@ describe("a breaking change in the changelog", () => {
   const silent = (changelog: string) => unannounced(changes, changelog).map(({ operation }) => operation)
   const LINES = "- `POST /run`: it no longer streams.\n- `GET /events/stats` is gone.\n"
 
-  it("is let through when a line under Breaking names its operation", () => {
+  it("is accepted if a line under Breaking names its operation", () => {
     expect(
       silent(`# Changelog\n\n## Unreleased\n\n### Added\n\n- More.\n\n### Breaking\n\n${LINES}`),
     ).toEqual([])
@@ -88,21 +88,21 @@ describe("a breaking change in the changelog", () => {
     ["no changelog", ""],
     ["no such heading", `# Changelog\n\n## Unreleased\n\n### Changed\n\n${LINES}`],
     ["the heading of an older version", `## Unreleased\n\n- x\n\n## 0.2.0\n\n### Breaking\n\n${LINES}`],
-    ["a heading of its own after it", `## Unreleased\n\n### Breaking\n\n### Added\n\n${LINES}`],
-    ["a text that is no line of a list", `## Unreleased\n\n### Breaking\n\n${LINES.replaceAll("- ", "")}`],
+    ["another heading directly after it", `## Unreleased\n\n### Breaking\n\n### Added\n\n${LINES}`],
+    ["a text that is no list item", `## Unreleased\n\n### Breaking\n\n${LINES.replaceAll("- ", "")}`],
     ["routes with similar names", "## Unreleased\n\n### Breaking\n\n- `POST /runs` and `GET /events`\n"],
-  ])("is not with %s", (_, changelog) => {
+  ])("is not accepted with %s", (_, changelog) => {
     expect(silent(changelog)).toEqual(["POST /run", "GET /events/stats"])
   })
 
-  it("is not for another operation's line", () => {
+  it("is not accepted with a line for another operation", () => {
     expect(silent("## Unreleased\n\n### Breaking\n\n- `POST /run`: it no longer streams.\n")).toEqual([
       "GET /events/stats",
     ])
   })
 })
 
-/** What was promised, and is served no more: one route. */
+/** A released document with one route that is no longer served. */
 const promised = () => {
   const base = document()
   base.paths["/more"] = { get: { ...base.paths["/livez"].get, operationId: "system.more" } }
@@ -127,14 +127,14 @@ describe("npm run openapi -- --release", () => {
     return { status, stderr, now }
   }
 
-  it("does not take a promise back in silence", () => {
+  it("refuses a breaking change that the changelog does not announce", () => {
     const { status, stderr, now } = release("## Unreleased\n")
     expect(status).toBe(1)
     expect(stderr).toContain("GET /more: is gone")
     expect(now).toEqual([served(), promised()])
   })
 
-  it("does when the changelog says so", () => {
+  it("accepts a breaking change that the changelog announces", () => {
     const { status, now } = release("## Unreleased\n\n### Breaking\n\n- `GET /more` is gone.\n")
     expect(status).toBe(0)
     expect(now).toEqual([served(), served()])

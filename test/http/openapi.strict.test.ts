@@ -8,12 +8,12 @@ const run = (document: Document) => document.paths["/run"].post
 
 const isClosed = ({ additionalProperties }: any) => additionalProperties === false
 
-/** Each spoils a document that is right in one way, and is found by what it says. */
+/** Each corrupts a valid document in one way; the check must report it with that message. */
 const SPOILT: ReadonlyArray<readonly [what: string, spoil: (document: Document) => void, objection: RegExp]> =
   [
     ["a keyword that OpenAPI does not know", (document) => (document.infos = {}), /not OpenAPI/],
     [
-      "a schema that is none",
+      "an invalid schema",
       (document) => (document.components.schemas.RunList.type = "list"),
       /RunList: is no JSON Schema/,
     ],
@@ -24,7 +24,7 @@ const SPOILT: ReadonlyArray<readonly [what: string, spoil: (document: Document) 
       /Can't resolve #.components.schemas.RunAnswers/,
     ],
     [
-      "an operationId twice",
+      "a repeated operationId",
       (document) => (run(document).operationId = "runs.listRuns"),
       /runs\.listRuns is there more than once/,
     ],
@@ -44,20 +44,16 @@ const SPOILT: ReadonlyArray<readonly [what: string, spoil: (document: Document) 
       /schemas Other is not used/,
     ],
     [
-      "an object of which it says nothing",
+      "an object without fields",
       (document) => (document.components.schemas.SessionState.properties.meta = { type: "object" }),
       /SessionState.properties.meta: is an object without fields/,
     ],
     ["no summary", (document) => delete run(document).summary, /POST \/run has no summary/],
     ["no tag", (document) => delete run(document).tags, /POST \/run has no tag/],
-    [
-      "a tag that nothing describes",
-      (document) => run(document).tags.push("x"),
-      /POST \/run has a strange tag/,
-    ],
+    ["an undeclared tag", (document) => run(document).tags.push("x"), /POST \/run has a strange tag/],
     ["no security", (document) => delete run(document).security, /POST \/run does not say who/],
     [
-      "a token that nothing describes",
+      "an undeclared security scheme",
       (document) => run(document).security.push({ other: [] }),
       /POST \/run wants a token/,
     ],
@@ -68,7 +64,7 @@ const SPOILT: ReadonlyArray<readonly [what: string, spoil: (document: Document) 
     ],
     ["no 401", (document) => delete run(document).responses["401"], /POST \/run has no 401/],
     [
-      "a problem that is plain JSON",
+      "a problem with the media type of plain JSON",
       (document) => {
         const { content } = run(document).responses["502"]
         run(document).responses["502"].content = { "application/json": content["application/problem+json"] }
@@ -81,7 +77,7 @@ const SPOILT: ReadonlyArray<readonly [what: string, spoil: (document: Document) 
       /POST \/run 502: is a problem without a code, or of another status/,
     ],
     [
-      "a file that is a list",
+      "a file field that is a list",
       (document) => {
         const { schema } = document.paths["/files"].post.requestBody.content["multipart/form-data"]
         schema.properties.file = { type: "array", items: { type: "string" } }
@@ -90,18 +86,18 @@ const SPOILT: ReadonlyArray<readonly [what: string, spoil: (document: Document) 
     ],
   ]
 
-describe("the document, read strictly", () => {
-  it("has nothing against it", async () => {
+describe("the document, checked strictly", () => {
+  it("has no errors", async () => {
     expect(await objectionsTo(served())).toEqual([])
   })
 
-  it.each(SPOILT)("is refused with %s", async (_, spoil, objection) => {
+  it.each(SPOILT)("is reported for %s", async (_, spoil, objection) => {
     const document = served()
     spoil(document)
     expect(await objectionsTo(document)).toContainEqual(expect.stringMatching(objection))
   })
 
-  it("leaves answers room to grow, and requests none", () => {
+  it("allows unknown fields in answers, and none in requests", () => {
     const document = served()
     const bodies = operationsOf(document).flatMap(({ operation }) =>
       Object.values<any>(operation.requestBody?.content ?? {}).map(({ schema }) =>
@@ -113,13 +109,13 @@ describe("the document, read strictly", () => {
     expect(nodesOf(document).filter(([, node]) => isClosed(node))).toHaveLength(bodies.length)
   })
 
-  it("has no names of the framework's own", () => {
+  it("has no names of the framework", () => {
     const titles = nodesOf(served()).filter(([, { title }]) => typeof title === "string")
     expect(titles.map(([where]) => where)).toEqual(["#/info"])
     expect(Object.keys(served().components.schemas)).not.toContain("Int")
   })
 
-  it("says that readiness is text, whatever it is", () => {
+  it("declares readiness as text for both statuses", () => {
     const { responses } = served().paths["/readyz"].get
     for (const status of ["200", "503"])
       expect(Object.keys(responses[status].content)).toEqual(["text/plain"])

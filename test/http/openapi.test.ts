@@ -24,7 +24,7 @@ const problemsOf = (route: string) => {
   return Object.fromEntries(statuses.map((status) => [status, codesOf(responses[status])]))
 }
 
-/** What a route of apps may answer, whatever it does. */
+/** The problems of every route for apps. */
 const OF_ALL = {
   "400": ["invalid_request"],
   "401": ["unauthorized"],
@@ -32,7 +32,7 @@ const OF_ALL = {
   "406": ["not_acceptable"],
   "500": ["internal"],
 }
-/** And one with a body. */
+/** The problems of every such route with a body. */
 const OF_BODIES = {
   ...OF_ALL,
   "408": ["request_timeout"],
@@ -41,7 +41,7 @@ const OF_BODIES = {
 }
 
 describe("GET /openapi.json", () => {
-  it.live("is the document of this API, for anybody who may ask", () =>
+  it.live("is the document of this API, without a token", () =>
     Effect.gen(function* () {
       const { fetch } = yield* Forge
       const response = yield* Effect.promise(() => fetch("/openapi.json"))
@@ -82,7 +82,7 @@ describe("GET /openapi.json", () => {
     ])
   })
 
-  it("says who may use a route", () => {
+  it("declares the security of each route", () => {
     const security = Object.fromEntries(operations.map(({ name, operation }) => [name, operation.security]))
     expect(security["POST /run"]).toEqual([{ app: [] }])
     expect(security["POST /admin/tokens"]).toEqual([{ admin: [] }])
@@ -94,7 +94,7 @@ describe("GET /openapi.json", () => {
     })
   })
 
-  it("says which routes stream", () => {
+  it("declares which routes stream", () => {
     const forms = operations.map(({ name, operation }) => [
       name,
       Object.keys(operation.responses["200"].content).toSorted(),
@@ -109,7 +109,7 @@ describe("GET /openapi.json", () => {
     })
   })
 
-  it("says what goes wrong, by status and code, always as a problem", () => {
+  it("declares failures by status and code, always as problems", () => {
     expect(problemsOf("POST /run")).toEqual({
       ...OF_BODIES,
       "404": ["not_found"],
@@ -140,7 +140,7 @@ describe("GET /openapi.json", () => {
       expect(JSON.stringify(operation.responses)).not.toContain("HttpApiDecodeError")
   })
 
-  it("says which requests may be sent again, and how", () => {
+  it("declares which requests take an idempotency key", () => {
     const named = operations.filter(({ operation }) =>
       operation.parameters.some(({ name }: any) => name === "idempotency-key"),
     )
@@ -162,7 +162,7 @@ describe("GET /openapi.json", () => {
     }
   })
 
-  it("describes the messages of a turn, which are not looked at on their way through", () => {
+  it("describes the messages of a turn, which the service does not check", () => {
     const { events } = spec.components.schemas.TurnAnswer.properties
     expect([events.type, Object.keys(events.items.properties)]).toEqual([
       "array",
@@ -173,13 +173,13 @@ describe("GET /openapi.json", () => {
     )
   })
 
-  it("explains each route", () => {
+  it("has a summary for each route", () => {
     for (const { name, operation } of operations) {
       expect([name, operation.summary]).toEqual([name, expect.stringMatching(/./)])
     }
   })
 
-  it("shows an example of every body, one that fits its schema", () => {
+  it("has an example of every body, which fits its schema", () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false })
     ajv.addSchema({ $id: "spec", components: spec.components })
     for (const [name, schema] of Object.entries<any>(spec.components.schemas)) {

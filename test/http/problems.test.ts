@@ -1,6 +1,7 @@
 import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
+import { shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
   type Answer,
@@ -10,18 +11,18 @@ import {
   type TestServer,
 } from "../support/TestServer.ts"
 
+const started = startServer({ claudeBin: Option.some(scriptedClaude), maxBodyBytes: 100_000 })
+const common = shared(started)
+let apps = 0
+
+/** An app of the server that these tests have in common. */
 const withApp = <A>(test: (server: TestServer, token: string) => Effect.Effect<A>) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const server = yield* startServer({ claudeBin: Option.some(scriptedClaude), maxBodyBytes: 100_000 })
-      return yield* test(server, yield* server.mint("recipes"))
-    }),
-  )
+  Effect.suspend(() => Effect.flatMap(common().mint(`app-${++apps}`), (token) => test(common(), token)))
 
 const post = (token: string, headers: string) =>
   `POST /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n${headers}\r\n\r\n`
 
-/** A client that sends all of its body, block by block, before it looks at the answer. */
+/** A client that sends its whole body, block by block, before it reads the answer. */
 const sendAllThenRead = (url: string, head: string, size: number): Effect.Effect<string> =>
   Effect.async<string>((resume) => {
     const socket = connect(Number(new URL(url).port), "127.0.0.1").pause()
@@ -41,7 +42,7 @@ const sendAllThenRead = (url: string, head: string, size: number): Effect.Effect
     return Effect.sync(() => socket.destroy())
   })
 
-/** Every problem is the contract's object, whole and consistent. */
+/** Asserts that the answer is a complete and consistent problem object of the contract. */
 const expectProblem = (answer: Answer, status: number, code: string) => {
   expect([answer.status, answer.json?.code]).toEqual([status, code])
   expect(answer.headers.get("content-type")).toBe("application/problem+json")
@@ -71,7 +72,7 @@ const expectProblem = (answer: Answer, status: number, code: string) => {
 }
 
 describe("POST /run", () => {
-  it.live("says all that is wrong with a body at once, where and what is expected", () =>
+  it.live("lists all issues of a body at once, each with its path and what is expected", () =>
     withApp((server, token) =>
       Effect.map(
         server.run(token, { promt: "x", timeout_secs: 0, effort: "huge", model: "-rf" }),
@@ -93,7 +94,7 @@ describe("POST /run", () => {
     ),
   )
 
-  it.live("takes null in an optional field as absent", () =>
+  it.live("treats null in an optional field as absent", () =>
     withApp((server, token) =>
       Effect.map(
         server.run(token, {
@@ -153,7 +154,7 @@ describe("POST /run", () => {
     ),
   )
 
-  it.live("never quotes what was sent", () =>
+  it.live("never quotes the request", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
         const canary = "canary-7a6b"
@@ -183,7 +184,7 @@ describe("POST /run", () => {
     ),
   )
 
-  it.live("refuses an output_schema that would take for ever, and goes on serving meanwhile", () =>
+  it.live("refuses an output_schema that would take forever to check, and keeps serving meanwhile", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
         const deep = `${'{"not":'.repeat(9000)}{}${"}".repeat(9000)}`
@@ -205,27 +206,29 @@ describe("POST /run", () => {
     ),
   )
 
-  it.live("holds an answer to its output_schema, whatever the schema's tricks, and does not quote it", () =>
-    withApp((server, token) => {
-      const ask = (answer: unknown, output_schema: object) =>
-        server.run(token, { prompt: `SAY ${JSON.stringify(answer)}`, output_schema })
-      return Effect.gen(function* () {
-        expect((yield* ask(1, { $async: true, type: "object", required: ["x"] })).status).toBe(502)
-        expect((yield* ask({}, { required: ["constructor", "toString"] })).status).toBe(502)
-        expect((yield* ask({ qty: 1 }, { required: ["qty"] })).json.result).toEqual({ qty: 1 })
-        const own = yield* ask(
-          { qty: { "canary 8d7c": 1 } },
-          { properties: { qty: { additionalProperties: { type: "string" } } } },
-        )
-        expect(own.json.issues).toEqual([{ path: ["qty", "*"], message: "must be string" }])
-        expect(own.text).not.toContain("canary")
-        const endless = yield* ask({}, { $ref: "#" })
-        expect(endless.json.issues).toEqual([{ path: [], message: "cannot be checked" }])
-      })
-    }),
+  it.live(
+    "checks an answer against its output_schema, also with hostile schemas, and does not quote the answer",
+    () =>
+      withApp((server, token) => {
+        const ask = (answer: unknown, output_schema: object) =>
+          server.run(token, { prompt: `SAY ${JSON.stringify(answer)}`, output_schema })
+        return Effect.gen(function* () {
+          expect((yield* ask(1, { $async: true, type: "object", required: ["x"] })).status).toBe(502)
+          expect((yield* ask({}, { required: ["constructor", "toString"] })).status).toBe(502)
+          expect((yield* ask({ qty: 1 }, { required: ["qty"] })).json.result).toEqual({ qty: 1 })
+          const own = yield* ask(
+            { qty: { "canary 8d7c": 1 } },
+            { properties: { qty: { additionalProperties: { type: "string" } } } },
+          )
+          expect(own.json.issues).toEqual([{ path: ["qty", "*"], message: "must be string" }])
+          expect(own.text).not.toContain("canary")
+          const endless = yield* ask({}, { $ref: "#" })
+          expect(endless.json.issues).toEqual([{ path: [], message: "cannot be checked" }])
+        })
+      }),
   )
 
-  it.live("does not know any file yet", () =>
+  it.live("refuses unknown files", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
         expectProblem(yield* server.run(token, { prompt: "x", files: ["ff_unknown"] }), 404, "not_found")
@@ -265,7 +268,7 @@ describe("POST /run", () => {
     ),
   )
 
-  it.live("refuses another media type, and an include that it does not have", () =>
+  it.live("refuses another media type, and an unknown include", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
         const form = {
@@ -293,7 +296,7 @@ describe("POST /run", () => {
     ),
   )
 
-  it.live("refuses a client that takes no JSON", () =>
+  it.live("refuses a client that accepts no JSON", () =>
     withApp((server, token) =>
       Effect.map(
         server.request("POST", "/run", { token, body: { prompt: "x" }, headers: { accept: "image/png" } }),
@@ -312,7 +315,7 @@ describe("a body over the limit", () => {
     ),
   )
 
-  it.live("is 413, chunked without a length, and the connection goes on", () =>
+  it.live("is 413, chunked without a length, and the connection stays open", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
         const chunks = Array.from({ length: 30 }, () => `2710\r\n${"x".repeat(10_000)}\r\n`)
@@ -331,10 +334,10 @@ describe("a body over the limit", () => {
     ),
   )
 
-  it.live("is 413 also for a client that closes, and reads only when it has sent everything", () =>
+  it.live("is 413 also for a client that closes, and reads only after it has sent everything", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
-        // More than the sockets in between hold, and sent in blocks, as a program does it.
+        // More than the buffers of the sockets hold, and sent in blocks, as programs do.
         const size = 30 * 1024 * 1024
         for (const [who, code] of [
           [token, "payload_too_large"],
@@ -352,7 +355,7 @@ describe("a body over the limit", () => {
   )
 })
 
-describe("what is hardly a request", () => {
+describe("an unusual request", () => {
   it.live.each<[string, string, number]>([
     ["no HTTP", "hello\r\n\r\n", 400],
     ["a bad length", "POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", 400],
@@ -363,7 +366,7 @@ describe("what is hardly a request", () => {
     ],
     ["headers without end", `GET / HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(40_000)}\r\n\r\n`, 431],
     ["a tunnel", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n", 405],
-  ])("is answered with a problem: %s", ([, bytes, status]) =>
+  ])("that Node cannot parse is answered with a problem: %s", ([, bytes, status]) =>
     withApp((server) =>
       Effect.map(overSocket(server.url, [bytes]), (answer) => {
         const [head = "", body = ""] = answer.split("\r\n\r\n")
@@ -382,7 +385,7 @@ describe("what is hardly a request", () => {
     "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA",
     "Connection: Upgrade\r\nUpgrade: websocket",
     "Expect: something-else",
-  ])("is a request all the same: %s", (headers) =>
+  ])("is served as a usual one: %s", (headers) =>
     withApp((server, token) =>
       Effect.gen(function* () {
         const body = '{"prompt":"SAY hello"}'
@@ -417,7 +420,7 @@ describe("a route", () => {
     ),
   )
 
-  it.live("says which methods it takes", () =>
+  it.live("lists its methods in a 405", () =>
     withApp((server, token) =>
       Effect.gen(function* () {
         const run = yield* server.request("GET", "/run", { token })
@@ -429,7 +432,7 @@ describe("a route", () => {
     ),
   )
 
-  it.live("of no particular name is no token's name", () =>
+  it.live("for an unusual token name is 404 or 405", () =>
     withApp((server) =>
       Effect.gen(function* () {
         for (const name of ["%00", "%zz", "..", "A", "a".repeat(1000), "%F0%9F%98%80"]) {
@@ -442,7 +445,7 @@ describe("a route", () => {
 })
 
 describe("every answer", () => {
-  it.live("carries the caller's X-Request-Id if that can be one, else a fresh one", () =>
+  it.live("has the caller's X-Request-Id if that is valid, else a new one", () =>
     withApp((server) =>
       Effect.gen(function* () {
         const withId = (id: string) => server.request("GET", "/nowhere", { headers: { "x-request-id": id } })
@@ -464,7 +467,7 @@ describe("every answer", () => {
 })
 
 describe("GET /healthz", () => {
-  it.live("tells which CLIs are there, to anybody who may ask", () =>
+  it.live("tells which CLIs are present, without a token", () =>
     withApp((server) =>
       Effect.map(server.request("GET", "/healthz"), ({ status, json }) => {
         expect([status, json]).toEqual([
@@ -482,7 +485,7 @@ describe("GET /healthz", () => {
     ),
   )
 
-  it.live("is 200 and not ok when a CLI is missing", () =>
+  it.live("is 200 with ok false if a CLI is missing", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const server = yield* startServer({ claudeBin: Option.some("/no/such/claude") })
@@ -496,7 +499,7 @@ describe("GET /healthz", () => {
 })
 
 describe("a body of twelve megabytes that is one JSON string", () => {
-  it.live("is refused as fast as it is read", () =>
+  it.live("is refused as fast as it can be read", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })

@@ -3,7 +3,7 @@ import Sqlite from "better-sqlite3"
 import { Effect, Option } from "effect"
 import { overSocket, scriptedClaude, startServer, type TestServer } from "../support/TestServer.ts"
 
-/** 127.0.0.1 is a trusted proxy on this host, 10.1.1.1 one beyond; the apps are in 10.0.0.0/8. */
+/** 127.0.0.1 is a trusted proxy on this host, 10.1.1.1 one on another host. The apps are in 10.0.0.0/8. */
 const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) =>
   Effect.scoped(
     Effect.flatMap(
@@ -16,14 +16,14 @@ const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) =>
     ),
   )
 
-/** A request as the trusted proxy forwards it: its status and, of a problem, its code. */
+/** Sends a request as the trusted proxy forwards it. Returns the status, and a problem's code. */
 const forwarded = (server: TestServer, hops: string) =>
   Effect.map(
     server.request("GET", "/healthz", { headers: { "x-forwarded-for": hops } }),
     ({ status, json }) => `${status} ${json.code ?? ""}`.trim(),
   )
 
-/** The first line of the answer to a request with a header line for each of `hops`, asked from the address `from`. */
+/** Sends a request from the address `from`, with one header line for each of `hops`. Returns the answer's first line. */
 const statusLine = (server: TestServer, hops: ReadonlyArray<string>, from = "127.0.0.1") =>
   Effect.map(
     overSocket(
@@ -46,7 +46,7 @@ describe("behind a trusted proxy", () => {
     ["10.0.0.9:567", "200"],
     ["[2001:db8::9]:80", "200"],
     ["[2001:db9::9]:80", REFUSED],
-    // What the client wrote itself stands to the left.
+    // The client's own entries are to the left.
     ["127.0.0.1, 203.0.113.5", REFUSED],
     ["10.0.0.9, 203.0.113.5", REFUSED],
     ["rubbish, 10.0.0.9", "200"],
@@ -54,10 +54,10 @@ describe("behind a trusted proxy", () => {
     ["10.0.0.9, 10.1.1.1", "200"],
     ["203.0.113.5, 10.1.1.1", REFUSED],
     ["127.0.0.1, 203.0.113.5, 10.1.1.1", REFUSED],
-    // Nobody but proxies.
+    // Only proxies.
     ["127.0.0.1", "200"],
     ["10.1.1.1, 127.0.0.1", "200"],
-    // No address where the client's would be.
+    // No valid address in the client's position.
     ["rubbish", REFUSED],
     ["10.0.0.9, unknown", REFUSED],
     ["10.0.0.9, rubbish, 10.1.1.1", REFUSED],
@@ -66,13 +66,13 @@ describe("behind a trusted proxy", () => {
     withServer((server) => Effect.map(forwarded(server, hops), (answer) => expect(answer).toBe(expected))),
   )
 
-  it.live("a client that forwards nothing is the proxy itself", () =>
+  it.live("without X-Forwarded-For, the proxy itself is the client", () =>
     withServer((server) =>
       Effect.map(server.request("GET", "/healthz"), ({ status }) => expect(status).toBe(200)),
     ),
   )
 
-  it.live("header lines of one name are one list, in their order", () =>
+  it.live("header lines with the same name form one list, in their order", () =>
     withServer((server) =>
       Effect.gen(function* () {
         expect(yield* statusLine(server, ["127.0.0.1", "203.0.113.5", "10.1.1.1"])).toBe(
@@ -83,7 +83,7 @@ describe("behind a trusted proxy", () => {
     ),
   )
 
-  it.live("the proxy's own header line counts, however many lines a client has before it", () =>
+  it.live("the proxy's own header line counts, after any number of the client's lines", () =>
     withServer((server) =>
       Effect.gen(function* () {
         const lines = `X-Forwarded-For: 10.0.0.9\r\n${"a:\r\n".repeat(3000)}X-Forwarded-For: 203.0.113.5\r\n`
@@ -97,7 +97,7 @@ describe("behind a trusted proxy", () => {
     ),
   )
 
-  it.live("as many hops as a request can carry cost nothing", () =>
+  it.live("the largest number of hops that fits a request is cheap", () =>
     withServer((server) =>
       Effect.gen(function* () {
         const from = performance.now()
@@ -110,7 +110,7 @@ describe("behind a trusted proxy", () => {
     ),
   )
 
-  it.live("a token's own ip_cidrs see the client, and so does the audit trail", () =>
+  it.live("a token's ip_cidrs and the audit trail use the client's address", () =>
     withServer((server) =>
       Effect.gen(function* () {
         const token = yield* server.mint("recipes", ["10.0.0.9"])
@@ -132,8 +132,8 @@ describe("behind a trusted proxy", () => {
   )
 })
 
-describe("a proxy on this host that nobody declared", () => {
-  it.live("is refused, whoever it forwards for; it itself may ask", () =>
+describe("an undeclared proxy on this host", () => {
+  it.live("is refused for every forwarded request; its own requests are admitted", () =>
     withServer((server) =>
       Effect.gen(function* () {
         for (const hops of ["10.0.0.9", "127.0.0.1", ""]) {

@@ -63,7 +63,7 @@ const startedAt = ({ config }: TestServer): number => {
   return at
 }
 
-describe("none of the processes that left the group is left", () => {
+describe.concurrent("none of the processes that left the group is left", () => {
   it.live("when the answer is there", () =>
     withEscapees("SAY done", ({ answer }) =>
       Effect.map(Fiber.join(answer), ({ json }) => expect(json.result).toBe("done")),

@@ -2,11 +2,11 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "@effect/vitest"
-import Sqlite from "better-sqlite3"
 import { Effect, Fiber, Option } from "effect"
 import { claudeProcesses } from "../support/ProcessTable.ts"
 import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
-import { eventually, fileForm, startServer, type TestServer } from "../support/TestServer.ts"
+import { shared } from "../support/Sessions.ts"
+import { type Answer, eventually, fileForm, startServer, type TestServer } from "../support/TestServer.ts"
 
 /** `POST /run` on the real `claude`, whose provider is a local stand-in of the Messages API. */
 
@@ -28,21 +28,26 @@ afterAll(async () => {
 })
 beforeEach(() => api.reset())
 
-/** A server with an app's token, at work on the real executable. */
-const withApp = <A>(
-  test: (
-    ask: (payload: object, query?: string) => ReturnType<TestServer["run"]>,
-    server: TestServer,
-  ) => Effect.Effect<A>,
+type Ask = (payload: object, query?: string) => ReturnType<TestServer["run"]>
+
+/** A server with an app's token, at work on the real executable, in the environment as it is then. */
+const started = (overrides: Parameters<typeof startServer>[0] = {}) =>
+  Effect.gen(function* () {
+    const server = yield* startServer(overrides)
+    const token = yield* server.mint("recipes")
+    const ask: Ask = (payload, query) => server.run(token, payload, query)
+    return { ask, server, token }
+  })
+
+const common = shared(Effect.suspend(() => started()))
+
+const withApp = <A>(test: (ask: Ask, server: TestServer) => Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.suspend(() => test(common().ask, common().server))
+
+const withOwnApp = <A>(
+  test: (ask: Ask, server: TestServer) => Effect.Effect<A>,
   overrides: Parameters<typeof startServer>[0] = {},
-) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const server = yield* startServer(overrides)
-      const token = yield* server.mint("recipes")
-      return yield* test((payload, query) => server.run(token, payload, query), server)
-    }),
-  )
+) => Effect.scoped(Effect.flatMap(started(overrides), ({ ask, server }) => test(ask, server)))
 
 /** The texts of the one request that reached the provider. */
 const received = () => {
@@ -209,22 +214,28 @@ describe("a prompt is just text", () => {
     ),
   )
 
-  it.live.each<[string, (dataDir: string) => string]>([
-    ["read outside the run's directory", () => "READ /etc/passwd"],
-    ["read beside the run's directory", (dataDir) => `READ ${dataDir}/canary.txt`],
-    ["read up from the run's directory", () => "READ ../../../canary.txt"],
-    ["read the database", (dataDir) => `READ ${dataDir}/clawdforge.db`],
-    ["read the login", () => `READ ${home}/.claude.json`],
-    ["read the environment", () => "READ /proc/self/environ"],
-    ["run a command", () => "RUN cat /etc/passwd"],
-    ["run a harmless command", () => "RUN echo canary-1b2c"],
-  ])("and its tools cannot %s", ([, prompt]) =>
+  it.live("and its tools read nothing outside the run's directory, and run nothing", () =>
     withApp((ask, { config }) =>
       Effect.gen(function* () {
         writeFileSync(join(config.dataDir, "canary.txt"), "canary-1b2c")
-        const { status, json } = yield* ask({ prompt: prompt(config.dataDir) })
+        const calls = [
+          "READ /etc/passwd",
+          `READ ${config.dataDir}/canary.txt`,
+          "READ ../../../canary.txt",
+          `READ ${config.dataDir}/clawdforge.db`,
+          `READ ${home}/.claude.json`,
+          "READ /proc/self/environ",
+          "RUN cat /etc/passwd",
+          "RUN echo canary-1b2c",
+        ]
+        const { status, json } = yield* ask({ prompt: calls.join(" THEN ") })
         expect(status).toBe(200)
-        expect(json.result).toMatch(/^tool failed: .*(is outside|device|binary|No such tool available: Bash)/)
+        const results: ReadonlyArray<string> = json.result.split(/\n(?=tool (?:said|failed): )/)
+        expect(results).toHaveLength(calls.length)
+        for (const [n, result] of results.entries())
+          expect(result, calls[n]).toMatch(
+            /^tool failed: .*(is outside|device|binary|No such tool available: Bash)/,
+          )
         expect(json.result).not.toContain("canary-1b2c")
         expect(api.requests.at(-1)?.tools).toEqual(["Read"])
       }),
@@ -234,7 +245,7 @@ describe("a prompt is just text", () => {
   it.live("and it gets no settings, hooks, notes or servers of the login, nor of directories above", () => {
     const touched = join(home, "touched")
     const hook = { hooks: { SessionStart: [{ hooks: [{ type: "command", command: `touch ${touched}` }] }] } }
-    return withApp((ask, { config }) =>
+    return withOwnApp((ask, { config }) =>
       Effect.gen(function* () {
         for (const dir of [home, config.dataDir, config.runsDir]) {
           mkdirSync(join(dir, ".claude"), { recursive: true })
@@ -255,18 +266,16 @@ describe("a prompt is just text", () => {
 })
 
 /** Asks for something that fails, and sees that nothing is left of it. */
-const failure = (payload: object, overrides: Parameters<typeof startServer>[0] = {}) =>
-  withApp(
-    (ask, { config }) =>
-      Effect.gen(function* () {
-        const answer = yield* ask(payload)
-        expect(claudeProcesses(config.runsDir)).toEqual([])
-        expect(readdirSync(config.runsDir)).toEqual([])
-        expect(answer.text).not.toContain("sk-test-key")
-        expect(answer.headers.get("x-run-id")).toMatch(/^[0-9A-Z]{26}$/)
-        return answer
-      }),
-    overrides,
+const failure = (payload: object, on: typeof withApp<Answer> = withApp) =>
+  on((ask, { config }) =>
+    Effect.gen(function* () {
+      const answer = yield* ask(payload)
+      expect(claudeProcesses(config.runsDir)).toEqual([])
+      expect(readdirSync(config.runsDir)).toEqual([])
+      expect(answer.text).not.toContain("sk-test-key")
+      expect(answer.headers.get("x-run-id")).toMatch(/^[0-9A-Z]{26}$/)
+      return answer
+    }),
   )
 
 describe("a failure of the real claude", () => {
@@ -296,7 +305,7 @@ describe("a failure of the real claude", () => {
   it.live("is 502 when the provider cannot be reached", () =>
     Effect.gen(function* () {
       process.env["ANTHROPIC_BASE_URL"] = "http://127.0.0.1:9"
-      const { json } = yield* failure({ prompt: "SAY hello" })
+      const { json } = yield* failure({ prompt: "SAY hello" }, withOwnApp)
       expect(json).toMatchObject({ status: 502, code: "run_failed", retryable: true })
       expect(json.duration_ms).toBeLessThan(15_000)
     }).pipe(Effect.ensuring(Effect.sync(() => (process.env["ANTHROPIC_BASE_URL"] = api.url)))),
@@ -307,7 +316,7 @@ describe("a failure of the real claude", () => {
     (model) =>
       Effect.gen(function* () {
         delete process.env["ANTHROPIC_API_KEY"]
-        const { json, headers } = yield* failure({ prompt: "SAY hello", model })
+        const { json, headers } = yield* failure({ prompt: "SAY hello", model }, withOwnApp)
         expect(json).toMatchObject({ status: 503, code: "not_logged_in", retryable: true })
         expect(headers.get("retry-after")).toBe("60")
         expect(api.requests).toEqual([])
@@ -340,42 +349,13 @@ describe("a failure of the real claude", () => {
 
   it.live("is 502 agent_unavailable when there is no executable", () =>
     Effect.map(
-      failure({ prompt: "SAY hello" }, { claudeBin: Option.some("/no/such/claude") }),
+      failure({ prompt: "SAY hello" }, (test) =>
+        withOwnApp(test, { claudeBin: Option.some("/no/such/claude") }),
+      ),
       ({ json }) => {
         expect(json).toMatchObject({ status: 502, code: "agent_unavailable" })
         expect(json.error).not.toContain("/no/such")
       },
-    ),
-  )
-})
-
-describe("many at once", () => {
-  it.live("50 runs with 4 slots: four at work and never more, all answered", () =>
-    withApp(
-      (ask, { config }) => {
-        const queued = () => {
-          const db = new Sqlite(config.dbPath, { readonly: true })
-          const rows = db.prepare("SELECT id FROM runs WHERE status = 'queued'").all()
-          db.close()
-          return rows
-        }
-        const atOnce = (prompts: ReadonlyArray<string>) =>
-          Effect.all(
-            prompts.map((prompt) => ask({ prompt })),
-            { concurrency: "unbounded" },
-          )
-        return Effect.gen(function* () {
-          const first = yield* Effect.fork(atOnce([0, 1, 2, 3].map((n) => `HELD SAY ${n}`)))
-          yield* eventually(() => expect(api.open).toBe(4))
-          const others = yield* Effect.fork(atOnce(Array.from({ length: 46 }, (_, n) => `SAY ${n + 4}`)))
-          yield* eventually(() => expect(queued()).toHaveLength(46))
-          api.release()
-          const answers = [...(yield* Fiber.join(first)), ...(yield* Fiber.join(others))]
-          expect(answers.map(({ json }) => json.result)).toEqual(Array.from({ length: 50 }, (_, n) => n))
-          expect(api.peak).toBe(4)
-        })
-      },
-      { maxConcurrentRuns: 4, maxQueueWaitSecs: 300 },
     ),
   )
 })
@@ -390,8 +370,7 @@ describe("attached files", () => {
   it.live("are listed before the prompt by their paths, and read by the real claude", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const server = yield* startServer()
-        const token = yield* server.mint("recipes")
+        const { server, token } = common()
         const upload = yield* server.upload(token, fileForm("two cups of flour", "Rezept für Brot.txt"))
         const { json } = yield* server.run(token, {
           prompt: "READ ATTACHED",
@@ -411,8 +390,7 @@ describe("attached files", () => {
   it.live("may be images: the model gets to see them", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const server = yield* startServer()
-        const token = yield* server.mint("recipes")
+        const { server, token } = common()
         const upload = yield* server.upload(token, fileForm(PNG, "pixel.PNG"))
         const { json } = yield* server.run(token, {
           prompt: "READ ATTACHED",

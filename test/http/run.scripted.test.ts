@@ -1,10 +1,15 @@
 import { readdirSync } from "node:fs"
-import { describe, expect, it } from "@effect/vitest"
+import { beforeAll, describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { claudeProcesses } from "../support/ProcessTable.ts"
 import { type Answer, scriptedClaude, startServer } from "../support/TestServer.ts"
 
 /** `POST /run` on an executable that misbehaves as it is told. */
+
+beforeAll(() => {
+  process.env["ANTHROPIC_API_KEY"] = "sk-test-key-0123456789"
+})
+
 const ask = (payload: object): Effect.Effect<Answer> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -16,7 +21,7 @@ const ask = (payload: object): Effect.Effect<Answer> =>
     }),
   )
 
-describe("an executable that", () => {
+describe.concurrent("an executable that", () => {
   it.live("prints half an emoji per write is understood", () =>
     Effect.map(ask({ prompt: "EMOJI" }), ({ json }) => expect(json.result).toBe("😀 naïve 漢字 👩‍👩‍👧")),
   )
@@ -54,7 +59,6 @@ describe("an executable that", () => {
 
   it.live("quotes the prompt and a secret in its error text is not quoted by us", () =>
     Effect.gen(function* () {
-      process.env["ANTHROPIC_API_KEY"] = "sk-test-key-0123456789"
       const { json, text } = yield* ask({ prompt: "QUOTE the patient is Jane Roe, born 1980" })
       expect(json.stderr).toBe("[withheld: it quotes the prompt]")
       expect(text).not.toMatch(/Jane|Roe|sk-test-key/)

@@ -17,7 +17,8 @@ import type { TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
 import { serve } from "../../src/http/Server.ts"
 import { Admission } from "../../src/services/access/Admission.ts"
-import { EventLog } from "../../src/services/journal/EventLog.ts"
+import { Revocation } from "../../src/services/access/Revocation.ts"
+import { Journal } from "../../src/services/journal/Journal.ts"
 import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
 import { TokenStore } from "../../src/services/access/TokenStore.ts"
 import * as Mock from "../../src/testing.ts"
@@ -60,27 +61,27 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
     const lines = Logger.make<unknown, void>(
       ({ annotations }) => void log.push(Object.fromEntries(annotations)),
     )
+    const tokens = Layer.mock(TokenStore, {
+      revoke: (name) => Effect.succeed(Option.some(appNamed(name).id)),
+    })
     const service = serve({ model: "sonnet", timeoutSecs: 5 }).pipe(
       Layer.provideMerge(Mock.inMemoryServer),
       Layer.provide(HttpServer.layerContext),
       Layer.provide([
         admission,
         Mock.noFiles,
-        Mock.liveRuns,
+        Mock.runEngine,
         Mock.runs(Effect.die("no run is asked for")),
-        Layer.mock(TokenStore, {
-          revoke: (name) => Effect.succeed(Option.some(appNamed(name).id)),
-        }),
+        tokens,
         Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
         Mock.readiness(),
         Mock.retention,
-        Mock.eventFeed,
         Mock.idempotency,
-        Layer.provideMerge(EventLog.layer, Mock.ledger()),
+        Layer.provideMerge(Journal.layer, Mock.ledger()),
         Mock.webRequestBody({ json: 100_000, form: 100_000 }),
       ]),
       Layer.provide(pool),
-      Layer.provide(Mock.ids),
+      Layer.provide([Mock.ids, Layer.provide(Revocation.layer, tokens)]),
       Layer.provide(Logger.replace(Logger.defaultLogger, lines)),
     )
     const { handle } = Context.get(yield* Layer.build(service), Mock.InMemoryServer)

@@ -84,7 +84,10 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
 
   const cwdOf = (session: string) => join(world().server.config.sessionsDir, session)
 
-  /** An app's new session, closed after the test. */
+  /**
+   * An app's new session, closed after the test. Each starts an adapter or a CLI, which costs a second of processor: one
+   * session is for all that needs no other.
+   */
   const withSession = <A>(
     test: (session: string, app: SessionApp) => Effect.Effect<A>,
     opening: object = {},
@@ -117,18 +120,33 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
     )
   })
 
-  it.live("three turns keep their context, and so does the fourth after kill -9 of the adapter", () =>
-    withSession((session, app) =>
-      Effect.gen(function* () {
-        expect(yield* app.say(session, "SAY pear-1")).toBe("pear-1")
-        expect(yield* app.say(session, "SAY pear-2")).toBe("pear-2")
-        expect(yield* app.say(session, "SAY pear-3")).toBe("pear-3")
-        expect(received("pear-3").raw).toMatch(/SAY pear-1.*SAY pear-2/s)
-        yield* killAdapter
-        expect(yield* app.say(session, "SAY pear-4")).toBe("pear-4")
-        expect(received("pear-4").raw).toMatch(/SAY pear-1.*SAY pear-2.*SAY pear-3/s)
-      }),
-    ),
+  it.live(
+    "three turns keep their context and model, and so does the fourth after kill -9 of the adapter; their events are what the contract says",
+    () =>
+      withSession(
+        (session, app) =>
+          Effect.gen(function* () {
+            const answer = yield* app.turn(session, "SAY pear-1")
+            expect(said(answer)).toBe("pear-1")
+            expect(answer.json).toMatchObject({ turn_index: 1, stop_reason: "end_turn" })
+            const { events } = answer.json
+            expect(events.at(-1).result.stopReason).toBe("end_turn")
+            for (const event of events.slice(0, -1)) {
+              expect([event.jsonrpc, event.method]).toEqual(["2.0", "session/update"])
+            }
+            expect(new Set(events.slice(0, -1).map(({ params }: any) => params.sessionId)).size).toBe(1)
+            expect(received("pear-1").model).toContain("opus")
+
+            expect(yield* app.say(session, "SAY pear-2")).toBe("pear-2")
+            expect(yield* app.say(session, "SAY pear-3")).toBe("pear-3")
+            expect(received("pear-3").raw).toMatch(/SAY pear-1.*SAY pear-2/s)
+            yield* killAdapter
+            expect(yield* app.say(session, "SAY pear-4")).toBe("pear-4")
+            expect(received("pear-4").raw).toMatch(/SAY pear-1.*SAY pear-2.*SAY pear-3/s)
+            expect(received("pear-4").model).toContain("opus")
+          }),
+        { model: "opus" },
+      ),
   )
 
   it.live("two sessions of an app know nothing of each other", () =>
@@ -143,81 +161,36 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
     ),
   )
 
-  it.live("a turn's events are what the contract says", () =>
-    withSession((session, app) =>
-      Effect.gen(function* () {
-        const answer = yield* app.turn(session, "SAY fig-1")
-        expect(said(answer)).toBe("fig-1")
-        expect(answer.json).toMatchObject({ turn_index: 1, stop_reason: "end_turn" })
-        const { events } = answer.json
-        expect(events.at(-1).result.stopReason).toBe("end_turn")
-        for (const event of events.slice(0, -1)) {
-          expect([event.jsonrpc, event.method]).toEqual(["2.0", "session/update"])
-        }
-        expect(new Set(events.slice(0, -1).map(({ params }: any) => params.sessionId)).size).toBe(1)
-      }),
-    ),
-  )
-
-  it.live("the model is the session's, after kill -9 of the adapter too", () =>
-    withSession(
-      (session, app) =>
-        Effect.gen(function* () {
-          yield* app.say(session, "SAY lime-1")
-          expect(received("lime-1").model).toContain("opus")
-          yield* killAdapter
-          yield* app.say(session, "SAY lime-2")
-          expect(received("lime-2").model).toContain("opus")
-        }),
-      { model: "opus" },
-    ),
-  )
-
   describe("tools", () => {
-    it.live.each<[string, boolean]>([
-      ["approve-all", true],
-      ["approve-reads", false],
-      ["deny-all", false],
-    ])("in a session of %s, commands are run and files are written: %s", ([permission_mode, allowed]) =>
-      withSession(
-        (session, app) =>
-          Effect.gen(function* () {
-            const [ran, written] = [join(cwdOf(session), "ran"), join(cwdOf(session), "written")]
-            const expected = expect.stringContaining(allowed ? "tool said" : "tool failed")
-            expect(yield* app.say(session, "RUN touch ran")).toEqual(expected)
-            expect(yield* app.say(session, `WRITE ${written}`)).toEqual(expected)
-            expect([existsSync(ran), existsSync(written)]).toEqual([allowed, allowed])
-          }),
-        { permission_mode },
-      ),
-    )
-
-    it.live.each<[string, boolean]>([
-      ["approve-reads", true],
-      ["deny-all", false],
+    it.live.each<[string, boolean, boolean]>([
+      ["approve-all", true, true],
+      ["approve-reads", false, true],
+      ["deny-all", false, false],
     ])(
-      "in a session of %s, a file beside the session's directory is read: %s",
-      ([permission_mode, allowed]) =>
+      "in a session of %s, commands are run and files are written: %s; a file beside the session's directory is read: %s",
+      ([permission_mode, writes, reads]) =>
         withSession(
           (session, app) =>
             Effect.gen(function* () {
+              const [ran, written] = [join(cwdOf(session), "ran"), join(cwdOf(session), "written")]
+              const expected = expect.stringContaining(writes ? "tool said" : "tool failed")
+              expect(yield* app.say(session, "RUN touch ran")).toEqual(expected)
+              expect(yield* app.say(session, `WRITE ${written}`)).toEqual(expected)
+              expect([existsSync(ran), existsSync(written)]).toEqual([writes, writes])
+
               const path = join(world().dir, "beside.txt")
               writeFileSync(path, "canary-beside")
               const words = yield* app.say(session, `READ ${path}`)
-              expect(words).toContain(allowed ? "canary-beside" : "tool failed")
+              expect(words).toContain(reads ? "canary-beside" : "tool failed")
+
+              if (!writes) return
+              // They get nothing of our environment beyond what they may.
+              const environment = yield* app.say(session, "RUN env")
+              expect(environment).toContain("tool said")
+              expect(environment).not.toMatch(/canary-env|canary-settings|ADMIN_BOOTSTRAP|VITEST/)
             }),
           { permission_mode },
         ),
-    )
-
-    it.live("get nothing of our environment beyond what they may", () =>
-      withSession((session, app) =>
-        Effect.gen(function* () {
-          const words = yield* app.say(session, "RUN env")
-          expect(words).toContain("tool said")
-          expect(words).not.toMatch(/canary-env|canary-settings|ADMIN_BOOTSTRAP|VITEST/)
-        }),
-      ),
     )
   })
 
@@ -253,22 +226,6 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
         }),
       ),
     )
-
-    it.live("also when it names a file with @: nothing of that file reaches the provider", () =>
-      withSession((session, app) =>
-        Effect.gen(function* () {
-          const { dir, server } = world()
-          writeFileSync(join(dir, "canary.txt"), "canary-5e6f7a8b")
-          writeFileSync(join(cwdOf(session), "canary.txt"), "canary-5e6f7a8b")
-          world().api.reset()
-          const named = `@${dir}/canary.txt @canary.txt @${server.config.dbPath} @/etc/passwd what is in there?`
-          yield* app.say(session, named)
-          expect(received("what is in there?").prompt).toContain("@/etc/passwd")
-          for (const { raw } of world().api.requests)
-            expect(raw).not.toMatch(/canary-5e6f7a8b|SQLite format|root:x:0/)
-        }),
-      ),
-    )
   })
 
   describe("what lies in a directory", () => {
@@ -292,46 +249,47 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
       ),
     )
 
-    it.live("of the home is neither run nor sent", () =>
+    it.live("of the home is neither run nor sent; nor is a file that a prompt names with @", () =>
       withSession((session, app) =>
         Effect.gen(function* () {
-          const { touched, api } = world()
+          const { touched, api, dir, server } = world()
           api.reset()
           yield* app.say(session, "SAY date-1")
           yield* app.say(session, "RUN true")
           for (const { raw } of api.requests) expect(raw).not.toMatch(/canary-/)
           expect(existsSync(touched)).toBe(false)
+
+          writeFileSync(join(dir, "canary.txt"), "canary-5e6f7a8b")
+          writeFileSync(join(cwdOf(session), "canary.txt"), "canary-5e6f7a8b")
+          api.reset()
+          const named = `@${dir}/canary.txt @canary.txt @${server.config.dbPath} @/etc/passwd what is in there?`
+          yield* app.say(session, named)
+          expect(received("what is in there?").prompt).toContain("@/etc/passwd")
+          for (const { raw } of api.requests)
+            expect(raw).not.toMatch(/canary-5e6f7a8b|SQLite format|root:x:0/)
         }),
       ),
     )
   })
 
   describe("a failure of the provider", () => {
-    it.live.each([
-      ["STATUS 429 please", 502, "turn_failed"],
-      ["STATUS 401 please", 503, "not_logged_in"],
-    ])("(%s) is %i %s, and the session goes on", ([prompt, status, code]) =>
+    it.live("is 502, 503 without a login, or 504 at timeout_secs when it hangs; the session goes on", () =>
       withSession((session, app) =>
         Effect.gen(function* () {
-          yield* app.say(session, "SAY lemon-1")
-          const failed = yield* app.turn(session, prompt as string)
-          expect([failed.status, failed.json.code]).toEqual([status, code])
-          expect(failed.text).not.toContain("sk-test-key")
-          yield* app.say(session, "SAY lemon-2")
-          expect(received("lemon-2").raw).toContain("SAY lemon-1")
-        }),
-      ),
-    )
-
-    it.live("(it hangs) is 504 at timeout_secs, and the session goes on", () =>
-      withSession((session, app) =>
-        Effect.gen(function* () {
-          yield* app.say(session, "SAY mango-1")
-          const { status, json } = yield* app.turn(session, "HANG", { timeout_secs: 1 })
-          expect([status, json.code]).toEqual([504, "timeout"])
-          expect(json.duration_ms).toBeLessThan(6000)
-          yield* app.say(session, "SAY mango-2")
-          expect(received("mango-2").raw).toContain("SAY mango-1")
+          yield* app.say(session, "SAY lemon-0")
+          for (const [n, [prompt, status, code]] of [
+            ["STATUS 429 please", 502, "turn_failed"],
+            ["STATUS 401 please", 503, "not_logged_in"],
+            ["HANG", 504, "timeout"],
+          ].entries()) {
+            const more = prompt === "HANG" ? { timeout_secs: 1 } : {}
+            const failed = yield* app.turn(session, prompt as string, more)
+            expect([prompt, failed.status, failed.json.code]).toEqual([prompt, status, code])
+            expect(failed.text).not.toContain("sk-test-key")
+            if (prompt === "HANG") expect(failed.json.duration_ms).toBeLessThan(6000)
+            yield* app.say(session, `SAY lemon-${n + 1}`)
+            expect(received(`lemon-${n + 1}`).raw).toContain(`SAY lemon-${n}`)
+          }
         }),
       ),
     )
@@ -349,10 +307,11 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
     )
   })
 
-  it.live("closing during a turn cancels it at once", () =>
+  it.live("closing during a turn cancels it at once, and leaves nothing but the agent's own record", () =>
     Effect.gen(function* () {
-      const { app, api } = world()
+      const { app, api, server } = world()
       const session = yield* app.opened()
+      yield* app.say(session, "SAY last")
       const turn = yield* Effect.fork(app.turn(session, "HANG quince"))
       yield* eventually(() => received("quince"))
       const from = performance.now()
@@ -360,15 +319,6 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
       expect(performance.now() - from).toBeLessThan(5000)
       expect((yield* Fiber.join(turn)).json).toMatchObject({ ok: true, stop_reason: "cancelled" })
       yield* eventually(() => expect(api.open).toBe(0))
-    }),
-  )
-
-  it.live("closing leaves nothing of a session but the agent's own record of it", () =>
-    Effect.gen(function* () {
-      const { app, server } = world()
-      const session = yield* app.opened()
-      yield* app.say(session, "SAY last")
-      yield* app.close(session)
       expect(readdirSync(server.config.sessionsDir)).not.toContain(session)
     }),
   )

@@ -19,6 +19,14 @@ import { ADMIN_TOKEN, eventually, fileForm } from "../support/TestServer.ts"
 
 /** The session routes on an agent that does as it is told: well, badly, or not at all. */
 
+/** What an agent may not have, or not tell, is in the environment of every service of this file. */
+Object.assign(process.env, {
+  ADMIN_BOOTSTRAP_TOKEN: "secret",
+  ANTHROPIC_API_KEY: "sk-test-key-0123456789",
+  CLAUDECODE: "1",
+  SOME_SECRET: "secret",
+})
+
 const isAlive = (pid: number): boolean => {
   try {
     return process.kill(pid, 0)
@@ -64,7 +72,7 @@ const nothingIsLeft = (server: ScriptedServer) => {
   expect(rows(server, "SELECT id FROM sessions")).toEqual([])
 }
 
-describe.each(backends)("sessions by way of %s", (agentBackend) => {
+describe.concurrent.each(backends)("sessions by way of %s", (agentBackend) => {
   const served = <A>(
     test: (server: ScriptedServer) => Effect.Effect<A>,
     options: ScriptedOptions = {},
@@ -241,15 +249,12 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
     )
 
     it.live("quoting the prompt and a secret is not quoted by us", () =>
-      Effect.gen(function* () {
-        process.env["ANTHROPIC_API_KEY"] = "sk-test-key-0123456789"
-        yield* inSession((app, session) =>
-          Effect.map(app.turn(session, "QUOTE the patient is Jane Roe"), ({ json, text }) => {
-            expect(json.code).toBe("turn_failed")
-            expect(text).not.toMatch(/Jane|Roe|sk-test-key/)
-          }),
-        )
-      }).pipe(Effect.ensuring(Effect.sync(() => delete process.env["ANTHROPIC_API_KEY"]))),
+      inSession((app, session) =>
+        Effect.map(app.turn(session, "QUOTE the patient is Jane Roe"), ({ json, text }) => {
+          expect(json.code).toBe("turn_failed")
+          expect(text).not.toMatch(/Jane|Roe|sk-test-key/)
+        }),
+      ),
     )
 
     it.live.each<[string, string, number | undefined]>([
@@ -671,30 +676,16 @@ describe.each(backends)("sessions by way of %s", (agentBackend) => {
     )
 
     it.live("gets of our environment what it may, and offers of ours what we serve: nothing", () =>
-      Effect.gen(function* () {
-        Object.assign(process.env, {
-          ADMIN_BOOTSTRAP_TOKEN: "secret",
-          CLAUDECODE: "1",
-          SOME_SECRET: "secret",
-        })
-        yield* withSession((app, session, server) =>
-          Effect.gen(function* () {
-            const names: ReadonlyArray<string> = JSON.parse(yield* app.say(session, "ENV"))
-            const expected =
-              /^(PATH|HOME|LANG|LC_.*|TZ|TMPDIR|NODE_EXTRA_CA_CERTS|.*_proxy|ANTHROPIC_.*|CLAUDE_.*|AWS_.*|GOOGLE_.*|CLOUD_ML_REGION|IS_SANDBOX|DISABLE_AUTOUPDATER|CLAWDFORGE_PROCESS)$/i
-            expect(names.filter((name) => !expected.test(name))).toEqual([])
-            expect(names).not.toContain("CLAUDE_BIN")
-            if (agentBackend === "direct")
-              expect(server.log().find((line) => line.includes("initialize"))).not.toContain("true")
-          }),
-        )
-      }).pipe(
-        Effect.ensuring(
-          Effect.sync(() => {
-            for (const name of ["ADMIN_BOOTSTRAP_TOKEN", "CLAUDECODE", "SOME_SECRET"])
-              delete process.env[name]
-          }),
-        ),
+      withSession((app, session, server) =>
+        Effect.gen(function* () {
+          const names: ReadonlyArray<string> = JSON.parse(yield* app.say(session, "ENV"))
+          const expected =
+            /^(PATH|HOME|LANG|LC_.*|TZ|TMPDIR|NODE_EXTRA_CA_CERTS|.*_proxy|ANTHROPIC_.*|CLAUDE_.*|AWS_.*|GOOGLE_.*|CLOUD_ML_REGION|IS_SANDBOX|DISABLE_AUTOUPDATER|CLAWDFORGE_PROCESS)$/i
+          expect(names.filter((name) => !expected.test(name))).toEqual([])
+          expect(names).not.toContain("CLAUDE_BIN")
+          if (agentBackend === "direct")
+            expect(server.log().find((line) => line.includes("initialize"))).not.toContain("true")
+        }),
       ),
     )
 

@@ -9,7 +9,7 @@ import { RequestBody } from "../../src/http/RequestBody.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { eventually, overSocket, scriptedClaude, startServer } from "../support/TestServer.ts"
 
-/** Clients that take their time, and those beside them. */
+/** Slow clients, and other clients beside them. */
 
 const idleSocket = (url: string) =>
   Effect.acquireRelease(
@@ -20,8 +20,8 @@ const idleSocket = (url: string) =>
     (socket) => Effect.sync(() => socket.destroy()),
   )
 
-describe("slow clients", () => {
-  it.live("change nothing for others, five hundred at once, and are let go after ten seconds", () =>
+describe.concurrent("slow clients", () => {
+  it.live("do not slow down others, five hundred at once, and are disconnected after ten seconds", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
@@ -46,7 +46,7 @@ describe("slow clients", () => {
   )
 })
 
-/** What a server makes of a body that it reads like that, with little patience. */
+/** Sends a body to a server that reads it by `read`, with a short deadline. Returns the server's outcome. */
 const readBy = (
   read: (
     body: RequestBody["Type"],
@@ -58,7 +58,7 @@ const readBy = (
   Effect.gen(function* () {
     const body = yield* RequestBody
     const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-      // As routes are, other than what is served without a router.
+      // Interruptible, as routes are; effects that are served without a router are not.
       Effect.match(Effect.interruptible(read(body, request)), {
         onSuccess: () => HttpServerResponse.text("read"),
         onFailure: ({ _tag }) => HttpServerResponse.text(_tag),
@@ -88,15 +88,15 @@ const asJson = (body: RequestBody["Type"], request: HttpServerRequest.HttpServer
 const asForm = (body: RequestBody["Type"], request: HttpServerRequest.HttpServerRequest) =>
   Stream.runDrain(body.form(request))
 
-describe("a body", () => {
-  it.live("that stops coming is refused when its time is over", () =>
+describe.concurrent("a body", () => {
+  it.live("that stops arriving is refused after the deadline", () =>
     Effect.map(
       readBy(asJson, (send) => send(`${HEAD}Content-Length: 500\r\n\r\nxx`)),
       (said) => expect(said).toBe("RequestTooSlow"),
     ),
   )
 
-  it.live("that drips is refused when its time is over", () =>
+  it.live("that arrives too slowly is refused after the deadline", () =>
     Effect.map(
       readBy(asJson, (send) =>
         Effect.zipRight(
@@ -108,7 +108,7 @@ describe("a body", () => {
     ),
   )
 
-  it.live("of an upload that drips is refused, too", () =>
+  it.live("of an upload that arrives too slowly is refused", () =>
     Effect.map(
       readBy(asForm, (send) =>
         Effect.zipRight(
@@ -120,7 +120,7 @@ describe("a body", () => {
     ),
   )
 
-  it.live("of an upload may take its time as long as it brings a mebibyte in each", () =>
+  it.live("of an upload may take long, if a mebibyte arrives in each period", () =>
     Effect.map(
       readBy(
         asForm,
@@ -139,11 +139,11 @@ describe("a body", () => {
     ),
   )
 
-  it.live("that is cut off is unreadable", () =>
+  it.live("that is cut off fails with BodyUnreadable", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
       const token = yield* server.mint("recipes")
-      // The write side is closed, the answer can still come.
+      // Only the write side is closed, so the answer can still arrive.
       const answer = yield* overSocket(server.url, [
         `POST /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
       ])

@@ -7,14 +7,14 @@ import * as NodeServer from "../../src/infra/http/HttpServer.ts"
 import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "../../src/infra/http/NodeRequestBody.ts"
 import { Admission } from "../../src/services/access/Admission.ts"
-import { EventLog } from "../../src/services/journal/EventLog.ts"
+import { Journal } from "../../src/services/journal/Journal.ts"
 import type { Refused } from "../../src/services/access/Refusals.ts"
 import * as Mock from "../../src/testing.ts"
 import { overSocket } from "../support/TestServer.ts"
 
 const STRANGER = "203.0.113.5"
 
-/** Admission as it is, but for 127.0.0.2, which stands for an address beyond this host that nobody allowed. */
+/** The real admission, except that 127.0.0.2 counts as an address of another host that is not allowed. */
 const admission = (refused: Array<Refused>) =>
   Layer.effect(
     Admission,
@@ -37,26 +37,25 @@ const serveOn = (refused: Array<Refused>) =>
           admission(refused),
           Mock.noFiles,
           Mock.tokenStore(new Map()),
-          Mock.liveRuns,
+          Mock.runEngine,
           Mock.runs(Effect.die("no run is asked for")),
           Mock.sessionPool(() => Effect.die("no session is asked for")),
           Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
           Mock.readiness(),
           Mock.retention,
-          Mock.eventFeed,
           Mock.idempotency,
-          Layer.provideMerge(EventLog.layer, Mock.ledger()),
+          Layer.provideMerge(Journal.layer, Mock.ledger()),
           NodeConnections.layer,
           NodeRequestBody.layer({ json: 100_000, form: 100_000 }),
         ]),
-        Layer.provide(Mock.ids),
+        Layer.provide([Mock.ids, Mock.revocation]),
         Layer.provide(Logger.remove(Logger.defaultLogger)),
       ),
     ),
     (context) => HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address),
   )
 
-describe("whoever may not ask", () => {
+describe("an address that is not admitted", () => {
   it.live.each<[string, string, number]>([
     ["a request", "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200],
     ["a request of no route", "GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404],
@@ -64,7 +63,7 @@ describe("whoever may not ask", () => {
     ["a bad length", "POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", 400],
     ["headers without end", `GET / HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(40_000)}\r\n\r\n`, 431],
     ["a tunnel", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n", 405],
-  ])("is refused by address alone, whatever it sends: %s", ([, bytes, status]) =>
+  ])("is refused, whatever it sends: %s", ([, bytes, status]) =>
     Effect.gen(function* () {
       const refused: Array<Refused> = []
       const url = yield* serveOn(refused)
@@ -94,7 +93,7 @@ describe("whoever may not ask", () => {
     }).pipe(Effect.scoped),
   )
 
-  it.live("is not told from a proxy that nobody declared by asking for a tunnel", () =>
+  it.live("that asks for a tunnel as an undeclared proxy is refused", () =>
     Effect.gen(function* () {
       const refused: Array<Refused> = []
       const url = yield* serveOn(refused)
@@ -104,7 +103,7 @@ describe("whoever may not ask", () => {
     }).pipe(Effect.scoped),
   )
 
-  it.live("and has hung up in the middle of a request is not refused: there is nobody", () =>
+  it.live("gets no refusal after it has disconnected in the middle of a request", () =>
     Effect.gen(function* () {
       const refused: Array<Refused> = []
       const url = yield* serveOn(refused)

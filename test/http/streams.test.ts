@@ -12,11 +12,11 @@ import { ADMIN_TOKEN, type Answer, eventually, scriptedClaude } from "../support
 
 const started = scriptedServer({ claudeBin: Option.some(scriptedClaude) })
 const server = shared(started)
-const tokens = new Map<string, string>()
+const tokens = new Map<string, Promise<string>>()
 /** An app's token. */
 const app = (name: string): Effect.Effect<string> =>
-  Effect.gen(function* () {
-    const token = tokens.get(name) ?? (yield* server().mint(name))
+  Effect.promise(() => {
+    const token = tokens.get(name) ?? Effect.runPromise(server().mint(name))
     tokens.set(name, token)
     return token
   })
@@ -340,7 +340,7 @@ describe("the stream of a run", () => {
   )
 })
 
-describe("a client that hangs up", () => {
+describe.concurrent("a client that hangs up", () => {
   /** Long enough for a client to hang up meanwhile; and for as long as it takes to be cancelled. */
   const prompts: Readonly<Record<string, string>> = { completed: "SLOW 1500", cancelled: "SLOW 60000" }
 

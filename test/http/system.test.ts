@@ -1,10 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { makeDocsPage } from "../../src/http/DocsPage.ts"
+import { shared } from "../support/Sessions.ts"
 import { scriptedClaude, startServer, type TestServer } from "../support/TestServer.ts"
 
-const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) =>
-  Effect.scoped(Effect.flatMap(startServer({ claudeBin: Option.some(scriptedClaude) }), test))
+const common = shared(startServer({ claudeBin: Option.some(scriptedClaude) }))
+
+const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) => Effect.suspend(() => test(common()))
 
 const policyOf = (headers: Headers) =>
   Object.fromEntries(
@@ -15,7 +17,7 @@ const policyOf = (headers: Headers) =>
   )
 
 describe("GET /livez", () => {
-  it.live("says ok as long as the process is up, to anybody who may ask", () =>
+  it.live("answers ok while the process is up, without a token", () =>
     withServer((server) =>
       Effect.gen(function* () {
         const { status, headers, text } = yield* server.request("GET", "/livez")
@@ -30,10 +32,10 @@ describe("GET /livez", () => {
 })
 
 describe("GET /readyz", () => {
-  it.live("says line by line that the service has what it needs, to anybody who may ask", () =>
+  it.live("has a line for each check, without a token", () =>
     withServer((server) =>
       Effect.gen(function* () {
-        // The login is asked for in the background.
+        // The login is checked in the background.
         const { status, headers, text } = yield* server
           .request("GET", "/readyz")
           .pipe(Effect.repeat({ until: ({ text }) => !text.includes("not known") }))
@@ -55,7 +57,7 @@ describe("GET /readyz", () => {
     ),
   )
 
-  it.live("is 503 when something is missing", () =>
+  it.live("is 503 if something is missing", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const server = yield* startServer({ claudeBin: Option.some("/nowhere/claude") })
@@ -69,7 +71,7 @@ describe("GET /readyz", () => {
 })
 
 describe("GET /docs", () => {
-  it.live("is a page of this API's document, to anybody who may ask", () =>
+  it.live("is a page of this API's document, without a token", () =>
     withServer((server) =>
       Effect.gen(function* () {
         const { status, headers, text } = yield* server.request("GET", "/docs")
@@ -82,7 +84,7 @@ describe("GET /docs", () => {
     ),
   )
 
-  it.live("lets the page run its own scripts, and contact this service only", () =>
+  it.live("has a policy: its own scripts only, and connections to this service only", () =>
     withServer((server) =>
       Effect.map(server.request("GET", "/docs"), ({ headers }) => {
         const { "script-src": scripts, ...policy } = policyOf(headers)
@@ -103,7 +105,7 @@ describe("GET /docs", () => {
     ),
   )
 
-  it.live("is sent once to a browser that keeps it", () =>
+  it.live("is 304 for a browser that has the page", () =>
     withServer((server) =>
       Effect.gen(function* () {
         const first = yield* server.request("GET", "/docs")
@@ -120,7 +122,7 @@ describe("GET /docs", () => {
     ),
   )
 
-  it.live("takes GET and HEAD", () =>
+  it.live("answers GET and HEAD", () =>
     withServer((server) =>
       Effect.gen(function* () {
         const posted = yield* server.request("POST", "/docs", { body: {} })
@@ -133,7 +135,7 @@ describe("GET /docs", () => {
     ),
   )
 
-  it.live("is made once, also when the first who asks hangs up meanwhile", () =>
+  it.live("is built once, also if the first client disconnects meanwhile", () =>
     Effect.gen(function* () {
       const page = yield* makeDocsPage
       const first = yield* Effect.fork(page)

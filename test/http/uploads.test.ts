@@ -12,7 +12,7 @@ const END = `\r\n--${BOUNDARY}--\r\n`
 const UPLOADS = 50
 const MEGABYTE = 1_000_000
 
-/** Uploads that many bytes; goes away after that share of the body, if one is given. Returns the answer's status. */
+/** Uploads that many bytes; disconnects after that share of the body, if it is given. Returns the answer's status. */
 const upload = (server: TestServer, token: string, size: number, share: number | undefined) =>
   Effect.async<number | "gone">((resume) => {
     const body = Buffer.from(`${START}${"x".repeat(size)}${END}`)
@@ -29,7 +29,7 @@ const upload = (server: TestServer, token: string, size: number, share: number |
     } else socket.write(body.subarray(0, Math.floor(body.length * share)), () => socket.destroy())
   })
 
-/** The sizes of what is kept: by the records, and on the disk. */
+/** The sizes of the stored files: by the records, and on the disk. */
 const kept = (server: TestServer) => {
   const db = new Sqlite(server.config.dbPath, { readonly: true })
   const rows = db.prepare("SELECT id, size FROM files ORDER BY id").all() as Array<{
@@ -44,7 +44,7 @@ const kept = (server: TestServer) => {
 }
 
 describe("fifty uploads at once", () => {
-  it.live("some of which break off, leave exactly the files that were answered 200", () =>
+  it.live("some of which are cut off, leave exactly the files that were answered with 200", () =>
     Effect.gen(function* () {
       const quota = 60 * MEGABYTE
       const server = yield* startServer({
@@ -55,7 +55,7 @@ describe("fifty uploads at once", () => {
       const plans = yield* Effect.all(
         Array.from({ length: UPLOADS }, (_, n) =>
           Effect.map(Effect.all([Random.nextBoolean, Random.next]), ([breaksOff, share]) => ({
-            // Each its own size: so that it can be told which ones are there.
+            // Each has its own size, which identifies it.
             size: MEGABYTE + n,
             share: breaksOff ? share : undefined,
           })),
@@ -75,7 +75,7 @@ describe("fifty uploads at once", () => {
         expect(rows.map(({ size }) => size).toSorted((a, b) => a - b)).toEqual(whole)
       })
 
-      // What broke off gave its share of the quota back: all that is left can be used.
+      // Uploads that were cut off have returned their share of the quota: all of the rest can be used.
       const left = quota - whole.reduce((sum, size) => sum + size, 0)
       const more = Array.from({ length: Math.floor(left / MEGABYTE) + 1 }, () =>
         server.upload(token, fileForm("x".repeat(MEGABYTE))),

@@ -3,17 +3,18 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Migrator, SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Effect, Layer, Logger, Option } from "effect"
+import { Effect, Layer, Logger, Option, Queue, Redacted } from "effect"
 import type { FileId, RunId, TokenId } from "../../src/domain/Ids.ts"
 import type { Refusal } from "../../src/domain/Refusal.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
+import { OPERATOR } from "../../src/domain/Viewer.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
+import { endOf, oneShotSpec, origin, queuedAt } from "../support/LedgerRuns.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
-const origin = { requestId: "req-1", address: "192.168.1.9" }
 const token: AppToken = {
   id: "01J00000000000000000000001" as TokenId,
   name: "recipes" as TokenName,
@@ -22,14 +23,7 @@ const token: AppToken = {
   lastUsedAt: null,
   revokedAt: null,
 }
-const run = {
-  id: "01J00000000000000000000002" as RunId,
-  tokenId: token.id,
-  model: "sonnet",
-  promptChars: 7,
-  origin,
-  at: 2000,
-}
+const run = oneShotSpec("01J00000000000000000000002" as RunId, token.id)
 const done = {
   status: "completed" as const,
   code: null,
@@ -50,6 +44,7 @@ const file = {
   createdAt: 3000,
   expiresAt: 63_000,
 }
+const upload = { file, token: Redacted.make("ff_x"), hash: "fh", ttlSecs: 60, origin }
 
 const refusal = (more: Partial<Refusal>): Refusal => ({
   at: 4000,
@@ -62,7 +57,7 @@ const refusal = (more: Partial<Refusal>): Refusal => ({
   ...more,
 })
 
-/** The ledger in a file; each use is a server's life. */
+/** Runs an effect on the ledger in that file, as one life of the service. */
 const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
   use.pipe(
     Effect.provide(SqliteLedger.layer().pipe(Layer.provideMerge(Database.layer(file)))),
@@ -72,7 +67,7 @@ const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlCli
 const inFile = <A, E>(test: (file: string) => Effect.Effect<A, E>) =>
   Effect.scoped(Effect.flatMap(temporaryDirectory, (dir) => test(join(dir, "ledger.db"))))
 
-/** A ledger in a new file, for one life. */
+/** Runs an effect on a ledger in a new file. */
 const inLedger = <A, E>(use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
   inFile((file) => withLedger(file, use))
 
@@ -90,9 +85,9 @@ describe("the ledger in SQLite", () => {
         file,
         Effect.gen(function* () {
           const sql = yield* SqlClient.SqlClient
-          expect(yield* sql`PRAGMA journal_mode`).toEqual([{ journal_mode: "wal" }])
+          expect(yield* sql`PRAGMA journal_mode`).toEqual([{ journalMode: "wal" }])
           expect(yield* sql`PRAGMA synchronous`).toEqual([{ synchronous: 2 }])
-          expect(yield* sql`PRAGMA foreign_keys`).toEqual([{ foreign_keys: 1 }])
+          expect(yield* sql`PRAGMA foreign_keys`).toEqual([{ foreignKeys: 1 }])
           expect(yield* sql`PRAGMA busy_timeout`).toEqual([{ timeout: 5000 }])
           for (const name of [file, `${file}-wal`]) expect(statSync(name).mode & 0o777).toBe(0o600)
         }),
@@ -105,9 +100,9 @@ describe("the ledger in SQLite", () => {
       Effect.gen(function* () {
         const { tokens, runs } = yield* Ledger
         yield* tokens.insert(token, "hash", origin)
-        yield* runs.open(run)
+        yield* runs.accept(run, queuedAt(2000))
         yield* runs.start(run.id, 2001)
-        yield* runs.end(run.id, done, 2006, last)
+        yield* runs.end(run.id, endOf(done, 2006, last))
         yield* tokens.revoke(token.name, 3000, origin)
         expect((yield* statusAndEvents).events).toEqual([
           "token.mint",
@@ -120,58 +115,60 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("records what happened to nobody in particular, and tells who waits", () =>
+  it.effect("records an event without a subject, and publishes the change", () =>
     inLedger(
       Effect.gen(function* () {
         const { events } = yield* Ledger
-        yield* events.append({ type: "login.changed", at: 5000, data: { logged_in: false } })
-        yield* events.appended
-        const nobody = { runId: null, sessionId: null, tokenId: null, token: null }
-        expect(yield* events.latest({}, 2)).toEqual([
-          { seq: 1, type: "login.changed", at: 5000, ...nobody, data: { logged_in: false } },
+        const changes = yield* events.changes
+        const nobody = { runId: null, sessionId: null, tokenId: null }
+        yield* events.append({ type: "login.changed", at: 5000, ...nobody, data: { logged_in: false } })
+        yield* Queue.take(changes)
+        expect(yield* events.latest({ viewer: OPERATOR }, 2)).toEqual([
+          { seq: 1, type: "login.changed", at: 5000, ...nobody, token: null, data: { logged_in: false } },
         ])
-      }),
+      }).pipe(Effect.scoped),
     ),
   )
 
-  it.effect("shows who did what, when, from where, with which outcome, as an audit trail", () =>
+  it.effect("has an audit trail: app, event, time, address and outcome", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, runs } = yield* Ledger
         const sql = yield* SqlClient.SqlClient
         yield* tokens.insert(token, "hash", origin)
-        yield* runs.open(run)
-        yield* runs.end(run.id, done, 2006, last)
+        yield* runs.accept(run, { at: 2000, startedAt: 2001 })
+        yield* runs.end(run.id, endOf(done, 2006, last))
         const rows = yield* sql`
             SELECT at, type, token, request_id, address, status, prompt_chars, response_chars, duration_ms
             FROM audit ORDER BY seq`
-        const who = { token: "recipes", request_id: "req-1", address: "192.168.1.9" }
-        const none = { status: null, prompt_chars: null, response_chars: null, duration_ms: null }
+        const who = { token: "recipes", requestId: "req-1", address: "192.168.1.9" }
+        const none = { status: null, promptChars: null, responseChars: null, durationMs: null }
         expect(rows).toEqual([
           { at: 1000, type: "token.mint", ...who, ...none },
-          { at: 2000, type: "run.queued", ...who, ...none, prompt_chars: 7 },
+          { at: 2000, type: "run.queued", ...who, ...none, promptChars: 7 },
+          { at: 2001, type: "run.started", ...who, ...none, promptChars: 7 },
           {
             at: 2006,
             type: "run.completed",
             ...who,
             status: "completed",
-            prompt_chars: 7,
-            response_chars: 9,
-            duration_ms: 5,
+            promptChars: 7,
+            responseChars: 9,
+            durationMs: 5,
           },
         ])
       }),
     ),
   )
 
-  it.effect("records one outcome of a run: the first", () =>
+  it.effect("records the first outcome of a run only", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, runs } = yield* Ledger
         yield* tokens.insert(token, "hash", origin)
-        yield* runs.open(run)
-        yield* runs.end(run.id, { ...done, status: "cancelled" }, 2006, last)
-        yield* runs.end(run.id, done, 2007, last)
+        yield* runs.accept(run, queuedAt(2000))
+        yield* runs.end(run.id, endOf({ ...done, status: "cancelled" }, 2006, last))
+        yield* runs.end(run.id, endOf(done, 2007, last))
         yield* runs.start(run.id, 2008)
         const { runs: rows, events } = yield* statusAndEvents
         expect(rows).toEqual([{ status: "cancelled", code: null }])
@@ -180,7 +177,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("after a server's death, knows its tokens, and has no run that is still running", () =>
+  it.effect("keeps its tokens after a crash, and records unfinished runs as lost", () =>
     inFile((file) =>
       Effect.gen(function* () {
         yield* withLedger(
@@ -188,8 +185,8 @@ describe("the ledger in SQLite", () => {
           Effect.gen(function* () {
             const { tokens, runs } = yield* Ledger
             yield* tokens.insert(token, "hash", origin)
-            yield* runs.open(run)
-            yield* runs.open({ ...run, id: "01J00000000000000000000003" as RunId })
+            yield* runs.accept(run, queuedAt(2000))
+            yield* runs.accept({ ...run, id: "01J00000000000000000000003" as RunId }, queuedAt(2000))
             yield* runs.start(run.id, 2001)
           }),
         )
@@ -209,7 +206,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("shows who was refused, how often and why, in rows of its own", () =>
+  it.effect("has a row in the audit trail for each refused address, with reason and count", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, refusals } = yield* Ledger
@@ -229,13 +226,13 @@ describe("the ledger in SQLite", () => {
         const rows = yield* sql`
             SELECT at, type, token, request_id, address, code, count, data ->> 'reason' AS reason, run_id, status
             FROM audit ORDER BY seq`
-        const none = { run_id: null, status: null }
+        const none = { runId: null, status: null }
         expect(rows.slice(1)).toEqual([
           {
             at: 4000,
             type: "admission.refused",
             token: null,
-            request_id: "req-2",
+            requestId: "req-2",
             address: "10.0.0.1",
             code: "unauthorized",
             count: 998,
@@ -246,7 +243,7 @@ describe("the ledger in SQLite", () => {
             at: 5000,
             type: "admission.refused",
             token: "recipes",
-            request_id: "req-3",
+            requestId: "req-3",
             address: "10.0.0.1",
             code: "ip_not_allowed",
             count: 1,
@@ -259,7 +256,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("records all of a second's refusals in their order, or none", () =>
+  it.effect("appends refusals in order: all of them or none", () =>
     inLedger(
       Effect.gen(function* () {
         const { refusals } = yield* Ledger
@@ -277,7 +274,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("of the first version is brought to this one, and keeps what it knew", () =>
+  it.effect("migrates a file of the first version, and keeps its rows", () =>
     inFile((file) =>
       Effect.gen(function* () {
         const first = Migrator.make({})({ loader: Migrator.fromRecord({ "0001_ledger": firstVersion }) })
@@ -315,7 +312,7 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect("has events that nobody can rewrite", () =>
+  it.effect("refuses to change an event", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens } = yield* Ledger
@@ -327,33 +324,34 @@ describe("the ledger in SQLite", () => {
     ),
   )
 
-  it.effect(
-    "that cannot write, for want of room, fails as a value and goes on when there is room again",
-    () =>
-      inFile((file) =>
-        withLedger(
-          file,
-          Effect.gen(function* () {
-            const { tokens, runs } = yield* Ledger
-            const sql = yield* SqlClient.SqlClient
-            yield* tokens.insert(token, "hash", origin)
-            const [size] = yield* sql<{ page_count: number }>`PRAGMA page_count`
-            yield* sql`PRAGMA max_page_count = ${sql.literal(String(size?.page_count))}`
-            const open = (n: number) =>
-              runs.open({ ...run, id: String(n).padStart(26, "0") as RunId, model: "m".repeat(5000) })
-            expect(yield* Effect.flip(open(1))).toMatchObject({
-              _tag: "StorageFailed",
-              during: "accepting a run",
-            })
-            yield* sql`PRAGMA max_page_count = 1000000`
-            yield* open(2)
-            expect((yield* statusAndEvents).events).toEqual(["token.mint", "run.queued"])
-          }),
-        ),
+  it.effect("fails with StorageFailed on a full disk, and works again when there is room", () =>
+    inFile((file) =>
+      withLedger(
+        file,
+        Effect.gen(function* () {
+          const { tokens, runs } = yield* Ledger
+          const sql = yield* SqlClient.SqlClient
+          yield* tokens.insert(token, "hash", origin)
+          const [size] = yield* sql<{ pageCount: number }>`PRAGMA page_count`
+          yield* sql`PRAGMA max_page_count = ${sql.literal(String(size?.pageCount))}`
+          const open = (n: number) =>
+            runs.accept(
+              { ...run, id: String(n).padStart(26, "0") as RunId, model: "m".repeat(5000) },
+              queuedAt(2000),
+            )
+          expect(yield* Effect.flip(open(1))).toMatchObject({
+            _tag: "StorageFailed",
+            during: "accepting a run",
+          })
+          yield* sql`PRAGMA max_page_count = 1000000`
+          yield* open(2)
+          expect((yield* statusAndEvents).events).toEqual(["token.mint", "run.queued"])
+        }),
       ),
+    ),
   )
 
-  it.effect("gives a name to one of two that ask for it at once", () =>
+  it.effect("gives a name to one of four tokens that are minted at once", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens } = yield* Ledger
@@ -370,25 +368,25 @@ describe("the ledger in SQLite", () => {
   )
 })
 
-describe("a run and a file in the ledger", () => {
-  it.effect("are not let in once their token is revoked, nor without one", () =>
+describe("a run and an upload", () => {
+  it.effect("are refused without a token, and after its revocation", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, runs, files } = yield* Ledger
-        expect(yield* Effect.flip(runs.open(run))).toMatchObject({ _tag: "Unauthorized" })
+        expect(yield* Effect.flip(runs.accept(run, queuedAt(2000)))).toMatchObject({ _tag: "Unauthorized" })
         yield* tokens.insert(token, "h", origin)
         yield* tokens.revoke(token.name, 1500, origin)
-        expect(yield* Effect.flip(runs.open(run))).toMatchObject({ _tag: "Unauthorized" })
+        expect(yield* Effect.flip(runs.accept(run, queuedAt(2000)))).toMatchObject({ _tag: "Unauthorized" })
         expect((yield* statusAndEvents).runs).toEqual([])
-        expect(yield* Effect.flip(files.insert(file, "fh", origin))).toMatchObject({ _tag: "Unauthorized" })
+        expect(yield* Effect.flip(files.insert(upload))).toMatchObject({ _tag: "Unauthorized" })
         expect(yield* files.list).toEqual([])
       }),
     ),
   )
 })
 
-describe("files in the ledger", () => {
-  it.effect("are found by the hash of their token, as they were put there, also after a restart", () =>
+describe("files in the ledger in SQLite", () => {
+  it.effect("are found by the hash of their token, unchanged, also after a restart", () =>
     inFile((path) =>
       Effect.gen(function* () {
         yield* withLedger(
@@ -396,7 +394,7 @@ describe("files in the ledger", () => {
           Effect.gen(function* () {
             const { tokens, files } = yield* Ledger
             yield* tokens.insert(token, "h", origin)
-            yield* files.insert(file, "fh", origin)
+            yield* files.insert(upload)
           }),
         )
         yield* withLedger(
@@ -414,12 +412,12 @@ describe("files in the ledger", () => {
     ),
   )
 
-  it.effect("are due from their time on, removed once, and both ends of their life are events", () =>
+  it.effect("are due from their expiry on, are removed once, and have an event for each end", () =>
     inLedger(
       Effect.gen(function* () {
         const { tokens, files } = yield* Ledger
         yield* tokens.insert(token, "h", origin)
-        yield* files.insert(file, "fh", origin)
+        yield* files.insert(upload)
         expect(yield* files.due(62_999)).toEqual([])
         expect(yield* files.due(63_000)).toEqual([file])
         expect(yield* files.remove([file], 63_000)).toEqual([file])

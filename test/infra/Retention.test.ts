@@ -5,17 +5,19 @@ import { Effect, Layer, Logger, Option, TestClock } from "effect"
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
+import { App, OPERATOR } from "../../src/domain/Viewer.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { Retention } from "../../src/services/journal/Retention.ts"
+import { endOf, oneShotSpec, queuedAt } from "../support/LedgerRuns.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
-/** What is kept, and for how long, in a real database. */
+/** Retention in a real database: what is removed, and when. */
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
-/** Long after 1970, so that there is a time long ago. */
+/** Late enough that years before it are after 1970. */
 const NOW = 1000 * DAY
 const MINUTE = 60_000
 
@@ -73,27 +75,27 @@ const withRetention = <A, E>(
 interface Story {
   readonly at: number
   readonly messages?: number
-  /** Unset: at once. */
+  /** By default the run ends at `at`. */
   readonly endsAt?: number | "never"
   readonly key?: string
 }
 
-/** A run, from its beginning to its end. */
+/** Records a run with its messages and its end. Returns its id. */
 const run = Effect.fn(function* (n: number, { at, messages = 3, endsAt = at, key }: Story) {
   const { runs, streams } = yield* Ledger
   const id = runId(n)
-  const claim = key === undefined ? undefined : { route: "POST /run", key, fingerprint: "f" }
-  yield* runs.open({ id, tokenId: app.id, model: "sonnet", promptChars: 1, origin, at, claim })
+  const from = key === undefined ? {} : { idempotencyKey: { route: "POST /run", key, fingerprint: "f" } }
+  yield* runs.accept(oneShotSpec(id, app.id, { origin: { ...origin, ...from } }), queuedAt(at))
   yield* runs.start(id, at)
   yield* streams.append(Array.from({ length: messages }, (_, m) => ({ run: id, at, body: `"${n}.${m}"` })))
-  if (endsAt !== "never") yield* runs.end(id, done, endsAt, { kind: "result", body: '"the end"' })
+  if (endsAt !== "never") yield* runs.end(id, endOf(done, endsAt, { kind: "result", body: '"the end"' }))
   return id
 })
 
 const trim = Effect.flatMap(Retention, (retention) => retention.trim())
 const nothing = { texts: 0, streamEvents: 0, events: 0, idempotencyKeys: 0 }
 
-/** What is left of a run's stream: how many rows, how many of them with their text, and the gap before them. */
+/** Returns what is left of a run's stream: its rows, the rows that have their text, and the gap before them. */
 const leftOf = Effect.fn(function* (id: RunId) {
   const sql = yield* SqlClient.SqlClient
   const { streams } = yield* Ledger
@@ -108,7 +110,7 @@ const leftOf = Effect.fn(function* (id: RunId) {
   }
 })
 
-/** That counters kept by triggers are what counting gives. */
+/** Expects that the counters, which triggers keep, equal the counted rows. */
 const expectTotals = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { retention } = yield* Ledger
@@ -120,7 +122,7 @@ const expectTotals = Effect.gen(function* () {
 })
 
 describe("the text of a run", () => {
-  it.effect("goes when its time is over: all of it at once to who reads, and its rows stay", () =>
+  it.effect("is removed when its time is over, and its rows stay", () =>
     withRetention(
       Effect.gen(function* () {
         const { streams, runs } = yield* Ledger
@@ -136,7 +138,7 @@ describe("the text of a run", () => {
         expect(yield* streams.end(old)).toEqual(Option.none())
         expect(Option.isSome(yield* runs.find(old))).toBe(true)
         yield* expectTotals
-        // Nothing of it is looked at again.
+        // The rows without text are not visited again.
         expect(yield* trim).toEqual(nothing)
         yield* TestClock.adjust("1 seconds")
         expect(yield* trim).toEqual({ ...nothing, texts: 5 })
@@ -144,7 +146,7 @@ describe("the text of a run", () => {
     ),
   )
 
-  it.effect("of a run that an idempotency key names stays as long as the key: a day", () =>
+  it.effect("is kept for a day if an idempotency key names the run", () =>
     withRetention(
       Effect.gen(function* () {
         const { keys } = yield* Ledger
@@ -161,7 +163,7 @@ describe("the text of a run", () => {
     ),
   )
 
-  it.effect("goes from its beginning on, however much it is, and in whatever small steps", () =>
+  it.effect("is removed from its beginning on, in small steps", () =>
     withRetention(
       Effect.gen(function* () {
         const { retention, streams } = yield* Ledger
@@ -172,7 +174,7 @@ describe("the text of a run", () => {
         expect(one.removed).toBeLessThan(1002)
         const left = yield* leftOf(long)
         expect([left.rows, left.texts, left.gap]).toEqual([1002, 1002 - one.removed, true])
-        // What is left begins where the gap ends.
+        // The stream begins where the gap ends.
         const gap = Option.getOrThrow(yield* streams.gap(long, 0))
         const [next] = yield* streams.read(long, gap.seq)
         expect([next?.seq, next?.body]).toEqual([gap.oldest, `"1.${one.removed - 1}"`])
@@ -183,7 +185,7 @@ describe("the text of a run", () => {
     ),
   )
 
-  it.effect("of many runs goes some runs at a time, the one whose time is over first comes first", () =>
+  it.effect("is removed for some runs at a time, in the order in which their time is over", () =>
     withRetention(
       Effect.gen(function* () {
         const { retention } = yield* Ledger
@@ -200,7 +202,7 @@ describe("the text of a run", () => {
 })
 
 describe("rows of streams", () => {
-  it.effect("go when they are too old, however few there are; not while their run is unfinished", () =>
+  it.effect("are removed when they are too old, unless their run is unfinished", () =>
     withRetention(
       Effect.gen(function* () {
         const old = yield* run(1, { at: NOW - 14 * DAY - 1 })
@@ -215,13 +217,13 @@ describe("rows of streams", () => {
         yield* expectTotals
         yield* TestClock.adjust("1 seconds")
         expect((yield* trim).streamEvents).toBe(5 + 4)
-        // Its end is not as old as the rest.
+        // The row of its end is younger.
         expect((yield* leftOf(justOver)).rows).toBe(1)
       }),
     ),
   )
 
-  it.effect("go when there are too many, the oldest first, and what is left begins where the gap ends", () =>
+  it.effect("are removed when there are too many, the oldest first, and leave a gap", () =>
     withRetention(
       Effect.gen(function* () {
         const { streams } = yield* Ledger
@@ -244,7 +246,7 @@ describe("rows of streams", () => {
     ),
   )
 
-  it.effect("stay, though they are too many, of runs that are unfinished, just over or named by a key", () =>
+  it.effect("stay when there are too many if the run is unfinished, just ended or named by a key", () =>
     withRetention(
       Effect.gen(function* () {
         const spared = [
@@ -264,35 +266,35 @@ describe("rows of streams", () => {
     ),
   )
 
-  it.effect("take no event's place, nor events theirs", () =>
+  it.effect("are counted apart from events: many rows displace no event", () =>
     withRetention(
       Effect.gen(function* () {
         const { events } = yield* Ledger
         for (let n = 1; n <= 20; n++) yield* run(n, { at: NOW - 2 * MINUTE, messages: 200 })
-        const before = yield* events.summary(undefined)
+        const before = yield* events.summary(OPERATOR)
         expect((yield* trim).streamEvents).toBe(20 * 202 - 1000)
-        expect(yield* events.summary(undefined)).toEqual(before)
+        expect(yield* events.summary(OPERATOR)).toEqual(before)
       }),
     ),
   )
 })
 
 describe("events", () => {
-  it.effect("go when they are too old, and the log says how far", () =>
+  it.effect("are removed when they are too old, and the log has the place up to which they are", () =>
     withRetention(
       Effect.gen(function* () {
         const { events } = yield* Ledger
-        // The token's own is the oldest.
+        // The token's event is the oldest.
         for (let n = 1; n <= 300; n++) yield* run(n, { at: NOW - 366 * DAY, messages: 0 })
         yield* run(301, { at: NOW - 364 * DAY, messages: 0 })
-        const all = yield* events.after(0, {}, 2000)
+        const all = yield* events.after(0, { viewer: OPERATOR }, 2000)
         expect(all.length).toBe(1 + 301 * 3)
         const removed = yield* trim
         expect([removed.events, removed.streamEvents]).toEqual([1 + 900, 602])
-        const left = yield* events.after(0, {}, 2000)
+        const left = yield* events.after(0, { viewer: OPERATOR }, 2000)
         expect(left.map(({ runId: id }) => id)).toEqual([runId(301), runId(301), runId(301)])
         expect(yield* events.trimmedTo).toBe(all[900]?.seq)
-        expect((yield* events.summary(app.id)).counts).toEqual(
+        expect((yield* events.summary(App({ tokenId: app.id }))).counts).toEqual(
           new Map([
             ["run.completed", 1],
             ["run.queued", 1],
@@ -300,11 +302,11 @@ describe("events", () => {
           ]),
         )
         yield* expectTotals
-        // Numbers are not given twice.
+        // A place is not given twice.
         yield* TestClock.adjust("400 days")
         expect((yield* trim).events).toBe(3)
         yield* run(302, { at: NOW + 400 * DAY, messages: 0 })
-        const [first] = yield* events.after(0, {}, 1)
+        const [first] = yield* events.after(0, { viewer: OPERATOR }, 1)
         expect(first?.seq).toBeGreaterThan(all.at(-1)?.seq ?? 0)
       }),
       { auditRetentionDays: 365 },
@@ -313,7 +315,7 @@ describe("events", () => {
 })
 
 describe("trimming", () => {
-  it.effect("leaves the rest to the next time when its time is over", () =>
+  it.effect("stops when its time is over, and continues with the next call", () =>
     withRetention(
       Effect.gen(function* () {
         for (let n = 1; n <= 100; n++) yield* run(n, { at: NOW - HOUR })
@@ -326,7 +328,7 @@ describe("trimming", () => {
     ),
   )
 
-  it.effect("says what it could not do", () =>
+  it.effect("fails with StorageFailed when a statement fails", () =>
     withRetention(
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -336,7 +338,7 @@ describe("trimming", () => {
     ),
   )
 
-  it.effect("tells what there was before, and what there is after", () =>
+  it.effect("returns the sizes before and after", () =>
     withRetention(
       Effect.gen(function* () {
         const { maintain } = yield* Retention

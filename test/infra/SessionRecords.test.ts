@@ -7,6 +7,7 @@ import type { RunId, SessionId, TokenId } from "../../src/domain/Ids.ts"
 import type { RunEnded } from "../../src/domain/Run.ts"
 import type { AgentName, AgentSessionRef, SessionOpening } from "../../src/domain/Session.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
+import { fromColumn } from "../../src/infra/sqlite/Columns.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
 import secondVersion from "../../src/infra/sqlite/migrations/0002_files.ts"
@@ -14,11 +15,11 @@ import thirdVersion from "../../src/infra/sqlite/migrations/0003_refusals.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
+import { endOf, origin, queuedAt, turnSpec } from "../support/LedgerRuns.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 const last = { kind: "result", body: "{}" } as const
 
-const origin = { requestId: "req-1", address: "192.168.1.9" }
 const app = (n: number): AppToken => ({
   id: `01J0000000000000000000000${n}` as TokenId,
   name: `app-${n}` as TokenName,
@@ -42,7 +43,11 @@ const opening = (n: number, more: Partial<SessionOpening> = {}): SessionOpening 
   ...more,
 })
 const ref = (name: string) => name as AgentSessionRef
-const turn = (n: number, at = 3000) => ({ id: runId(n), tokenId: mine.id, promptChars: 7, origin, at })
+const takeTurn = Effect.fn(function* (n: number, session: SessionId, at = 3000) {
+  const { runs } = yield* Ledger
+  const { turn } = yield* runs.accept(turnSpec(runId(n), mine.id, session), queuedAt(at))
+  return turn?.index ?? 0
+})
 const done: RunEnded = {
   status: "completed",
   code: null,
@@ -53,7 +58,7 @@ const done: RunEnded = {
   costUsd: null,
 }
 
-/** The ledger in a file; each use is a server's life. */
+/** Runs an effect on the ledger in that file, as one life of the service. */
 const withLedger = <A, E>(file: string, use: Effect.Effect<A, E, Ledger | SqlClient.SqlClient>) =>
   use.pipe(
     Effect.provide(SqliteLedger.layer().pipe(Layer.provideMerge(Database.layer(file)))),
@@ -74,11 +79,12 @@ const twoApps = Effect.gen(function* () {
 
 const open = Effect.fn(function* (n: number, more: Partial<SessionOpening> = {}) {
   const { sessions } = yield* Ledger
-  yield* sessions.reserve(opening(n, more), 1000)
-  yield* sessions.activate(sessionId(n), ref(`ref-${n}`), (more.at ?? 2000) + 1)
+  const session = opening(n, more)
+  yield* sessions.reserve(session, 1000)
+  yield* sessions.activate({ ...session, at: session.at + 1 }, ref(`ref-${n}`))
 })
 
-/** What the event log says of sessions, in its order. */
+/** Returns the types of the sessions' events, in order. */
 const events = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) => sql<{ type: string }>`SELECT type FROM events WHERE session_id IS NOT NULL ORDER BY seq`,
@@ -92,7 +98,7 @@ for (const [where, inLedger] of [
   ],
 ] as const) {
   describe(`sessions in the ledger, ${where},`, () => {
-    it.effect("are seen once they are open, as they were asked for", () =>
+    it.effect("are shown once they are open, as they were requested", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -102,7 +108,7 @@ for (const [where, inLedger] of [
           expect(yield* sessions.find(sessionId(1))).toEqual(Option.none())
           expect(yield* sessions.list(mine.id, { includeClosed: true })).toEqual([])
           expect(yield* sessions.countOpen).toBe(1)
-          yield* sessions.activate(sessionId(1), ref("a"), 2001)
+          yield* sessions.activate(opening(1, asked), ref("a"))
           const session = {
             id: sessionId(1),
             tokenId: mine.id,
@@ -124,14 +130,14 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("have the meta that they were given, whatever its keys are called", () =>
+    it.effect("keep their meta unchanged, also a key `__proto__`", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
           yield* twoApps
           const meta = '{"__proto__":{"a":1},"constructor":null}'
           yield* sessions.reserve(opening(1, { meta: JSON.parse(meta) }), 1)
-          yield* sessions.activate(sessionId(1), ref("a"), 2001)
+          yield* sessions.activate(opening(1, { meta: JSON.parse(meta) }), ref("a"))
           const found = Option.getOrThrow(yield* sessions.find(sessionId(1)))
           expect(JSON.stringify(found.meta)).toBe(meta)
         }),
@@ -163,7 +169,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("are listed newest first, also when they began at once", () =>
+    it.effect("are listed newest first, also when they were created at the same time", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -177,7 +183,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("have so many places, however many ask at once", () =>
+    it.effect("never take more places than the limit, also when many open at once", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -187,7 +193,7 @@ for (const [where, inLedger] of [
               Effect.either(
                 Effect.zipRight(
                   sessions.reserve(opening(n), 8),
-                  Effect.zipRight(Effect.yieldNow(), sessions.activate(sessionId(n), ref("r"), 2001)),
+                  Effect.zipRight(Effect.yieldNow(), sessions.activate(opening(n), ref("r"))),
                 ),
               ),
             ),
@@ -202,7 +208,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("give their place back when they are given up or closed", () =>
+    it.effect("give their place back when they are abandoned or closed", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -222,19 +228,19 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("neither begin nor open once their token is revoked", () =>
+    it.effect("are neither reserved nor activated after their token's revocation", () =>
       inLedger(
         Effect.gen(function* () {
-          const { sessions, tokens, runs } = yield* Ledger
+          const { sessions, tokens } = yield* Ledger
           yield* twoApps
           yield* open(1)
           yield* sessions.reserve(opening(2), 2)
           yield* tokens.revoke(mine.name, 2500, origin)
-          expect(yield* Effect.flip(sessions.activate(sessionId(2), ref("r"), 2600))).toMatchObject({
+          expect(yield* Effect.flip(sessions.activate(opening(2), ref("r")))).toMatchObject({
             _tag: "Unauthorized",
           })
           expect(yield* Effect.flip(sessions.reserve(opening(3), 2))).toMatchObject({ _tag: "Unauthorized" })
-          expect(yield* Effect.flip(runs.openTurn(turn(1), sessionId(1)))).toMatchObject({
+          expect(yield* Effect.flip(takeTurn(1, sessionId(1)))).toMatchObject({
             _tag: "Unauthorized",
           })
           yield* sessions.abandon(sessionId(2))
@@ -243,14 +249,14 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("have turns that are counted without a gap, also when they come at once", () =>
+    it.effect("count their turns without a gap, also when many are accepted at once", () =>
       inLedger(
         Effect.gen(function* () {
-          const { sessions, runs } = yield* Ledger
+          const { sessions } = yield* Ledger
           yield* twoApps
           yield* open(1)
           const indexes = yield* Effect.all(
-            Array.from({ length: 20 }, (_, n) => runs.openTurn(turn(n), sessionId(1))),
+            Array.from({ length: 20 }, (_, n) => takeTurn(n, sessionId(1))),
             { concurrency: "unbounded" },
           )
           expect(indexes.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, n) => n + 1))
@@ -262,17 +268,17 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("take turns of their own app only, and only as long as they are open", () =>
+    it.effect("accept turns of their own app only, and only while they are open", () =>
       inLedger(
         Effect.gen(function* () {
-          const { sessions, runs } = yield* Ledger
+          const { sessions } = yield* Ledger
           yield* twoApps
           yield* open(1, { tokenId: theirs.id })
           yield* open(2)
           yield* sessions.reserve(opening(3), 9)
           yield* sessions.close(sessionId(2), 2500, origin)
           const refused = (n: number) =>
-            Effect.map(Effect.flip(runs.openTurn(turn(n), sessionId(n))), ({ _tag }) => _tag)
+            Effect.map(Effect.flip(takeTurn(n, sessionId(n))), ({ _tag }) => _tag)
           expect(yield* Effect.forEach([1, 2, 3, 4], refused)).toEqual([
             "SessionNotFound",
             "SessionClosed",
@@ -283,40 +289,40 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect(
-      "know whether the agent ever answered: a turn that failed or was cancelled does not count",
-      () =>
-        inLedger(
-          Effect.gen(function* () {
-            const { sessions, runs } = yield* Ledger
-            yield* twoApps
-            yield* open(1)
-            const after = Effect.fn(function* (n: number, end: RunEnded) {
-              yield* runs.openTurn(turn(n), sessionId(1))
-              yield* runs.end(runId(n), end, 3000 + n, last)
-              const { answered, lastTurnAt } = Option.getOrThrow(yield* sessions.find(sessionId(1)))
-              return [answered, lastTurnAt]
-            })
-            expect(yield* after(1, { ...done, status: "failed", stopReason: null })).toEqual([false, 3001])
-            expect(yield* after(2, { ...done, status: "cancelled", stopReason: "cancelled" })).toEqual([
-              false,
-              3002,
-            ])
-            expect(yield* after(3, done)).toEqual([true, 3003])
-            expect(yield* after(4, { ...done, status: "failed", stopReason: null })).toEqual([true, 3004])
-          }),
-        ),
+    it.effect("record whether the agent ever answered: a failed or cancelled turn does not count", () =>
+      inLedger(
+        Effect.gen(function* () {
+          const { sessions, runs } = yield* Ledger
+          yield* twoApps
+          yield* open(1)
+          const after = Effect.fn(function* (n: number, end: RunEnded) {
+            yield* takeTurn(n, sessionId(1))
+            yield* runs.start(runId(n), 3000)
+            yield* runs.end(runId(n), endOf(end, 3000 + n, last))
+            const { answered, lastTurnAt } = Option.getOrThrow(yield* sessions.find(sessionId(1)))
+            return [answered, lastTurnAt]
+          })
+          expect(yield* after(1, { ...done, status: "failed", stopReason: null })).toEqual([false, 3001])
+          expect(yield* after(2, { ...done, status: "cancelled", stopReason: "cancelled" })).toEqual([
+            false,
+            3002,
+          ])
+          expect(yield* after(3, done)).toEqual([true, 3003])
+          expect(yield* after(4, { ...done, status: "failed", stopReason: null })).toEqual([true, 3004])
+        }),
+      ),
     )
 
-    it.effect("are idle when no turn began or ended for a while, and none is at work", () =>
+    it.effect("are idle when no turn was accepted or ended since then, and none is unfinished", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions, runs } = yield* Ledger
           yield* twoApps
           for (const n of [1, 2, 3]) yield* open(n, { at: 2000 + n })
-          yield* runs.openTurn(turn(1, 3000), sessionId(2))
-          yield* runs.openTurn(turn(2, 3000), sessionId(3))
-          yield* runs.end(runId(2), done, 3500, last)
+          yield* takeTurn(1, sessionId(2), 3000)
+          yield* takeTurn(2, sessionId(3), 3000)
+          for (const n of [1, 2]) yield* runs.start(runId(n), 3000)
+          yield* runs.end(runId(2), endOf(done, 3500, last))
           const idle = (since: number) =>
             Effect.map(sessions.idle(since), (found) => found.map(({ id }) => id))
           expect(yield* idle(2001)).toEqual([])
@@ -327,13 +333,13 @@ for (const [where, inLedger] of [
           expect(yield* sessions.closeIdle(sessionId(2), 9000, 9000)).toBe(false)
           expect(yield* sessions.closeIdle(sessionId(3), 3501, 9000)).toBe(true)
           expect(yield* sessions.closeIdle(sessionId(3), 3501, 9000)).toBe(false)
-          yield* runs.end(runId(1), done, 4000, last)
+          yield* runs.end(runId(1), endOf(done, 4000, last))
           expect(yield* sessions.closeIdle(sessionId(2), 9000, 9000)).toBe(true)
         }),
       ),
     )
 
-    it.effect("are due in an order in which one can go on after the last that one has seen", () =>
+    it.effect("are due in an order that can be continued after any session", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -358,7 +364,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("are told apart from those that are gone", () =>
+    it.effect("are living while they are opening or open", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -379,16 +385,16 @@ for (const [where, inLedger] of [
 }
 
 describe("sessions in the audit trail", () => {
-  it.effect("show who did what, from where, and what became of each turn", () =>
+  it.effect("have the app, the address and the outcome of each turn", () =>
     inSqlite(
       Effect.gen(function* () {
         const { sessions, runs } = yield* Ledger
         const sql = yield* SqlClient.SqlClient
         yield* twoApps
         yield* open(1, { meta: { secret: "of the app" } })
-        yield* runs.openTurn(turn(1), sessionId(1))
+        yield* takeTurn(1, sessionId(1))
         yield* runs.start(runId(1), 3001)
-        yield* runs.end(runId(1), done, 3006, last)
+        yield* runs.end(runId(1), endOf(done, 3006, last))
         yield* sessions.close(sessionId(1), 4000, { requestId: "req-9", address: "10.0.0.1" })
         yield* sessions.remove(sessionId(1), 5000)
         yield* open(2, { model: "haiku" })
@@ -396,12 +402,12 @@ describe("sessions in the audit trail", () => {
         const rows = yield* sql`
           SELECT at, type, request_id, address, status, prompt_chars, response_chars, duration_ms, run_id
           FROM audit WHERE session_id = ${sessionId(1)} AND token = 'app-1' ORDER BY seq`
-        const from = { request_id: "req-1", address: "192.168.1.9" }
-        const nothing = { status: null, prompt_chars: null, response_chars: null, duration_ms: null }
-        const queued = { ...from, ...nothing, prompt_chars: 7, run_id: runId(1) }
-        const ended = { ...queued, status: "completed", response_chars: 9, duration_ms: 5 }
+        const from = { requestId: "req-1", address: "192.168.1.9" }
+        const nothing = { status: null, promptChars: null, responseChars: null, durationMs: null }
+        const queued = { ...from, ...nothing, promptChars: 7, runId: runId(1) }
+        const ended = { ...queued, status: "completed", responseChars: 9, durationMs: 5 }
         expect(rows).toEqual([
-          { at: 2001, type: "session.create", ...from, ...nothing, run_id: null },
+          { at: 2001, type: "session.create", ...from, ...nothing, runId: null },
           { at: 3000, type: "run.queued", ...queued },
           { at: 3001, type: "run.started", ...queued },
           { at: 3006, type: "run.completed", ...ended },
@@ -409,35 +415,36 @@ describe("sessions in the audit trail", () => {
           {
             at: 4000,
             type: "session.close",
-            request_id: "req-9",
+            requestId: "req-9",
             address: "10.0.0.1",
             ...nothing,
-            run_id: null,
+            runId: null,
           },
           {
             at: 5000,
             type: "session.hard_delete",
-            request_id: null,
+            requestId: null,
             address: null,
             ...nothing,
-            run_id: null,
+            runId: null,
           },
         ])
+        const request = { request_id: "req-1", address: "192.168.1.9" }
         const data = yield* sql<{ type: string; data: string }>`
           SELECT type, data FROM events WHERE type LIKE 'session.%' ORDER BY seq`
         expect(data.map(({ type, data }) => [type, JSON.parse(data)])).toEqual([
-          ["session.create", { ...from, agent: "claude", model: null, permission_mode: "approve-all" }],
+          ["session.create", { ...request, agent: "claude", model: null, permission_mode: "approve-all" }],
           ["session.turn", { turn_index: 1 }],
           ["session.close", { request_id: "req-9", address: "10.0.0.1" }],
           ["session.hard_delete", {}],
-          ["session.create", { ...from, agent: "claude", model: "haiku", permission_mode: "approve-all" }],
+          ["session.create", { ...request, agent: "claude", model: "haiku", permission_mode: "approve-all" }],
           ["session.sweep_close", {}],
         ])
       }),
     ),
   )
 
-  it.effect("have no event for what did not happen, or happened before", () =>
+  it.effect("have no event for a change that was refused or already made", () =>
     inSqlite(
       Effect.gen(function* () {
         const { sessions, runs, tokens } = yield* Ledger
@@ -446,13 +453,16 @@ describe("sessions in the audit trail", () => {
         yield* Effect.flip(sessions.reserve(opening(2), 1))
         yield* sessions.abandon(sessionId(1))
         yield* open(3)
-        yield* runs.openTurn(turn(1), sessionId(3))
+        yield* takeTurn(1, sessionId(3))
         yield* sessions.closeIdle(sessionId(3), 9000, 9000)
-        yield* runs.end(runId(1), { ...done, status: "cancelled", stopReason: "cancelled" }, 3001, last)
-        yield* runs.end(runId(1), done, 3002, last)
+        yield* runs.end(
+          runId(1),
+          endOf({ ...done, status: "cancelled", stopReason: "cancelled" }, 3001, last),
+        )
+        yield* runs.end(runId(1), endOf(done, 3002, last))
         yield* sessions.close(sessionId(3), 4000, null)
         yield* sessions.close(sessionId(3), 4000, null)
-        yield* Effect.flip(runs.openTurn(turn(2), sessionId(3)))
+        yield* Effect.flip(takeTurn(2, sessionId(3)))
         yield* tokens.revoke(mine.name, 5000, origin)
         expect(yield* events).toEqual([
           "session.create",
@@ -465,7 +475,7 @@ describe("sessions in the audit trail", () => {
     ),
   )
 
-  it.effect("show the turns that a server that died left, in a session that stays open", () =>
+  it.effect("have the turns that a crash ended as lost, in a session that stays open", () =>
     inFile((file) =>
       Effect.gen(function* () {
         yield* withLedger(
@@ -474,19 +484,19 @@ describe("sessions in the audit trail", () => {
             const { runs } = yield* Ledger
             yield* twoApps
             yield* open(1, { model: "haiku" })
-            yield* runs.openTurn(turn(1), sessionId(1))
+            yield* takeTurn(1, sessionId(1))
             yield* runs.start(runId(1), 3001)
-            yield* runs.openTurn(turn(2), sessionId(1))
+            yield* takeTurn(2, sessionId(1))
           }),
         )
         yield* withLedger(
           file,
           Effect.gen(function* () {
-            const { sessions, runs } = yield* Ledger
+            const { sessions } = yield* Ledger
             const sql = yield* SqlClient.SqlClient
             expect(yield* sql`SELECT kind, turn_index, model, status FROM runs ORDER BY id`).toEqual([
-              { kind: "turn", turn_index: 1, model: "haiku", status: "lost" },
-              { kind: "turn", turn_index: 2, model: "haiku", status: "lost" },
+              { kind: "turn", turnIndex: 1, model: "haiku", status: "lost" },
+              { kind: "turn", turnIndex: 2, model: "haiku", status: "lost" },
             ])
             expect((yield* events).slice(-4)).toEqual([
               "run.lost",
@@ -500,7 +510,7 @@ describe("sessions in the audit trail", () => {
               answered: false,
               turnCount: 2,
             })
-            expect(yield* runs.openTurn(turn(3), sessionId(1))).toBe(3)
+            expect(yield* takeTurn(3, sessionId(1))).toBe(3)
           }),
         )
       }),
@@ -508,7 +518,7 @@ describe("sessions in the audit trail", () => {
   )
 })
 
-describe("a ledger from before there were sessions", () => {
+describe("a ledger without sessions, of an older version,", () => {
   const before = Migrator.make({})({
     loader: Migrator.fromRecord({
       "0001_ledger": firstVersion,
@@ -526,7 +536,7 @@ describe("a ledger from before there were sessions", () => {
     return Object.fromEntries(tables.map((table, n) => [table, rows[n]]))
   })
 
-  it.effect("comes through whole, and has them", () =>
+  it.effect("is migrated with all its rows, and can have sessions", () =>
     inFile((file) =>
       Effect.gen(function* () {
         const old = yield* Effect.gen(function* () {
@@ -551,27 +561,26 @@ describe("a ledger from before there were sessions", () => {
               ('run.failed', 1250, ${runId(1)}, ${theirs.id}, '{"code":"run_failed"}'),
               ('admission.refused', 1300, NULL, NULL, '{"address":"10.0.0.8","code":"unauthorized","count":7}')`
           return yield* everything
-        }).pipe(Effect.provide(SqliteClient.layer({ filename: file })))
+        }).pipe(Effect.provide(SqliteClient.layer({ filename: file, transformResultNames: fromColumn })))
 
         yield* withLedger(
           file,
           Effect.gen(function* () {
-            const { runs } = yield* Ledger
             const sql = yield* SqlClient.SqlClient
-            const since = { text_until: null, trimmed_to: 0 }
+            const since = { textUntil: null, trimmedTo: 0 }
             expect(yield* everything).toEqual({
               ...old,
               runs: old.runs?.map((run) => Object.assign(run, since)),
             })
             expect(yield* sql`PRAGMA foreign_key_check`).toEqual([])
-            expect(yield* sql`PRAGMA integrity_check`).toEqual([{ integrity_check: "ok" }])
+            expect(yield* sql`PRAGMA integrity_check`).toEqual([{ integrityCheck: "ok" }])
             const indexes = yield* sql<{ name: string }>`
               SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'runs' AND sql IS NOT NULL`
             expect(indexes.map(({ name }) => name)).toEqual(
               expect.arrayContaining(["runs_of_token", "runs_unfinished", "runs_unfinished_of_session"]),
             )
             yield* open(1)
-            expect(yield* runs.openTurn(turn(3), sessionId(1))).toBe(1)
+            expect(yield* takeTurn(3, sessionId(1))).toBe(1)
             expect(yield* Effect.flip(sql`UPDATE events SET type = 'run.lost'`)).toBeDefined()
           }),
         )

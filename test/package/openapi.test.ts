@@ -6,8 +6,8 @@ import { serviceUnderTest } from "../support/Service.ts"
 import { scriptedAgent } from "../support/Sessions.ts"
 
 /**
- * What tools of others make of `openapi.json`, in a directory of its own: the generator wants a TypeScript before 7, so
- * it cannot be a dependency here.
+ * Other tools on `openapi.json`. They are installed in a temporary directory: the generator needs a TypeScript before 7,
+ * so it cannot be a dependency here.
  */
 const TOOLS = {
   "@redocly/cli": "2.77.0",
@@ -35,11 +35,11 @@ beforeAll(async () => {
 })
 
 describe("a client that is generated from openapi.json", () => {
-  it("type-checks strictly where it is used rightly, and only there", async () => {
+  it("type-checks strictly for correct uses, and rejects wrong ones", async () => {
     expect(await tsc("api.ts", "consumer.ts", "misuse.ts")).toEqual(DONE)
   })
 
-  it("is really looked at: a mistake is found", async () => {
+  it("is really type-checked: a mistake is found", async () => {
     const right = readFileSync(join(folder.dir(), "consumer.ts"), "utf8")
     writeFileSync(join(folder.dir(), "mistaken.ts"), right.replace('prompt: "CAT"', 'promt: "CAT"'))
     const { code, output } = await tsc("mistaken.ts")
@@ -48,7 +48,7 @@ describe("a client that is generated from openapi.json", () => {
     expect(output.match(/error TS/g)).toHaveLength(1)
   })
 
-  it("works on the service", async () => {
+  it("works with the service", async () => {
     const { url } = await start({ CLAWDFORGE_AGENTS: `scripted=${scriptedAgent(dataDir())}` })
     const { code, output } = await node("consumer.ts", url, await mint(url))
     expect([code, code === 0 ? "" : output]).toEqual([0, ""])
@@ -66,11 +66,11 @@ describe("a client that is generated from openapi.json", () => {
 })
 
 describe("a strict linter", () => {
-  it("has nothing against openapi.json", async () => {
+  it("reports nothing in openapi.json", async () => {
     expect((await lint(DOCUMENT)).code).toBe(0)
   })
 
-  it("has something against a spoilt one", async () => {
+  it("reports an error in a corrupted one", async () => {
     const document = JSON.parse(readFileSync(DOCUMENT, "utf8"))
     document.components.schemas.RunList.type = "list"
     document.paths["/runs/{id}"].get.parameters = []

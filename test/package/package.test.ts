@@ -17,7 +17,7 @@ import { serviceUnderTest } from "../support/Service.ts"
 import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
 import { scriptedClaude } from "../support/TestServer.ts"
 
-/** The package as `npm pack` makes it, in a folder where there is nothing else. */
+/** The package of `npm pack`, installed in an empty directory. */
 
 const ROOT = join(import.meta.dirname, "..", "..")
 const packed = mkdtempSync(join(tmpdir(), "clawdforge-packed-"))
@@ -26,7 +26,7 @@ afterAll(() => rmSync(packed, { recursive: true, force: true }))
 
 const folder = folderWith(async () => {
   const { code } = await exec(ROOT, "npm", ["pack", "--pack-destination", packed], {
-    // Compiling needs what is installed here.
+    // The build needs the checkout's own dependencies.
     PATH: process.env["PATH"] ?? "",
   })
   expect(code).toBe(0)
@@ -42,7 +42,7 @@ const tsc = (...files: ReadonlyArray<string>) =>
 const write = (name: string, text: string) => writeFileSync(join(folder.dir(), name), text)
 const OK = { code: 0, output: expect.any(String) }
 
-/** What the examples and the README ask, and what the model answers: `claude` is the real one. */
+/** The prompts of the examples and the README, and the model's answers. `claude` is the real one. */
 const ANSWERS = {
   "Say hello in five words.": "SAY Hello from your own forge",
   "Parse: 2 cups of flour": 'SAY {"qty":2,"unit":"cup"}',
@@ -67,10 +67,10 @@ beforeAll(async () => {
   running = { CLAWDFORGE_URL: url, CLAWDFORGE_TOKEN: await mint(url) }
 })
 afterAll(() => provider.close())
-/** What a client of the service has in its environment. */
+/** The environment of a client. */
 const service = () => running
 
-/** An agent that needs no login: whatever it is asked. */
+/** An agent that needs no login, and gives the same answer to every prompt. */
 const echo = () => {
   const result =
     '{type:"result",subtype:"success",is_error:false,stop_reason:"end_turn",result:"you said "+message.message.content}'
@@ -97,23 +97,23 @@ const blocks = [...texts.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => co
 const blockWith = (word: string) => blocks.find((code) => code.includes(word)) ?? ""
 
 describe("the package", () => {
-  it("has nothing against it by those who look at packages", async () => {
+  it("passes the package linters", async () => {
     const bin = join(ROOT, "node_modules", ".bin")
     expect(await exec(ROOT, join(bin, "publint"), ["run", "--strict", tarball])).toEqual(OK)
     expect(await exec(ROOT, join(bin, "attw"), [tarball, "--profile", "esm-only"])).toEqual(OK)
   })
 
-  it("brings no agent, and the one SQLite driver that it was tried with", async () => {
+  it("installs no agent, and only the tested version of the SQLite driver", async () => {
     expect(existsSync(join(folder.dir(), "node_modules", "@anthropic-ai"))).toBe(false)
     expect(existsSync(join(folder.dir(), "node_modules", "acpx"))).toBe(false)
-    // Exits with 1 for what is missing, or not of the version that somebody asks for.
+    // Exits with 1 if a package is missing, or has a version that another package does not accept.
     const { code, output } = await folder.exec("npm", ["ls", "better-sqlite3", "effect", "--all"])
     expect({ code, output }).toEqual(OK)
     expect(new Set(output.match(/(?<=better-sqlite3@)\S+/g))).toEqual(new Set(["13.2.0"]))
     expect(new Set(output.match(/(?<= effect@)\S+/g)).size).toBe(1)
   })
 
-  it("loads neither a database nor processes for who wants the API or a client", async () => {
+  it("loads no database and no process code for the API or a client", async () => {
     write(
       "loaded.mjs",
       `import { registerHooks } from "node:module"
@@ -125,13 +125,13 @@ describe("the package", () => {
     for (const name of ["clawdforge/api", "clawdforge/client"]) {
       expect(await folder.node(["loaded.mjs", name])).toEqual({ code: 0, output: "0 true\n" })
     }
-    // Without that it would say nothing.
+    // The full package loads such modules, so this check can fail.
     expect((await folder.node(["loaded.mjs", "clawdforge"])).output).toMatch(/^[1-9]/)
   })
 })
 
 describe("the README and docs, in an empty folder without claude", () => {
-  it("embeds: its lines type-check strictly, open a database and answer a prompt", async () => {
+  it("embeds: the code type-checks strictly, opens a database and answers a prompt", async () => {
     write("embed.ts", blockWith("services(config"))
     expect(await tsc("embed.ts")).toEqual({ code: 0, output: "" })
     const env = { CLAUDE_BIN: echo(), DATA_DIR: join(folder.dir(), "embedded") }
@@ -142,14 +142,14 @@ describe("the README and docs, in an empty folder without claude", () => {
     expect(existsSync(join(folder.dir(), "embedded", "clawdforge.db"))).toBe(true)
   })
 
-  it("mocks: its test type-checks strictly, and passes", async () => {
+  it("mocks: the test type-checks strictly, and passes", async () => {
     write("mock.test.ts", blockWith("clawdforge/testing"))
     expect(await tsc("mock.test.ts")).toEqual({ code: 0, output: "" })
     const { code, output } = await folder.node(["--test", "mock.test.ts"])
     expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("pass 1") })
   })
 
-  it("asks: its client type-checks strictly, and asks the service", async () => {
+  it("is a client: the code type-checks strictly, and uses the service", async () => {
     write("ask.ts", blockWith("forge.stream("))
     expect(await tsc("ask.ts")).toEqual({ code: 0, output: "" })
     const { code, output } = await folder.node(["ask.ts"], service())
@@ -180,7 +180,7 @@ describe("the examples, with the package", () => {
     expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("pass 3") })
   })
 
-  it("ask from a script", async () => {
+  it("run a script", async () => {
     const { code, output } = await folder.node([copied("ask.mjs")], service())
     expect({ code, output }).toEqual({
       code: 0,
@@ -188,7 +188,7 @@ describe("the examples, with the package", () => {
     })
   })
 
-  it("ask from Python", async () => {
+  it("run a Python script", async () => {
     const PYTHONPATH = join(ROOT, "clients", "python", "src")
     const python = process.env["PYTHON_BIN"] ?? "python3"
     const { code, output } = await folder.exec(python, [copied("ask.py")], {
@@ -216,14 +216,14 @@ describe("the examples, with the package", () => {
     expect(output).toContain('"already_closed":false')
   })
 
-  it("are all of them tried", () => {
+  it("are all tested", () => {
     const tried = ["README.md", "ask.mjs", "ask.py", "consumer.test.ts", "embedder.ts", "tour.sh"]
     expect(readdirSync(join(ROOT, "examples")).toSorted()).toEqual(tried)
   })
 })
 
 describe("the command, of the package", () => {
-  it("has its version, looks at the machine, and asks", async () => {
+  it("prints its version, checks the machine, and runs a prompt", async () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"))
     const command = join("node_modules", ".bin", "clawdforge")
     expect((await folder.exec(command, ["--version"])).output.trim()).toBe(version)
@@ -247,7 +247,7 @@ describe("the command, of the package", () => {
     try {
       const server = await startServerProcess({ DATA_DIR: other, CLAUDE_BIN: scriptedClaude }, command)
       expect(await (await fetch(`${server.url}/healthz`)).json()).toMatchObject({ ok: true })
-      // Ajv runs in a thread of its own, whose file is another one there.
+      // Ajv runs in a worker thread, whose file has another path in the package.
       const token = await mint(server.url, other)
       const asked = await fetch(`${server.url}/run`, {
         method: "POST",

@@ -8,8 +8,8 @@ import { post, serviceUnderTest, until } from "../support/Service.ts"
 import { scriptedAgent } from "../support/Sessions.ts"
 
 /**
- * Streams through Debian's nginx, with the location in docs/operating.md. What comes next is only said when what came
- * before has arrived: were anything kept back, a test would wait for ever.
+ * Streams through Debian's nginx, with the location in docs/operating.md. The agent sends each message only after the one
+ * before has arrived: if the proxy held back anything, a test would wait forever.
  */
 
 const STEPS = 8
@@ -37,9 +37,9 @@ const behind = (variant: Variant): (() => string) => {
 
 const variants: ReadonlyArray<readonly [string, Variant]> = [
   ["as docs/operating.md has it", {}],
-  ["by HTTP/1.0", { location: (documented) => documented.replace("proxy_http_version 1.1;", "") }],
+  ["with HTTP/1.0", { location: (documented) => documented.replace("proxy_http_version 1.1;", "") }],
   [
-    "by connections that are kept",
+    "with kept-alive connections",
     {
       location: (documented, upstream) =>
         `${documented.replace(upstream, "http://service").replace("}", 'proxy_set_header Connection "";}')}`,
@@ -48,7 +48,7 @@ const variants: ReadonlyArray<readonly [string, Variant]> = [
   ],
 ]
 
-/** Lets whoever waits for it say the next. */
+/** Lets the agent send its message `n`. */
 const step = (dir: string, n: number) => writeFileSync(join(dir, String(n)), "")
 
 const saying = (n: number) => (events: ReadonlyArray<ServerEvent>) =>
@@ -56,7 +56,7 @@ const saying = (n: number) => (events: ReadonlyArray<ServerEvent>) =>
 const has = (name: string) => (events: ReadonlyArray<ServerEvent>) =>
   events.some(({ event }) => event === name)
 
-/** Takes one step after the other, each when the one before has arrived at all of these. */
+/** Lets the agent send all its messages, each after the one before has arrived at all streams. */
 const oneByOne = async (dir: string, streams: ReadonlyArray<Opened>) => {
   for (let n = 0; n < STEPS; n++) {
     for (const { events } of streams) expect(saying(n)(events)).toBe(false)
@@ -74,7 +74,7 @@ const stepsDir = () => mkdtempSync(join(dataDir(), "steps-"))
 describe.each(variants)("nginx in front, %s", (_, variant) => {
   const url = behind(variant)
 
-  it("passes on a run's events one by one, to who began it and to who reads along", async () => {
+  it("passes on a run's events one by one, to its client and to a second reader", async () => {
     const dir = stepsDir()
     const body = { prompt: `STEP ${dir} ${STEPS}` }
     const begun = await openEvents(`${url()}/run`, { token, method: "POST", body })
@@ -113,7 +113,7 @@ describe.each(variants)("nginx in front, %s", (_, variant) => {
 describe("nginx in front, as docs/operating.md has it", () => {
   const url = behind({})
 
-  it("tells the service of a client that hangs up", async () => {
+  it("disconnects from the service when the client disconnects", async () => {
     const body = { prompt: "HOLD", on_disconnect: "cancel" }
     const stream = await openEvents(`${url()}/run`, { token, method: "POST", body })
     expect(await stream.until(has("run"))).toBe("held")
@@ -122,7 +122,7 @@ describe("nginx in front, as docs/operating.md has it", () => {
     await until(() => rows(`SELECT status FROM runs WHERE id = '${run}'`)[0].status === "cancelled")
   })
 
-  it("tells a stream that broke from one that ended", async () => {
+  it("lets a client tell a broken stream from a finished one", async () => {
     const dir = stepsDir()
     const body = { prompt: `STEP ${dir} 2` }
     const stream = await openEvents(`${url()}/run`, { token, method: "POST", body })

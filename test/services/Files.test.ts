@@ -33,10 +33,10 @@ describe("files", () => {
     withFiles((files) =>
       Effect.gen(function* () {
         const token = yield* upload(files, mine, 10_000)
-        expect((yield* files.hold([token], mine)).map(({ size }) => size)).toEqual([10_000])
-        expect(yield* Effect.flip(files.hold([token], theirs))).toMatchObject({ _tag: "FileNotFound" })
-        expect(yield* Effect.flip(files.hold(["ff_none"], mine))).toMatchObject({ _tag: "FileNotFound" })
-        expect(yield* Effect.flip(files.hold([token, ""], mine))).toMatchObject({ _tag: "FileNotFound" })
+        expect((yield* files.find([token], mine)).map(({ size }) => size)).toEqual([10_000])
+        expect(yield* Effect.flip(files.find([token], theirs))).toMatchObject({ _tag: "FileNotFound" })
+        expect(yield* Effect.flip(files.find(["ff_none"], mine))).toMatchObject({ _tag: "FileNotFound" })
+        expect(yield* Effect.flip(files.find([token, ""], mine))).toMatchObject({ _tag: "FileNotFound" })
       }),
     ),
   )
@@ -45,8 +45,9 @@ describe("files", () => {
     withFiles((files) =>
       Effect.gen(function* () {
         const token = yield* upload(files, mine, 10_000)
-        const held = yield* files.hold([token, token], mine)
-        expect(yield* files.attach(held, "/work")).toEqual([{ path: "/work/file-1.txt", name: "a.txt" }])
+        const found = yield* files.find([token, token], mine)
+        yield* files.hold(found)
+        expect(yield* files.attach(found, "/work")).toEqual([{ path: "/work/file-1.txt", name: "a.txt" }])
       }),
     ),
   )
@@ -56,9 +57,9 @@ describe("files", () => {
       Effect.gen(function* () {
         const token = yield* upload(files, mine, 10_000, 90)
         yield* TestClock.adjust("89 seconds")
-        yield* Effect.scoped(files.hold([token], mine))
+        yield* Effect.scoped(Effect.flatMap(files.find([token], mine), files.hold))
         yield* TestClock.adjust("1 second")
-        expect(yield* Effect.flip(files.hold([token], mine))).toMatchObject({ _tag: "FileNotFound" })
+        expect(yield* Effect.flip(files.find([token], mine))).toMatchObject({ _tag: "FileNotFound" })
         expect(disk.size).toBe(1)
         expect(yield* files.expire).toBe(1)
         expect(yield* files.expire).toBe(0)
@@ -72,7 +73,8 @@ describe("files", () => {
       Effect.gen(function* () {
         const token = yield* upload(files, mine, 10_000)
         const run = yield* Scope.make()
-        const held = yield* Scope.extend(files.hold([token], mine), run)
+        const held = yield* files.find([token], mine)
+        yield* Scope.extend(files.hold(held), run)
         yield* TestClock.adjust("10 minutes")
         expect(yield* files.expire).toBe(0)
         expect(yield* files.attach(held, "/work")).toHaveLength(1)

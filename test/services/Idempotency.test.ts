@@ -2,20 +2,22 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Redacted, Schema, TestClock } from "effect"
 import { ShuttingDown } from "../../src/domain/Failure.ts"
-import { KeptUpload } from "../../src/domain/File.ts"
+import { UploadAnswer } from "../../src/domain/File.ts"
 import type { FileId, RunId, SessionId, TokenId } from "../../src/domain/Ids.ts"
-import type { Claim, RunEnded } from "../../src/domain/Run.ts"
-import { type AgentName, type AgentSessionRef, OpenedSession } from "../../src/domain/Session.ts"
+import type { IdempotencyKey, Origin } from "../../src/domain/Origin.ts"
+import type { RunEnded } from "../../src/domain/Run.ts"
+import type { AgentName, AgentSessionRef } from "../../src/domain/Session.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
+import { OPERATOR } from "../../src/domain/Viewer.ts"
 import { secretsLayer } from "../../src/infra/Identifiers.ts"
 import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
-import { type Asked, Idempotency } from "../../src/services/runs/Idempotency.ts"
+import { Idempotency, type RequestFields } from "../../src/services/runs/Idempotency.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
-const origin = { requestId: "r", address: "127.0.0.1" }
+const origin: Origin = { requestId: "r", address: "127.0.0.1" }
 const app = (n: number): AppToken => ({
   id: `01J0000000000000000000000${n}` as TokenId,
   name: `app-${n}` as TokenName,
@@ -39,45 +41,65 @@ const ended: RunEnded = {
 }
 const last = { kind: "result", body: "{}" } as const
 
-const keyed = (more: { owner?: TokenId; route?: string; key?: string; asked?: Asked } = {}) => ({
+const keyed = (more: { owner?: TokenId; route?: string; key?: string; asked?: RequestFields } = {}) => ({
   owner: mine.id,
   route: "POST /run",
   key: "k",
-  asked: { prompt: "hello" } as Asked,
+  asked: { prompt: "hello" } as RequestFields,
   ...more,
 })
 
 type Request = ReturnType<typeof keyed>
 
-/** A run that is accepted, and its claim with it. */
-const accepted = (claim: Claim | undefined, owner = mine.id) =>
+/** A run that is accepted, and its key with it. */
+const accepted = (origin: Origin, owner = mine.id) =>
   Effect.gen(function* () {
     const id = `${Math.random()}`.slice(2).padEnd(26, "0").slice(0, 26) as RunId
     const at = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-    const run = { id, tokenId: owner, model: "sonnet", promptChars: 5, origin, at }
-    yield* (yield* Ledger).runs.open({ ...run, claim })
+    const run = {
+      kind: "run",
+      id,
+      owner,
+      origin,
+      input: { prompt: "hello", files: [] },
+      timeoutSecs: 60,
+    } as const
+    const how = { model: "sonnet", systemMode: "append", isSchemaNative: false } as const
+    yield* (yield* Ledger).runs.accept({ ...run, ...how }, { at, startedAt: undefined })
     return { run_id: id }
   })
 
-const claim = (key: string): Claim => ({ route: "POST /x", key, fingerprint: "f" })
+const named = (key: string): IdempotencyKey => ({ route: "POST /x", key, fingerprint: "f" })
+const withKey = (key: string): Origin => ({ ...origin, idempotencyKey: named(key) })
 
-/** Kept as an upload's answer is: with a row of its own. */
-const keep = (claim: Claim | undefined, answer: unknown) =>
-  Effect.gen(function* () {
-    const file = { tokenId: mine.id, name: "a", size: 1, createdAt: 0, expiresAt: 60_000 }
-    const { files } = yield* Ledger
-    const kept = claim === undefined ? undefined : { claim, answer }
-    yield* Effect.orDie(
-      files.insert({ ...file, id: "01J00000000000000000000003" as FileId }, "h", origin, kept),
-    )
-  })
+const file = {
+  id: "01J00000000000000000000003" as FileId,
+  tokenId: mine.id,
+  name: "a",
+  size: 1,
+  createdAt: 0,
+  expiresAt: 60_000,
+}
+const uploadOf = (token: string, origin: Origin) => ({
+  file,
+  token: Redacted.make(token),
+  hash: "h",
+  ttlSecs: 60,
+  origin,
+})
+
+/** Keeps a text as an upload's answer is kept: with a row of its own. */
+const keep = (text: string, origin: Origin) =>
+  Effect.flatMap(Ledger, ({ files }) => Effect.orDie(files.insert(uploadOf(text, origin))))
+
+const requestOf = (request: Request | undefined) => ({ key: request, fields: request?.asked ?? {}, origin })
 
 const once = (request: Request | undefined) =>
   Effect.flatMap(Idempotency, (idempotency) =>
-    idempotency.once(request, RunAnswer, (claim) => accepted(claim, request?.owner)),
+    idempotency.once(requestOf(request), RunAnswer, (origin) => accepted(origin, request?.owner)),
   )
 
-const runs = Effect.flatMap(Ledger, ({ runs }) => runs.page({}, 100))
+const runs = Effect.flatMap(Ledger, ({ runs }) => runs.page({ viewer: OPERATOR }, 100))
 
 const services = <E, R>(ledger: Layer.Layer<Ledger, E, R>) =>
   Idempotency.layer.pipe(
@@ -149,7 +171,7 @@ for (const [where, inLedger] of [
         ),
     )
 
-    it.effect.each<[string, Asked]>([
+    it.effect.each<[string, RequestFields]>([
       ["another text", { prompt: "hello!" }],
       ["a field more", { prompt: "hello", timeout_secs: 5 }],
       ["a list in another order", { prompt: "hello", files: ["b", "a"] }],
@@ -222,11 +244,12 @@ for (const [where, inLedger] of [
         Effect.gen(function* () {
           const ledger = yield* Ledger
           const first = yield* once(keyed())
-          yield* ledger.runs.end(first.answer.run_id as RunId, { ...ended, status: "failed" }, 1, last)
+          const failed = { ended: { ...ended, status: "failed" }, last, unstored: [] } as const
+          yield* ledger.runs.end(first.answer.run_id as RunId, { ...failed, at: 1, began: false })
           const second = yield* once(keyed({ asked: { prompt: "another" } }))
           expect(second.replayed).toBe(false)
           yield* ledger.runs.start(second.answer.run_id as RunId, 2)
-          yield* ledger.runs.end(second.answer.run_id as RunId, { ...ended, status: "failed" }, 3, last)
+          yield* ledger.runs.end(second.answer.run_id as RunId, { ...failed, at: 3, began: true })
           expect(yield* once(keyed({ asked: { prompt: "another" } }))).toEqual({ ...second, replayed: true })
         }),
       ),
@@ -244,34 +267,24 @@ for (const [where, inLedger] of [
             meta,
             permissionMode: "deny-all",
           } as const
-          const opening = { ...request, id, tokenId: mine.id, origin, at: 0 }
-          const answer = Schema.encodeSync(OpenedSession)({ ...opening, createdAt: 0 })
+          const opening = { ...request, id, tokenId: mine.id, origin: withKey("s"), at: 0 }
           yield* sessions.reserve(opening, 9)
-          expect(yield* keys.find(mine.id, claim("s"), 0)).toEqual(Option.none())
-          yield* sessions.activate(id, "ref" as AgentSessionRef, 0, { claim: claim("s"), answer })
-          const found = Option.getOrThrow(yield* keys.find(mine.id, claim("s"), 0))
+          expect(yield* keys.find(mine.id, named("s"), 0)).toEqual(Option.none())
+          yield* sessions.activate(opening, "ref" as AgentSessionRef)
+          const found = Option.getOrThrow(yield* keys.find(mine.id, named("s"), 0))
           expect(found.answer).toBe(
             `{"id":"${id}","agent":"claude","model":null,"meta":{"__proto__":{"a":1}},"createdAt":0}`,
           )
 
-          const file = {
-            id: "01J00000000000000000000003" as FileId,
-            tokenId: mine.id,
-            name: "a",
-            size: 1,
-            createdAt: 0,
-            expiresAt: 60_000,
-          }
-          const upload = Schema.encodeSync(KeptUpload)({ token: Redacted.make("ff_1"), size: 1, ttlSecs: 60 })
-          yield* files.insert(file, "h", origin, { claim: claim("f"), answer: upload })
-          const kept = Option.getOrThrow(yield* keys.find(mine.id, claim("f"), 0))
+          yield* files.insert(uploadOf("ff_1", withKey("f")))
+          const kept = Option.getOrThrow(yield* keys.find(mine.id, named("f"), 0))
           expect(kept.answer).toBe('{"token":"ff_1","size":1,"ttlSecs":60}')
-          expect(yield* keys.find(theirs.id, claim("f"), 0)).toEqual(Option.none())
+          expect(yield* keys.find(theirs.id, named("f"), 0)).toEqual(Option.none())
 
           yield* (yield* Ledger).tokens.revoke(mine.name, 1, origin)
           const late = { ...file, id: "01J00000000000000000000004" as FileId }
-          yield* Effect.flip(files.insert(late, "h2", origin, { claim: claim("late"), answer: upload }))
-          expect(yield* keys.find(mine.id, claim("late"), 0)).toEqual(Option.none())
+          yield* Effect.flip(files.insert({ ...uploadOf("ff_1", withKey("late")), file: late, hash: "h2" }))
+          expect(yield* keys.find(mine.id, named("late"), 0)).toEqual(Option.none())
         }),
       ),
     )
@@ -282,7 +295,7 @@ it.effect("keeps a session or an upload whose key is taken neither as itself nor
   inSqlite(
     Effect.gen(function* () {
       const { sessions, files, keys } = yield* Ledger
-      yield* accepted(claim("k"))
+      yield* accepted(withKey("k"))
       const id = "00000000-0000-4000-8000-000000000001" as SessionId
       const request = {
         agent: "claude" as AgentName,
@@ -290,31 +303,34 @@ it.effect("keeps a session or an upload whose key is taken neither as itself nor
         meta: null,
         permissionMode: "deny-all",
       } as const
-      yield* sessions.reserve({ ...request, id, tokenId: mine.id, origin, at: 0 }, 9)
-      const taken = { claim: claim("k"), answer: "another" }
-      expect(yield* Effect.flip(sessions.activate(id, "ref" as AgentSessionRef, 0, taken))).toMatchObject({
+      const opening = { ...request, id, tokenId: mine.id, origin: withKey("k"), at: 0 }
+      yield* sessions.reserve(opening, 9)
+      expect(yield* Effect.flip(sessions.activate(opening, "ref" as AgentSessionRef))).toMatchObject({
         _tag: "StorageFailed",
       })
       expect(yield* sessions.find(id)).toEqual(Option.none())
-      const file = { tokenId: mine.id, name: "a", size: 1, createdAt: 0, expiresAt: 60_000 }
-      const fileId = "01J00000000000000000000003" as FileId
-      expect(yield* Effect.flip(files.insert({ ...file, id: fileId }, "h", origin, taken))).toMatchObject({
+      expect(yield* Effect.flip(files.insert(uploadOf("another", withKey("k"))))).toMatchObject({
         _tag: "StorageFailed",
       })
       expect(yield* files.list).toEqual([])
-      expect(Option.getOrThrow(yield* keys.find(mine.id, claim("k"), 0)).answer).toContain("run_id")
+      expect(Option.getOrThrow(yield* keys.find(mine.id, named("k"), 0)).answer).toContain("run_id")
     }),
   ),
 )
 
 describe("those that wait for a key", () => {
-  const Text = Schema.Struct({ text: Schema.String })
+  /** The text is kept as the token of an upload. */
+  const Text = Schema.transform(UploadAnswer, Schema.Struct({ text: Schema.String }), {
+    strict: true,
+    decode: ({ token }) => ({ text: Redacted.value(token) }),
+    encode: ({ text }) => ({ token: Redacted.make(text), size: 1, ttlSecs: 60 }),
+  })
   const work = (effect: Effect.Effect<string, ShuttingDown>, request = keyed()) =>
     Effect.flatMap(Idempotency, (idempotency) =>
-      idempotency.once(request, Text, (claim) =>
+      idempotency.once(requestOf(request), Text, (origin) =>
         Effect.tap(
           Effect.map(effect, (text) => ({ text })),
-          (answer) => keep(claim, answer),
+          ({ text }) => keep(text, origin),
         ),
       ),
     )

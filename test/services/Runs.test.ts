@@ -3,9 +3,11 @@ import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Ref, TestC
 import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import { type RunRequest, runRequest } from "../../src/domain/Run.ts"
+import type { TokenName } from "../../src/domain/Token.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
-import { EventLog } from "../../src/services/journal/EventLog.ts"
-import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import { Revocation } from "../../src/services/access/Revocation.ts"
+import { Journal } from "../../src/services/journal/Journal.ts"
+import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { Runs, type RunsOptions } from "../../src/services/runs/Runs.ts"
 import {
   claudeAnswer,
@@ -15,6 +17,7 @@ import {
   ledger,
   noFiles,
   outputSchemas,
+  revocation,
   workDirs,
 } from "../../src/testing.ts"
 
@@ -29,8 +32,8 @@ const runsWith = (
   { shutdownGraceSecs = 0, ...more }: Partial<RunsOptions> & { readonly shutdownGraceSecs?: number } = {},
 ) =>
   Runs.layer({ maxConcurrentRuns, maxQueueWaitSecs: 300, ...more }).pipe(
-    Layer.provideMerge(LiveRuns.layer({ shutdownGraceSecs })),
-    Layer.provideMerge(EventLog.layer),
+    Layer.provideMerge(RunEngine.layer({ shutdownGraceSecs })),
+    Layer.provideMerge(Layer.merge(Journal.layer, revocation)),
     Layer.provide([runner, ledger(memory), ids, noFiles, outputSchemas, workDirs]),
   )
 
@@ -224,7 +227,7 @@ describe("Runs", () => {
   it.effect("ends and records everything when it shuts down, and takes nothing more", () => {
     const memory = new LedgerMemory()
     return Effect.gen(function* () {
-      const runs = yield* LiveRuns
+      const runs = yield* RunEngine
       const fibers = yield* Effect.fork(
         Effect.all([Effect.flip(ask), Effect.flip(ask), Effect.flip(ask)], { concurrency: "unbounded" }),
       )
@@ -250,7 +253,7 @@ describe("Runs", () => {
       Effect.delay(Effect.succeed(claudeAnswer("done")), Number(prompt)),
     )
     return Effect.gen(function* () {
-      const runs = yield* LiveRuns
+      const runs = yield* RunEngine
       const quick = yield* Effect.fork(asking("5000"))
       const long = yield* Effect.fork(Effect.flip(asking("50000")))
       yield* TestClock.adjust("1 second")
@@ -270,7 +273,7 @@ describe("Runs", () => {
   })
 
   it.effect("shuts down at once when nothing is at work", () =>
-    Effect.flatMap(LiveRuns, (runs) => runs.shutdown).pipe(
+    Effect.flatMap(RunEngine, (runs) => runs.shutdown).pipe(
       Effect.provide(
         runsWith(
           claudeRunner(() => Effect.never),
@@ -335,7 +338,7 @@ describe("Runs", () => {
       )
       yield* TestClock.adjust("1 second")
       const theirs = yield* runs.open(request, other, origin)
-      yield* (yield* LiveRuns).endOf(owner)
+      yield* (yield* Revocation).revoke(owner as string as TokenName, origin)
       expect((yield* Fiber.join(mine)).map(({ _tag }) => _tag)).toEqual(["Unauthorized", "Unauthorized"])
       yield* TestClock.adjust("59 seconds")
       expect(outcomes(memory)).toEqual([
@@ -433,8 +436,8 @@ describe("Runs", () => {
     }).pipe(
       Effect.provide(
         Runs.layer({ maxConcurrentRuns: 1 }).pipe(
-          Layer.provide(LiveRuns.layer()),
-          Layer.provide(EventLog.layer),
+          Layer.provide(RunEngine.layer()),
+          Layer.provide(Layer.merge(Journal.layer, revocation)),
           Layer.provide([
             claudeRunner(() => Effect.succeed(claudeAnswer("done"))),
             failing,

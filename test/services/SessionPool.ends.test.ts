@@ -4,7 +4,8 @@ import { AgentUnavailable, ExecutableMissing, StorageFailed, TurnFailed } from "
 import type { AgentSessionRef } from "../../src/domain/Session.ts"
 import type { SessionId } from "../../src/domain/Ids.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
-import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import { Revocation } from "../../src/services/access/Revocation.ts"
+import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
 import { makeSessionQueues } from "../../src/services/sessions/SessionQueues.ts"
 import {
@@ -206,9 +207,9 @@ describe("closing a session", () => {
     return Effect.gen(function* () {
       const [before, behind] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
       const runs: Scene["runs"] = (whole) => ({
-        openTurn: (...how) =>
+        accept: (...how) =>
           Deferred.await(before).pipe(
-            Effect.zipRight(whole.openTurn(...how)),
+            Effect.zipRight(whole.accept(...how)),
             Effect.zipLeft(Deferred.await(behind)),
           ),
       })
@@ -373,10 +374,7 @@ describe("erasing a session", () => {
 })
 
 describe("a token that is revoked", () => {
-  const revoking = Effect.gen(function* () {
-    yield* (yield* LiveRuns).endOf(owner)
-    yield* (yield* SessionPool).endOf(owner, origin)
-  })
+  const revoking = Effect.flatMap(Revocation, ({ revoke }) => revoke(owner as string as TokenName, origin))
 
   it.effect("ends its turns, closes its sessions, then ends its agents; and no others", () => {
     const machine = new Machine()
@@ -434,7 +432,7 @@ describe("a service that stops", () => {
     () => {
       const machine = new Machine()
       return Effect.gen(function* () {
-        const live = yield* LiveRuns
+        const live = yield* RunEngine
         const [deaf, quick] = [yield* opened(), yield* opened()]
         const hanging = yield* accepted(deaf, "hang")
         const waiting = yield* accepted(deaf, "hello")
@@ -471,7 +469,7 @@ describe("a service that stops", () => {
     return Effect.gen(function* () {
       const turn = yield* Effect.fork(Effect.flatMap(opened(), (id) => taken(id, "hello")))
       yield* TestClock.adjust("1 second")
-      const stopping = yield* Effect.fork(Effect.flatMap(LiveRuns, (live) => live.shutdown))
+      const stopping = yield* Effect.fork(Effect.flatMap(RunEngine, (live) => live.shutdown))
       yield* TestClock.adjust("0 seconds")
       expect(yield* Fiber.poll(stopping)).toEqual(Option.none())
       yield* TestClock.adjust("1 second")
@@ -481,7 +479,7 @@ describe("a service that stops", () => {
     }).pipe(
       Effect.provide(
         poolOn(machine, {
-          runs: (whole) => ({ openTurn: (...how) => Effect.delay(whole.openTurn(...how), "2 seconds") }),
+          runs: (whole) => ({ accept: (...how) => Effect.delay(whole.accept(...how), "2 seconds") }),
         }),
       ),
     )
@@ -495,7 +493,7 @@ describe("a service that stops", () => {
           const id = yield* opened()
           yield* accepted(id, "hang")
           yield* TestClock.adjust("1 second")
-          yield* Effect.fork((yield* LiveRuns).shutdown)
+          yield* Effect.fork((yield* RunEngine).shutdown)
           yield* TestClock.adjust("13 seconds")
           return id
         }),

@@ -329,7 +329,7 @@ describe("a session", () => {
     return Effect.gen(function* () {
       const id = yield* opened()
       const turn = yield* accepted(id, "How much flour?")
-      expect(machine.outcomes).toEqual([["queued", undefined]])
+      expect(machine.outcomes).toEqual([["running", undefined]])
       yield* TestClock.adjust("1 second")
       expect(machine.outcomes).toEqual([["running", undefined]])
       yield* TestClock.adjust("1 second")
@@ -501,18 +501,21 @@ describe("a session", () => {
 /** Uploads `ff_1`, `ff_2` and so on; `held` has those that must not expire now. */
 const uploads = (held: Array<string>) =>
   Layer.mock(Files, {
-    hold: (tokens) =>
-      Effect.forEach(tokens, (token) =>
-        token === "ff_foreign"
-          ? new FileNotFound()
-          : Effect.acquireRelease(
-              Effect.sync(() => {
-                held.push(token)
-                const [name, id] = [`${token}.txt`, token as FileId]
-                return { id, tokenId: owner, name, size: 1, createdAt: 0, expiresAt: 1 }
-              }),
-              () => Effect.sync(() => held.splice(held.indexOf(token), 1)),
-            ),
+    find: (tokens) =>
+      Effect.forEach(tokens, (token) => {
+        if (token === "ff_foreign") return new FileNotFound()
+        const [name, id] = [`${token}.txt`, token as FileId]
+        return Effect.succeed({ id, tokenId: owner, name, size: 1, createdAt: 0, expiresAt: 1 })
+      }),
+    hold: (files) =>
+      Effect.forEach(
+        files,
+        ({ id }) =>
+          Effect.acquireRelease(
+            Effect.sync(() => void held.push(id)),
+            () => Effect.sync(() => held.splice(held.indexOf(id), 1)),
+          ),
+        { discard: true },
       ),
     attach: (files, dir) => Effect.succeed(files.map(({ name }) => ({ name, path: `${dir}/${name}` }))),
   })
@@ -549,7 +552,7 @@ describe("the files of a turn", () => {
       maxQueuedTurns: 0,
       reply: () => Effect.never,
       runs: (whole) => ({
-        openTurn: (...how) => Effect.suspend(() => (refuses ? broken : whole.openTurn(...how))),
+        accept: (...how) => Effect.suspend(() => (refuses ? broken : whole.accept(...how))),
       }),
     }
     return Effect.gen(function* () {
@@ -596,7 +599,7 @@ describe("the files of a turn", () => {
           poolOn(machine, {
             files: uploads(held),
             runs: (whole) => ({
-              openTurn: (...how) => Effect.zipRight(Deferred.await(door), whole.openTurn(...how)),
+              accept: (...how) => Effect.zipRight(Deferred.await(door), whole.accept(...how)),
             }),
           }),
         ),
@@ -607,10 +610,16 @@ describe("the files of a turn", () => {
   it.effect("that cannot be let go of are a bug of ours: it is recorded, and the next turn comes", () => {
     const machine = new Machine()
     const files = Layer.mock(Files, {
-      hold: (tokens) =>
-        Effect.acquireRelease(Effect.succeed([]), () =>
-          tokens.length > 0 ? Effect.die("a bug") : Effect.void,
+      find: (tokens) =>
+        Effect.succeed(
+          tokens.map((token) => {
+            const [name, id] = [`${token}.txt`, token as FileId]
+            return { id, tokenId: owner, name, size: 1, createdAt: 0, expiresAt: 1 }
+          }),
         ),
+      hold: (files) =>
+        Effect.acquireRelease(Effect.void, () => (files.length > 0 ? Effect.die("a bug") : Effect.void)),
+      attach: () => Effect.succeed([]),
     })
     return Effect.gen(function* () {
       const id = yield* opened()

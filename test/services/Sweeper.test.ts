@@ -81,24 +81,28 @@ const open = Effect.fn(function* (n: number) {
   const { sessions } = yield* Ledger
   const now = yield* Clock.currentTimeMillis
   const asked = { agent: "claude" as AgentName, model: null, meta: null, permissionMode: "deny-all" as const }
-  yield* sessions.reserve({ ...asked, id: sessionId(n), tokenId: owner, origin, at: now }, 1000)
-  yield* sessions.activate(sessionId(n), "ref" as AgentSessionRef, now)
+  const opening = { ...asked, id: sessionId(n), tokenId: owner, origin, at: now }
+  yield* sessions.reserve(opening, 1000)
+  yield* sessions.activate(opening, "ref" as AgentSessionRef)
 })
 
 const openTurn = Effect.fn(function* (n: number, session: number) {
   const { runs } = yield* Ledger
   const at = yield* Clock.currentTimeMillis
-  yield* runs.openTurn({ id: runId(n), tokenId: owner, promptChars: 1, origin, at }, sessionId(session))
+  const input = { prompt: "x", files: [] }
+  const turn = { kind: "turn", id: runId(n), owner, origin, input, timeoutSecs: 60 } as const
+  yield* runs.accept({ ...turn, sessionId: sessionId(session) }, { at, startedAt: undefined })
 })
 
 const endTurn = Effect.fn(function* (n: number) {
   const { runs } = yield* Ledger
   const end = { status: "completed", code: null, stopReason: "end_turn", durationMs: 1 } as const
   const unknown = { responseChars: null, usage: null, costUsd: null }
-  yield* runs.end(runId(n), { ...end, ...unknown }, yield* Clock.currentTimeMillis, {
-    kind: "result",
-    body: "{}",
-  })
+  const ended = { ...end, ...unknown }
+  const last = { kind: "result", body: "{}" } as const
+  const at = yield* Clock.currentTimeMillis
+  yield* runs.start(runId(n), at)
+  yield* runs.end(runId(n), { at, ended, last, unstored: [], began: true })
 })
 
 const sweep = Effect.flatMap(Sweeper, ({ sweep }) => sweep)

@@ -6,6 +6,7 @@ import { NodeContext } from "@effect/platform-node"
 import { ConfigProvider, Console, Effect, type Exit, Fiber, Layer } from "effect"
 import { Output } from "../../src/cli/Output.ts"
 import { exitCodeOf, program } from "../../src/cli/Program.ts"
+import { inherited } from "./ServerProcess.ts"
 
 export const LAUNCHER = join(import.meta.dirname, "..", "..", "bin", "clawdforge.mjs")
 
@@ -87,7 +88,7 @@ export const startCli = (
     Effect.sync(() =>
       spawn(process.execPath, [...node, LAUNCHER, ...words], {
         cwd,
-        env: { PATH: process.env["PATH"] ?? "", ...env },
+        env: { ...inherited(), ...env },
         stdio: "pipe",
       }),
     ),

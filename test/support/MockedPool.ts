@@ -4,8 +4,8 @@ import type { SessionId, TokenId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef, SessionRequest, TurnRequest } from "../../src/domain/Session.ts"
 import { AcpxClient } from "../../src/services/agents/AcpxClient.ts"
 import { Ledger, type RunRecords, type SessionRecords } from "../../src/services/journal/Ledger.ts"
-import { EventLog } from "../../src/services/journal/EventLog.ts"
-import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import { Journal } from "../../src/services/journal/Journal.ts"
+import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { SessionDirs } from "../../src/services/sessions/SessionDirs.ts"
 import { SessionPool, type SessionPoolOptions } from "../../src/services/sessions/SessionPool.ts"
 import {
@@ -15,6 +15,7 @@ import {
   ledger,
   type MockPrompt,
   noFiles,
+  revocation,
   sessionDirs,
 } from "../../src/testing.ts"
 
@@ -133,8 +134,8 @@ export const poolOn = (machine: Machine, scene: Scene = {}) => {
     Effect.map(SessionDirs, (whole) => ({ ...whole, ...scene.dirs?.(whole) })),
   ).pipe(Layer.provide(sessionDirs(machine.dirs)))
   return SessionPool.layer({ agents: new Set([wanted.agent]), ...scene }).pipe(
-    Layer.provideMerge(LiveRuns.layer({ shutdownGraceSecs })),
-    Layer.provideMerge(EventLog.layer),
+    Layer.provideMerge(RunEngine.layer({ shutdownGraceSecs })),
+    Layer.provideMerge(Layer.merge(Journal.layer, revocation)),
     Layer.provide([client, records, dirs, ids, scene.files ?? noFiles]),
     Layer.provide(Logger.remove(Logger.defaultLogger)),
   )

@@ -4,6 +4,15 @@ import { join } from "node:path"
 
 const LAUNCHER = join(import.meta.dirname, "..", "..", "bin", "clawdforge.mjs")
 
+/** What a process that a test starts has of this environment: where programs are, and where compiled code is kept. */
+export const inherited = (): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    ["PATH", "NODE_COMPILE_CACHE"].flatMap((name) => {
+      const value = process.env[name]
+      return value === undefined ? [] : [[name, value]]
+    }),
+  )
+
 /** The service as an operator runs it: a process of its own. */
 export interface ServerProcess {
   readonly url: string
@@ -22,7 +31,7 @@ export const launch = (
   const child = spawn(process.execPath, [launcher], {
     // Where no .env lies.
     cwd: import.meta.dirname,
-    env: { PATH: process.env["PATH"] ?? "", BIND_PORT: "0", ...env },
+    env: { ...inherited(), BIND_PORT: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
     detached,
   })

@@ -9,28 +9,18 @@ import { scriptedClaude } from "./TestServer.ts"
 
 export const scripted = { CLAUDE_BIN: scriptedClaude, ACPX_BIN: scriptedClaude }
 
-/** A data directory a test, or a file of tests, and the services on it: what is still up afterwards is killed. */
-export const serviceUnderTest = (of: "test" | "file" = "test") => {
-  let dataDir: string
+/** A data directory, and the services on it. */
+export type ServiceUnderTest = ReturnType<typeof serviceOn>
+
+const serviceOn = (dataDir: () => string) => {
   const started: Array<ServerProcess> = []
-  const [before, after] = of === "test" ? [beforeEach, afterEach] : [beforeAll, afterAll]
-
-  before(() => {
-    dataDir = mkdtempSync(join(tmpdir(), "clawdforge-test-"))
-  })
-  after(async () => {
-    for (const server of started.splice(0)) await server.end("SIGKILL")
-    for (const pid of processesOf(dataDir)) kill(pid)
-    rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
-  })
-
   return {
-    dataDir: () => dataDir,
-    runsDir: () => join(dataDir, "runs"),
+    dataDir,
+    runsDir: () => join(dataDir(), "runs"),
     /** On the scripted executables and without a grace at its end, unless `env` says otherwise. */
     start: async (env: Record<string, string> = {}) => {
       const server = await startServerProcess({
-        DATA_DIR: dataDir,
+        DATA_DIR: dataDir(),
         SHUTDOWN_GRACE_SECS: "0",
         ...scripted,
         ...env,
@@ -38,15 +28,47 @@ export const serviceUnderTest = (of: "test" | "file" = "test") => {
       started.push(server)
       return server
     },
-    adminToken: () => tokenIn(dataDir),
+    adminToken: () => tokenIn(dataDir()),
     /** A new app's token. */
-    mint: async (url: string, dir = dataDir): Promise<string> =>
-      (await post(url, "/admin/tokens", tokenIn(dir), { name: "recipes" })).json.token,
+    mint: async (url: string, dir = dataDir(), name = "recipes"): Promise<string> =>
+      (await post(url, "/admin/tokens", tokenIn(dir), { name })).json.token,
     /** Every run's row, oldest first. */
-    runs: () => rowsIn(dataDir, "SELECT status, code FROM runs ORDER BY id"),
-    rows: (query: string) => rowsIn(dataDir, query),
+    runs: () => rowsIn(dataDir(), "SELECT status, code FROM runs ORDER BY id"),
+    rows: (query: string) => rowsIn(dataDir(), query),
+    /** Kills what is still up, and removes the directory. */
+    remove: async () => {
+      for (const server of started.splice(0)) await server.end("SIGKILL")
+      for (const pid of processesOf(dataDir())) kill(pid)
+      rmSync(dataDir(), { recursive: true, force: true, maxRetries: 5 })
+    },
   }
 }
+
+const freshDirectory = () => mkdtempSync(join(tmpdir(), "clawdforge-test-"))
+
+/** A data directory a test, or a file of tests, and the services on it: what is still up afterwards is killed. */
+export const serviceUnderTest = (of: "test" | "file" = "test"): ServiceUnderTest => {
+  let dataDir: string
+  const [before, after] = of === "test" ? [beforeEach, afterEach] : [beforeAll, afterAll]
+  const service = serviceOn(() => dataDir)
+  before(() => {
+    dataDir = freshDirectory()
+  })
+  after(service.remove)
+  return service
+}
+
+/** A test with a data directory of its own, also when it runs beside others. */
+export const withService =
+  (test: (service: ServiceUnderTest) => Promise<void>) => async (): Promise<void> => {
+    const dataDir = freshDirectory()
+    const service = serviceOn(() => dataDir)
+    try {
+      await test(service)
+    } finally {
+      await service.remove()
+    }
+  }
 
 const rowsIn = (dir: string, query: string): ReadonlyArray<any> => {
   const db = new Sqlite(join(dir, "clawdforge.db"), { readonly: true })

@@ -14,7 +14,8 @@ import type { AddressInfo } from "node:net"
  *   SYSTEM          the end of the system prompt it got
  *   EARLIER         what the user said before in this conversation
  *
- * A tool's result comes back as "tool said: …" or "tool failed: …". With structured output asked for, the answer
+ * A tool's result comes back as "tool said: …" or "tool failed: …". Of calls with THEN between them, each is made after the
+ * result of the one before, and the answer has all results, a line each. With structured output asked for, the answer
  * is a call of that tool with the JSON after SAY. Models named `no-such-…` are not found.
  *
  * A `Script` lets prompts be in plain language: it says which of the words above each of them stands for.
@@ -153,8 +154,18 @@ const answer = async (
   script: Script,
   released: Promise<void>,
 ): Promise<void> => {
-  const { prompt, system, tools } = asked(body, "")
-  const words = Object.entries(script).find(([natural]) => prompt.endsWith(natural))?.[1] ?? prompt
+  const { system, tools } = asked(body, "")
+  const prompt =
+    body.messages.flatMap(({ role, content }) => (role === "user" ? saidIn(content) : [])).at(-1) ?? ""
+  const all = Object.entries(script).find(([natural]) => prompt.endsWith(natural))?.[1] ?? prompt
+  const asking = body.messages.findLastIndex(
+    ({ role, content }) => role === "user" && saidIn(content).length > 0,
+  )
+  const results = body.messages
+    .slice(asking + 1)
+    .flatMap(({ content }) => blocksOf(content).filter(({ type }) => type === "tool_result"))
+  const calls = all.split(" THEN ")
+  const words = calls[results.length] ?? ""
   const after = (word: string) => new RegExp(`\\b${word} ([\\s\\S]*)`).exec(words)?.[1]
   if (body.model.startsWith("no-such-")) return refuse(response, 404)
   const status = Number(after("STATUS")?.split(" ")[0] ?? 0)
@@ -163,9 +174,11 @@ const answer = async (
   if (/\bHELD\b/.test(words)) await released
   const delay = Number(after("SLOW")?.split(" ")[0] ?? 0)
   if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))
-  const result = blocksOf(body.messages.at(-1)?.content).find(({ type }) => type === "tool_result")
-  if (result !== undefined) {
-    return text(response, body, `tool ${result.is_error ? "failed" : "said"}: ${textOf(result.content)}`)
+  if (results.length === calls.length) {
+    const told = results.map(
+      ({ is_error, content }) => `tool ${is_error ? "failed" : "said"}: ${textOf(content)}`,
+    )
+    return text(response, body, told.join("\n"))
   }
   const path = after("READ")?.replace(/^ATTACHED$/, /^- (\S+)/m.exec(prompt)?.[1] ?? "")
   if (path !== undefined) return tool(response, body, "Read", { file_path: path })

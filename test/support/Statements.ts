@@ -2,7 +2,7 @@ import { SqlClient } from "@effect/sql"
 import { Effect, Tracer } from "effect"
 import { expect } from "@effect/vitest"
 
-/** Collects the text of each statement, as the driver's spans have it. */
+/** Collects the text of each statement from the driver's spans. */
 const collecting = (statements: Set<string>) =>
   Tracer.make({
     span: (name, parent, context, links, startTime, kind) => {
@@ -31,7 +31,7 @@ const collecting = (statements: Set<string>) =>
     context: (f) => f(),
   })
 
-/** Expects of each statement that it goes straight to what it wants, by an index, and sorts nothing. Returns them all. */
+/** Expects that each statement finds its rows by an index and sorts nothing. Returns the statements. */
 export const expectNoScan = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

@@ -3,11 +3,11 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, TestClock } from "effect"
 import { Api } from "../../src/http/Api.ts"
 import {
-  EventLog,
   Failure,
-  LiveRuns,
+  Journal,
   Retention,
   Run,
+  RunEngine,
   Runs,
   Session,
   SessionPool,
@@ -111,7 +111,7 @@ describe("a whole clawdforge as a layer", () => {
 
 describe("a scripted claude", () => {
   const runs = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
-    Layer.provideMerge(Layer.provideMerge(LiveRuns.layer(), EventLog.layer)),
+    Layer.provideMerge(Layer.provideMerge(RunEngine.layer(), Layer.merge(Journal.layer, Mock.revocation))),
     Layer.provideMerge(Mock.scriptedClaude()),
     Layer.provide([Mock.ids, Mock.ledger(), Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
   )
@@ -161,7 +161,7 @@ describe("a scripted claude", () => {
 describe("scripted agents", () => {
   const agent = Session.AgentName.make("claude")
   const pool = SessionPool.layer({ agents: new Set([agent]) }).pipe(
-    Layer.provideMerge(Layer.provideMerge(LiveRuns.layer(), EventLog.layer)),
+    Layer.provideMerge(Layer.provideMerge(RunEngine.layer(), Layer.merge(Journal.layer, Mock.revocation))),
     Layer.provideMerge(Mock.scriptedAgents()),
     Layer.provide([Mock.ids, Mock.ledger(), Mock.noFiles, Mock.sessionDirs()]),
   )

@@ -6,7 +6,7 @@ import { client } from "../Connection.ts"
 import { reportErrors } from "../ReportErrors.ts"
 import { Output } from "../Output.ts"
 import { definedOptions } from "../DefinedOptions.ts"
-import { json } from "./Options.ts"
+import { json, optionalText } from "./Options.ts"
 
 /** A line for people: time, type, app, run, session, and the event's data. */
 const lineOf = (event: LogEvent | Resync): string => {
@@ -18,9 +18,6 @@ const lineOf = (event: LogEvent | Resync): string => {
   return [time, type.padEnd(20), ...about, ...more].join("  ")
 }
 
-const optional = (name: string, description: string) =>
-  Options.text(name).pipe(Options.withDescription(description), Options.optional)
-
 const tail = Command.make(
   "tail",
   {
@@ -29,9 +26,9 @@ const tail = Command.make(
       Options.withDescription("Only events of this type."),
       Options.optional,
     ),
-    run: optional("run", "Only events of this run."),
-    session: optional("session", "Only events of this session."),
-    after: optional("after", "Starts after the event with this number; by default with the next event."),
+    run: optionalText("run", "Only events of this run."),
+    session: optionalText("session", "Only events of this session."),
+    after: optionalText("after", "Starts after the event with this number; by default with the next event."),
   },
   (options) =>
     Effect.gen(function* () {

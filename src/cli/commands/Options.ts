@@ -2,6 +2,10 @@ import { Args, Options } from "@effect/cli"
 
 /** Options and arguments that several commands share. */
 
+/** An optional option with any text as its value. */
+export const optionalText = (name: string, description: string) =>
+  Options.text(name).pipe(Options.withDescription(description), Options.optional)
+
 export const json = Options.boolean("json").pipe(Options.withDescription("Prints JSON, for programs."))
 
 export const timeout = Options.integer("timeout").pipe(
@@ -14,9 +18,9 @@ export const promptFiles = Options.file("file", { exists: "yes" }).pipe(
   Options.repeated,
 )
 
-export const key = Options.text("key").pipe(
-  Options.withDescription("An Idempotency-Key: a command that is repeated with the same key runs once only."),
-  Options.optional,
+export const key = optionalText(
+  "key",
+  "An Idempotency-Key: a command that is repeated with the same key runs once only.",
 )
 
 export const sessionId = Args.text({ name: "session" }).pipe(Args.withDescription("The session's id."))

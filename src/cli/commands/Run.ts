@@ -9,12 +9,12 @@ import { promptArg, promptOf } from "../Prompt.ts"
 import * as Speech from "../Speech.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
 import { uploadFiles } from "../Upload.ts"
-import { json, key, promptFiles, timeout } from "./Options.ts"
+import { json, key, optionalText, promptFiles, timeout } from "./Options.ts"
 
 const runOptions = {
   json,
-  model: Options.text("model").pipe(Options.withDescription("The model to use."), Options.optional),
-  system: Options.text("system").pipe(Options.withDescription("A system prompt."), Options.optional),
+  model: optionalText("model", "The model to use."),
+  system: optionalText("system", "A system prompt."),
   systemMode: Options.choice("system-mode", SystemMode.literals).pipe(
     Options.withDescription("Whether --system is appended to the CLI's own system prompt or replaces it."),
     Options.optional,

@@ -10,7 +10,7 @@ import * as Speech from "../Speech.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
 import * as Table from "../Table.ts"
 import { uploadFiles } from "../Upload.ts"
-import { json, key, promptFiles, sessionId, timeout } from "./Options.ts"
+import { json, key, optionalText, promptFiles, sessionId, timeout } from "./Options.ts"
 
 const open = Command.make(
   "open",
@@ -21,10 +21,7 @@ const open = Command.make(
       Options.withDescription("The agent; by default claude."),
       Options.optional,
     ),
-    model: Options.text("model").pipe(
-      Options.withDescription("A model that the agent offers."),
-      Options.optional,
-    ),
+    model: optionalText("model", "A model that the agent offers."),
     permissions: Options.choice("permissions", PermissionMode.literals).pipe(
       Options.withDescription("How the service answers when the agent asks for permission."),
       Options.optional,
@@ -79,7 +76,9 @@ const turn = Command.make(
       yield* failIfCancelled(answer)
       if (stop_reason !== "end_turn") yield* out.notice(`clawdforge: the turn ended with ${stop_reason}`)
     }).pipe(reportErrors(options.json)),
-).pipe(Command.withDescription("Takes a turn in a session, and prints the answer while it is written."))
+).pipe(
+  Command.withDescription("Sends the next prompt of a session, and prints the answer while it is written."),
+)
 
 const show = Command.make("show", { json, session: sessionId }, (options) =>
   Effect.gen(function* () {

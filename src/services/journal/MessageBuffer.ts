@@ -32,7 +32,7 @@ export interface MessageBuffer {
 }
 
 interface Waiting {
-  messages: ReadonlyArray<NewMessage>
+  readonly messages: Array<NewMessage>
   chars: number
   /** The failure of the last attempt to store them, if nobody was told of it. */
   failure: StorageFailed | undefined
@@ -138,14 +138,15 @@ export const makeMessageBuffer = (
         Effect.gen(function* () {
           const at = yield* Clock.currentTimeMillis
           const waiting = buffers.get(run) ?? { messages: [], chars: 0, failure: undefined }
+          buffers.set(run, waiting)
+          for (const body of bodies) {
+            waiting.messages.push({ run, at, body })
+            waiting.chars += body.length
+          }
           const { failure } = waiting
-          buffers.set(run, {
-            messages: [...waiting.messages, ...bodies.map((body) => ({ run, at, body }))],
-            chars: bodies.reduce((sum, body) => sum + body.length, waiting.chars),
-            failure: undefined,
-          })
+          waiting.failure = undefined
           if (failure !== undefined) return yield* failure
-          if (isFollowed(run) || (buffers.get(run)?.chars ?? 0) > CHARS_MAX) yield* flush(run)
+          if (isFollowed(run) || waiting.chars > CHARS_MAX) yield* flush(run)
           else yield* age
         }).pipe(
           // A caller that gave up in between would have its run end before its last message.

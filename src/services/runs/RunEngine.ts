@@ -15,6 +15,7 @@ import {
 import { ShuttingDown, type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
 import type { RunId, SessionId } from "../../domain/Ids.ts"
 import { encodeOutcome, type Report } from "../../domain/Outcome.ts"
+import type { RunSpec } from "../../domain/Run.ts"
 import { Revocation } from "../access/Revocation.ts"
 import { Journal } from "../journal/Journal.ts"
 import { type AcceptedRun, type AcceptRefusal, Ledger } from "../journal/Ledger.ts"
@@ -181,12 +182,14 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
           release: Effect.Effect<void>,
         ) =>
           Effect.gen(function* () {
+            // The ledger records a run of an embedder's kind as a one-shot.
+            const recorded = spec as RunSpec
             // Registered first: whoever ends runs finds it here, or has changed the ledger before it is recorded.
-            const entry = yield* register.enter(spec)
+            const entry = yield* register.enter(recorded)
             const at = yield* Clock.currentTimeMillis
             if (place.hasSlot() && !stopping) entry.startedAt = at
             const { turn } = yield* Effect.onError(
-              runs.accept(spec as SpecOf<K>, { at, startedAt: entry.startedAt }),
+              runs.accept(recorded, { at, startedAt: entry.startedAt }),
               () => register.leave(entry),
             )
             if (stopping) yield* Deferred.fail(entry.ended, new ShuttingDown())

@@ -1,6 +1,6 @@
 import { Effect, Option, PubSub } from "effect"
 import { type Event, type EventType, matching, type NewEvent } from "../../domain/Event.ts"
-import type { TokenId } from "../../domain/Ids.ts"
+import type { RunId, TokenId } from "../../domain/Ids.ts"
 import type { TokenName } from "../../domain/Token.ts"
 import type { Change, EventRecords } from "../../services/journal/Ledger.ts"
 
@@ -11,12 +11,37 @@ export class Sequence {
   readonly next = (): number => (this.#last += 1)
 }
 
-/** Publishes what is added to a ledger in memory. */
+/** Publishes what is added to a ledger in memory: once for each transaction, and at once outside of one. */
 export class Changes {
   readonly hub = Effect.runSync(PubSub.unbounded<Change>())
+  #isOpen = false
+  #hasEvents = false
+  readonly #runs = new Set<RunId>()
 
-  readonly publish = (change: Partial<Change>): void => {
-    this.hub.unsafeOffer({ events: false, runs: [], ...change })
+  /** Notes that something was added to a run's stream, or (without a run) to the log. */
+  readonly note = (run?: RunId): void => {
+    if (run === undefined) this.#hasEvents = true
+    else this.#runs.add(run)
+    if (!this.#isOpen) this.#publish()
+  }
+
+  /** Runs a synchronous change of the ledger as one transaction. */
+  readonly transaction = <A>(change: () => A): A => {
+    this.#isOpen = true
+    try {
+      return change()
+    } finally {
+      this.#isOpen = false
+      this.#publish()
+    }
+  }
+
+  readonly #publish = (): void => {
+    if (this.#hasEvents || this.#runs.size > 0) {
+      this.hub.unsafeOffer({ events: this.#hasEvents, runs: [...this.#runs] })
+    }
+    this.#hasEvents = false
+    this.#runs.clear()
   }
 }
 
@@ -62,7 +87,7 @@ export class EventMemory {
       tokenId,
       data: JSON.parse(JSON.stringify(data)),
     } as NewEvent & { readonly seq: number })
-    this.#changes.publish({ events: true })
+    this.#changes.note()
   }
 
   /** Removes events from before that time, up to the first that is younger. Returns how many. */

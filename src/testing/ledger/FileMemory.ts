@@ -14,6 +14,7 @@ export const fileRecords = (memory: LedgerMemory): FileRecords => {
       Effect.gen(function* () {
         const { id, tokenId, size, createdAt: at, expiresAt } = file
         if (memory.isRevoked(tokenId)) return yield* new Unauthorized()
+        yield* memory.requireFreeKey(tokenId, origin, at, "recording an upload")
         files.set(hash, file)
         const data = { file_id: id, size, expires_at: expiresAt, ...originData(origin) }
         log.add({ type: "file.upload", at, tokenId, data })
@@ -39,7 +40,7 @@ export const fileRecords = (memory: LedgerMemory): FileRecords => {
           .sort((one, other) => one.expiresAt - other.expiresAt),
       ),
     remove: (gone, at) =>
-      Effect.sync(() => {
+      memory.transaction(() => {
         const ids = new Set(gone.map(({ id }) => id))
         const removed = [...files].filter(([hash, { id }]) => ids.has(id) && files.delete(hash))
         for (const [, { id, tokenId, size }] of removed) {

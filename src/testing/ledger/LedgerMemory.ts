@@ -1,7 +1,9 @@
+import { Effect } from "effect"
 import type { Event } from "../../domain/Event.ts"
+import { StorageFailed } from "../../domain/Failure.ts"
 import type { StoredFile } from "../../domain/File.ts"
 import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
-import type { IdempotencyKey, Origin } from "../../domain/Origin.ts"
+import { IDEMPOTENCY_KEY_MILLIS, type IdempotencyKey, type Origin } from "../../domain/Origin.ts"
 import type { Refusal } from "../../domain/Refusal.ts"
 import type { EndStatus, RunEnded, RunInput } from "../../domain/Run.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
@@ -68,6 +70,26 @@ export class LedgerMemory {
   /** Whether a token is revoked. An app that was never minted counts as one in force. */
   isRevoked(id: TokenId): boolean {
     return [...this.tokens.values()].some((token) => token.id === id && token.revokedAt !== null)
+  }
+
+  /** Runs a synchronous change as one transaction: what it adds is published once. */
+  transaction<A>(change: () => A): Effect.Effect<A> {
+    return Effect.sync(() => this.#changes.transaction(change))
+  }
+
+  /** Fails if the origin's idempotency key is in force, as the unique index of a database does. */
+  requireFreeKey(
+    owner: TokenId,
+    { idempotencyKey }: Origin,
+    at: number,
+    during: string,
+  ): Effect.Effect<void, StorageFailed> {
+    return Effect.suspend(() => {
+      const kept = idempotencyKey && this.keys.get(nameOfKey(owner, idempotencyKey))
+      return kept === undefined || kept.at <= at - IDEMPOTENCY_KEY_MILLIS
+        ? Effect.void
+        : new StorageFailed({ during, cause: "the idempotency key is in force" })
+    })
   }
 
   /** Stores an answer under the origin's idempotency key, if it has one. */

@@ -132,9 +132,10 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
   const accept = (spec: RunSpec, { at, startedAt, keepInput = false }: Parameters<RunRecords["accept"]>[1]) =>
     Effect.gen(function* () {
       if (memory.isRevoked(spec.owner)) return yield* new Unauthorized()
+      yield* memory.requireFreeKey(spec.owner, spec.origin, at, "accepting a run")
       const session = spec.kind === "turn" ? yield* countTurn(spec.sessionId, spec.owner, at) : null
       const model = spec.kind === "turn" ? (session?.model ?? null) : spec.model
-      begin(spec, model, session?.turnCount ?? null, at, startedAt)
+      yield* memory.transaction(() => begin(spec, model, session?.turnCount ?? null, at, startedAt))
       if (keepInput) inputs.set(spec.id, spec.input)
       const accepted: AcceptedRun = { turn: session === null ? null : { index: session.turnCount, session } }
       return accepted
@@ -157,12 +158,12 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
         })
       }),
     end: (id, end) =>
-      Effect.sync(() => {
+      memory.transaction(() => {
         const run = runs.get(id)
         if (run !== undefined && statesBefore(end.ended.status).includes(run.status)) finish(run, end)
       }),
     loseUnfinished: (at) =>
-      Effect.sync(() => {
+      memory.transaction(() => {
         const left = [...runs.values()].filter(isUnfinished)
         const last = encodeOutcome(Exit.fail(new RunLost()))
         for (const run of left) {

@@ -87,15 +87,15 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
         if (sessionsThat(isLiving).length >= limit) return yield* new PoolFull({ limit })
         sessions.set(session.id, newSession(session))
       }),
-    activate: ({ id, at }, ref) =>
-      Effect.suspend(() => {
+    activate: ({ id, tokenId, agent, model, meta, permissionMode, origin, at }, ref) =>
+      Effect.gen(function* () {
+        yield* memory.requireFreeKey(tokenId, origin, at, "opening a session")
         const opened = change(id, mayOpen, { status: "open", ref })
-        if (opened === undefined) return new Unauthorized()
-        const { tokenId, agent, model, meta, permissionMode, origin } = opened
+        if (opened === undefined) return yield* new Unauthorized()
         const data = { agent, model, permission_mode: permissionMode, ...originData(origin) }
         log.add({ type: "session.create", at, sessionId: id, tokenId, data })
         const answer = encodeOpened({ id, agent, model, meta, createdAt: at })
-        return Effect.sync(() => memory.storeAnswer(tokenId, origin, answer, at))
+        memory.storeAnswer(tokenId, origin, answer, at)
       }),
     abandon: (id) =>
       Effect.sync(() => {

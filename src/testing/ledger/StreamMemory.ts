@@ -1,7 +1,7 @@
 import { Effect, Option } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import { isEnd, type StreamEvent } from "../../domain/Stream.ts"
-import type { StreamRecords } from "../../services/journal/Ledger.ts"
+import type { NewMessage, StreamRecords } from "../../services/journal/Ledger.ts"
 import { Changes, Sequence } from "./EventMemory.ts"
 
 /** A row of a stream. `body` is null after its text was removed. */
@@ -30,8 +30,14 @@ export class StreamMemory {
 
   readonly add = (run: RunId, kind: StreamEvent["kind"], body: string, at = 0): void => {
     this.#rows.push({ seq: this.#sequence.next(), run, kind, at, body })
-    this.#changes.publish({ runs: [run] })
+    this.#changes.note(run)
   }
+
+  /** Adds messages in one transaction. */
+  readonly append = (messages: ReadonlyArray<NewMessage>): void =>
+    this.#changes.transaction(() => {
+      for (const { run, at, body } of messages) this.add(run, "message", body, at)
+    })
 
   /** Returns the events of a run after that place that have their text. */
   readonly of = (run: RunId, after = 0): ReadonlyArray<StreamEvent> =>
@@ -63,10 +69,7 @@ export const streamRecords = (
   streams: StreamMemory,
   trimmedTo: (run: RunId) => number | undefined,
 ): StreamRecords => ({
-  append: (messages) =>
-    Effect.sync(() => {
-      for (const { run, at, body } of messages) streams.add(run, "message", body, at)
-    }),
+  append: (messages) => Effect.sync(() => streams.append(messages)),
   read: (run, after) => Effect.sync(() => streams.of(run, after)),
   gap: (run, after) =>
     Effect.sync(() => {

@@ -1,9 +1,9 @@
-// A program of somebody's, on the generated client: `node consumer.ts URL TOKEN`.
+// A program that uses the generated client: `node consumer.ts URL TOKEN`.
 import createClient from "openapi-fetch"
 import type { components, paths } from "./api.ts"
 
 const [url = "", token = ""] = process.argv.slice(2)
-// Without the media types of streams: what is JSON, and problems.
+// Only JSON and problems, without the media type of streams.
 const client = createClient<paths, `application/${string}`>({
   baseUrl: url,
   headers: { authorization: `Bearer ${token}` },

@@ -1,4 +1,4 @@
-// Makes types of the document as openapi-typescript's own pages have it: what is `binary` in a form is a Blob.
+// Generates the document's types as openapi-typescript's documentation shows: a `binary` field of a form is a Blob.
 import { readFileSync, writeFileSync } from "node:fs"
 import openapiTS, { astToString } from "openapi-typescript"
 import ts from "typescript"

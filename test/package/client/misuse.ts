@@ -1,4 +1,4 @@
-// What must not type-check; it is never run.
+// Uses that must not type-check. This file is never run.
 import createClient from "openapi-fetch"
 import type { components, paths } from "./api.ts"
 

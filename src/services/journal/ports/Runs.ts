@@ -51,7 +51,7 @@ export interface RunRecords {
 }
 
 /** Why the ledger does not accept a run. */
-export type AcceptRefusal<Spec extends RunSpec> =
+export type AcceptRefusal<Spec> =
   | (Spec extends TurnSpec ? SessionNotFound | SessionClosed : never)
   | Unauthorized
   | StorageFailed

@@ -14,7 +14,8 @@ import type { PartialTurnReport, RunReport } from "../Report.ts"
 
 /**
  * What each kind of run consists of. An embedder adds a kind of its own by declaration merging, and an executor for it by
- * `RunEngine.register`.
+ * `RunEngine.register`. The spec of such a kind has the fields of a one-shot, and perhaps more; the ledger records the run
+ * as a one-shot.
  */
 export interface RunKinds {
   readonly run: {

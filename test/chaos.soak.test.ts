@@ -4,14 +4,15 @@ import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { claudeProcesses, processesNamed } from "./support/ProcessTable.ts"
 import { randomFrom } from "./support/Random.ts"
+import { scale } from "./support/Scale.ts"
 import type { ServerProcess } from "./support/ServerProcess.ts"
 import { post, serviceUnderTest } from "./support/Service.ts"
 
 /** Everything is killed at random: the executable, its children, the service. Nothing is lost, nothing is left. */
 
-const RUNS = 100
+const RUNS = scale.chaosRuns
 const CLIENTS = 8
-const RESTARTS = 3
+const RESTARTS = scale.chaosRestarts
 const NAME = `chaos-${process.pid}-`
 
 const { dataDir, runsDir, start, mint } = serviceUnderTest()
@@ -47,7 +48,7 @@ const kill = (pid: number | undefined, signal: NodeJS.Signals) => {
   }
 }
 
-describe("a hundred runs with random kills", () => {
+describe(`${RUNS} runs with random kills`, () => {
   it(`leave no process, no directory and no open row, and each has one outcome (seed ${seed})`, async () => {
     let server: ServerProcess | undefined = await start({ CLAWDFORGE_MAX_CONCURRENT_RUNS: "4" })
     const token = await mint(server.url)
@@ -77,7 +78,11 @@ describe("a hundred runs with random kills", () => {
         await sleep(random() * 400)
         const victims = random() < 0.5 ? claudeProcesses(runsDir()) : processesNamed(NAME)
         kill(oneOf(victims), random() < 0.7 ? "SIGKILL" : "SIGTERM")
-        if (server !== undefined && restarts < RESTARTS && accepted() > (restarts + 1) * (RUNS / 4)) {
+        if (
+          server !== undefined &&
+          restarts < RESTARTS &&
+          accepted() > ((restarts + 1) * RUNS) / (RESTARTS + 1)
+        ) {
           restarts += 1
           const dying = server
           server = undefined

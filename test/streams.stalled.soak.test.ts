@@ -2,13 +2,14 @@ import { connect, type Socket } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { EventParser, openEvents, type ServerEvent } from "./support/EventSource.ts"
+import { scale } from "./support/Scale.ts"
 import { scriptedAgent } from "./support/Sessions.ts"
 import { memoryOf, socketsOf } from "./support/ProcessTable.ts"
 import { ask, post, serviceUnderTest, until } from "./support/Service.ts"
 
-/** One who stops reading is nobody's trouble: a turn of 50 MB goes on, and costs the service no memory. */
+/** A client that stops reading harms nobody: a turn of many megabytes goes on, and costs the service no memory. */
 
-const PAGES = 5000
+const PAGES = scale.stalledPages
 const MEBIBYTE = 1024 * 1024
 
 const { dataDir, start, mint } = serviceUnderTest()

@@ -2,12 +2,14 @@ import { once } from "node:events"
 import { Worker } from "node:worker_threads"
 import { describe, expect, it } from "@effect/vitest"
 import { memoryOf } from "./support/ProcessTable.ts"
+import { scale } from "./support/Scale.ts"
 import { backends, said, scriptedAgent } from "./support/Sessions.ts"
 import { post, serviceUnderTest } from "./support/Service.ts"
 
 /** Turns of many megabytes arrive whole; they cost the service a multiple of their own size, and nobody else his time. */
 
-const UPDATES = 100_000
+const UPDATES = scale.updates
+const BYTES = scale.updateBytes
 
 const { dataDir, start, mint } = serviceUnderTest()
 
@@ -49,7 +51,7 @@ describe.each(backends)("a flood by way of %s", (backend) => {
     return { answers, grown: memoryOf(server.process.pid, "VmHWM") - before }
   }
 
-  it("of 100,000 updates arrives whole, three times", async () => {
+  it(`of ${UPDATES} updates arrives whole, three times`, async () => {
     const { answers, grown } = await flooded(Array<string>(3).fill(`BIG ${UPDATES}`))
     const size = answers[0]?.text.length ?? 0
     for (const { text, longest } of answers) {
@@ -63,14 +65,14 @@ describe.each(backends)("a flood by way of %s", (backend) => {
     expect(grown).toBeLessThan(20 * size)
   }, 400_000)
 
-  it("of 8 MB in one line arrives whole, three times", async () => {
-    const { answers, grown } = await flooded(Array<string>(3).fill("HUGE 8000000"))
+  it(`of ${BYTES} bytes in one line arrives whole, three times`, async () => {
+    const { answers, grown } = await flooded(Array<string>(3).fill(`HUGE ${BYTES}`))
     for (const { text, longest } of answers) {
       const { events } = JSON.parse(text)
       expect(events).toHaveLength(2)
-      expect(JSON.stringify(events[0])).toHaveLength(8_000_000 - 1)
+      expect(JSON.stringify(events[0])).toHaveLength(BYTES - 1)
       expect(longest).toBeLessThan(2000)
     }
-    expect(grown).toBeLessThan(20 * 8_000_000)
+    expect(grown).toBeLessThan(20 * BYTES)
   })
 })

@@ -9,6 +9,7 @@ import { complaints } from "../support/fuzz/Judge.ts"
 import { type FuzzRequest, fuzzRequest } from "../support/fuzz/Requests.ts"
 import { send, type Target } from "../support/fuzz/Send.ts"
 import { SOME_SESSIONS } from "../support/fuzz/Values.ts"
+import { scale } from "../support/Scale.ts"
 import {
   ADMIN_TOKEN,
   eventually,
@@ -19,11 +20,11 @@ import {
 } from "../support/TestServer.ts"
 
 /**
- * Thousands of generated requests, good ones and hostile ones, on the whole service but for the agent. The same
- * requests every time, unless told otherwise: FUZZ_SEED=7 FUZZ_RUNS=100000 npx vitest run test/http/fuzz.test.ts
+ * Generated requests, good ones and hostile ones, on the whole service but for the agent. The same requests every time,
+ * unless told otherwise: FUZZ_SEED=7 FUZZ_RUNS=100000 npx vitest run test/http/fuzz
  */
 const SEED = Number(process.env["FUZZ_SEED"] ?? 20_260_101)
-const RUNS = Number(process.env["FUZZ_RUNS"] ?? 5000)
+const RUNS = Number(process.env["FUZZ_RUNS"] ?? scale.fuzzRequests)
 const AT_ONCE = 8
 
 const MEBIBYTE = 1024 * 1024

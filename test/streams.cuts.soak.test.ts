@@ -5,11 +5,12 @@ import { type Cut, type Reading, readThrough, type Where } from "./support/CutCl
 import { openEvents } from "./support/EventSource.ts"
 import { randomFrom } from "./support/Random.ts"
 import { socketsOf } from "./support/ProcessTable.ts"
+import { isSoak, scale } from "./support/Scale.ts"
 import { post, serviceUnderTest, until } from "./support/Service.ts"
 import { scriptedAgent } from "./support/Sessions.ts"
 
 /**
- * A thousand clients lose their connections at random bytes and go on where they were: what each has in the end is what
+ * Many clients lose their connections at random bytes and go on where they were: what each has in the end is what
  * one has who lost nothing. They all use one service, which ends and is started again while some wait.
  */
 
@@ -154,9 +155,15 @@ const gate = (count: number) => {
 }
 
 const LINES = 30
+/** Clients of each stream that is at work. */
+const AT_WORK = scale.cuts(100)
+const WITH_KEY = scale.cuts(24)
+/** Clients of each of the eight streams that are over, and of each of them while the service is started again. */
+const OVER = scale.cuts(35)
+const OVER_MEANWHILE = scale.cuts(12)
 
-describe(`a thousand connections cut at random (CUTS_SEED=${seed})`, () => {
-  it("500 to runs and turns at work lose nothing", async () => {
+describe(`${scale.cuts(1000)} connections cut at random (CUTS_SEED=${seed})`, () => {
+  it(`${5 * AT_WORK} to runs and turns at work lose nothing`, async () => {
     const paths = ["/run", "/run", "/run", await openSession(), await openSession()]
     const sizes = {
       run: await sizeOf("/run", `STREAM ${LINES} 0`),
@@ -166,11 +173,11 @@ describe(`a thousand connections cut at random (CUTS_SEED=${seed})`, () => {
     mkdirSync(steps)
     const atWork = await Promise.all(paths.map((path) => begin(path, `STEP ${steps} ${LINES}`)))
     const tried = atWork.map(({ stream, isTurn }) =>
-      many(100, () => trial({ start: stream, size: isTurn ? sizes.turn : sizes.run })),
+      many(AT_WORK, () => trial({ start: stream, size: isTurn ? sizes.turn : sizes.run })),
     )
     const there = atWork.map(({ stream }) => uncut(stream))
     // Most are there by then; the others are just between two connections.
-    await until(() => socketsOf(server.process.pid).length > 300)
+    await until(() => socketsOf(server.process.pid).length > 3 * AT_WORK)
     for (let n = 0; n < LINES; n++) {
       writeFileSync(join(steps, String(n)), "")
       await sleep(80)
@@ -191,13 +198,16 @@ describe(`a thousand connections cut at random (CUTS_SEED=${seed})`, () => {
     }
     // Between two events is hardly anything: what is written at once is framed at its ends.
     seen.delete("between")
-    expect([...seen].sort()).toEqual(["character", "event", "framing", "head", "id"])
+    const everywhere: ReadonlyArray<Where> = ["character", "event", "framing", "head", "id"]
+    // A few cuts, at random, need not fall everywhere.
+    if (isSoak) expect([...seen].sort()).toEqual(everywhere)
+    else expect(everywhere).toEqual(expect.arrayContaining([...seen]))
   })
 
-  it("24 that begin a run or a turn with a key lose nothing, and begin one", async () => {
+  it(`${WITH_KEY} that begin a run or a turn with a key lose nothing, and begin one`, async () => {
     const turns = [await openSession(), await openSession(), await openSession()]
-    const paths = many(24, (n) => (n % 2 === 0 ? "/run" : (turns[(n >> 1) % 3] ?? "")))
-    const prompts = many(24, (n) => ["EMOJI", "STREAM 20 5"][(n >> 2) % 2] ?? "")
+    const paths = many(WITH_KEY, (n) => (n % 2 === 0 ? "/run" : (turns[(n >> 1) % 3] ?? "")))
+    const prompts = many(WITH_KEY, (n) => ["EMOJI", "STREAM 20 5"][(n >> 2) % 2] ?? "")
     const sizes = new Map<string, number>()
     for (const path of ["/run", turns[0] ?? ""]) {
       for (const prompt of new Set(prompts))
@@ -214,10 +224,8 @@ describe(`a thousand connections cut at random (CUTS_SEED=${seed})`, () => {
     expect(rows("SELECT id FROM runs")).toHaveLength(before + starts.length)
   })
 
-  it("276 to what is over lose nothing", async () => {
-    const tried = over.map(({ stream, all }, n) =>
-      many(n < 4 ? 35 : 34, () => trial({ start: stream, size: all.length })),
-    )
+  it(`${8 * OVER} to what is over lose nothing`, async () => {
+    const tried = over.map(({ stream, all }) => many(OVER, () => trial({ start: stream, size: all.length })))
     for (const [n, { stream, all }] of over.entries()) {
       expectSame(await Promise.all(tried[n] ?? []), all)
       // Who has all of it, and does not know.
@@ -228,14 +236,14 @@ describe(`a thousand connections cut at random (CUTS_SEED=${seed})`, () => {
   })
 
   it.each(["SIGTERM", "SIGKILL"] as const)(
-    "100 to what is over lose nothing when the service ends by %s and is started again in between; to what was at work, they have what it had said and one error",
+    `${8 * OVER_MEANWHILE} to what is over lose nothing when the service ends by %s and is started again in between; 30 to what was at work have what it had said and one error`,
     async (signal) => {
       const paths = ["/run", "/run", await openSession()]
       const atWork = await Promise.all(paths.map((path) => begin(path, "STREAM 2000 50")))
-      const [ended, started] = [gate(4), gate(8 * 12 + 3 * 10)]
+      const [ended, started] = [gate(4), gate(8 * OVER_MEANWHILE + 3 * 10)]
       const afterFirst = started.wait
       const toOver = over.map(({ stream, all }) =>
-        many(12, () => trial({ start: stream, size: all.length, afterFirst })),
+        many(OVER_MEANWHILE, () => trial({ start: stream, size: all.length, afterFirst })),
       )
       const toAtWork = atWork.map(({ stream }) =>
         many(10, () => trial({ start: stream, size: 8000, afterFirst })),

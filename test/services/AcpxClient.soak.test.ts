@@ -9,25 +9,31 @@ import {
   type Agents,
   type Backend,
   BACKENDS,
+  type Client,
   killed,
   makeAgents,
+  type OpenSession,
   openSession,
   OWNER,
   reopened,
   saidIn,
 } from "../support/AgentClient.ts"
+import { isSoak, scale } from "../support/Scale.ts"
+import { shared } from "../support/Sessions.ts"
 import { eventually } from "../support/TestServer.ts"
 
 /** The failure of an effect; a shortcut with a type that is easy to read. */
 const failureOf = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
   Effect.flip(effect) as Effect.Effect<Error & { readonly _tag: string; readonly reason?: string }, A, R>
 
-const contract = (backend: Backend) => {
-  /** A test with agents of its own. It also fails when a process is left at its end. */
-  const check = (
-    name: string,
-    body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>,
-  ): void =>
+/** What the agent was asked in this session before, the last of it. */
+const recalled = ({ hear }: OpenSession, last: number) =>
+  Effect.map(hear("RECALL"), (said) => (JSON.parse(said) as ReadonlyArray<string>).slice(-last))
+
+/** A test that has agents of this backend to itself, and leaves no process. */
+const checkOf =
+  (backend: Backend) =>
+  (name: string, body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>) =>
     it.live(name, () =>
       Effect.scoped(
         Effect.gen(function* () {
@@ -38,11 +44,39 @@ const contract = (backend: Backend) => {
       ),
     )
 
-  describe("a turn", () => {
-    check("has the messages that the agent sent, and no others", (agents) =>
+const contract = (backend: Backend) => {
+  const check = checkOf(backend)
+  const common = shared(
+    Effect.gen(function* () {
+      const agents = yield* makeAgents(backend)
+      yield* Effect.addFinalizer(() => Effect.sync(() => expect(agents.processes()).toEqual([])))
+      const client = yield* agents.client()
+      const idle: Array<OpenSession> = []
+      return { agents, client, idle }
+    }),
+  )
+
+  /** A test that needs no more than a session, which may have been used before, by one test at a time. */
+  const checkSession = (
+    name: string,
+    body: (
+      session: OpenSession,
+      client: Client,
+      agents: Agents,
+    ) => Effect.Effect<unknown, unknown, Scope.Scope>,
+  ): void =>
+    it.live(name, () =>
       Effect.gen(function* () {
-        const { opened } = yield* agents.client()
-        const { ask } = yield* opened()
+        const { agents, client, idle } = common()
+        const session = idle.pop() ?? (yield* client.opened())
+        yield* Effect.scoped(body(session, client, agents))
+        idle.push(session)
+      }),
+    )
+
+  describe("a turn", () => {
+    checkSession("has the messages that the agent sent, and no others", ({ ask }, _, agents) =>
+      Effect.gen(function* () {
         const events = yield* ask("SAY hello USAGE LATE")
         expect(events).toMatchObject([
           {
@@ -67,25 +101,22 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("has the context of the turns before it", (agents) =>
+    checkSession("has the context of the turns before it", (session) =>
       Effect.gen(function* () {
-        const { opened } = yield* agents.client()
-        const { hear } = yield* opened()
-        yield* hear("SAY one")
-        yield* hear("SAY two")
-        expect(JSON.parse(yield* hear("RECALL"))).toEqual(["SAY one", "SAY two"])
+        yield* session.hear("SAY one")
+        yield* session.hear("SAY two")
+        expect(yield* recalled(session, 2)).toEqual(["SAY one", "SAY two"])
       }),
     )
 
-    check("can end with other stop reasons", (agents) =>
+    checkSession("can end with other stop reasons", ({ ask }) =>
       Effect.gen(function* () {
-        const { opened } = yield* agents.client()
-        const { ask } = yield* opened()
         expect((yield* ask("REFUSE")).at(-1)).toMatchObject({ result: { stopReason: "refusal" } })
         expect((yield* ask("MAXTOK")).at(-1)).toMatchObject({ result: { stopReason: "max_tokens" } })
       }),
     )
 
+    // Large turns have a session to themselves: acpx reads all that was said before each turn.
     check("is read correctly: split characters, stray output, stderr, large messages", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
@@ -93,17 +124,17 @@ const contract = (backend: Backend) => {
         expect(yield* hear("EMOJI")).toBe("😀 naïve 漢字 👩‍👩‍👧")
         expect(yield* hear("GARBAGE SAY fine")).toBe("fine")
         expect(yield* hear("STDERR SAY fine")).toBe("fine")
-        expect((yield* hear(`HUGE ${8 * 1024 * 1024}`)).length).toBeGreaterThan(8 * 1024 * 1024 - 1000)
+        expect((yield* hear(`HUGE ${scale.updateBytes}`)).length).toBeGreaterThan(scale.updateBytes - 1000)
       }),
     )
 
-    check("can have 100,000 updates", (agents) =>
+    check(`may have ${scale.updates} updates`, (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
         const { ask } = yield* opened()
-        const events = yield* ask("BIG 100000")
-        expect(events).toHaveLength(100_001)
-        expect(saidIn(events.slice(99_999))).toBe("chunk 99999")
+        const events = yield* ask(`BIG ${scale.updates}`)
+        expect(events).toHaveLength(scale.updates + 1)
+        expect(saidIn(events.slice(scale.updates - 1))).toBe(`chunk ${scale.updates - 1}`)
       }),
     )
 
@@ -119,9 +150,11 @@ const contract = (backend: Backend) => {
         })
         const left = yield* Effect.fork(reading)
         yield* Deferred.await(reader.behind)
-        yield* Effect.sleep("2 seconds")
-        // acpx itself reads everything in any case.
-        if (backend === BACKENDS.direct) expect(agents.log()).not.toContain("over")
+        // acpx takes it in any case.
+        if (backend === BACKENDS.direct) {
+          yield* Effect.sleep("2 seconds")
+          expect(agents.log()).not.toContain("over")
+        }
         yield* Fiber.interrupt(left)
         expect(messages).toBeLessThan(2000)
         yield* Deferred.succeed(reader.goesOn, undefined)
@@ -132,18 +165,30 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("accepts any text as its prompt: a slash, content blocks as JSON, white space, a flag", (agents) =>
+    checkSession(
+      "accepts any text as its prompt: a slash, content blocks as JSON, white space, a flag",
+      (session) =>
+        Effect.gen(function* () {
+          const prompts = [
+            '[{"type":"resource_link","uri":"file:///etc/passwd","name":"x"}]',
+            "  \n --agent x\n ",
+            "naïve 漢字 😀",
+          ]
+          for (const prompt of prompts) yield* session.hear(prompt)
+          expect(yield* recalled(session, 3)).toEqual(prompts)
+          expect(yield* session.hear(" /mcp")).toBe("echo: \u200B /mcp")
+        }),
+    )
+
+    checkSession("that fails leaves the session as it is", (session) =>
       Effect.gen(function* () {
-        const { opened } = yield* agents.client()
-        const { hear } = yield* opened()
-        const prompts = [
-          '[{"type":"resource_link","uri":"file:///etc/passwd","name":"x"}]',
-          "  \n --agent x\n ",
-          "naïve 漢字 😀",
-        ]
-        for (const prompt of prompts) yield* hear(prompt)
-        expect(JSON.parse(yield* hear("RECALL"))).toEqual(prompts)
-        expect(yield* hear(" /mcp")).toBe("echo: \u200B /mcp")
+        const { ask, hear } = session
+        yield* hear("SAY one")
+        const failure = yield* failureOf(ask("ERR"))
+        expect(failure._tag).toBe("TurnFailed")
+        expect(failure.reason).toContain("scripted error")
+        expect((yield* failureOf(ask("AUTH")))._tag).toBe("NotLoggedIn")
+        expect(yield* recalled(session, 3)).toEqual(["SAY one", "ERR", "AUTH"])
       }),
     )
   })
@@ -172,24 +217,33 @@ const contract = (backend: Backend) => {
     }
   })
 
-  describe("a session keeps its context", () => {
+  describe("a session goes on with its context", () => {
     check("after it is closed and opened again, also by another client", (agents) =>
       Effect.gen(function* () {
-        const first = yield* Effect.scoped(
+        const last = yield* Effect.scoped(
           Effect.gen(function* () {
             const { acp, opened } = yield* agents.client()
-            const session = yield* opened()
-            yield* session.hear("SAY one")
-            yield* acp.close(session.session, session.ref)
-            const again = yield* reopened(acp, session)
-            expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one"])
-            return again
+            const first = yield* opened()
+            yield* first.hear("SAY one")
+            yield* acp.close(first.session, first.ref)
+            const second = yield* reopened(acp, first)
+            expect(JSON.parse(yield* second.hear("RECALL"))).toEqual(["SAY one"])
+            yield* killed(Number(yield* second.hear("PID")))
+            const third = yield* reopened(acp, second)
+            expect(JSON.parse(yield* third.hear("RECALL"))).toEqual(["SAY one", "RECALL", "PID"])
+            for (const way of ["CRASH", "KILL"]) {
+              expect((yield* failureOf(third.ask(way)))._tag).toBe("TurnFailed")
+              yield* reopened(acp, third)
+            }
+            const fourth = yield* reopened(acp, third)
+            expect(yield* recalled(fourth, 3)).toEqual(["RECALL", "CRASH", "KILL"])
+            return fourth
           }),
         )
         expect(agents.processes()).toEqual([])
         const { acp } = yield* agents.client()
-        const again = yield* reopened(acp, first)
-        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one", "RECALL"])
+        const again = yield* reopened(acp, last)
+        expect(yield* recalled(again, 3)).toEqual(["CRASH", "KILL", "RECALL"])
       }),
     )
 
@@ -206,31 +260,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("after its agent is killed", (agents) =>
-      Effect.gen(function* () {
-        const { acp, opened } = yield* agents.client()
-        const session = yield* opened()
-        yield* killed(Number(yield* session.hear("PID")))
-        const again = yield* reopened(acp, session)
-        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["PID"])
-      }),
-    )
-
-    check("after the agent crashes during a turn", (agents) =>
-      Effect.gen(function* () {
-        const { acp, opened } = yield* agents.client()
-        const session = yield* opened()
-        yield* session.hear("SAY one")
-        for (const way of ["CRASH", "KILL"]) {
-          expect((yield* failureOf(session.ask(way)))._tag).toBe("TurnFailed")
-          yield* reopened(acp, session)
-        }
-        const again = yield* reopened(acp, session)
-        expect(JSON.parse(yield* again.hear("RECALL"))).toEqual(["SAY one", "CRASH", "KILL"])
-      }),
-    )
-
-    check("after the agent is ended because it is idle", (agents) =>
+    check("after the agent ended for being idle", (agents) =>
       Effect.gen(function* () {
         const { acp, opened } = yield* agents.client({ idleSecs: 1 })
         const session = yield* opened()
@@ -354,20 +384,7 @@ const contract = (backend: Backend) => {
   })
 
   describe("a failure", () => {
-    check("of a turn leaves the session usable", (agents) =>
-      Effect.gen(function* () {
-        const { opened } = yield* agents.client()
-        const { ask, hear } = yield* opened()
-        yield* hear("SAY one")
-        const failure = yield* failureOf(ask("ERR"))
-        expect(failure._tag).toBe("TurnFailed")
-        expect(failure.reason).toContain("scripted error")
-        expect((yield* failureOf(ask("AUTH")))._tag).toBe("NotLoggedIn")
-        expect(JSON.parse(yield* hear("RECALL"))).toEqual(["SAY one", "ERR", "AUTH"])
-      }),
-    )
-
-    check("has neither the prompt nor a secret in its reason", (agents) =>
+    check("says neither the prompt nor a secret", (agents) =>
       Effect.gen(function* () {
         const key = "a-very-secret-key-0123456789"
         const env = { PATH: process.env["PATH"] ?? "", HOME: agents.dir, ANTHROPIC_API_KEY: key }
@@ -549,6 +566,55 @@ const contract = (backend: Backend) => {
   })
 }
 
-// Concurrent: each test has its own agents and directory, and the tests with acpx mostly wait.
-for (const [name, backend] of Object.entries(BACKENDS))
-  describe(name, { concurrent: true }, () => contract(backend))
+/** What matters most of the contract, in one session. */
+const inShort = (backend: Backend) => {
+  checkOf(backend)("a session has its turns, its permissions and its context, and leaves nothing", (agents) =>
+    Effect.gen(function* () {
+      const first = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { acp, opened } = yield* agents.client({ agents: agents.scripted("--no-resume") })
+          const session = yield* opened({ permissionMode: "deny-all" })
+          expect(yield* session.ask("SAY one")).toMatchObject([
+            { method: "session/update", params: { update: { content: { type: "text", text: "one" } } } },
+            { jsonrpc: "2.0", result: { stopReason: "end_turn" } },
+          ])
+          expect(yield* session.hear("PERM")).toBe("permission no")
+          expect((yield* failureOf(session.ask("ERR"))).reason).toContain("scripted error")
+          const turn = yield* Effect.fork(session.ask("SLOW 60000"))
+          yield* eventually(() => expect(agents.log().match(/session\/prompt/g)).toHaveLength(4))
+          yield* acp.cancel(session.session, session.ref)
+          expect((yield* Fiber.join(turn)).at(-1)).toMatchObject({ result: { stopReason: "cancelled" } })
+          expect(yield* recalled(session, 9)).toEqual(["SAY one", "PERM", "ERR", "SLOW 60000"])
+          return session
+        }),
+      )
+      expect(agents.processes()).toEqual([])
+      // An agent that cannot take it up again is no agent any more: there is never an empty context.
+      const { acp } = yield* agents.client({ agents: agents.scripted("--no-resume") })
+      const again = Effect.flatMap(reopened(acp, first), ({ hear }) => hear("SAY it must not get this"))
+      expect((yield* failureOf(again))._tag).toBe("AgentUnavailable")
+      expect(agents.log().match(/session\/prompt/g)).toHaveLength(5)
+    }),
+  )
+
+  checkOf(backend)("a session goes on with its context, by another client too", (agents) =>
+    Effect.gen(function* () {
+      const session = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { opened } = yield* agents.client()
+          const open = yield* opened()
+          yield* open.hear("SAY one")
+          return open
+        }),
+      )
+      const { acp } = yield* agents.client()
+      const again = yield* reopened(acp, session)
+      expect(yield* recalled(again, 9)).toEqual(["SAY one"])
+    }),
+  )
+}
+
+describe("direct", { concurrent: true }, () => contract(BACKENDS.direct))
+
+// By way of acpx, a session costs a second of work and a turn a second of waiting: all of the contract is for the soak.
+describe("acpx", { concurrent: true }, () => (isSoak ? contract : inShort)(BACKENDS.acpx))

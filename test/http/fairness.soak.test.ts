@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { Effect, Fiber, Option } from "effect"
+import { scale } from "../support/Scale.ts"
 import { eventually, scriptedClaude, startServer, type TestServer } from "../support/TestServer.ts"
 
 /** Two apps at once, on real processes. The ledger's events tell in which order things happened. */
@@ -22,6 +23,7 @@ const events = (server: TestServer): ReadonlyArray<Happened> => {
 }
 
 const SLOTS = 4
+const RUNS = scale.fairRuns
 
 const withTwoApps = <A>(test: (server: TestServer, left: string, right: string) => Effect.Effect<A>) =>
   Effect.scoped(
@@ -58,27 +60,27 @@ const lead = (happened: ReadonlyArray<Happened>): number => {
 
 describe("runs of two apps", () => {
   it.live(
-    "two hundred at once: each is answered once and recorded once, and neither app gets ahead of the other",
+    `${RUNS} at once: each is answered once and recorded once, and neither app gets ahead of the other`,
     () =>
       withTwoApps((server, left, right) =>
         Effect.gen(function* () {
           const answers = yield* Effect.all(
-            Array.from({ length: 200 }, (_, n) =>
-              server.run(n < 100 ? left : right, { prompt: `SAY run ${n}` }),
+            Array.from({ length: RUNS }, (_, n) =>
+              server.run(n < RUNS / 2 ? left : right, { prompt: `SAY run ${n}` }),
             ),
             { concurrency: "unbounded" },
           )
           expect(answers.map(({ status, json }) => [status, json.result])).toEqual(
-            Array.from({ length: 200 }, (_, n) => [200, `run ${n}`]),
+            Array.from({ length: RUNS }, (_, n) => [200, `run ${n}`]),
           )
           const happened = events(server)
           const ids = answers.map(({ headers }) => headers.get("x-run-id")).toSorted()
-          expect(new Set(ids).size).toBe(200)
+          expect(new Set(ids).size).toBe(RUNS)
           for (const type of ["run.queued", "run.started", "run.completed"]) {
             const told = happened.filter((event) => event.type === type).map(({ run_id }) => run_id)
             expect(told.toSorted()).toEqual(ids)
           }
-          expect(happened).toHaveLength(600)
+          expect(happened).toHaveLength(3 * RUNS)
           expect(lead(happened)).toBeLessThanOrEqual(SLOTS)
         }),
       ),

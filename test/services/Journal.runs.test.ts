@@ -1,9 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer } from "effect"
 import type { RunId } from "../../src/domain/Ids.ts"
-import { EventLog } from "../../src/services/journal/EventLog.ts"
+import { Journal } from "../../src/services/journal/Journal.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
+import { readMessages } from "../../src/services/journal/Messages.ts"
 import * as Mock from "../../src/testing.ts"
+import { streamOf } from "../support/Followed.ts"
 
 const RUN = "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC" as RunId
 
@@ -30,12 +32,12 @@ describe("all that a run said", () => {
       let turns = 0
       const counting = setInterval(() => (turns += 1))
       const events = yield* Effect.ensuring(
-        Effect.flatMap(EventLog, (log) => Stream.runCollect(log.stream(RUN))),
+        streamOf(RUN),
         Effect.sync(() => clearInterval(counting)),
       )
-      expect([...events].map(({ seq }) => seq)).toEqual(Array.from({ length: 51 }, (_, n) => n + 1))
+      expect(events.map(({ seq }) => seq)).toEqual(Array.from({ length: 51 }, (_, n) => n + 1))
       expect(turns).toBeGreaterThanOrEqual(10)
-    }).pipe(Effect.provide(EventLog.layer.pipe(Layer.provide(oneByOne(memory)))))
+    }).pipe(Effect.provide(Journal.layer.pipe(Layer.provide(oneByOne(memory)))))
   })
 
   it.effect("is there in its order, and leaves everybody else their turn while it is read", () => {
@@ -46,11 +48,11 @@ describe("all that a run said", () => {
       let turns = 0
       const counting = setInterval(() => (turns += 1))
       const messages = yield* Effect.ensuring(
-        Effect.flatMap(EventLog, (log) => log.messages(RUN)),
+        Effect.flatMap(Journal, (journal) => readMessages(journal, RUN)),
         Effect.sync(() => clearInterval(counting)),
       )
       expect(messages).toEqual(said)
       expect(turns).toBeGreaterThanOrEqual(10)
-    }).pipe(Effect.provide(EventLog.layer.pipe(Layer.provide(oneByOne(memory)))))
+    }).pipe(Effect.provide(Journal.layer.pipe(Layer.provide(oneByOne(memory)))))
   })
 })

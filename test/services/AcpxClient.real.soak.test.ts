@@ -13,9 +13,12 @@ import {
   BACKENDS,
   killed,
   makeAgents,
+  type OpenSession,
   reopened,
 } from "../support/AgentClient.ts"
 import { argumentsOf } from "../support/ProcessTable.ts"
+import { isSoak } from "../support/Scale.ts"
+import { shared } from "../support/Sessions.ts"
 import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
 
 const ADAPTER = join(
@@ -90,11 +93,10 @@ const client = (agents: RealAgents) =>
 const adapters = (agents: Agents) =>
   agents.processes().filter((pid) => argumentsOf(pid).split("\0")[1] === ADAPTER)
 
-const real = (backend: Backend) => {
-  const check = (
-    name: string,
-    body: (agents: RealAgents) => Effect.Effect<unknown, unknown, Scope.Scope>,
-  ): void =>
+/** A test that has agents of this backend to itself, and leaves no process. */
+const checkOf =
+  (backend: Backend) =>
+  (name: string, body: (agents: RealAgents) => Effect.Effect<unknown, unknown, Scope.Scope>): void =>
     it.live(name, () =>
       Effect.scoped(
         Effect.gen(function* () {
@@ -105,7 +107,70 @@ const real = (backend: Backend) => {
       ),
     )
 
-  check("keeps the context: for three turns, after kill -9 of the agent, and in another client", (agents) =>
+/** What holds of any session: one, which has all these turns. */
+const inOneSession = (backend: Backend) => {
+  const common = shared(
+    Effect.gen(function* () {
+      process.env["CLAWDFORGE_CANARY"] = CANARY
+      process.env["CLAUDECODE"] = CANARY
+      yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env["CLAUDECODE"]))
+      const agents = yield* makeRealAgents(backend)
+      yield* Effect.addFinalizer(() => Effect.sync(() => expect(agents.processes()).toEqual([])))
+      const { opened } = yield* client(agents)
+      return { agents, open: yield* Effect.orDie(opened()) }
+    }),
+  )
+  const check = (
+    name: string,
+    body: (agents: RealAgents, open: OpenSession) => Effect.Effect<void, unknown>,
+  ) => it.live(name, () => Effect.suspend(() => body(common().agents, common().open)))
+
+  check("reads no file that a prompt names with @", (agents, { hear, session }) =>
+    Effect.gen(function* () {
+      write(join(agents.dir, "secret.txt"), CANARY)
+      write(join(session.cwd, "own.txt"), CANARY)
+      yield* hear(`SAY seen @${join(agents.dir, "secret.txt")} @own.txt`)
+      expect(agents.sent()).toContain("secret.txt")
+      expect(agents.sent()).not.toContain(CANARY)
+    }),
+  )
+
+  check("takes a prompt that begins with a slash for what it is", (agents, { hear }) =>
+    Effect.gen(function* () {
+      const commands = [
+        "/context",
+        " /mcp",
+        "\n/usage",
+        "/clear",
+        "/model haiku",
+        "/compact",
+        "/remote-control",
+      ]
+      for (const command of commands) {
+        expect(yield* hear(command)).toContain(command.trim())
+        expect(agents.api.requests.some(({ prompt }) => prompt.includes(command.trim()))).toBe(true)
+      }
+      agents.api.reset()
+      expect(yield* hear("SAY still here")).toBe("still here")
+      // None of them cleared the context.
+      for (const command of commands) expect(agents.sent()).toContain(command.trim())
+    }),
+  )
+
+  check("runs tools, where the session allows them, with no environment of ours", (_, { hear }) =>
+    Effect.gen(function* () {
+      const said = yield* hear("RUN env")
+      expect(said).toMatch(/^tool said: /)
+      expect(said).toContain("PATH=")
+      expect(said).not.toContain(CANARY)
+    }),
+  )
+}
+
+const alone = (backend: Backend) => {
+  const check = checkOf(backend)
+
+  check("keeps the context: for three turns, after kill -9 of the agent, and of another client", (agents) =>
     Effect.gen(function* () {
       const session = yield* Effect.scoped(
         Effect.gen(function* () {
@@ -132,42 +197,6 @@ const real = (backend: Backend) => {
     }),
   )
 
-  check("reads no file that a prompt names with @", (agents) =>
-    Effect.gen(function* () {
-      write(join(agents.dir, "secret.txt"), CANARY)
-      const { opened } = yield* client(agents)
-      const { hear, session } = yield* opened()
-      write(join(session.cwd, "own.txt"), CANARY)
-      yield* hear(`SAY seen @${join(agents.dir, "secret.txt")} @own.txt`)
-      expect(agents.sent()).toContain("secret.txt")
-      expect(agents.sent()).not.toContain(CANARY)
-    }),
-  )
-
-  check("sends a prompt that begins with a slash to the model", (agents) =>
-    Effect.gen(function* () {
-      const { opened } = yield* client(agents)
-      const { hear } = yield* opened()
-      const commands = [
-        "/context",
-        " /mcp",
-        "\n/usage",
-        "/clear",
-        "/model haiku",
-        "/compact",
-        "/remote-control",
-      ]
-      for (const command of commands) {
-        expect(yield* hear(command)).toContain(command.trim())
-        expect(agents.api.requests.some(({ prompt }) => prompt.includes(command.trim()))).toBe(true)
-      }
-      agents.api.reset()
-      expect(yield* hear("SAY still here")).toBe("still here")
-      // No prompt has cleared the context.
-      for (const command of commands) expect(agents.sent()).toContain(command.trim())
-    }),
-  )
-
   check(
     "uses nothing from the directories around it: no settings, hooks, notes, servers or agents",
     (agents) =>
@@ -190,20 +219,17 @@ const real = (backend: Backend) => {
           expect([name, existsSync(join(traces, name))]).toEqual([name, false])
       }),
   )
-
-  check("runs tools that the session allows, without the service's environment", (agents) =>
-    Effect.gen(function* () {
-      process.env["CLAWDFORGE_CANARY"] = CANARY
-      process.env["CLAUDECODE"] = CANARY
-      const { opened } = yield* client(agents)
-      const { hear } = yield* opened()
-      const said = yield* hear("RUN env")
-      expect(said).toMatch(/^tool said: /)
-      expect(said).toContain("PATH=")
-      expect(said).not.toContain(CANARY)
-    }).pipe(Effect.ensuring(Effect.sync(() => delete process.env["CLAUDECODE"]))),
-  )
 }
 
-for (const [name, backend] of Object.entries(BACKENDS))
-  describe(name, { concurrent: true }, () => real(backend))
+describe("direct", () => {
+  describe("a session", () => inOneSession(BACKENDS.direct))
+  describe("agents", { concurrent: true }, () => alone(BACKENDS.direct))
+})
+
+// By way of acpx, which starts three processes for a session and waits for a second after a turn, the real `claude` is for
+// the soak; `AcpxClient.soak.test.ts` has acpx in short.
+if (isSoak)
+  describe("acpx", () => {
+    describe("a session", () => inOneSession(BACKENDS.acpx))
+    describe("agents", { concurrent: true }, () => alone(BACKENDS.acpx))
+  })

@@ -4,13 +4,14 @@ import { runInNewContext } from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Supervisor } from "effect"
 import { processesOf } from "./support/ProcessTable.ts"
+import { scale } from "./support/Scale.ts"
 import { backends, type ScriptedServer, scriptedServer, type SessionApp } from "./support/Sessions.ts"
 import { eventually } from "./support/TestServer.ts"
 
-/** A thousand sessions leave nothing: no process, no directory, no descriptor, no handle, no memory. */
+/** Many sessions leave nothing: no process, no directory, no descriptor, no handle, no memory. */
 
-const SESSIONS = 1000
-const FIRST = 300
+const SESSIONS = scale.sessions
+const FIRST = Math.round(0.3 * SESSIONS)
 const AT_ONCE = 16
 const MEBIBYTE = 1024 * 1024
 
@@ -54,7 +55,7 @@ const quiet = (server: ScriptedServer) =>
     expect(readdirSync(server.config.runsDir)).toEqual([])
   })
 
-describe.each(backends)("a thousand sessions by way of %s", (agentBackend) => {
+describe.each(backends)(`${SESSIONS} sessions by way of %s`, (agentBackend) => {
   it.live("opened, used and closed leave nothing", () =>
     Effect.gen(function* () {
       const fibers = yield* Supervisor.track

@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
+import { scale } from "./support/Scale.ts"
 import { type ServerProcess, startServerProcess } from "./support/ServerProcess.ts"
 import { fileForm, scriptedClaude } from "./support/TestServer.ts"
 
@@ -11,7 +12,9 @@ import { fileForm, scriptedClaude } from "./support/TestServer.ts"
 
 const MEBIBYTE = 1024 * 1024
 const LIMIT = 10 * MEBIBYTE
-const GROWTH_MAX_MEBIBYTES = 32
+/** A loaded machine was seen to take 40 for what it frees late; an upload that is held would take 96 or more. */
+const GROWTH_MAX_MEBIBYTES = 64
+const MEBIBYTES = scale.uploadMebibytes
 const ADMIN_TOKEN = "an-admin-token-for-tests-only-0123456789"
 
 let dataDir: string
@@ -117,15 +120,15 @@ const until = async (holds: () => boolean) => {
   expect(holds()).toBe(true)
 }
 
-describe("an upload of a gibibyte without a length", () => {
+describe(`an upload of ${MEBIBYTES} MiB without a length`, () => {
   it("is 413, and costs neither memory nor disk; its connection can be used, or is closed", async () => {
     const most = watched()
     for (let n = 0; n < 3; n++) {
       expect(await upload(LIMIT - 1000)).toBe(200)
-      expect(await tooLarge(256)).toBe(true)
+      expect(await tooLarge(MEBIBYTES / 4)).toBe(true)
     }
     const before = { disk: onDisk(), memory: most() }
-    expect(await tooLarge(1024)).toBe(true)
+    expect(await tooLarge(MEBIBYTES)).toBe(true)
     expect(most() - before.memory).toBeLessThan(GROWTH_MAX_MEBIBYTES)
     expect(onDisk()).toBe(before.disk)
     expect(await upload(1000)).toBe(200)

@@ -1,19 +1,22 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Deferred, Effect, Exit, Fiber, Layer, Logger, Queue, Stream } from "effect"
-import { type EventFilter, type EventType, isGap, type LogEvent } from "../../src/domain/Event.ts"
+import { Deferred, Effect, Exit, Fiber, Layer, Logger, PubSub } from "effect"
+import { type Event, type EventFilter, type EventType, isGap, matching } from "../../src/domain/Event.ts"
 import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import type { StreamGap } from "../../src/domain/Stream.ts"
-import { EventFeed } from "../../src/services/journal/EventFeed.ts"
-import { matching } from "../../src/services/journal/EventRing.ts"
-import { type EventRecords, Ledger } from "../../src/services/journal/Ledger.ts"
+import { App, OPERATOR } from "../../src/domain/Viewer.ts"
+import { Journal, logScope } from "../../src/services/journal/Journal.ts"
+import { type Change, type EventRecords, Ledger } from "../../src/services/journal/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
+import { firstOf } from "../support/Followed.ts"
 import { eventually } from "../support/TestServer.ts"
 
 const APP = "0".repeat(26) as TokenId
 const OTHER = "1".padStart(26, "0") as TokenId
 
-const event = (seq: number, more: Partial<LogEvent> = {}): LogEvent => ({
+type RunEvent = Event & { type: "run.queued" | "run.failed" }
+
+const event = (seq: number, more: Partial<RunEvent> = {}): RunEvent => ({
   seq,
   type: "run.queued",
   at: seq,
@@ -27,8 +30,8 @@ const event = (seq: number, more: Partial<LogEvent> = {}): LogEvent => ({
 
 /** A log that a test writes, and what it is asked. */
 class Log {
-  readonly events: Array<LogEvent> = []
-  readonly news = Effect.runSync(Queue.sliding<void>(1))
+  readonly events: Array<Event> = []
+  readonly changes = Effect.runSync(PubSub.unbounded<Change>())
   trimmedTo = 0
   /** How often somebody read it. */
   reads = 0
@@ -38,7 +41,7 @@ class Log {
 
   readonly records: EventRecords = {
     append: () => Effect.void,
-    appended: Queue.take(this.news),
+    changes: PubSub.subscribe(this.changes),
     newest: Effect.sync(() => this.events.at(-1)?.seq ?? 0),
     trimmedTo: Effect.sync(() => this.trimmedTo),
     latest: () => Effect.succeed([]),
@@ -54,13 +57,13 @@ class Log {
   }
 
   /** Appends events whose numbers have gaps, as streams take some. */
-  readonly write = (count: number, more: Partial<LogEvent> = {}) =>
+  readonly write = (count: number, more: Partial<RunEvent> = {}) =>
     Effect.suspend(() => {
       for (let n = 0; n < count; n++) {
         const { seq } = this.events.at(-1) ?? { seq: this.trimmedTo }
         this.events.push(event(seq + 1 + (seq % 3), more))
       }
-      return Queue.offer(this.news, undefined)
+      return PubSub.publish(this.changes, { events: true, runs: [] })
     })
 
   readonly trim = (to: number) => {
@@ -72,36 +75,27 @@ class Log {
     return this.events.map(({ seq }) => seq)
   }
 
-  readonly run = <A, E>(test: Effect.Effect<A, E, EventFeed>) => {
+  readonly run = <A, E>(test: Effect.Effect<A, E, Journal>) => {
     const ledger = Layer.effect(
       Ledger,
       Effect.map(Ledger, (usual) => ({ ...usual, events: this.records })),
     ).pipe(Layer.provide(Mock.ledger()))
     return test.pipe(
-      Effect.provide(EventFeed.layer.pipe(Layer.provide(ledger))),
+      Effect.provide(Journal.layer.pipe(Layer.provide(ledger))),
       Effect.provide(Logger.remove(Logger.defaultLogger)),
     )
   }
 }
 
-/** What one who follows is told, as it comes; by default from now on. */
-const follow = (filter: EventFilter, after?: number) =>
-  Stream.asyncPush<LogEvent | StreamGap, StorageFailed, EventFeed>((emit) =>
-    Effect.flatMap(EventFeed, (feed) =>
-      Effect.flatMap(after === undefined ? feed.newest : Effect.succeed(after), (from) =>
-        feed.follow(filter, from, { take: emit.array, ready: Effect.void }),
-      ),
-    ).pipe(
-      Effect.catchAll((failure) => Effect.sync(() => emit.fail(failure))),
-      Effect.forkScoped,
+/** Returns the first items that a follower is given; by default from now on. */
+const first = (count: number, filter: Partial<EventFilter> = {}, after?: number) =>
+  Effect.flatMap(Journal, ({ newest }) =>
+    Effect.flatMap(after === undefined ? newest : Effect.succeed(after), (from) =>
+      firstOf({ viewer: OPERATOR, ...filter }, from, count),
     ),
   )
 
-/** The first of what one who follows is told. */
-const first = (count: number, filter: EventFilter = {}, after?: number) =>
-  Effect.map(Stream.runCollect(Stream.take(follow(filter, after), count)), Chunk.toReadonlyArray)
-
-const seqsOf = (items: ReadonlyArray<LogEvent | StreamGap>) => items.map(({ seq }) => seq)
+const seqsOf = (items: ReadonlyArray<Event | StreamGap>) => items.map(({ seq }) => seq)
 
 const fail = () => {
   throw new Error("a bug")
@@ -168,7 +162,7 @@ describe("who follows the log", () => {
     const run = "2".padStart(26, "0") as RunId
     return log.run(
       Effect.gen(function* () {
-        const mine = yield* Effect.fork(first(3, { owner: APP }, 0))
+        const mine = yield* Effect.fork(first(3, { viewer: App({ tokenId: APP }) }, 0))
         const runs = yield* Effect.fork(first(2, { runId: run, type: "run.failed" }, 0))
         yield* settled
         yield* log.write(2)
@@ -193,7 +187,7 @@ describe("who follows the log", () => {
       log.trim(all[9] ?? 0)
       yield* log.run(
         Effect.gen(function* () {
-          const told = yield* first(5, { owner: APP }, 2)
+          const told = yield* first(5, { viewer: App({ tokenId: APP }) }, 2)
           expect(told[0]).toEqual({ kind: "resync", seq: all[9], oldest: all[11] })
           expect(seqsOf(told.slice(1))).toEqual(all.slice(11))
           // Who had come as far as that misses nothing.
@@ -216,7 +210,7 @@ describe("who follows the log", () => {
       }
       yield* log.run(
         Effect.gen(function* () {
-          const told = yield* first(16, { owner: APP }, 0)
+          const told = yield* first(16, { viewer: App({ tokenId: APP }) }, 0)
           expect(told[0]).toEqual({ kind: "resync", seq: all[4], oldest: all[5] })
           expect(seqsOf(told.slice(1))).toEqual(all.slice(5))
         }),
@@ -241,7 +235,7 @@ describe("who follows the log", () => {
     log.trimmedTo = 77
     return log.run(
       Effect.gen(function* () {
-        const { newest } = yield* EventFeed
+        const { newest } = yield* Journal
         expect(yield* newest).toBe(77)
         const told = yield* Effect.fork(first(1))
         yield* settled
@@ -255,11 +249,11 @@ describe("who follows the log", () => {
     const log = new Log()
     return log.run(
       Effect.gen(function* () {
-        const feed = yield* EventFeed
+        const journal = yield* Journal
         const told = Array.from({ length: 500 }, (): Array<number> => [])
         for (const seqs of told) {
-          const take = (items: ReadonlyArray<LogEvent | StreamGap>) => seqs.push(...seqsOf(items)) > 0
-          yield* Effect.fork(feed.follow({}, 0, { take, ready: Effect.void }))
+          const take = (items: ReadonlyArray<Event | StreamGap>) => seqs.push(...seqsOf(items)) > 0
+          yield* Effect.fork(journal.follow(logScope({ viewer: OPERATOR }), 0, { take, ready: Effect.void }))
         }
         yield* settled
         for (let n = 0; n < 100; n++) {
@@ -278,14 +272,14 @@ describe("who follows the log", () => {
     const log = new Log()
     return log.run(
       Effect.gen(function* () {
-        const feed = yield* EventFeed
+        const journal = yield* Journal
         const room = yield* Effect.makeLatch(false)
         const told: Array<number> = []
-        const take = (items: ReadonlyArray<LogEvent | StreamGap>) => {
+        const take = (items: ReadonlyArray<Event | StreamGap>) => {
           told.push(...seqsOf(items))
           return false
         }
-        yield* Effect.fork(feed.follow({}, 0, { take, ready: room.await }))
+        yield* Effect.fork(journal.follow(logScope({ viewer: OPERATOR }), 0, { take, ready: room.await }))
         const other = yield* Effect.fork(first(4500))
         yield* settled
         // More than memory holds.
@@ -310,10 +304,12 @@ describe("who follows the log", () => {
     const log = new Log()
     return log.run(
       Effect.gen(function* () {
-        const feed = yield* EventFeed
+        const journal = yield* Journal
         const told: Array<number> = []
-        const take = (items: ReadonlyArray<LogEvent | StreamGap>) => told.push(...seqsOf(items)) > 0
-        const gone = yield* Effect.fork(feed.follow({}, 0, { take, ready: Effect.void }))
+        const take = (items: ReadonlyArray<Event | StreamGap>) => told.push(...seqsOf(items)) > 0
+        const gone = yield* Effect.fork(
+          journal.follow(logScope({ viewer: OPERATOR }), 0, { take, ready: Effect.void }),
+        )
         const other = yield* Effect.fork(first(4, {}, 0))
         yield* settled
         yield* log.write(2)
@@ -330,8 +326,10 @@ describe("who follows the log", () => {
     const log = new Log()
     return log.run(
       Effect.gen(function* () {
-        const feed = yield* EventFeed
-        const broken = yield* Effect.fork(feed.follow({}, 0, { take: fail, ready: Effect.void }))
+        const journal = yield* Journal
+        const broken = yield* Effect.fork(
+          journal.follow(logScope({ viewer: OPERATOR }), 0, { take: fail, ready: Effect.void }),
+        )
         const told = yield* Effect.fork(first(4, {}, 0))
         yield* settled
         yield* log.write(2)

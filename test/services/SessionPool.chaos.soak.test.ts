@@ -2,7 +2,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Fiber, Random, TestClock } from "effect"
 import type { SessionId } from "../../src/domain/Ids.ts"
 import { AgentUnavailable } from "../../src/domain/Failure.ts"
-import { LiveRuns } from "../../src/services/runs/RunEngine.ts"
+import type { TokenName } from "../../src/domain/Token.ts"
+import { Revocation } from "../../src/services/access/Revocation.ts"
+import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
 import {
   accepted,
@@ -15,8 +17,12 @@ import {
   poolOn,
   type Scene,
 } from "../support/MockedPool.ts"
+import { isSoak } from "../support/Scale.ts"
 
 const seeds = process.env["CHAOS_SEED"]?.split(",") ?? ["2"]
+
+/** How many are at it at once. */
+const CLIENTS = isSoak ? 12 : 6
 
 const PROMPTS = ["hello", "hello", "fail", "defect", "wait", "hang"]
 
@@ -73,7 +79,7 @@ describe("the pool, used by everybody at once", () => {
           close: (...how) => slow(whole.close(...how)),
         }),
         runs: (whole) => ({
-          openTurn: (...how) => Effect.zipLeft(whole.openTurn(...how), Effect.yieldNow()),
+          accept: (...how) => Effect.zipLeft(whole.accept(...how), Effect.yieldNow()),
         }),
         sessions: (whole) => ({
           activate: (...how) => Effect.zipLeft(whole.activate(...how), Effect.yieldNow()),
@@ -113,15 +119,16 @@ describe("the pool, used by everybody at once", () => {
       return Effect.gen(function* () {
         const all = yield* Effect.fork(
           Effect.all(
-            Array.from({ length: 12 }, () => Effect.repeatN(Effect.flatMap(act, sometime), 10)),
+            Array.from({ length: CLIENTS }, () => Effect.repeatN(Effect.flatMap(act, sometime), 10)),
             { concurrency: "unbounded" },
           ),
         )
         yield* Effect.repeatN(TestClock.adjust("1 second"), 1200).pipe(Effect.race(Fiber.join(all)))
-        const closing = yield* Effect.fork((yield* SessionPool).endOf(owner, origin))
+        const { revoke } = yield* Revocation
+        const closing = yield* Effect.fork(revoke(owner as string as TokenName, origin))
         yield* Effect.repeatN(TestClock.adjust("1 second"), 60)
         yield* Fiber.join(closing)
-        yield* (yield* LiveRuns).shutdown
+        yield* (yield* RunEngine).shutdown
         const runs = [...machine.memory.runs.values()]
         expect(overlaps).toEqual([])
         expect(runs.filter(({ end }) => end === undefined)).toEqual([])

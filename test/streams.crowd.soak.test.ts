@@ -2,15 +2,17 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { Follower } from "./support/Follower.ts"
 import { memoryOf, socketsOf } from "./support/ProcessTable.ts"
+import { scale } from "./support/Scale.ts"
 import { ask, post, serviceUnderTest } from "./support/Service.ts"
 import { fileForm } from "./support/TestServer.ts"
 
-/** Five hundred who follow the log while much happens, on a service in a process of its own. */
+/** Many clients follow the log while much happens, on a service in a process of its own. */
 
 const MEBIBYTE = 1024 * 1024
-const EVENTS = 160
+const FOLLOWERS = scale.followers
+const EVENTS = scale.followedEvents
 const INTERVAL_MILLIS = 50
-/** Of all five hundred together, while they are told a hundred and sixty events each. */
+/** Of all of five hundred together, while they are told a hundred and sixty events each. */
 const GROWTH_MAX_BYTES = 192 * MEBIBYTE
 
 const { start, adminToken } = serviceUnderTest()
@@ -28,7 +30,7 @@ interface Listed {
   readonly token: string | null
 }
 
-describe("five hundred who follow the log", () => {
+describe(`${FOLLOWERS} clients that follow the log`, () => {
   it("are told all that is theirs, in order and once, and cost little; when they go, nothing is left", async () => {
     const server = await start()
     const pid = server.process.pid
@@ -42,26 +44,26 @@ describe("five hundred who follow the log", () => {
     const sockets = socketsOf(pid).length
     const memory = memoryOf(pid, "VmRSS")
 
-    const group = (count: number, query: string, token: string, theirs: (event: Listed) => boolean) =>
-      Array.from({ length: count }, () => ({
+    const group = (percent: number, query: string, token: string, theirs: (event: Listed) => boolean) =>
+      Array.from({ length: (percent * FOLLOWERS) / 100 }, () => ({
         follower: new Follower(`${server.url}/events/stream${query}`, token),
         theirs,
       }))
     const resuming = [
-      ...group(40, "", admin, () => true),
-      ...group(20, "", garden.token, ({ token }) => token === "garden"),
+      ...group(8, "", admin, () => true),
+      ...group(4, "", garden.token, ({ token }) => token === "garden"),
     ]
     const crowd = [
       ...resuming,
-      ...group(240, "", admin, () => true),
-      ...group(80, "?type=token.revoke", admin, ({ type }) => type === "token.revoke"),
-      ...group(60, "", recipes.token, ({ token }) => token === "recipes"),
-      ...group(60, "?type=file.upload", garden.token, (event) => event.token === "garden"),
+      ...group(48, "", admin, () => true),
+      ...group(16, "?type=token.revoke", admin, ({ type }) => type === "token.revoke"),
+      ...group(12, "", recipes.token, ({ token }) => token === "recipes"),
+      ...group(12, "?type=file.upload", garden.token, (event) => event.token === "garden"),
     ]
-    expect(crowd.length).toBe(500)
+    expect(crowd.length).toBe(FOLLOWERS)
     for (let n = 0; n < crowd.length; n += 20)
       await Promise.all(crowd.slice(n, n + 20).map(({ follower }) => follower.open()))
-    expect(socketsOf(pid).length).toBeGreaterThanOrEqual(500)
+    expect(socketsOf(pid).length).toBeGreaterThanOrEqual(FOLLOWERS)
 
     const upload = async (token: string) => {
       const headers = { authorization: `Bearer ${token}` }
