@@ -40,7 +40,8 @@ export const turnReport = (text: string, more: Partial<TurnReport> = {}): TurnRe
 
 /**
  * Sessions in memory, without agents and files, until the layer closes. Each turn is answered by `reply`, one at a time
- * in each session. A revocation closes the sessions of its app. There is no limit unless `options` has one.
+ * in each session. There is no limit unless `options` has one. A revoked app's sessions are
+ * closed.
  */
 export const sessionPool = (
   reply: (turn: MockTurn) => Effect.Effect<TurnReport, TurnFailure>,
