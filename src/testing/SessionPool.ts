@@ -40,8 +40,7 @@ export const turnReport = (text: string, more: Partial<TurnReport> = {}): TurnRe
 
 /**
  * Sessions in memory, without agents and files, until the layer closes. Each turn is answered by `reply`, one at a time
- * in each session. There is no limit unless `options` has one. A revoked app's sessions are
- * closed.
+ * in each session. A revocation closes the sessions of its app. There is no limit unless `options` has one.
  */
 export const sessionPool = (
   reply: (turn: MockTurn) => Effect.Effect<TurnReport, TurnFailure>,

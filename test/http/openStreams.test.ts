@@ -10,7 +10,7 @@ import type { TokenName } from "../../src/domain/Token.ts"
 import { App, OPERATOR, type Viewer } from "../../src/domain/Viewer.ts"
 import { type Frame, framesOf, type Sent } from "../../src/http/sse/EventStream.ts"
 import { OpenStreams, type OpenStreamsOptions } from "../../src/http/sse/OpenStreams.ts"
-import { lookAt, type StreamReader } from "../../src/http/sse/StreamReader.ts"
+import { checkReader, type StreamReader } from "../../src/http/sse/StreamReader.ts"
 import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import { Revocation } from "../../src/services/access/Revocation.ts"
 import { revocation } from "../../src/testing.ts"
@@ -305,8 +305,8 @@ const watched = (bytesAfter: number) => {
     waiting: 0,
     taken: 0,
     movedAt: 0,
-    askedAt: 0,
-    spokeAt: 0,
+    measuredAt: 0,
+    sentAt: 0,
   } as unknown as StreamReader
   return {
     written,
@@ -317,7 +317,7 @@ const watched = (bytesAfter: number) => {
         each(second, (bytes) => {
           waiting = bytes
         })
-        Effect.runSync(lookAt(reader, now, 10_000))
+        Effect.runSync(checkReader(reader, now, 10_000))
         if (wasCut) return second
       }
       return undefined

@@ -5,7 +5,7 @@ import type { Viewer } from "../../domain/Viewer.ts"
 import { Revocation } from "../../services/access/Revocation.ts"
 import { Connections } from "./Connections.ts"
 import { EVENT_STREAM, type Sent, STREAM_HEADERS, writeTo } from "./EventStream.ts"
-import { end, endRevoked, lookAt, makeStreamReader, type StreamReader } from "./StreamReader.ts"
+import { end, endRevoked, checkReader, makeStreamReader, type StreamReader } from "./StreamReader.ts"
 
 /** How long an ended stream can take to send its end. Then its connection is cut. */
 const SEND_END_TIMEOUT = Duration.millis(500)
@@ -81,8 +81,8 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
           Effect.forEach(
             [...open],
             (reader) =>
-              Effect.catchAllCause(lookAt(reader, now, heartbeat), (cause) =>
-                Effect.logWarning("a stream's reader could not be looked at", cause),
+              Effect.catchAllCause(checkReader(reader, now, heartbeat), (cause) =>
+                Effect.logWarning("a stream's reader could not be checked", cause),
               ),
             { discard: true },
           ),

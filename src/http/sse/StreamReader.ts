@@ -29,9 +29,9 @@ export interface StreamReader {
   /** When it last took bytes or had none to take. */
   movedAt: number
   /** When its backlog was last measured, or when it last moved. */
-  askedAt: number
+  measuredAt: number
   /** When bytes were last sent to it. */
-  spokeAt: number
+  sentAt: number
 }
 
 /** Makes the reader of a stream. The calling fiber is the one that writes the stream. */
@@ -53,8 +53,8 @@ export const makeStreamReader = (
         waiting: 0,
         taken: 0,
         movedAt: now,
-        askedAt: now,
-        spokeAt: now,
+        measuredAt: now,
+        sentAt: now,
       }),
     ),
   )
@@ -63,7 +63,7 @@ export const makeStreamReader = (
  * Checks a reader. Cuts its connection if it has taken no bytes for too long. Sends a comment if nothing was sent to it
  * for `heartbeatMillis`.
  */
-export const lookAt = (
+export const checkReader = (
   reader: StreamReader,
   now: number,
   heartbeatMillis: number,
@@ -72,18 +72,18 @@ export const lookAt = (
     const { connection, progress } = reader
     const waiting = connection.waiting()
     const took = progress.taken !== reader.taken
-    if (took) reader.spokeAt = now
-    if (took || waiting === 0 || waiting < reader.waiting) reader.movedAt = reader.askedAt = now
+    if (took) reader.sentAt = now
+    if (took || waiting === 0 || waiting < reader.waiting) reader.movedAt = reader.measuredAt = now
     reader.waiting = waiting
     reader.taken = progress.taken
     if (now - reader.movedAt >= STALL_MAX_MILLIS) return connection.cut()
-    if (now - reader.askedAt >= BACKLOG_STALL_MAX_MILLIS) {
-      reader.askedAt = now
+    if (now - reader.measuredAt >= BACKLOG_STALL_MAX_MILLIS) {
+      reader.measuredAt = now
       const stored = yield* reader.bytesAfter(progress.cursor)
       if (waiting + progress.unwritten + stored > BACKLOG_MAX_BYTES) return connection.cut()
     }
-    if (waiting === 0 && progress.isIdle && now - reader.spokeAt >= heartbeatMillis) {
-      reader.spokeAt = now
+    if (waiting === 0 && progress.isIdle && now - reader.sentAt >= heartbeatMillis) {
+      reader.sentAt = now
       connection.write(COMMENT)
     }
   })

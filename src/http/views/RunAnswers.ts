@@ -21,7 +21,7 @@ import { problemOf } from "../Problem.ts"
 /** The parts of a run that its answers need. It was accepted for this request or an earlier one. */
 export type AnsweredRun = Pick<RunRecord, "id" | "sessionId" | "turnIndex" | "requestId">
 
-/** What a client asked for in its query. */
+/** What a client wants in the answer. */
 export interface AnswerOptions {
   /** Only events after that sequence number; 0 by default. */
   readonly after?: number

@@ -10,7 +10,7 @@ export interface Refused extends Pick<Refusal, "code" | "reason" | "tokenId"> {
 
 const FLUSH_INTERVAL = Duration.seconds(1)
 
-/** How many refusals of one second get a row of their own. */
+/** How many different refusals of one second get a row of their own. */
 const ROWS_A_SECOND_MAX = 1000
 /** How many rows can wait for a ledger that fails. */
 const WAITING_MAX = 10_000
@@ -40,6 +40,7 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
       /** How many rows are being written. */
       let writing = 0
 
+      /** Adds a refusal to the row of its key. */
       const count = (key: string, refusal: Refusal) => {
         const known = waiting.get(key)
         if (known === undefined) return void waiting.set(key, refusal)
