@@ -40,7 +40,9 @@ export class Revocation extends Context.Tag("clawdforge/Revocation")<
         revoke: Effect.fn("Revocation.revoke")(function* (name, origin) {
           const revoked = yield* tokens.revoke(name, origin)
           if (Option.isSome(revoked)) {
-            for (const end of registered) yield* end(revoked.value, origin)
+            // A defect must not keep the others from being ended: a second revocation does not call them.
+            const ends = yield* Effect.forEach(registered, (end) => Effect.exit(end(revoked.value, origin)))
+            yield* Effect.all(ends, { discard: true })
           }
           return { alreadyRevoked: Option.isNone(revoked) }
         }, Effect.uninterruptible),
