@@ -383,14 +383,14 @@ describe("who follows the log", () => {
       Effect.gen(function* () {
         const { newest } = yield* Journal
         let place = 0
-        let told: ReadonlyArray<number> = []
+        const told: Array<number> = []
         for (let n = 0; n < 4; n++) {
           const back = yield* Effect.fork(first(20, {}, place))
           yield* settled
           yield* log.write(10)
           yield* settled
           yield* log.write(10)
-          told = [...told, ...seqsOf(yield* Fiber.join(back))]
+          told.push(...seqsOf(yield* Fiber.join(back)))
           place = told.at(-1) ?? 0
           expect(told).toEqual(log.seqs.filter((seq) => seq <= place))
           // Nobody follows, for a moment or for longer.
