@@ -398,6 +398,23 @@ describe("those that wait for a key", () => {
   )
 })
 
+it.effect("leaves open what the work adds to the scope of its caller", () =>
+  inMemory(
+    Effect.gen(function* () {
+      const { once } = yield* Idempotency
+      let isOpen = true
+      const closing = Effect.addFinalizer(() => Effect.sync(() => (isOpen = false)))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* once(requestOf(keyed()), RunAnswer, (origin) => Effect.zipLeft(accepted(origin), closing))
+          expect(isOpen).toBe(true)
+        }),
+      )
+      expect(isOpen).toBe(false)
+    }),
+  ),
+)
+
 it.effect("a request may be nested as deeply as it can be sent", () =>
   inMemory(
     Effect.gen(function* () {

@@ -359,6 +359,62 @@ describe("who follows the log", () => {
     )
   })
 
+  it.live("is told every event, however many others follow and come and go meanwhile", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const [one, other] = [yield* Effect.fork(first(600, {}, 0)), yield* Effect.fork(first(600, {}, 0))]
+        yield* settled
+        for (let n = 0; n < 60; n++) {
+          const gone = yield* Effect.fork(first(1000))
+          yield* log.write(10)
+          yield* Effect.sleep(n % 3 === 0 ? "0 millis" : "5 millis")
+          yield* Fiber.interrupt(gone)
+        }
+        expect(seqsOf(yield* Fiber.join(one))).toEqual(log.seqs)
+        expect(seqsOf(yield* Fiber.join(other))).toEqual(log.seqs)
+      }),
+    )
+  })
+
+  it.live("misses nothing after a time without any follower, from its place or from now on", () => {
+    const log = new Log()
+    return log.run(
+      Effect.gen(function* () {
+        const { newest } = yield* Journal
+        let place = 0
+        const told: Array<number> = []
+        for (let n = 0; n < 4; n++) {
+          const back = yield* Effect.fork(first(20, {}, place))
+          yield* settled
+          yield* log.write(10)
+          yield* settled
+          yield* log.write(10)
+          told.push(...seqsOf(yield* Fiber.join(back)))
+          place = told.at(-1) ?? 0
+          expect(told).toEqual(log.seqs.filter((seq) => seq <= place))
+          // Nobody follows, for a moment or for longer.
+          if (n % 2 === 0) yield* Effect.sleep("120 millis")
+          yield* log.write(5)
+          if (n % 2 === 0) yield* Effect.sleep("120 millis")
+        }
+        expect(yield* newest).toBe(log.seqs.at(-1))
+        const reads = log.reads
+        // More than memory holds.
+        yield* log.write(3000)
+        yield* settled
+        // Nobody follows: nobody reads.
+        expect(log.reads).toBe(reads)
+        const late = yield* Effect.fork(first(10))
+        const back = yield* Effect.fork(first(log.events.length + 10 - told.length, {}, place))
+        yield* settled
+        yield* log.write(10)
+        expect(seqsOf(yield* Fiber.join(late))).toEqual(log.seqs.slice(-10))
+        expect(seqsOf(yield* Fiber.join(back))).toEqual(log.seqs.filter((seq) => seq > place))
+      }),
+    )
+  })
+
   it.live("fails when its own place cannot be read", () => {
     const log = new Log()
     return Effect.gen(function* () {

@@ -103,10 +103,10 @@ class World {
 
   /** Expects that every run has ended exactly once: in its row, in the log and in its stream. */
   endedOnce() {
-    const ends = ["completed", "failed", "cancelled", "timed_out", "lost"].map((end) => `run.${end}`)
+    const ends = new Set(["completed", "failed", "cancelled", "timed_out", "lost"].map((end) => `run.${end}`))
     for (const { id, end } of this.memory.runs.values()) {
       expect(end).toBeDefined()
-      expect(this.events(id).filter((type) => ends.includes(type))).toHaveLength(1)
+      expect(this.events(id).filter((type) => ends.has(type))).toHaveLength(1)
       expect(this.stream(id).filter((kind) => kind === "result" || kind === "error")).toHaveLength(1)
       expect(this.stream(id).at(-1)).toMatch(/^(result|error)$/)
     }
@@ -291,7 +291,8 @@ describe("the outcome of a run is recorded once", () => {
 
   it.effect("when its caller goes away after the acceptance: it goes on", () => {
     const world = new World()
-    const execute: Scene["execute"] = () => Effect.delay(Effect.succeed(report("ok")), "5 seconds")
+    const ok = report("ok")
+    const execute: Scene["execute"] = () => Effect.delay(Effect.succeed(ok), "5 seconds")
     return Effect.gen(function* () {
       const caller = yield* Effect.fork(Effect.flatMap(accepted(), ({ answer }) => answer))
       yield* TestClock.adjust("1 second")
@@ -542,7 +543,7 @@ describe("a ledger that fails at the end of a run", () => {
     const streams: Scene["streams"] = (whole) => ({
       append: (...how) => Effect.suspend(() => (isBroken && !stores ? broken : whole.append(...how))),
     })
-    let execute: Scene["execute"] & {} = () => Effect.never
+    let execute: (Scene["execute"] & {}) | undefined
     return Effect.gen(function* () {
       const { append } = yield* Journal
       execute = ({ spec }) =>
@@ -569,21 +570,23 @@ describe("a ledger that fails at the end of a run", () => {
       world.endedOnce()
       yield* TestClock.adjust("1 minute")
       expect(tries).toBe(10)
-    }).pipe(Effect.provide(world.layer({ runs, streams, execute: (run) => execute(run) })))
+    }).pipe(Effect.provide(world.layer({ runs, streams, execute: (run) => execute?.(run) ?? Effect.never })))
   })
 })
 
-describe("the idempotency key of a run", () => {
-  const key = (name: string): IdempotencyKey => ({ route: "POST /x", key: name, fingerprint: "f" })
-  const isKept = (name: string) =>
-    Effect.map(
-      Effect.flatMap(Ledger, ({ keys }) => keys.find(owner, key(name), 0)),
-      (found) => found._tag === "Some",
-    )
+const key = (name: string): IdempotencyKey => ({ route: "POST /x", key: name, fingerprint: "f" })
 
+const isKept = (name: string) =>
+  Effect.map(
+    Effect.flatMap(Ledger, ({ keys }) => keys.find(owner, key(name), 0)),
+    (found) => found._tag === "Some",
+  )
+
+const keyed = (name: string) => accepted({ origin: { ...IN_PROCESS, idempotencyKey: key(name) } })
+
+describe("the idempotency key of a run", () => {
   it.effect("may be used again if the run never began: cancelled, revoked or stopped in the queue", () => {
     const world = new World()
-    const keyed = (name: string) => accepted({ origin: { ...IN_PROCESS, idempotencyKey: key(name) } })
     return Effect.gen(function* () {
       const began = yield* keyed("began")
       const cancelled = yield* keyed("cancelled")

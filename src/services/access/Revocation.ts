@@ -47,7 +47,9 @@ export const makeRevocation = (
     revoke: Effect.fn("Revocation.revoke")(function* (name, origin) {
       const revoked = yield* revokeToken(name, origin)
       if (Option.isSome(revoked)) {
-        for (const end of registered) yield* end(revoked.value, origin)
+        // A defect of one must not keep the others from being called: a second revocation does not call them.
+        const ends = yield* Effect.forEach(registered, (end) => Effect.exit(end(revoked.value, origin)))
+        yield* Effect.all(ends, { discard: true })
       }
       return { alreadyRevoked: Option.isNone(revoked) }
     }, Effect.uninterruptible),

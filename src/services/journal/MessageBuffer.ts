@@ -100,7 +100,9 @@ export const makeMessageBuffer = (
 
     const flush = (run: RunId) =>
       Effect.gen(function* () {
-        if (!buffers.has(run)) return yield* oneWrites.withPermits(1)(Effect.void)
+        if (!buffers.has(run)) yield* oneWrites.withPermits(1)(Effect.void)
+        // A write that failed meanwhile has put its messages back.
+        if (!buffers.has(run)) return
         const done = yield* Deferred.make<void, StorageFailed>()
         yield* Queue.offer(flushes, { run, done })
         yield* Deferred.await(done)
