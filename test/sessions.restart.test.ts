@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { said, scriptedAgent } from "./support/Sessions.ts"
+import { said, scriptedAgent } from "./support/Scripted.ts"
 import { ask, post, readiness, serviceUnderTest, until, withService } from "./support/Service.ts"
 import { argumentsOf, claudeProcesses, processesOf } from "./support/ProcessTable.ts"
 import type { ServerProcess } from "./support/ServerProcess.ts"
