@@ -13,10 +13,10 @@ const ISOLATED = [
   "test/*.test.ts",
   "test/{cli,clients}/**/*.test.ts",
   "test/**/*.{real,scripted,soak}.test.ts",
-  "test/client/{bundle,streams}.test.ts",
+  "test/client/streams.test.ts",
   "test/http/{openapi.breaking,run.escape}.test.ts",
   "test/infra/{ProcessGroups,RetentionCost,SweepCost}.test.ts",
-  "test/services/{AcpxClient,Clis,SessionPool.chaos,StrangeAgents}.test.ts",
+  "test/services/{AcpxClient,Clis,StrangeAgents}.test.ts",
   "test/testing/standIns.test.ts",
 ]
 

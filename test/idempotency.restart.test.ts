@@ -1,7 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { scriptedAgent } from "./support/Sessions.ts"
+import { fileForm, scriptedAgent } from "./support/Scripted.ts"
 import { until, withService } from "./support/Service.ts"
-import { fileForm } from "./support/TestServer.ts"
 
 /** Keys outlive the service, however it ends; what was half done then is told as lost, and what had not begun is free. */
 

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
 import { scale } from "./support/Scale.ts"
 import { type ServerProcess, startServerProcess } from "./support/ServerProcess.ts"
-import { fileForm, scriptedClaude } from "./support/TestServer.ts"
+import { fileForm, scriptedClaude } from "./support/Scripted.ts"
 
 /** Uploads far beyond the limit, to the service as a process of its own: what they cost it. */
 

@@ -56,6 +56,8 @@ describe.concurrent("what the service had started", () => {
       expect(await theirs.ended).toMatchObject({ status: 503, json: { code: "shutting_down" } })
       expect(processesNamed(theirs.name)).toEqual([])
       expect(claudeProcesses(join(elsewhere, "runs"))).toEqual([])
+      expect(readdirSync(join(elsewhere, "runs"))).toEqual([])
+      for (const { output } of [first, other]) expect(saidToBeEnded(output())).toEqual([])
     }),
   )
 

@@ -217,6 +217,8 @@ describe.concurrent("a service of its own", () => {
       expect(await deaf).toMatchObject({ status: 503, json: { code: "shutting_down" } })
       expect(await hanging).toMatchObject({ status: 503, json: { code: "shutting_down" } })
       expect(runs()).toEqual([1, 2].map(() => ({ status: "cancelled", code: "shutting_down" })))
+      expect(deafProcesses(runsDir())).toEqual([])
+      expect(server.process.signalCode).toBeNull()
       expect(claudeProcesses(runsDir())).toEqual([])
       expect(readdirSync(runsDir())).toEqual([])
     }),

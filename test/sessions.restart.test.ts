@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { said, scriptedAgent } from "./support/Sessions.ts"
+import { said, scriptedAgent } from "./support/Scripted.ts"
 import { ask, post, readiness, serviceUnderTest, until, withService } from "./support/Service.ts"
-import { processesOf } from "./support/ProcessTable.ts"
+import { argumentsOf, claudeProcesses, processesOf } from "./support/ProcessTable.ts"
 import type { ServerProcess } from "./support/ServerProcess.ts"
 import { type StandInApi, startStandInApi } from "./support/StandInApi.ts"
 
@@ -127,16 +127,24 @@ describe.each([
     expect(atEnd.code).toBe(signal === "SIGTERM" ? 0 : signal)
     expect(atEnd.left).toEqual({ processes: [], runs: [] })
     expect(leftAtStart).toEqual([])
+    expect(claudeProcesses(runsDir())).toEqual([])
     expect(readdirSync(runsDir())).toEqual([])
+    expect(rows("SELECT id FROM runs WHERE status IN ('queued', 'running')")).toEqual([])
     expect(openSessions).toBe(2 + working.length)
     expect(rowsAtStart).toEqual([{ status: "open", n: 2 + working.length }])
   })
 
   if (isDirect) {
-    it("nothing is left of a session that was about to open", () => {
+    it("nothing is left of a session that was about to open", async () => {
       if (signal === "SIGKILL") expect(opening).toBe("cut")
       else expect(opening).not.toMatchObject({ status: 200 })
       expect(directories.toSorted()).toEqual([scripted, real, ...working].toSorted())
+      expect(rows("SELECT id FROM sessions WHERE agent = 'hanging'")).toEqual([])
+      const { json } = await ask(second.url, "GET", "/sessions", token)
+      expect(json.sessions.map((session: any) => session.session_id).toSorted()).toEqual(
+        [scripted, real, ...working].toSorted(),
+      )
+      expect(processesOf(dataDir()).filter((pid) => argumentsOf(pid).includes("--hang-new"))).toEqual([])
     })
 
     it("turns that were at work, and those behind them, were told so, and their sessions go on", async () => {
@@ -160,6 +168,9 @@ describe.each([
         const next = await turn(session, "RECALL")
         expect(next.json.turn_index).toBe(4)
         expect(JSON.parse(said(next))[0]).toBe("SAY first")
+        expect(said(next)).not.toContain("SAY never")
+        const later = await ask(second.url, "GET", `/sessions/${session}`, token)
+        expect(later.json.turn_count).toBe(4)
       }
       expect(
         rows(`SELECT count(*) AS n, count(DISTINCT run_id) AS runs FROM events WHERE type = 'run.${status}'`),
@@ -168,7 +179,11 @@ describe.each([
 
     it("a session can be opened", async () => {
       const session = await openSession(second.url, token, { agent: "scripted" })
-      expect(said(await turn(session, "SAY here"))).toBe("here")
+      const first = await turn(session, "SAY here")
+      expect([first.json.turn_index, said(first)]).toEqual([1, "here"])
+      expect(readdirSync(sessionsDir())).toContain(session)
+      const { json } = await ask(second.url, "GET", "/healthz", token)
+      expect(json.open_sessions).toBe(openSessions + 1)
     })
   }
 
@@ -176,8 +191,13 @@ describe.each([
     const fourth = await turn(scripted, "RECALL")
     expect(fourth.json.turn_index).toBe(4)
     expect(JSON.parse(said(fourth))).toEqual(["SAY 1", "SAY 2", "SAY 3"])
-    await ask(second.url, "DELETE", `/sessions/${scripted}`, token)
+    const closed = await ask(second.url, "DELETE", `/sessions/${scripted}`, token)
+    expect([closed.status, closed.json.already_closed]).toEqual([200, false])
     expect(readdirSync(sessionsDir())).not.toContain(scripted)
+    const read = await ask(second.url, "GET", `/sessions/${scripted}`, token)
+    expect(read.json).toMatchObject({ status: "closed", turn_count: 4 })
+    const refused = await turn(scripted, "SAY more")
+    expect([refused.status, refused.json.code]).toEqual([410, "session_closed"])
   })
 
   it("the fourth turn has the context of three, on the real adapter, and what it may not do", async () => {
@@ -185,6 +205,9 @@ describe.each([
     const received = api.requests.findLast(({ prompt }) => prompt === "SAY pear-4")
     expect(received?.raw).toMatch(/SAY pear-1.*SAY pear-2.*SAY pear-3/s)
     expect(said(await turn(real, "RUN touch made"))).toContain("tool failed")
+    expect(existsSync(join(sessionsDir(), real, "made"))).toBe(false)
+    const read = await ask(second.url, "GET", `/sessions/${real}`, token)
+    expect(read.json).toMatchObject({ status: "open", turn_count: 5 })
     expect(await second.end("SIGTERM")).toBe(0)
     expect(processesOf(dataDir())).toEqual([])
   })

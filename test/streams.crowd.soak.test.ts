@@ -4,7 +4,7 @@ import { Follower } from "./support/Follower.ts"
 import { memoryOf, socketsOf } from "./support/ProcessTable.ts"
 import { scale } from "./support/Scale.ts"
 import { ask, post, serviceUnderTest } from "./support/Service.ts"
-import { fileForm } from "./support/TestServer.ts"
+import { fileForm } from "./support/Scripted.ts"
 
 /** Many clients follow the log while much happens, on a service in a process of its own. */
 

@@ -7,7 +7,7 @@ import { randomFrom } from "./support/Random.ts"
 import { socketsOf } from "./support/ProcessTable.ts"
 import { isSoak, scale } from "./support/Scale.ts"
 import { post, serviceUnderTest, until } from "./support/Service.ts"
-import { scriptedAgent } from "./support/Sessions.ts"
+import { scriptedAgent } from "./support/Scripted.ts"
 
 /**
  * Many clients lose their connections at random bytes and go on where they were: what each has in the end is what

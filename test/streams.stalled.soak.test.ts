@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { EventParser, openEvents, type ServerEvent } from "./support/EventSource.ts"
 import { scale } from "./support/Scale.ts"
-import { scriptedAgent } from "./support/Sessions.ts"
+import { scriptedAgent } from "./support/Scripted.ts"
 import { memoryOf, socketsOf } from "./support/ProcessTable.ts"
 import { ask, post, serviceUnderTest, until } from "./support/Service.ts"
 

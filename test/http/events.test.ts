@@ -66,7 +66,7 @@ const seqsIn = ({ json }: Answer): ReadonlyArray<number> => json.events.map(({ s
 
 const OF_A_RUN = ["run.queued", "run.started", "run.completed"]
 
-describe("GET /events", () => {
+describe.concurrent("GET /events", () => {
   it.live("lists an app's own, the newest first, each as the contract says; the operator sees all", () =>
     withApps(({ recipes, garden, get, run }) =>
       Effect.gen(function* () {
@@ -163,7 +163,7 @@ describe("GET /events", () => {
   )
 })
 
-describe("GET /events/stats", () => {
+describe.concurrent("GET /events/stats", () => {
   it.live("counts an app's own; tells sizes to the operator only", () =>
     withApps(({ recipes, garden, get, run }) =>
       Effect.gen(function* () {
@@ -202,7 +202,7 @@ describe("GET /events/stats", () => {
 const maintain = ({ request }: TestServer, body: unknown) =>
   request("POST", "/events/maintenance", { token: ADMIN_TOKEN, body })
 
-describe("POST /events/maintenance", () => {
+describe.concurrent("POST /events/maintenance", () => {
   it.live("removes what is due, gives space back if asked, and says what came of it", () =>
     withApps(
       ({ server, recipes, run, get }) =>
@@ -257,7 +257,7 @@ describe("POST /events/maintenance", () => {
   )
 })
 
-describe("GET /events/stream", () => {
+describe.concurrent("GET /events/stream", () => {
   it.live("tells what comes from now on: named by type, with the list's id and object", () =>
     withApps(({ recipes, garden, get, run, follow }) =>
       Effect.gen(function* () {

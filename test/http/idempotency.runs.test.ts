@@ -11,7 +11,11 @@ const server = shared(scriptedServer({ claudeBin: Option.some(scriptedClaude), m
 
 let names = 0
 /** A new app, so that no test knows the keys of another. */
-const newApp = Effect.suspend(() => server().mint(`app-${++names}`))
+const newNamedApp = Effect.suspend(() => {
+  const name = `app-${++names}`
+  return Effect.map(server().mint(name), (token) => ({ name, token }))
+})
+const newApp = Effect.map(newNamedApp, ({ token }) => token)
 
 const keyed = (on: ScriptedServer, token: string, path: string, key: string, body: object, headers = {}) =>
   on.request("POST", path, { token, body, headers: { "idempotency-key": key, ...headers } })
@@ -60,34 +64,34 @@ const runsOf = (name: string, on = server()): ReadonlyArray<{ id: string; status
 
 const statuses = (name: string, on = server()) => runsOf(name, on).map(({ status }) => status)
 
-describe("POST /run with a key", () => {
+describe.concurrent("POST /run with a key", () => {
   it.live("runs once, and gives the first answer again, byte for byte", () =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       const first = yield* run(token, "k", { prompt: 'SAY {"qty":2}', model: null })
       expect([first.status, first.json.result, isReplayed(first)]).toEqual([200, { qty: 2 }, null])
       expectAgain(yield* run(token, "k", { prompt: 'SAY {"qty":2}' }), first)
-      expect(statuses(`app-${names}`)).toEqual(["completed"])
+      expect(statuses(name)).toEqual(["completed"])
     }),
   )
 
   it.live("runs once for fifty that come at once, and all have its answer", () =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       const answers = yield* many(50, run(token, "k", { prompt: "SLOW 500" }))
       expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1)
       expect(answers[0]?.json.result).toBe("slow")
       expect(new Set(answers.map(runIdOf)).size).toBe(1)
       expect(answers.filter((answer) => isReplayed(answer) === null)).toHaveLength(1)
-      expect(statuses(`app-${names}`)).toEqual(["completed"])
+      expect(statuses(name)).toEqual(["completed"])
     }),
   )
 
   it.live("waits for the answer of a run that is still at work", () =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       const first = yield* Effect.fork(run(token, "k", { prompt: "SLOW 1500" }))
-      yield* eventually(() => expect(statuses(`app-${names}`)).toEqual(["running"]))
+      yield* eventually(() => expect(statuses(name)).toEqual(["running"]))
       expectConflict(yield* run(token, "k", { prompt: "SLOW 1501" }))
       const again = yield* run(token, "k", { prompt: "SLOW 1500" })
       expectAgain(again, yield* Fiber.join(first))
@@ -96,22 +100,22 @@ describe("POST /run with a key", () => {
 
   it.live("goes on when its client hangs up, who may come again for the answer", () =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       const first = yield* Effect.fork(run(token, "k", { prompt: "SLOW 1000" }))
-      yield* eventually(() => expect(statuses(`app-${names}`)).toEqual(["running"]))
+      yield* eventually(() => expect(statuses(name)).toEqual(["running"]))
       yield* Fiber.interrupt(first)
       const again = yield* run(token, "k", { prompt: "SLOW 1000" })
       expect([again.status, again.json.result, isReplayed(again)]).toEqual([200, "slow", "true"])
-      expect(statuses(`app-${names}`)).toEqual(["completed"])
+      expect(statuses(name)).toEqual(["completed"])
     }),
   )
 
   it.live("is not disturbed by one of those who wait, whatever its request says of hanging up", () =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       const body = { prompt: "SLOW 1500", on_disconnect: "cancel" }
       const first = yield* Effect.fork(run(token, "k", body))
-      yield* eventually(() => expect(statuses(`app-${names}`)).toEqual(["running"]))
+      yield* eventually(() => expect(statuses(name)).toEqual(["running"]))
       const other = yield* Effect.fork(run(token, "k", body))
       yield* Effect.sleep("300 millis")
       yield* Fiber.interrupt(other)
@@ -121,12 +125,12 @@ describe("POST /run with a key", () => {
 
   it.live("is cancelled with the first client, where that is what it asked for, and says so again", () =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       const body = { prompt: "HOLD", on_disconnect: "cancel" }
       const first = yield* Effect.fork(run(token, "k", body))
-      yield* eventually(() => expect(statuses(`app-${names}`)).toEqual(["running"]))
+      yield* eventually(() => expect(statuses(name)).toEqual(["running"]))
       yield* Fiber.interrupt(first)
-      yield* eventually(() => expect(statuses(`app-${names}`)).toEqual(["cancelled"]))
+      yield* eventually(() => expect(statuses(name)).toEqual(["cancelled"]))
       const again = yield* run(token, "k", body)
       expect([again.status, again.json.stop_reason, isReplayed(again)]).toEqual([200, "cancelled", "true"])
     }),
@@ -156,10 +160,10 @@ describe("POST /run with a key", () => {
     ["schema", { prompt: "SAY hello", output_schema: {} }],
   ])("refuses another %s under the same key, and runs nothing", ([, body]) =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       yield* run(token, "k", { prompt: "SAY hello" })
       expectConflict(yield* run(token, "k", body))
-      expect(runsOf(`app-${names}`)).toHaveLength(1)
+      expect(runsOf(name)).toHaveLength(1)
     }),
   )
 
@@ -169,14 +173,14 @@ describe("POST /run with a key", () => {
     ["HOLD", 1, 504, "timeout"],
   ] as const)("fails once (%s), and tells the same failure again", ([prompt, timeout_secs, status, code]) =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       const first = yield* run(token, "k", { prompt, timeout_secs })
       const again = yield* run(token, "k", { prompt, timeout_secs }, "", { "x-request-id": "another" })
       expect([first.status, first.json.code, isReplayed(first)]).toEqual([status, code, null])
       expect(again.json).toEqual({ ...first.json, request_id: "another" })
       expect([again.status, isReplayed(again), runIdOf(again)]).toEqual([status, "true", runIdOf(first)])
       expect(again.headers.get("content-type")).toBe("application/problem+json")
-      expect(runsOf(`app-${names}`)).toHaveLength(1)
+      expect(runsOf(name)).toHaveLength(1)
     }),
   )
 
@@ -230,7 +234,7 @@ describe("POST /run with a key", () => {
 
   it.live("says that its answer is gone, once it is", () =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       const first = yield* run(token, "k", { prompt: "SAY hello" })
       withDatabase(server(), (db) => {
         const id = runIdOf(first)
@@ -239,13 +243,13 @@ describe("POST /run with a key", () => {
       })
       const again = yield* run(token, "k", { prompt: "SAY hello" })
       expect([again.status, again.json.code, isReplayed(again)]).toEqual([410, "gone", "true"])
-      expect(runsOf(`app-${names}`)).toHaveLength(1)
+      expect(runsOf(name)).toHaveLength(1)
     }),
   )
 
   it.live("is read as an object or as a stream, whichever form it had first", () =>
     Effect.gen(function* () {
-      const token = yield* newApp
+      const { name, token } = yield* newNamedApp
       for (const [key, order] of [
         ["object first", ["object", "stream"]],
         ["stream first", ["stream", "object"]],
@@ -279,7 +283,7 @@ describe("POST /run with a key", () => {
         expect(results[1]).toEqual(results[0])
         expect(ids[1]).toBe(ids[0])
       }
-      expect(runsOf(`app-${names}`)).toHaveLength(2)
+      expect(runsOf(name)).toHaveLength(2)
     }),
   )
 })
@@ -287,7 +291,7 @@ describe("POST /run with a key", () => {
 const turn = (token: string, session: string, key: string, prompt: string, more = {}) =>
   keyed(server(), token, `/sessions/${session}/turn`, key, { prompt, ...more })
 
-describe("a turn with a key", () => {
+describe.concurrent("a turn with a key", () => {
   const newSession = Effect.gen(function* () {
     const token = yield* newApp
     const app = appOf(server(), token, "scripted")

@@ -136,6 +136,7 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
             }
             expect(new Set(events.slice(0, -1).map(({ params }: any) => params.sessionId)).size).toBe(1)
             expect(received("pear-1").model).toContain("opus")
+            expect(received("pear-1").raw).not.toContain("pear-2")
 
             expect(yield* app.say(session, "SAY pear-2")).toBe("pear-2")
             expect(yield* app.say(session, "SAY pear-3")).toBe("pear-3")
@@ -144,6 +145,7 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
             expect(yield* app.say(session, "SAY pear-4")).toBe("pear-4")
             expect(received("pear-4").raw).toMatch(/SAY pear-1.*SAY pear-2.*SAY pear-3/s)
             expect(received("pear-4").model).toContain("opus")
+            expect((yield* app.read(session)).json).toMatchObject({ status: "open", turn_count: 4 })
           }),
         { model: "opus" },
       ),
@@ -320,6 +322,7 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
       expect((yield* Fiber.join(turn)).json).toMatchObject({ ok: true, stop_reason: "cancelled" })
       yield* eventually(() => expect(api.open).toBe(0))
       expect(readdirSync(server.config.sessionsDir)).not.toContain(session)
+      expect((yield* app.read(session)).json).toMatchObject({ status: "closed", turn_count: 2 })
     }),
   )
 })

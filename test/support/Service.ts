@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect } from "@effect/vite
 import Sqlite from "better-sqlite3"
 import { processesOf } from "./ProcessTable.ts"
 import { type ServerProcess, startServerProcess } from "./ServerProcess.ts"
-import { scriptedClaude } from "./TestServer.ts"
+import { scriptedClaude } from "./Scripted.ts"
 
 export const scripted = { CLAUDE_BIN: scriptedClaude, ACPX_BIN: scriptedClaude }
 

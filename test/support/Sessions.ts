@@ -6,6 +6,7 @@ import { sessionAgents } from "../../src/app.ts"
 import { AgentName } from "../../src/domain/Session.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
 import { processesOf } from "./ProcessTable.ts"
+import { said, scriptedAgent } from "./Scripted.ts"
 import {
   type Answer,
   configFor,
@@ -16,14 +17,10 @@ import {
   type TestServer,
 } from "./TestServer.ts"
 
+export { said, scriptedAgent } from "./Scripted.ts"
+
 /** Every way to drive agents; what holds of sessions holds on each. */
 export const backends: ReadonlyArray<AppConfig["agentBackend"]> = ["direct"]
-
-const SCRIPTED_AGENT = join(import.meta.dirname, "scripted-agent.mjs")
-
-/** How the scripted agent is started, which keeps its sessions and its log in that directory. */
-export const scriptedAgent = (dir: string, flags = ""): string =>
-  `${process.execPath} ${SCRIPTED_AGENT} --state ${dir}/state --log ${dir}/log ${flags}`.trim()
 
 /** An app, as it uses sessions. */
 export interface SessionApp {
@@ -56,15 +53,6 @@ export const appOf = (
     read: (session) => request("GET", `/sessions/${session}`, { token }),
     close: (session) => request("DELETE", `/sessions/${session}`, { token }),
   }
-}
-
-/** What the agent says in a turn that went well. */
-export const said = ({ status, text, json }: Pick<Answer, "status" | "json"> & { text?: string }): string => {
-  expect([status, status === 200 ? "" : (text ?? json)]).toEqual([200, ""])
-  return (json.events as ReadonlyArray<any>)
-    .filter(({ params }) => params?.update?.sessionUpdate === "agent_message_chunk")
-    .map(({ params }) => params.update.content.text)
-    .join("")
 }
 
 /** A server, and apps of it that use the scripted agent. */

@@ -8,6 +8,9 @@ import { agent, app, sessionAgents } from "../../src/app.ts"
 import { AgentName } from "../../src/domain/Session.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
 import { type Fetch, Forge, forge, type ForgeOptions } from "../../src/testing.ts"
+import { scriptedClaude } from "./Scripted.ts"
+
+export { fileForm, scriptedClaude } from "./Scripted.ts"
 
 export const ADMIN_TOKEN = "an-admin-token-for-tests-only-0123456789"
 
@@ -16,8 +19,6 @@ export const temporaryDirectory = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "clawdforge-test-"))),
   (dir) => Effect.sync(() => rmSync(dir, { recursive: true, force: true })),
 )
-
-export const scriptedClaude = join(import.meta.dirname, "scripted-claude.mjs")
 
 export const configFor = (dataDir: string, overrides: Partial<AppConfig> = {}): AppConfig => ({
   host: "127.0.0.1",
@@ -151,18 +152,6 @@ export const startForge = (
     const forge = Context.get(context, Forge)
     return { ...clientOf(forge.url, forge.fetch), forge }
   }).pipe(Effect.orDie)
-
-/** A form with one file, and perhaps a `ttl_secs`. */
-export const fileForm = (
-  content: string | Uint8Array<ArrayBuffer>,
-  name = "notes.txt",
-  ttlSecs?: number,
-): FormData => {
-  const form = new FormData()
-  if (ttlSecs !== undefined) form.set("ttl_secs", String(ttlSecs))
-  form.set("file", new Blob([content]), name)
-  return form
-}
 
 /** Waits until `check` no longer throws; after half a minute, with what it throws then. */
 export const eventually = (check: () => void): Effect.Effect<void> =>
