@@ -42,6 +42,8 @@ const start = () => {
     cwd: ROOT,
     env: {
       PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
+      // Where compiled code is kept, if it is.
+      NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
       HOME: home,
       TMPDIR: tmp,
       CLAUDE_CONFIG_DIR: join(home, "config"),

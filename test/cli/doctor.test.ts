@@ -19,6 +19,7 @@ const machine = Effect.map(temporaryDirectory, (dir) => ({
   DATA_DIR: join(dir, "data"),
   BIND_PORT: "0",
   CLAUDE_BIN: scriptedClaude,
+  ACPX_BIN: scriptedClaude,
 }))
 
 const faultsIn = ({ code, json }: Finished) => {
@@ -50,7 +51,7 @@ const listening = (port: number, server: ReturnType<typeof createServer>) =>
 describe("clawdforge doctor", () => {
   it.scopedLive("finds no fault on a good machine", () =>
     Effect.gen(function* () {
-      const env = yield* machine
+      const { ACPX_BIN: _, ...env } = yield* machine
       expect(yield* faultsOf(env)).toEqual([])
       const { code, stdout } = yield* cliProcess(["doctor"], { env })
       expect(code).toBe(0)
@@ -88,7 +89,7 @@ describe("clawdforge doctor", () => {
 
   it.scopedLive("finds a missing login of the real claude", () =>
     Effect.gen(function* () {
-      const { CLAUDE_BIN: _, ...env } = yield* machine
+      const { CLAUDE_BIN: _, ACPX_BIN: __, ...env } = yield* machine
       const found = yield* faultsInProcess({ ...env, CLAUDE_CONFIG_DIR: yield* temporaryDirectory })
       expect(found).toEqual(aboutAs("login", /not logged in/, /\/login/))
     }),

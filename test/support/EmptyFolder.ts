@@ -45,7 +45,8 @@ export const folderWith = (
       join(dir, "package.json"),
       JSON.stringify({ private: true, type: "module", devDependencies }),
     )
-    const quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    // Most of it came with `npm ci`: what is in npm's cache is not asked for again.
+    const quietly = ["--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     expect(await exec(dir, "npm", ["install", ...quietly])).toMatchObject({ code: 0 })
   }, 300_000)
   afterAll(() => rmSync(dir, { recursive: true, force: true }))
