@@ -1,9 +1,10 @@
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
-import type { RetentionRecords, StreamPass } from "../../services/journal/Ledger.ts"
+import { type RetentionRecords, ROWS_MIN_MILLIS, type StreamPass } from "../../services/journal/Ledger.ts"
 import { yieldToEventLoop } from "../../services/journal/EventLoop.ts"
 import { BUSY_MILLIS } from "./Database.ts"
+import { firstWithin } from "./FirstWithin.ts"
 import { asStorageFailure, type LedgerDatabase, transactionConnection } from "./LedgerDatabase.ts"
 import { executeUnprepared } from "./Pragmas.ts"
 
@@ -13,16 +14,6 @@ const ROWS_MAX = 300
 const BYTES_MAX = 1024 * 1024
 /** How many runs lose their texts in one step. */
 const RUNS_MAX = 30
-/** How long an ended run keeps its rows, also when there are too many rows. A client may still be reading them. */
-const QUIET_MILLIS = 60_000
-
-/** Returns the first rows that have at most `max` bytes together; at least one, if there is any. */
-const fitting = <A extends { readonly bytes: number }>(rows: ReadonlyArray<A>, max: number) => {
-  let bytes = 0
-  const tooMuch = rows.findIndex((row, n) => (bytes += row.bytes) > max && n > 0)
-  return tooMuch < 0 ? rows : rows.slice(0, tooMuch)
-}
-
 interface StreamRow {
   readonly seq: number
   readonly runId: RunId
@@ -44,7 +35,7 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
       const there = yield* sql<{ seq: number; bytes: number }>`
         SELECT seq, bytes FROM stream_events WHERE run_id = ${run} AND seq > ${trimmedTo}
         ORDER BY seq LIMIT ${most.rows}`
-      const rows = fitting(there, most.bytes)
+      const rows = firstWithin(there, most.bytes)
       const last = rows.at(-1)
       if (last !== undefined) {
         yield* sql`
@@ -64,7 +55,7 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
     Effect.map(
       sql<{ id: RunId }>`
         SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(${JSON.stringify(runs)})) AND (
-          finished_at IS NULL OR finished_at > ${at - QUIET_MILLIS} OR EXISTS (
+          finished_at IS NULL OR finished_at > ${at - ROWS_MIN_MILLIS} OR EXISTS (
             SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at > ${at - IDEMPOTENCY_KEY_MILLIS}
           )
         )`,
@@ -94,7 +85,7 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
         let excess = (total?.rows ?? 0) - pass.maxRows
         const there = yield* sql<StreamRow>`
           SELECT seq, run_id, at, bytes FROM stream_events WHERE seq > ${pass.seq} ORDER BY seq LIMIT ${ROWS_MAX}`
-        const rows = fitting(there, BYTES_MAX)
+        const rows = firstWithin(there, BYTES_MAX)
         const spared = yield* sparedOf([...new Set(rows.map(({ runId }) => runId))], pass)
 
         const gone: Array<number> = []

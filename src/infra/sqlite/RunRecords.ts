@@ -15,16 +15,13 @@ import {
   Usage,
 } from "../../domain/Run.ts"
 import { ownerSeenBy } from "../../domain/Viewer.ts"
-import type { RunEnd, RunRecords } from "../../services/journal/Ledger.ts"
+import { LOST, type RunEnd, type RunRecords, TEXT_MIN_MILLIS } from "../../services/journal/Ledger.ts"
 import { columnsOf } from "./Columns.ts"
 import type { EventWriter } from "./EventWriter.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 import { projectAccepted, projectEnded } from "./RunProjections.ts"
 import { SessionRow } from "./SessionRecords.ts"
 import { isInForce } from "./TokenRecords.ts"
-
-/** The shortest time that the text of an ended run is kept, in milliseconds. A waiting client may still read it. */
-const ANSWERING_MILLIS = 1000
 
 /**
  * How many sequence numbers are skipped after a crash. A power failure may lose numbers that clients have seen, since
@@ -106,7 +103,7 @@ export const runRecords = (
   const endRun = (run: RunId, end: RunEnd) =>
     Effect.gen(function* () {
       const { at, ended, began } = end
-      const textUntil = at + Math.max(options.streamRetentionSecs * 1000, ANSWERING_MILLIS)
+      const textUntil = at + Math.max(options.streamRetentionSecs * 1000, TEXT_MIN_MILLIS)
       const changed = yield* sql`
         UPDATE runs SET status = ${ended.status}, finished_at = ${at}, duration_ms = ${ended.durationMs},
           stop_reason = ${ended.stopReason}, code = ${ended.code},
@@ -189,17 +186,10 @@ export const runRecords = (
         const left = yield* sql<{ id: RunId; startedAt: number | null }>`
           SELECT id, started_at FROM runs WHERE ${isUnfinished}`
         const last = encodeOutcome(Exit.fail(new RunLost()))
-        const nothing = {
-          stopReason: null,
-          durationMs: null,
-          responseChars: null,
-          usage: null,
-          costUsd: null,
-        }
-        const ended = { status: "lost", code: "run_failed", ...nothing } as const
         yield* Effect.forEach(
           left,
-          ({ id, startedAt }) => endRun(id, { at, ended, last, unstored: [], began: startedAt !== null }),
+          ({ id, startedAt }) =>
+            endRun(id, { at, ended: LOST, last, unstored: [], began: startedAt !== null }),
           { discard: true },
         )
         // No sequence number is given out twice, also after a power failure.

@@ -4,6 +4,7 @@ import { RunId } from "../../domain/Ids.ts"
 import type { StreamEnd, StreamEvent } from "../../domain/Stream.ts"
 import type { StreamRecords } from "../../services/journal/Ledger.ts"
 import type { EventWriter } from "./EventWriter.ts"
+import { firstWithin } from "./FirstWithin.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 
 /** How many rows one read returns at most. */
@@ -40,9 +41,7 @@ export const streamRecords = (
       Effect.gen(function* () {
         const sizes = yield* sql<{ seq: number; bytes: number }>`
           SELECT seq, bytes FROM stream_events WHERE run_id = ${run} AND seq > ${after} ORDER BY seq LIMIT ${ROWS_MAX}`
-        let bytes = 0
-        const tooMuch = sizes.findIndex((row, n) => (bytes += row.bytes) > BYTES_MAX && n > 0)
-        const last = sizes.at(tooMuch < 0 ? -1 : tooMuch - 1)
+        const last = firstWithin(sizes, BYTES_MAX).at(-1)
         if (last === undefined) return []
         return yield* sql<StreamEvent>`
           SELECT seq, kind, body FROM stream_events

@@ -14,8 +14,22 @@ export type { Change, EventRecords } from "./ports/Events.ts"
 export type { FileRecords, NewUpload } from "./ports/Files.ts"
 export type { KeyRecords, StoredAnswer } from "./ports/Keys.ts"
 export type { RefusalRecords } from "./ports/Refusals.ts"
-export type { Dropped, DroppedRows, RetentionRecords, Sizes, StreamPass } from "./ports/Retention.ts"
-export type { AcceptedRun, AcceptRefusal, RunEnd, RunRecords } from "./ports/Runs.ts"
+export {
+  type Dropped,
+  type DroppedRows,
+  type RetentionRecords,
+  ROWS_MIN_MILLIS,
+  type Sizes,
+  type StreamPass,
+} from "./ports/Retention.ts"
+export {
+  type AcceptedRun,
+  type AcceptRefusal,
+  LOST,
+  type RunEnd,
+  type RunRecords,
+  TEXT_MIN_MILLIS,
+} from "./ports/Runs.ts"
 export type { SessionRecords } from "./ports/Sessions.ts"
 export type { NewMessage, StreamRecords } from "./ports/Streams.ts"
 export type { TokenRecords } from "./ports/Tokens.ts"

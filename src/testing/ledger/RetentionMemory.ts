@@ -1,12 +1,9 @@
 import { Effect } from "effect"
 import type { RunId } from "../../domain/Ids.ts"
 import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
-import type { RetentionRecords, StreamPass } from "../../services/journal/Ledger.ts"
+import { type RetentionRecords, ROWS_MIN_MILLIS, type StreamPass } from "../../services/journal/Ledger.ts"
 import type { LedgerMemory } from "./LedgerMemory.ts"
 import { bytesOf } from "./StreamMemory.ts"
-
-/** How long an ended run keeps its rows, also when there are too many rows. */
-const QUIET_MILLIS = 60_000
 
 /** The retention of the ledger in memory. Each removal is one step, because it blocks no other work. */
 export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
@@ -16,7 +13,7 @@ export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
   const isSpared = (id: RunId, { at }: StreamPass): boolean => {
     const run = runs.get(id)
     if (run === undefined) return false
-    if (run.finishedAt === null || run.finishedAt > at - QUIET_MILLIS) return true
+    if (run.finishedAt === null || run.finishedAt > at - ROWS_MIN_MILLIS) return true
     return [...keys.values()].some((kept) => kept.run === id && kept.at > at - IDEMPOTENCY_KEY_MILLIS)
   }
   /** Notes that a run's stream is removed up to that number. */

@@ -3,24 +3,17 @@ import { RunLost, SessionClosed, SessionNotFound, Unauthorized } from "../../dom
 import type { SessionId } from "../../domain/Ids.ts"
 import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
 import { encodeOutcome } from "../../domain/Outcome.ts"
-import { type RunEnded, type RunRecord, type RunSpec, statesBefore, UNFINISHED } from "../../domain/Run.ts"
+import { type RunRecord, type RunSpec, statesBefore, UNFINISHED } from "../../domain/Run.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 import { maySee } from "../../domain/Viewer.ts"
-import type { AcceptedRun, RunEnd, RunRecords } from "../../services/journal/Ledger.ts"
+import {
+  type AcceptedRun,
+  LOST,
+  type RunEnd,
+  type RunRecords,
+  TEXT_MIN_MILLIS,
+} from "../../services/journal/Ledger.ts"
 import type { LedgerMemory, RunInMemory } from "./LedgerMemory.ts"
-
-/** The shortest time that the text of an ended run is kept, in milliseconds. A waiting client may still read it. */
-const ANSWERING_MILLIS = 1000
-
-const LOST: RunEnded = {
-  status: "lost",
-  code: "run_failed",
-  stopReason: null,
-  durationMs: null,
-  responseChars: null,
-  usage: null,
-  costUsd: null,
-}
 
 const recordOf = (run: RunInMemory): RunRecord => ({
   id: run.id,
@@ -101,7 +94,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
     const subject = { at, runId: id, sessionId: session, tokenId }
     const data = code === null || status === "lost" ? {} : { code }
     const textUntil = Math.max(
-      at + Math.max(streamRetentionSecs * 1000, ANSWERING_MILLIS),
+      at + Math.max(streamRetentionSecs * 1000, TEXT_MIN_MILLIS),
       settleKey(run, began),
     )
     runs.set(id, { ...run, status, finishedAt: at, end: ended, textUntil })

@@ -25,6 +25,9 @@ export interface RetentionRecords {
   readonly purge: Effect.Effect<void, StorageFailed>
 }
 
+/** How long an ended run keeps its rows, in milliseconds, even when there are too many: a client may still be reading. */
+export const ROWS_MIN_MILLIS = 60_000
+
 /** What a step removed. */
 export interface Dropped {
   readonly removed: number

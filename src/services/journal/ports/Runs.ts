@@ -50,6 +50,20 @@ export interface RunRecords {
   readonly input: (run: RunId) => Effect.Effect<Option.Option<RunInput>, StorageFailed>
 }
 
+/** How long the text of an ended run is kept at least, in milliseconds: a waiting client may still read it. */
+export const TEXT_MIN_MILLIS = 1000
+
+/** The end of a run that a server left unfinished when it died. */
+export const LOST: RunEnded = {
+  status: "lost",
+  code: "run_failed",
+  stopReason: null,
+  durationMs: null,
+  responseChars: null,
+  usage: null,
+  costUsd: null,
+}
+
 /** Why the ledger does not accept a run. */
 export type AcceptRefusal<Spec> =
   | (Spec extends TurnSpec ? SessionNotFound | SessionClosed : never)
