@@ -16,7 +16,7 @@ const ISOLATED = [
   "test/client/streams.test.ts",
   "test/http/{openapi.breaking,run.escape}.test.ts",
   "test/infra/{ProcessGroups,RetentionCost,SweepCost}.test.ts",
-  "test/services/{AcpxClient,Clis,StrangeAgents}.test.ts",
+  "test/services/{AcpxClient,AcpxClient.*,Clis,StrangeAgents}.test.ts",
   "test/testing/standIns.test.ts",
 ]
 
