@@ -16,9 +16,12 @@ const ISOLATED = [
   "test/client/streams.test.ts",
   "test/http/{openapi.breaking,run.escape}.test.ts",
   "test/infra/{ProcessGroups,RetentionCost,SweepCost}.test.ts",
-  "test/services/{AcpxClient,Clis,StrangeAgents}.test.ts",
+  "test/services/{AcpxClient,AcpxClient.*,Clis,StrangeAgents}.test.ts",
   "test/testing/standIns.test.ts",
 ]
+
+/** Their tests have a size (see `test/support/Scale.ts`). */
+const SIZED = ["test/**/*.soak.test.ts", "test/http/sessions.mocked.test.ts"]
 
 export default defineConfig({
   // The package by its own name is the source, which is always what is to be tested.
@@ -36,10 +39,10 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: "service", include: ISOLATED } },
-      // The same tests as in `service`, at full size (see `test/support/Scale.ts`).
+      // At full size.
       {
         extends: true,
-        test: { name: "soak", include: ["test/**/*.soak.test.ts"], env: { SOAK: "1" } },
+        test: { name: "soak", include: SIZED, env: { SOAK: "1" } },
       },
       { extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"] } },
       { extends: true, test: { name: "package", include: ["test/package/**/*.test.ts"] } },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { claudeProcesses } from "../support/ProcessTable.ts"
+import { shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
   type Answer,
@@ -15,6 +16,10 @@ const withServer = <A>(
   overrides: Parameters<typeof startServer>[0] = {},
 ) =>
   Effect.scoped(Effect.flatMap(startServer({ claudeBin: Option.some(scriptedClaude), ...overrides }), test))
+
+/** For what leaves nothing behind. */
+const common = shared(startServer({ claudeBin: Option.some(scriptedClaude) }))
+const onCommon = <A>(test: (server: TestServer) => Effect.Effect<A>) => Effect.suspend(() => test(common()))
 
 const say = { prompt: "SAY hello" }
 
@@ -212,7 +217,7 @@ describe("the admin's routes", () => {
     [{ name: "recipes", ip_cidrs: "10.0.0.0/8" }, "ip_cidrs"],
     [{ name: "recipes", ip_cidr: [] }, "ip_cidr"],
   ])("refuse %j", ([body, field]) =>
-    withServer((server) =>
+    onCommon((server) =>
       Effect.map(
         server.request("POST", "/admin/tokens", { token: ADMIN_TOKEN, body }),
         ({ status, json }) => {

@@ -1,20 +1,23 @@
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { Effect, Option } from "effect"
+import { shared } from "../support/Sessions.ts"
 import { overSocket, scriptedClaude, startServer, type TestServer } from "../support/TestServer.ts"
 
-/** 127.0.0.1 is a trusted proxy on this host, 10.1.1.1 one on another host. The apps are in 10.0.0.0/8. */
-const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) =>
-  Effect.scoped(
-    Effect.flatMap(
-      startServer({
-        claudeBin: Option.some(scriptedClaude),
-        allowCidrs: ["10.0.0.0/8", "2001:db8::/32"],
-        trustedProxies: ["127.0.0.1", "10.1.1.1"],
-      }),
-      test,
-    ),
-  )
+/** 127.0.0.1 is a trusted proxy on this host, 10.1.1.1 one beyond; the apps are in 10.0.0.0/8. */
+const started = startServer({
+  claudeBin: Option.some(scriptedClaude),
+  allowCidrs: ["10.0.0.0/8", "2001:db8::/32"],
+  trustedProxies: ["127.0.0.1", "10.1.1.1"],
+})
+
+const common = shared(started)
+
+const withServer = <A>(test: (server: TestServer) => Effect.Effect<A>) => Effect.suspend(() => test(common()))
+
+/** For a test of what the ledger has then, and nothing else. */
+const withOwnServer = <A>(test: (server: TestServer) => Effect.Effect<A>) =>
+  Effect.scoped(Effect.flatMap(started, test))
 
 /** Sends a request as the trusted proxy forwards it. Returns the status, and a problem's code. */
 const forwarded = (server: TestServer, hops: string) =>
@@ -84,7 +87,7 @@ describe("behind a trusted proxy", () => {
   )
 
   it.live("the proxy's own header line counts, after any number of the client's lines", () =>
-    withServer((server) =>
+    withOwnServer((server) =>
       Effect.gen(function* () {
         const lines = `X-Forwarded-For: 10.0.0.9\r\n${"a:\r\n".repeat(3000)}X-Forwarded-For: 203.0.113.5\r\n`
         const answer = yield* overSocket(
@@ -98,7 +101,7 @@ describe("behind a trusted proxy", () => {
   )
 
   it.live("the largest number of hops that fits a request is cheap", () =>
-    withServer((server) =>
+    withOwnServer((server) =>
       Effect.gen(function* () {
         const from = performance.now()
         for (const hops of ["127.0.0.1,".repeat(1500), ",".repeat(15_000), "1.1.1.1,".repeat(1800)]) {
@@ -111,7 +114,7 @@ describe("behind a trusted proxy", () => {
   )
 
   it.live("a token's ip_cidrs and the audit trail use the client's address", () =>
-    withServer((server) =>
+    withOwnServer((server) =>
       Effect.gen(function* () {
         const token = yield* server.mint("recipes", ["10.0.0.9"])
         const run = (hops: string) =>
@@ -132,9 +135,9 @@ describe("behind a trusted proxy", () => {
   )
 })
 
-describe("an undeclared proxy on this host", () => {
+describe("a proxy on this host that nobody declared", () => {
   it.live("is refused for every forwarded request; its own requests are admitted", () =>
-    withServer((server) =>
+    withOwnServer((server) =>
       Effect.gen(function* () {
         for (const hops of ["10.0.0.9", "127.0.0.1", ""]) {
           expect(yield* statusLine(server, [hops], "127.0.0.2")).toBe("HTTP/1.1 403 Forbidden")

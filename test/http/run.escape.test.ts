@@ -76,7 +76,8 @@ describe.concurrent("none of the processes that left the group is left", () => {
       ({ answer, up }) =>
         Effect.map(Effect.zipRight(up, Fiber.join(answer)), ({ json }) => {
           expect(json.code).toBe("timeout")
-          expect(json.duration_ms).toBeLessThan(10_000 + 4000 + 1500)
+          // Its time, the grace of 4 s, and what a busy machine takes.
+          expect(json.duration_ms).toBeLessThan(10_000 + 4000 + 15_000)
         }),
       { timeout_secs: 10 },
     ),
@@ -104,15 +105,15 @@ describe.concurrent("none of the processes that left the group is left", () => {
       ({ server, answer, up, tell }) =>
         Effect.gen(function* () {
           yield* up
-          // The deaf one has 4 s, of which two are the run's own.
+          // The deaf one has 4 s, of which three are the run's own.
           yield* Effect.sleep(startedAt(server) + 10_000 - Date.now())
           yield* tell
           const { json } = yield* Fiber.join(answer)
           expect(json.result).toMatch(/^0 /)
-          expect(json.duration_ms).toBeLessThan(12_000)
-          expect(Date.now() - startedAt(server)).toBeGreaterThan(12_000)
+          expect(json.duration_ms).toBeLessThan(13_000)
+          expect(Date.now() - startedAt(server)).toBeGreaterThan(13_000)
         }),
-      { timeout_secs: 12 },
+      { timeout_secs: 13 },
     ),
   )
 

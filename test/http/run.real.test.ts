@@ -329,7 +329,8 @@ describe("a failure of the real claude", () => {
     Effect.map(failure({ prompt: "HANG", timeout_secs: 2 }), ({ json }) => {
       expect(json).toMatchObject({ status: 504, code: "timeout" })
       expect(json.duration_ms).toBeGreaterThanOrEqual(2000)
-      expect(json.duration_ms).toBeLessThan(4000)
+      // Less than its time and the 4 s that an executable has which does not obey.
+      expect(json.duration_ms).toBeLessThan(6000)
     }),
   )
 

@@ -71,7 +71,7 @@ describe.concurrent("an executable that", () => {
       Effect.map(ask({ prompt, timeout_secs: 5 }), ({ status, json }) => {
         expect([status, json.code]).toEqual([504, "timeout"])
         expect(json.duration_ms).toBeGreaterThanOrEqual(9000)
-        expect(json.duration_ms).toBeLessThan(12_000)
+        expect(json.duration_ms).toBeLessThan(20_000)
       }),
   )
 })

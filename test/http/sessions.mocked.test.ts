@@ -22,6 +22,7 @@ import { Journal } from "../../src/services/journal/Journal.ts"
 import { SessionPool } from "../../src/services/sessions/SessionPool.ts"
 import { TokenStore } from "../../src/services/access/TokenStore.ts"
 import * as Mock from "../../src/testing.ts"
+import { scale } from "../support/Scale.ts"
 import { eventually } from "../support/TestServer.ts"
 
 const appNamed = (name: string): AppToken => ({
@@ -328,12 +329,16 @@ describe("POST /sessions/{id}/turn", () => {
     }).pipe(Effect.scoped),
   )
 
-  it.live("passes on a hundred thousand messages, and a long one, as they came and fast", () =>
+  it.live(`passes on ${scale.updates} messages, and a long one, as they came and fast`, () =>
     Effect.gen(function* () {
       const update = { sessionUpdate: "agent_message_chunk", content: { type: "text", text: "a chunk" } }
       const message = { jsonrpc: "2.0", method: "session/update", params: { sessionId: "x", update } }
-      const long = { jsonrpc: "2.0", method: "session/update", params: { text: "x".repeat(8_000_000) } }
-      const events = [...Array.from({ length: 100_000 }, () => message), long]
+      const long = {
+        jsonrpc: "2.0",
+        method: "session/update",
+        params: { text: "x".repeat(scale.updateBytes) },
+      }
+      const events = [...Array.from({ length: scale.updates }, () => message), long]
       const ask = yield* servedOn(Mock.sessionPool(() => Effect.succeed(Mock.turnReport("", { events }))))
       const id = yield* opened(ask)
       const before = performance.now()
