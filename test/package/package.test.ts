@@ -84,7 +84,7 @@ const TYPED = {
 }
 let compiled: Promise<Ended> | undefined
 
-/** What is wrong with the types of that file. All are compiled at once: to read the package's types takes most of the time. */
+/** The type errors of that file. One compilation checks all files, because the package's types take most of its time. */
 const typeErrorsIn = async (name: keyof typeof TYPED) => {
   compiled ??= folder.node(["node_modules/typescript/bin/tsc", ...STRICT.split(" "), ...Object.keys(TYPED)])
   const { code, output } = await compiled

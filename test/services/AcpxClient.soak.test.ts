@@ -26,7 +26,7 @@ import { eventually } from "../support/TestServer.ts"
 const failureOf = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
   Effect.flip(effect) as Effect.Effect<Error & { readonly _tag: string; readonly reason?: string }, A, R>
 
-/** What the agent was asked in this session before, the last of it. */
+/** The last prompts of the session, as its agent recalls them. */
 const recalled = ({ hear }: OpenSession, last: number) =>
   Effect.map(hear("RECALL"), (said) => (JSON.parse(said) as ReadonlyArray<string>).slice(-last))
 
@@ -56,7 +56,7 @@ const contract = (backend: Backend) => {
     }),
   )
 
-  /** A test that needs no more than a session, which may have been used before, by one test at a time. */
+  /** A test that needs a session only. Tests share sessions; a session serves one test at a time. */
   const checkSession = (
     name: string,
     body: (
@@ -116,7 +116,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    // Large turns have a session to themselves: acpx reads all that was said before each turn.
+    // Large turns have a session of their own: acpx reads all earlier messages before each turn.
     check("is understood, however it arrives", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
@@ -562,7 +562,7 @@ const contract = (backend: Backend) => {
   })
 }
 
-/** What matters most of the contract, in one session. */
+/** The main promises of the contract, in two sessions. */
 const inShort = (backend: Backend) => {
   checkOf(backend)("a session has its turns, its permissions and its context, and leaves nothing", (agents) =>
     Effect.gen(function* () {
@@ -612,5 +612,6 @@ const inShort = (backend: Backend) => {
 
 describe("direct", { concurrent: true }, () => contract(BACKENDS.direct))
 
-// By way of acpx, a session costs a second of work and a turn a second of waiting: all of the contract is for the soak.
+// With acpx, a session costs a second of processor time, and a turn a second of waiting: only the soak runs the whole
+// contract.
 describe("acpx", { concurrent: true }, () => (isSoak ? contract : inShort)(BACKENDS.acpx))
