@@ -74,6 +74,12 @@ const contract = (backend: Backend) => {
       }),
     )
 
+  /** A test with sessions of its own on the client that tests share. */
+  const checkClient = (
+    name: string,
+    body: (client: Client, agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>,
+  ): void => it.live(name, () => Effect.scoped(Effect.suspend(() => body(common().client, common().agents))))
+
   describe("a turn", () => {
     checkSession("is what the agent sent, and nothing else", ({ ask }, _, agents) =>
       Effect.gen(function* () {
@@ -197,9 +203,8 @@ const contract = (backend: Backend) => {
       ["approve-reads", "no", "yes"],
       ["deny-all", "no", "no"],
     ] as const) {
-      check(`${permissionMode}: to edit ${edit}, to read ${read}`, (agents) =>
+      checkClient(`${permissionMode}: to edit ${edit}, to read ${read}`, ({ opened }) =>
         Effect.gen(function* () {
-          const { opened } = yield* agents.client()
           const { ask } = yield* opened({ permissionMode })
           const events = yield* ask("PERM")
           expect(saidIn(events)).toBe(`permission ${edit}`)
@@ -313,9 +318,8 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("starts anew, if it never answered", (agents) =>
+    checkClient("starts anew, if it never answered", ({ acp, opened }) =>
       Effect.gen(function* () {
-        const { acp, opened } = yield* agents.client()
         const { session, ref } = yield* opened()
         yield* acp.close(session, ref)
         const next = yield* acp.open(session, Option.some({ ref, answered: false }))
@@ -442,9 +446,8 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("is refused by an agent that offers none", (agents) =>
+    checkClient("is refused by an agent that offers none", ({ acp, session }) =>
       Effect.gen(function* () {
-        const { acp, session } = yield* agents.client()
         const failure = yield* failureOf(acp.open(session({ model: "a" }), Option.none()))
         expect(failure._tag).toBe("InvalidRequest")
       }),
@@ -470,9 +473,9 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("works in the session's directory, whatever settings for agents lie there", (agents) =>
+    checkClient("works in the session's directory, whatever settings for agents lie there", (client) =>
       Effect.gen(function* () {
-        const { opened, session } = yield* agents.client()
+        const { opened, session } = client
         const { cwd } = session()
         writeFileSync(
           join(cwd, ".acpxrc.json"),
@@ -544,9 +547,8 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("forgets what is erased", (agents) =>
+    checkClient("forgets what is erased", ({ acp, opened }, agents) =>
       Effect.gen(function* () {
-        const { acp, opened } = yield* agents.client()
         const { session, ref, hear } = yield* opened()
         yield* hear("SAY one")
         yield* acp.close(session, ref)

@@ -1,6 +1,7 @@
 /**
- * How much the tests in `*.soak.test.ts` do. `npm test` runs each of them small; `npm run test:soak` runs the same tests
- * large, as what they look for (a leak, a race, a limit) may show only there.
+ * How much the tests do that have a size: those in `*.soak.test.ts`, and what else `vitest.config.ts` names. `npm test` runs
+ * each of them small; `npm run test:soak` runs the same tests large, as what they look for (a leak, a race, a limit) may
+ * show only there.
  */
 export const isSoak = process.env["SOAK"] === "1"
 
