@@ -42,7 +42,7 @@ const start = () => {
     cwd: ROOT,
     env: {
       PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
-      // Where compiled code is kept, if it is.
+      // The directory of Node's compile cache, if there is one.
       NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
       HOME: home,
       TMPDIR: tmp,

@@ -23,7 +23,7 @@ const startService = Effect.gen(function* () {
   return yield* startServer({ claudeBin: Option.some(scriptedClaude), agents })
 })
 
-/** An app of that service, and what the command is told of both. */
+/** A new app of that service, and the environment that names both to the command. */
 const appOf = (server: TestServer, name: string) =>
   Effect.map(server.mint(name), (token) => ({
     server,
@@ -34,7 +34,7 @@ const appOf = (server: TestServer, name: string) =>
 const common = shared(startService)
 let apps = 0
 
-/** The service of all these tests, and an app that only this one has. */
+/** The service that the tests share, and a new app. */
 const service = Effect.suspend(() => appOf(common(), `app-${(apps += 1)}`))
 
 describe("clawdforge run", () => {

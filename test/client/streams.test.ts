@@ -44,7 +44,7 @@ const lines = (requests: ReadonlyArray<string>) => requests.map((head) => head.s
 const lastIds = (requests: ReadonlyArray<string>) =>
   requests.map((head) => /^last-event-id: (\d+)$/m.exec(head)?.[1])
 
-// Most of the time these tests wait before they try again.
+// Most of the time of these tests is the pause before a retry.
 describe("a stream whose connection is lost", { concurrent: true }, () => {
   it.scopedLive("resumes after its last event, and passes on each event once", () =>
     Effect.gen(function* () {

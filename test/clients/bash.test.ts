@@ -95,7 +95,7 @@ const cf = (
     return ended
   }).pipe(Effect.scoped)
 
-/** The value that it prints when all goes well; in that environment. */
+/** The value that a successful command prints, in that environment. */
 const valueIn =
   (env: Readonly<Record<string, string>>) =>
   (...args: ReadonlyArray<string>) =>
@@ -105,7 +105,7 @@ const valueIn =
     })
 const value = valueIn({})
 
-/** The environment of an app that nobody else is. */
+/** The environment of a new app. */
 const newApp = (name: string) =>
   Effect.map(system().server.mint(name), (token) => ({ CLAWDFORGE_TOKEN: token }))
 
@@ -123,7 +123,7 @@ const through = (...cuts: ReadonlyArray<number>) =>
     },
   )
 
-/** The same command, which tries for so many seconds to go on; `more` is done before all else. */
+/** The command with another patience for lost connections, in seconds; `more` is shell code that runs first. */
 const commandThat = (secs: number, more = "") =>
   Effect.map(temporaryDirectory, (dir) => {
     const [options, patience] = [/^set -uo pipefail$/m, /^RECONNECT_SECS=60$/m]
@@ -136,7 +136,7 @@ const commandThat = (secs: number, more = "") =>
     return path
   })
 
-/** The same command, for which time passes only when it sleeps, and then at once. */
+/** The command with a virtual clock: each sleep moves the clock and returns at once; nothing else moves it. */
 const commandWithoutPauses = (secs = 60) =>
   commandThat(secs, "unset SECONDS; SECONDS=0; sleep() { SECONDS=$((SECONDS + 1 + ${1%%.*})); }")
 

@@ -57,7 +57,7 @@ describe("the Python client", { timeout: 300_000 }, () => {
       const modules = readdirSync(TESTS)
         .filter((name) => /^test_.*\.py$/.test(name))
         .map((name) => name.replace(".py", ""))
-      // Those that use the service, and those that have servers of their own: neither knows of the other.
+      // The tests that use the service run beside the tests that have servers of their own.
       const [own, served] = [
         modules.filter((name) => name !== "test_service"),
         modules.filter((name) => name === "test_service"),

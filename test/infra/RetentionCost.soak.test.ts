@@ -20,7 +20,7 @@ const APP = "0".repeat(26) as TokenId
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const MEBIBYTE = 1024 * 1024
-/** Of a large file: how many times 14 MiB of texts that go, with 1 MB of texts that stay. */
+/** Parts of the large file: each has 14 MiB of texts that are removed, and 1 MB of texts that stay. */
 const PARTS = isSoak ? 10 : 4
 
 const withRetention = <A, E>(

@@ -84,7 +84,7 @@ const TYPED = {
 }
 let compiled: Promise<Ended> | undefined
 
-/** Returns the type errors of that file. All files are compiled at once: reading the package's types takes most of the time. */
+/** The type errors of that file. One compilation checks all files, because the package's types take most of its time. */
 const typeErrorsIn = async (name: keyof typeof TYPED) => {
   compiled ??= folder.node(["node_modules/typescript/bin/tsc", ...STRICT.split(" "), ...Object.keys(TYPED)])
   const { code, output } = await compiled

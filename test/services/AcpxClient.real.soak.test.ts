@@ -107,7 +107,7 @@ const checkOf =
       ),
     )
 
-/** What holds of any session: one, which has all these turns. */
+/** The tests that need one session only; they share it. */
 const inOneSession = (backend: Backend) => {
   const common = shared(
     Effect.gen(function* () {
@@ -167,6 +167,7 @@ const inOneSession = (backend: Backend) => {
   )
 }
 
+/** The tests that need agents of their own. */
 const alone = (backend: Backend) => {
   const check = checkOf(backend)
 
@@ -226,8 +227,8 @@ describe("direct", () => {
   describe("agents", { concurrent: true }, () => alone(BACKENDS.direct))
 })
 
-// By way of acpx, which starts three processes for a session and waits for a second after a turn, the real `claude` is for
-// the soak; `AcpxClient.soak.test.ts` has acpx in short.
+// acpx starts three processes for a session and waits for a second after each turn: only the soak runs the real `claude`
+// through it. `AcpxClient.soak.test.ts` has a short test of acpx in \`npm test\`.
 if (isSoak)
   describe("acpx", () => {
     describe("a session", () => inOneSession(BACKENDS.acpx))

@@ -26,7 +26,7 @@ import { eventually } from "../support/TestServer.ts"
 const failureOf = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
   Effect.flip(effect) as Effect.Effect<Error & { readonly _tag: string; readonly reason?: string }, A, R>
 
-/** What the agent was asked in this session before, the last of it. */
+/** The last prompts of the session, as its agent recalls them. */
 const recalled = ({ hear }: OpenSession, last: number) =>
   Effect.map(hear("RECALL"), (said) => (JSON.parse(said) as ReadonlyArray<string>).slice(-last))
 
@@ -56,7 +56,7 @@ const contract = (backend: Backend) => {
     }),
   )
 
-  /** A test that needs no more than a session, which may have been used before, by one test at a time. */
+  /** A test that needs a session only. Tests share sessions; a session serves one test at a time. */
   const checkSession = (
     name: string,
     body: (
@@ -73,6 +73,12 @@ const contract = (backend: Backend) => {
         idle.push(session)
       }),
     )
+
+  /** A test with sessions of its own on the client that tests share. */
+  const checkClient = (
+    name: string,
+    body: (client: Client, agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>,
+  ): void => it.live(name, () => Effect.scoped(Effect.suspend(() => body(common().client, common().agents))))
 
   describe("a turn", () => {
     checkSession("has the messages that the agent sent, and no others", ({ ask }, _, agents) =>
@@ -116,7 +122,7 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    // Large turns have a session to themselves: acpx reads all that was said before each turn.
+    // Large turns have a session of their own: acpx reads all earlier messages before each turn.
     check("is read correctly: split characters, stray output, stderr, large messages", (agents) =>
       Effect.gen(function* () {
         const { opened } = yield* agents.client()
@@ -199,9 +205,8 @@ const contract = (backend: Backend) => {
       ["approve-reads", "no", "yes"],
       ["deny-all", "no", "no"],
     ] as const) {
-      check(`${permissionMode}: to edit ${edit}, to read ${read}`, (agents) =>
+      checkClient(`${permissionMode}: to edit ${edit}, to read ${read}`, ({ opened }) =>
         Effect.gen(function* () {
-          const { opened } = yield* agents.client()
           const { ask } = yield* opened({ permissionMode })
           const events = yield* ask("PERM")
           expect(saidIn(events)).toBe(`permission ${edit}`)
@@ -315,9 +320,8 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("is replaced by a new one if the agent never answered in it", (agents) =>
+    checkClient("is replaced by a new one if the agent never answered in it", ({ acp, opened }) =>
       Effect.gen(function* () {
-        const { acp, opened } = yield* agents.client()
         const { session, ref } = yield* opened()
         yield* acp.close(session, ref)
         const next = yield* acp.open(session, Option.some({ ref, answered: false }))
@@ -446,9 +450,8 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("is refused if the agent offers none", (agents) =>
+    checkClient("is refused if the agent offers none", ({ acp, session }) =>
       Effect.gen(function* () {
-        const { acp, session } = yield* agents.client()
         const failure = yield* failureOf(acp.open(session({ model: "a" }), Option.none()))
         expect(failure._tag).toBe("InvalidRequest")
       }),
@@ -474,9 +477,9 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("works in the session's directory and ignores settings for agents in it", (agents) =>
+    checkClient("works in the session's directory and ignores settings for agents in it", (client) =>
       Effect.gen(function* () {
-        const { opened, session } = yield* agents.client()
+        const { opened, session } = client
         const { cwd } = session()
         writeFileSync(
           join(cwd, ".acpxrc.json"),
@@ -548,9 +551,8 @@ const contract = (backend: Backend) => {
       }),
     )
 
-    check("deletes a session that is erased", (agents) =>
+    checkClient("deletes a session that is erased", ({ acp, opened }, agents) =>
       Effect.gen(function* () {
-        const { acp, opened } = yield* agents.client()
         const { session, ref, hear } = yield* opened()
         yield* hear("SAY one")
         yield* acp.close(session, ref)
@@ -566,7 +568,7 @@ const contract = (backend: Backend) => {
   })
 }
 
-/** What matters most of the contract, in one session. */
+/** The main promises of the contract, in two sessions. */
 const inShort = (backend: Backend) => {
   checkOf(backend)("a session has its turns, its permissions and its context, and leaves nothing", (agents) =>
     Effect.gen(function* () {
@@ -616,5 +618,6 @@ const inShort = (backend: Backend) => {
 
 describe("direct", { concurrent: true }, () => contract(BACKENDS.direct))
 
-// By way of acpx, a session costs a second of work and a turn a second of waiting: all of the contract is for the soak.
+// With acpx, a session costs a second of processor time, and a turn a second of waiting: only the soak runs the whole
+// contract.
 describe("acpx", { concurrent: true }, () => (isSoak ? contract : inShort)(BACKENDS.acpx))

@@ -21,7 +21,7 @@ import { isSoak } from "../support/Scale.ts"
 
 const seeds = process.env["CHAOS_SEED"]?.split(",") ?? ["2"]
 
-/** How many are at it at once. */
+/** Concurrent clients of the pool. */
 const CLIENTS = isSoak ? 12 : 6
 
 const PROMPTS = ["hello", "hello", "fail", "defect", "wait", "hang"]
