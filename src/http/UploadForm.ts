@@ -2,7 +2,7 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Effect, Schema, Stream } from "effect"
 import { InvalidRequest, type Issue } from "../domain/Failure.ts"
 import { FILE_TTL_DEFAULT_SECS, FILE_TTL_EXPECTED, FileTtlSecs } from "../domain/File.ts"
-import type { Arriving } from "../services/files/Receiving.ts"
+import type { Arriving } from "../services/files/Uploads.ts"
 import { UnsupportedMediaType } from "./HttpFailure.ts"
 import { type FormPart, issueAt, isUncompressed } from "./RequestBody.ts"
 

@@ -1,8 +1,8 @@
 import { Context, Effect, Layer, Option } from "effect"
 import type { AgentFailure, StorageFailed } from "../domain/Failure.ts"
-import type { ClaudeAnswer } from "../services/agents/claude/Outcome.ts"
+import type { ClaudeAnswer } from "../services/agents/claude/ClaudeAnswer.ts"
 import { decodeLine } from "../services/agents/claude/Protocol.ts"
-import type { ClaudeRequest } from "../services/agents/claude/Request.ts"
+import type { ClaudeRequest } from "../services/agents/claude/ClaudeRequest.ts"
 import { ClaudeRunner, type Say as SayLines } from "../services/agents/ClaudeRunner.ts"
 import { remainingText, type Say, Script } from "./Script.ts"
 

@@ -5,7 +5,7 @@ import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { AgentSessionRef } from "../../src/domain/Session.ts"
 import * as AcpxRecordFiles from "../../src/infra/acp/AcpxRecordFiles.ts"
-import { AcpxRecords } from "../../src/services/agents/acpx/Records.ts"
+import { AcpxRecords } from "../../src/services/agents/acpx/AcpxRecords.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 it.scoped("does not quote a broken record, because it may have prompts in it", () =>

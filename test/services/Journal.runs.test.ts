@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import type { RunId } from "../../src/domain/Ids.ts"
 import { Journal } from "../../src/services/journal/Journal.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
-import { readMessages } from "../../src/services/journal/Messages.ts"
+import { readMessages } from "../../src/services/journal/RunMessages.ts"
 import * as Mock from "../../src/testing.ts"
 import { streamOf } from "../support/Followed.ts"
 

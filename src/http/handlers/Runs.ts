@@ -7,7 +7,7 @@ import { CurrentReader } from "../groups/Auth.ts"
 import { cursorAfter, runBefore } from "../groups/Runs.ts"
 import { LIST_LIMIT, toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
 import { orProblem } from "../RequestContext.ts"
-import { makeRunPaths } from "../RunPaths.ts"
+import { makeRunPaths } from "../RunLookup.ts"
 
 export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
   Effect.gen(function* () {

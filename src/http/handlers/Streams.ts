@@ -4,7 +4,7 @@ import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { orProblem } from "../RequestContext.ts"
 import { makeRunAnswers } from "../views/RunAnswers.ts"
-import { makeRunPaths } from "../RunPaths.ts"
+import { makeRunPaths } from "../RunLookup.ts"
 
 export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =>
   Effect.gen(function* () {

@@ -5,7 +5,7 @@ import { Api } from "../Api.ts"
 import { EVENT_STREAM } from "../sse/EventStream.ts"
 import { Answers } from "../groups/Wire.ts"
 import { NotAcceptable } from "../HttpFailure.ts"
-import { preferred } from "../Preference.ts"
+import { preferred } from "../PreferredMediaType.ts"
 import { pathOf } from "../RequestContext.ts"
 
 const JSON_FORMS = ["application/json", "application/problem+json"]

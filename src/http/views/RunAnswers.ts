@@ -10,7 +10,7 @@ import { Journal, runScope } from "../../services/journal/Journal.ts"
 import { Runs } from "../../services/runs/Runs.ts"
 import { EVENT_STREAM, type Frame, gapFrame } from "../sse/EventStream.ts"
 import { OpenStreams } from "../sse/OpenStreams.ts"
-import { preferred } from "../Preference.ts"
+import { preferred } from "../PreferredMediaType.ts"
 import { problemOf } from "../Problem.ts"
 
 /**

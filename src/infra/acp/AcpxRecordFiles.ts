@@ -3,7 +3,7 @@ import { homedir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Option } from "effect"
 import type { AgentSessionRef } from "../../domain/Session.ts"
-import { AcpxRecords } from "../../services/agents/acpx/Records.ts"
+import { AcpxRecords } from "../../services/agents/acpx/AcpxRecords.ts"
 import { tryStorage } from "../TryStorage.ts"
 
 /** acpx's settings file. One in a working directory could redefine agents, permissions and credentials. */

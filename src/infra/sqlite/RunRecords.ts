@@ -19,7 +19,7 @@ import type { RunEnd, RunRecords } from "../../services/journal/Ledger.ts"
 import { columnsOf } from "./Columns.ts"
 import type { EventWriter } from "./EventWriter.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
-import { projectAccepted, projectEnded } from "./RunProjections.ts"
+import { projectAccepted, projectEnded } from "./RunTransitions.ts"
 import { SessionRow } from "./SessionRecords.ts"
 import { isInForce } from "./TokenRecords.ts"
 

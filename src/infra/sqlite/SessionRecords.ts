@@ -7,7 +7,7 @@ import { type SessionMeta, OpenedSession, SessionRecord } from "../../domain/Ses
 import type { SessionRecords } from "../../services/journal/Ledger.ts"
 import { Bit, columnsOf } from "./Columns.ts"
 import type { EventWriter } from "./EventWriter.ts"
-import { storeAnswer } from "./KeyRecords.ts"
+import { storeAnswer } from "./IdempotencyKeyRecords.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 import { isInForce } from "./TokenRecords.ts"
 

@@ -8,7 +8,7 @@ import {
 } from "../../domain/Failure.ts"
 import { redact } from "../../domain/Redaction.ts"
 import { ARGUMENTS, environment, secretsIn } from "./claude/Command.ts"
-import { type ClaudeAnswer, modelRefusal, answerOf } from "./claude/Outcome.ts"
+import { type ClaudeAnswer, modelRefusal, answerOf } from "./claude/ClaudeAnswer.ts"
 import {
   type ClaudeLine,
   type ClaudeMessage,
@@ -20,8 +20,8 @@ import {
   preamble,
   userMessage,
 } from "./claude/Protocol.ts"
-import type { ClaudeRequest } from "./claude/Request.ts"
-import { EXIT_PATIENCE } from "./Patience.ts"
+import type { ClaudeRequest } from "./claude/ClaudeRequest.ts"
+import { EXIT_PATIENCE } from "./Timeouts.ts"
 import { Processes, type RunningProcess } from "./Processes.ts"
 import type { WorkDir } from "./WorkDirs.ts"
 

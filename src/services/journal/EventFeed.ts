@@ -4,7 +4,7 @@ import type { StorageFailed } from "../../domain/Failure.ts"
 import type { StreamGap } from "../../domain/Stream.ts"
 import { OPERATOR } from "../../domain/Viewer.ts"
 import type { Consumer } from "./Consumer.ts"
-import { yieldToEventLoop } from "./EventLoop.ts"
+import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import { EventRing } from "./EventRing.ts"
 import type { EventRecords } from "./Ledger.ts"
 

@@ -1,7 +1,7 @@
 import { Chunk, Clock, Deferred, Duration, Effect, Queue, type Scope } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
-import { yieldToEventLoop } from "./EventLoop.ts"
+import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import type { NewMessage, StreamRecords } from "./Ledger.ts"
 
 /** How long messages of a run that nobody follows may wait to be stored. */

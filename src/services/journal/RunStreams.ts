@@ -3,7 +3,7 @@ import { AnswerGone, type StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
 import { isEnd, type StreamEnd, type StreamEvent, type StreamGap } from "../../domain/Stream.ts"
 import type { Consumer } from "./Consumer.ts"
-import { yieldToEventLoop } from "./EventLoop.ts"
+import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import type { RunRecords, StreamRecords } from "./Ledger.ts"
 
 /** How many characters of a stream are read before other work gets its turn. */

@@ -6,7 +6,7 @@ import { Retention } from "../journal/Retention.ts"
 import { SessionDirs } from "../sessions/SessionDirs.ts"
 import { SessionPool } from "../sessions/SessionPool.ts"
 import { CONCURRENCY, forEachDue } from "./DueSessions.ts"
-import { SessionSteps } from "./SessionSteps.ts"
+import { SessionSteps } from "./StepRunner.ts"
 import { type SweepCounts, SweepCounter } from "./SweepCounter.ts"
 
 /** How long one sweep may spend on retention. It leaves the rest to the next sweep. */

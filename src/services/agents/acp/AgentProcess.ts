@@ -8,7 +8,7 @@ import {
 } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentInfo } from "../AcpxClient.ts"
-import { EXIT_PATIENCE } from "../Patience.ts"
+import { EXIT_PATIENCE } from "../Timeouts.ts"
 import { Processes, type ProcessSpec } from "../Processes.ts"
 import { diagnosisOf, refusalOf } from "./Failures.ts"
 import { promptText } from "./PromptText.ts"

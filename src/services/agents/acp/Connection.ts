@@ -10,7 +10,7 @@ import { Effect, Stream } from "effect"
 import type { PermissionMode } from "../../../domain/Session.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
 import type { RunningProcess } from "../Processes.ts"
-import { sessionOf } from "./Messages.ts"
+import { sessionOf } from "./MessageFields.ts"
 import { permission } from "./Permission.ts"
 
 /** The maximum size of a message, which is one line. A larger one ends the connection. */

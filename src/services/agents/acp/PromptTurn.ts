@@ -2,7 +2,7 @@ import { Clock, Duration, Effect, Option, type Scope, type Stream } from "effect
 import { type AgentRefusal, AgentUnavailable, type TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
-import { CANCEL_PATIENCE, CLOSE_PATIENCE } from "../Patience.ts"
+import { CANCEL_PATIENCE, CLOSE_PATIENCE } from "../Timeouts.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { closeSession } from "./AgentSessions.ts"
 import { findLoaded, type ProcessTurn } from "./MessageRouter.ts"

@@ -4,7 +4,7 @@ import type { AgentName } from "../../../domain/Session.ts"
 import type { TurnMessages } from "../acp/TurnMessages.ts"
 import type { AgentSession } from "../AcpxClient.ts"
 import type { Executable } from "../ClaudeRunner.ts"
-import { CANCEL_PATIENCE } from "../Patience.ts"
+import { CANCEL_PATIENCE } from "../Timeouts.ts"
 import type { RunningProcess } from "../Processes.ts"
 import type { RunningSession, RunningSessions } from "./RunningSessions.ts"
 

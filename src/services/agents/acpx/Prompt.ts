@@ -9,7 +9,7 @@ import { acpxCancel, type CancelDependencies } from "./Cancel.ts"
 import { promptInput } from "./Command.ts"
 import { unpromptedFailure, turnFailure } from "./Failures.ts"
 import { makePromptOutputReader } from "./PromptOutput.ts"
-import { type AcpxRecords, fromRecords } from "./Records.ts"
+import { type AcpxRecords, fromRecords } from "./AcpxRecords.ts"
 import type { RunningSession } from "./RunningSessions.ts"
 
 const CONTEXT_LOST = "it cannot take the session up again where it was"

@@ -1,4 +1,4 @@
-import { textEventOf } from "../../../domain/ClaudeText.ts"
+import { textEventOf } from "../../../domain/ClaudeTextEvent.ts"
 import type { ClaudeLine } from "./Protocol.ts"
 
 /** Collects the text that the model writes: that of its newest message which has any, as far as it has come. */

@@ -4,7 +4,7 @@ import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import type { RunSpec } from "../../domain/Run.ts"
 import type { RunEnd } from "../../services/journal/Ledger.ts"
 import type { EventWriter } from "./EventWriter.ts"
-import { storeAnswer } from "./KeyRecords.ts"
+import { storeAnswer } from "./IdempotencyKeyRecords.ts"
 import type { LedgerDatabase } from "./LedgerDatabase.ts"
 
 /**

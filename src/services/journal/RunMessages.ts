@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { AnswerGone, type StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
-import { yieldToEventLoop } from "./EventLoop.ts"
+import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import { type Journal, runScope } from "./Journal.ts"
 
 /** Reads all messages of a run so far, parsed. Fails with `AnswerGone` if some are no longer kept. */

@@ -6,7 +6,7 @@ import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
 import { Ids } from "../access/Ids.ts"
 import { Files } from "../files/Files.ts"
 import { Journal } from "../journal/Journal.ts"
-import { readMessages } from "../journal/Messages.ts"
+import { readMessages } from "../journal/RunMessages.ts"
 import type { TurnReport } from "../runs/Report.ts"
 import { type LiveRun, RunEngine } from "../runs/RunEngine.ts"
 
