@@ -47,7 +47,7 @@ import { Sweeper } from "./services/upkeep/Sweeper.ts"
  */
 
 /** How long an agent can take to start, and then to open a session. */
-const AGENT_OPEN_PATIENCE = Duration.seconds(60)
+const AGENT_OPEN_TIMEOUT = Duration.seconds(60)
 
 // The machine
 
@@ -75,12 +75,12 @@ export const agent = (config: AppConfig): Layer.Layer<ClaudeRunner, never, Proce
   ClaudeRunner.layer({ executable: claudeExecutable(config.claudeBin), env: childEnvironment() })
 
 /** The agents of sessions: reached directly, or through acpx, as `agentBackend` says. */
-export const sessionAgents = (config: AppConfig, openPatience = AGENT_OPEN_PATIENCE) =>
+export const sessionAgents = (config: AppConfig, openTimeout = AGENT_OPEN_TIMEOUT) =>
   Layer.unwrapEffect(
     Effect.map(agentExecutables(config.agents), (agents) => {
       const claude = claudeExecutable(config.claudeBin).command
       const env = { ...environment(childEnvironment()), ...claudeForAgents(claude) }
-      const options = { agents, env, idleSecs: config.agentIdleSecs, openPatience }
+      const options = { agents, env, idleSecs: config.agentIdleSecs, openTimeout }
       return config.agentBackend === "direct"
         ? DirectAgents.layer(options)
         : AcpxAgents.layer({ ...options, acpx: acpxExecutable(config.acpxBin) }).pipe(

@@ -14,7 +14,7 @@ export const runIdOf = (id: string): Effect.Effect<RunId, RunNotFound> =>
 const noteRun = (run: RunRecord) => note("run_id", run.id)
 
 /** Makes the lookups of runs by the parameters of a path. They fail for a run that the viewer may not see. */
-export const makeRunPaths = Effect.map(Runs, (runs) => ({
+export const makeRunLookup = Effect.map(Runs, (runs) => ({
   /** Returns the run of `/runs/{id}`. */
   run: (id: string, viewer: Viewer) =>
     runIdOf(id).pipe(

@@ -117,7 +117,7 @@ export const acpxRecords = (existing?: Map<AgentSessionRef, AgentSessionRef>) =>
   Layer.sync(AcpxRecords, () => {
     const records = existing ?? new Map<AgentSessionRef, AgentSessionRef>()
     return {
-      agentSession: (ref) => Effect.sync(() => Option.fromNullable(records.get(ref))),
+      agentRef: (ref) => Effect.sync(() => Option.fromNullable(records.get(ref))),
       requireResume: (ref) => Effect.sync(() => records.has(ref)),
       remove: (ref) => Effect.sync(() => void records.delete(ref)),
       dropSettings: () => Effect.void,

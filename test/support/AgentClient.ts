@@ -23,7 +23,7 @@ export interface BackendOptions {
   readonly agents: ReadonlyMap<AgentName, Executable>
   readonly env: Readonly<Record<string, string>>
   readonly idleSecs: number
-  readonly openPatience: Duration.Duration
+  readonly openTimeout: Duration.Duration
 }
 
 /** The ways to speak to agents; every one has to do the same. */
@@ -101,7 +101,7 @@ export const makeAgents = (backend: Backend): Effect.Effect<Agents, never, Scope
               agents: scripted(),
               env: { ...childEnvironment(), HOME: home },
               idleSecs: 60,
-              openPatience: Duration.minutes(1),
+              openTimeout: Duration.minutes(1),
               ...more,
             },
             dir,

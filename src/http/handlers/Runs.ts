@@ -7,12 +7,12 @@ import { CurrentReader } from "../groups/Auth.ts"
 import { cursorAfter, runBefore } from "../groups/Runs.ts"
 import { LIST_LIMIT, toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
 import { orProblem } from "../RequestContext.ts"
-import { makeRunPaths } from "../RunLookup.ts"
+import { makeRunLookup } from "../RunLookup.ts"
 
 export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
   Effect.gen(function* () {
     const runs = yield* Runs
-    const paths = yield* makeRunPaths
+    const paths = yield* makeRunLookup
     return handlers
       .handle(
         "listRuns",

@@ -4,11 +4,11 @@ import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { orProblem } from "../RequestContext.ts"
 import { makeRunAnswers } from "../views/RunAnswers.ts"
-import { makeRunPaths } from "../RunLookup.ts"
+import { makeRunLookup } from "../RunLookup.ts"
 
 export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =>
   Effect.gen(function* () {
-    const paths = yield* makeRunPaths
+    const paths = yield* makeRunLookup
     const answers = yield* makeRunAnswers
 
     return handlers

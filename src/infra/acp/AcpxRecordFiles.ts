@@ -47,7 +47,7 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   }
 
   return Layer.succeed(AcpxRecords, {
-    agentSession: (ref) =>
+    agentRef: (ref) =>
       Effect.map(
         tryStorage("reading acpx's record of a session", () => read(ref)),
         (record) => Option.fromNullable(record?.acp_session_id),

@@ -20,7 +20,7 @@ const EventRow = Schema.Struct({
 
 const decodeEvents = Schema.decodeUnknown(Schema.Array(Schema.compose(EventRow, Event, { strict: false })))
 
-const Place = Schema.Struct({ seq: Schema.Number, at: Schema.Number })
+const Position = Schema.Struct({ seq: Schema.Number, at: Schema.Number })
 
 /** Makes the records of the event log. */
 export const eventRecords = (
@@ -47,7 +47,7 @@ export const eventRecords = (
   }
   const place = SqlSchema.findOne({
     Request: Schema.Struct({ owner: Schema.UndefinedOr(Schema.String), newest: Schema.Boolean }),
-    Result: Place,
+    Result: Position,
     execute: ({ owner, newest }) => sql`
       SELECT seq, at FROM events WHERE ${owner === undefined ? sql`true` : sql`token_id = ${owner}`}
       ORDER BY seq ${sql.literal(newest ? "DESC" : "ASC")} LIMIT 1`,

@@ -14,7 +14,7 @@ const BYTES_MAX = 1024 * 1024
 /** How many runs lose their texts in one step. */
 const RUNS_MAX = 30
 /** How long an ended run keeps its rows, also when there are too many rows. A client may still be reading them. */
-const QUIET_MILLIS = 60_000
+const ROWS_KEPT_MIN_MILLIS = 60_000
 
 /** Returns the first rows that have at most `max` bytes together; at least one, if there is any. */
 const fitting = <A extends { readonly bytes: number }>(rows: ReadonlyArray<A>, max: number) => {
@@ -64,7 +64,7 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
     Effect.map(
       sql<{ id: RunId }>`
         SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(${JSON.stringify(runs)})) AND (
-          finished_at IS NULL OR finished_at > ${at - QUIET_MILLIS} OR EXISTS (
+          finished_at IS NULL OR finished_at > ${at - ROWS_KEPT_MIN_MILLIS} OR EXISTS (
             SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at > ${at - IDEMPOTENCY_KEY_MILLIS}
           )
         )`,

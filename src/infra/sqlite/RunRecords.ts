@@ -19,18 +19,18 @@ import type { RunEnd, RunRecords } from "../../services/journal/Ledger.ts"
 import { columnsOf } from "./Columns.ts"
 import type { EventWriter } from "./EventWriter.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
-import { projectAccepted, projectEnded } from "./RunTransitions.ts"
+import { writeAcceptance, writeEnd } from "./RunTransitions.ts"
 import { SessionRow } from "./SessionRecords.ts"
 import { isInForce } from "./TokenRecords.ts"
 
 /** The shortest time that the text of an ended run is kept, in milliseconds. A waiting client may still read it. */
-const ANSWERING_MILLIS = 1000
+const TEXT_KEPT_MIN_MILLIS = 1000
 
 /**
  * How many sequence numbers are skipped after a crash. A power failure may lose numbers that clients have seen, since
  * the last transaction that waited for the disk. This is far more than any client can have been sent.
  */
-const UNSEEN = 1_000_000
+const SKIPPED_AFTER_CRASH = 1_000_000
 
 const RunRow = Schema.Struct({ ...RunRecord.fields, usage: Schema.NullOr(Schema.parseJson(Usage)) })
 
@@ -106,7 +106,7 @@ export const runRecords = (
   const endRun = (run: RunId, end: RunEnd) =>
     Effect.gen(function* () {
       const { at, ended, began } = end
-      const textUntil = at + Math.max(options.streamRetentionSecs * 1000, ANSWERING_MILLIS)
+      const textUntil = at + Math.max(options.streamRetentionSecs * 1000, TEXT_KEPT_MIN_MILLIS)
       const changed = yield* sql`
         UPDATE runs SET status = ${ended.status}, finished_at = ${at}, duration_ms = ${ended.durationMs},
           stop_reason = ${ended.stopReason}, code = ${ended.code},
@@ -118,7 +118,7 @@ export const runRecords = (
         WHERE id = ${run} AND status IN (${sql.literal(list(statesBefore(ended.status)))})
         RETURNING ${subject}`
       const [row] = yield* decodeEnded(changed)
-      if (row !== undefined) yield* projectEnded(database, events, row, end)
+      if (row !== undefined) yield* writeEnd(database, events, row, end)
     })
 
   const find = SqlSchema.findOne({
@@ -164,7 +164,7 @@ export const runRecords = (
         const turn = yield* run.kind === "turn"
           ? acceptTurn(run, at, startedAt)
           : acceptOneShot(run, at, startedAt)
-        yield* projectAccepted(database, events, run, turn?.index ?? null, { at, startedAt })
+        yield* writeAcceptance(database, events, run, turn?.index ?? null, { at, startedAt })
         if (keepInput) {
           yield* sql`INSERT INTO run_inputs (run_id, input) VALUES (${run.id}, ${encodeInput(run.input)})`
         }
@@ -204,7 +204,7 @@ export const runRecords = (
         )
         // No sequence number is given out twice, also after a power failure.
         if (left.length > 0) {
-          yield* sql`UPDATE sqlite_sequence SET seq = seq + ${UNSEEN} WHERE name = 'events'`
+          yield* sql`UPDATE sqlite_sequence SET seq = seq + ${SKIPPED_AFTER_CRASH} WHERE name = 'events'`
         }
         return left.length
       }).pipe(transaction("recording the runs of a server that died as lost")),

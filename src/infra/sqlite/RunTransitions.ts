@@ -13,7 +13,7 @@ import type { LedgerDatabase } from "./LedgerDatabase.ts"
  */
 
 /** The part of a run's row that its projections need. */
-export interface RunSubject {
+export interface EndedRow {
   readonly id: RunId
   readonly tokenId: TokenId
   readonly sessionId: SessionId | null
@@ -21,7 +21,7 @@ export interface RunSubject {
 }
 
 /** Writes that a run was accepted, and that it started if `startedAt` is given. */
-export const projectAccepted = (
+export const writeAcceptance = (
   database: LedgerDatabase,
   events: EventWriter,
   spec: RunSpec,
@@ -46,10 +46,10 @@ export const projectAccepted = (
 }
 
 /** Writes that a run has ended, with the messages that are not stored yet. */
-export const projectEnded = (
+export const writeEnd = (
   { sql }: LedgerDatabase,
   events: EventWriter,
-  { id, tokenId, sessionId, turnIndex }: RunSubject,
+  { id, tokenId, sessionId, turnIndex }: EndedRow,
   {
     at,
     ended,

@@ -11,5 +11,5 @@ export interface AgentOptions {
   /** An agent's process is ended after this many seconds without use. */
   readonly idleSecs: number
   /** How long an agent may take to start, and how long it may take for each step of opening a session. */
-  readonly openPatience: Duration.Duration
+  readonly openTimeout: Duration.Duration
 }

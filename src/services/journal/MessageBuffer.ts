@@ -5,7 +5,7 @@ import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import type { NewMessage, StreamRecords } from "./Ledger.ts"
 
 /** How long messages of a run that nobody follows may wait to be stored. */
-const AGE_MAX = Duration.seconds(1)
+const WAIT_MAX = Duration.seconds(1)
 /** How many characters of messages of such a run may wait. */
 const CHARS_MAX = 64 * 1024
 /** Runs whose messages are stored in one transaction. */
@@ -52,8 +52,8 @@ export const makeMessageBuffer = (
     const buffers = new Map<RunId, Waiting>()
     const flushes = yield* Queue.unbounded<Flush>()
     // The messages of a run are in one transaction at a time: their order is the order of the transactions.
-    const oneWrites = yield* Effect.makeSemaphore(1)
-    let isAgeing = false
+    const writeLock = yield* Effect.makeSemaphore(1)
+    let isFlushScheduled = false
 
     /** Takes the messages of these runs, and puts them back if `write` fails. */
     const writing = <A, E>(
@@ -78,7 +78,7 @@ export const makeMessageBuffer = (
             }
           }),
         )
-      }).pipe(oneWrites.withPermits(1))
+      }).pipe(writeLock.withPermits(1))
 
     const storeAll = (some: ReadonlyArray<Flush>) =>
       Effect.gen(function* () {
@@ -100,20 +100,20 @@ export const makeMessageBuffer = (
 
     const flush = (run: RunId) =>
       Effect.gen(function* () {
-        if (!buffers.has(run)) return yield* oneWrites.withPermits(1)(Effect.void)
+        if (!buffers.has(run)) return yield* writeLock.withPermits(1)(Effect.void)
         const done = yield* Deferred.make<void, StorageFailed>()
         yield* Queue.offer(flushes, { run, done })
         yield* Deferred.await(done)
       })
 
     /** Stores whatever waits, in a moment. */
-    const age = Effect.suspend(() => {
-      if (isAgeing) return Effect.void
-      isAgeing = true
-      return Effect.sleep(AGE_MAX).pipe(
+    const flushLater = Effect.suspend(() => {
+      if (isFlushScheduled) return Effect.void
+      isFlushScheduled = true
+      return Effect.sleep(WAIT_MAX).pipe(
         Effect.zipRight(
           Effect.suspend(() => {
-            isAgeing = false
+            isFlushScheduled = false
             return Effect.forEach(
               [...buffers.keys()],
               (run) =>
@@ -147,7 +147,7 @@ export const makeMessageBuffer = (
           waiting.failure = undefined
           if (failure !== undefined) return yield* failure
           if (isFollowed(run) || waiting.chars > CHARS_MAX) yield* flush(run)
-          else yield* age
+          else yield* flushLater
         }).pipe(
           // A caller that gave up in between would have its run end before its last message.
           Effect.uninterruptible,

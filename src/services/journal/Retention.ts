@@ -74,8 +74,8 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
       Retention,
       Effect.gen(function* () {
         const { retention } = yield* Ledger
-        const oneTrims = yield* Effect.makeSemaphore(1)
-        const oneShrinks = yield* Effect.makeSemaphore(1)
+        const trimLock = yield* Effect.makeSemaphore(1)
+        const shrinkLock = yield* Effect.makeSemaphore(1)
 
         const trim = Effect.fn("Retention.trim")(function* ({ forMillis = Number.POSITIVE_INFINITY } = {}) {
           const at = yield* Clock.currentTimeMillis
@@ -98,7 +98,7 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
           }
           if (removed.texts + removed.streamEvents + removed.idempotencyKeys > 0) yield* retention.purge
           return removed
-        }, oneTrims.withPermits(1))
+        }, trimLock.withPermits(1))
 
         /** Gives all unused space back to the disk, as much at a time as takes a few milliseconds. */
         const shrink = Effect.fn("Retention.shrink")(function* () {
@@ -114,7 +114,7 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
             bytes = Math.round(Math.min(SHRINK_MAX_BYTES, Math.max(SHRINK_MIN_BYTES, fitting)))
           }
           yield* retention.purge
-        }, oneShrinks.withPermits(1))
+        }, shrinkLock.withPermits(1))
 
         return {
           settings,

@@ -5,7 +5,7 @@ import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import { type Journal, runScope } from "./Journal.ts"
 
 /** Reads all messages of a run so far, parsed. Fails with `AnswerGone` if some are no longer kept. */
-export const readMessages = (
+export const readRunMessages = (
   journal: typeof Journal.Service,
   run: RunId,
 ): Effect.Effect<ReadonlyArray<unknown>, AnswerGone | StorageFailed> =>

@@ -3,7 +3,7 @@ import type { StorageFailed } from "../../domain/Failure.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 
 /** How many steps a sweep takes at the same time. */
-export const CONCURRENCY = 4
+export const SWEEP_CONCURRENCY = 4
 /** After this long, a sweep begins no more steps and leaves the other sessions to the next sweep. */
 const TIME_MAX_MS = 60_000
 
@@ -13,7 +13,7 @@ export type ListDue = (
 ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
 
 /**
- * Takes a step for each session that is due, `CONCURRENCY` at a time. Returns undefined when all are done, or the last
+ * Takes a step for each session that is due, `SWEEP_CONCURRENCY` at a time. Returns undefined when all are done, or the last
  * session when the time is over. The next sweep continues after that one, so slow sessions delay the others, but not for
  * ever.
  */
@@ -34,6 +34,6 @@ export const forEachDue = Effect.fn("Sweeper.forEachDue")(function* (
     const some: ReadonlyArray<SessionRecord> = yield* due(last)
     if (some.length === 0) return undefined
     if (yield* isOver) return last
-    yield* Effect.forEach(some, begin, { concurrency: CONCURRENCY, discard: true })
+    yield* Effect.forEach(some, begin, { concurrency: SWEEP_CONCURRENCY, discard: true })
   }
 })

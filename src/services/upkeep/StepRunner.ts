@@ -5,7 +5,7 @@ import type { StepFailure } from "./SweepCounter.ts"
 const STEP_MAX = Duration.seconds(60)
 
 /** Runs steps for sessions: at most one for each session at a time, and with a limit on how long a caller waits. */
-export class SessionSteps {
+export class StepRunner {
   readonly #running = new Set<SessionId>()
 
   /**

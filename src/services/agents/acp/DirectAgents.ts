@@ -47,14 +47,14 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
           }
           return yield* startAgent(spec, {
             secrets,
-            handshakeTimeout: options.openPatience,
+            handshakeTimeout: options.openTimeout,
           })
         }).pipe(Effect.provideService(Processes, processes))
 
       const idle = Duration.max(Duration.seconds(options.idleSecs), IDLE_MIN)
       const pool = yield* makeProcessPool({ start, idle })
 
-      const sessions = agentSessions(options.openPatience)
+      const sessions = agentSessions(options.openTimeout)
 
       return {
         open: (session, left) =>

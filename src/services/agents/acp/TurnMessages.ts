@@ -1,6 +1,6 @@
 import { Deferred, Effect, Exit, Mailbox, Stream } from "effect"
 import type { AgentRefusal, TurnFailed } from "../../../domain/Failure.ts"
-import { charsOf } from "../../../domain/Json.ts"
+import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
 
 type Failure = AgentRefusal | TurnFailed
@@ -41,7 +41,7 @@ export const makeTurnMessages: Effect.Effect<TurnMessages> = Effect.gen(function
   return {
     offer: (message) => {
       if (!mailbox.unsafeOffer(message)) return undefined
-      bufferedChars += charsOf(message, LEVELS_MAX)
+      bufferedChars += estimateJsonChars(message, LEVELS_MAX)
       if (bufferedChars <= BUFFER_MAX_CHARS) return undefined
       room.unsafeClose()
       return room.await

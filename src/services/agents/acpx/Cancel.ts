@@ -4,7 +4,7 @@ import type { AgentName } from "../../../domain/Session.ts"
 import type { TurnMessages } from "../acp/TurnMessages.ts"
 import type { AgentSession } from "../AcpxClient.ts"
 import type { Executable } from "../ClaudeRunner.ts"
-import { CANCEL_PATIENCE } from "../Timeouts.ts"
+import { CANCEL_TIMEOUT } from "../Timeouts.ts"
 import type { RunningProcess } from "../Processes.ts"
 import type { RunningSession, RunningSessions } from "./RunningSessions.ts"
 
@@ -45,7 +45,7 @@ export const acpxCancel = ({ call, agentOf, runningSessions }: CancelDependencie
     Effect.gen(function* () {
       if (turn.isEnded()) return
       const obeyed = Effect.zipRight(cancelTurn(running, turn), turn.ended)
-      const inTime = yield* Effect.timeoutOption(Effect.interruptible(obeyed), CANCEL_PATIENCE).pipe(
+      const inTime = yield* Effect.timeoutOption(Effect.interruptible(obeyed), CANCEL_TIMEOUT).pipe(
         // A daemon: the calling fiber may be interrupted, and would pass that on to a child.
         Effect.forkDaemon,
         Effect.flatMap((fiber) => fiber.await),

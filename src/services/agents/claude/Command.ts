@@ -5,7 +5,7 @@
  * leave the model one tool, which reads files in the working directory, and no shell. `--strict-mcp-config` keeps out
  * the MCP servers of the user who is logged in. `--include-partial-messages` is for clients that stream the answer.
  */
-export const ARGUMENTS: ReadonlyArray<string> = [
+export const CLAUDE_ARGUMENTS: ReadonlyArray<string> = [
   "-p",
   "--input-format",
   "stream-json",
