@@ -27,7 +27,7 @@ import { Revocation } from "./services/access/Revocation.ts"
 import { TokenStore } from "./services/access/TokenStore.ts"
 import * as DirectAgents from "./services/agents/acp/DirectAgents.ts"
 import * as AcpxAgents from "./services/agents/acpx/AcpxAgents.ts"
-import { environment } from "./services/agents/claude/Command.ts"
+import { claudeEnvironment } from "./services/agents/claude/Command.ts"
 import { ClaudeRunner } from "./services/agents/ClaudeRunner.ts"
 import { Clis } from "./services/agents/Clis.ts"
 import type { Processes } from "./services/agents/Processes.ts"
@@ -79,7 +79,7 @@ export const sessionAgents = (config: AppConfig, openTimeout = AGENT_OPEN_TIMEOU
   Layer.unwrapEffect(
     Effect.map(agentExecutables(config.agents), (agents) => {
       const claude = claudeExecutable(config.claudeBin).command
-      const env = { ...environment(childEnvironment()), ...claudeForAgents(claude) }
+      const env = { ...claudeEnvironment(childEnvironment()), ...claudeForAgents(claude) }
       const options = { agents, env, idleSecs: config.agentIdleSecs, openTimeout }
       return config.agentBackend === "direct"
         ? DirectAgents.layer(options)
@@ -95,7 +95,7 @@ const clis = (config: AppConfig) =>
     claude: claudeExecutable(config.claudeBin),
     acpx: acpxExecutable(config.acpxBin),
     cwd: "/",
-    env: environment(childEnvironment()),
+    env: claudeEnvironment(childEnvironment()),
     needed: config.agentBackend === "acpx" ? ["claude", "acpx"] : ["claude"],
   })
 

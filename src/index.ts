@@ -23,7 +23,7 @@ export * as DirectAgents from "./services/agents/acp/DirectAgents.ts"
 export { Admission } from "./services/access/Admission.ts"
 export type { ClaudeAnswer } from "./services/agents/claude/ClaudeAnswer.ts"
 export type { ClaudeRequest } from "./services/agents/claude/ClaudeRequest.ts"
-export { ClaudeRunner, type Executable } from "./services/agents/ClaudeRunner.ts"
+export { ClaudeRunner } from "./services/agents/ClaudeRunner.ts"
 export { Disks } from "./services/upkeep/Disks.ts"
 export { FileContents, type FileWriter } from "./services/files/FileContents.ts"
 export { type Consumer } from "./services/journal/Consumer.ts"
@@ -60,6 +60,7 @@ export {
 } from "./services/journal/Ledger.ts"
 export { OutputSchemas } from "./services/runs/OutputSchemas.ts"
 export {
+  type Executable,
   Processes,
   type ProcessExit,
   type ProcessSpec,

@@ -14,7 +14,7 @@ import * as WorkDirectories from "../../src/infra/WorkDirectories.ts"
 import * as Direct from "../../src/services/agents/acp/DirectAgents.ts"
 import * as Acpx from "../../src/services/agents/acpx/AcpxAgents.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../../src/services/agents/AcpxClient.ts"
-import type { Executable } from "../../src/services/agents/ClaudeRunner.ts"
+import type { Executable } from "../../src/services/agents/Processes.ts"
 import { processesGiven } from "./ProcessTable.ts"
 import { eventually, temporaryDirectory } from "./TestServer.ts"
 

@@ -45,7 +45,7 @@ export const eventRecords = (
       sql`true`,
     ])
   }
-  const place = SqlSchema.findOne({
+  const position = SqlSchema.findOne({
     Request: Schema.Struct({ owner: Schema.UndefinedOr(Schema.String), newest: Schema.Boolean }),
     Result: Position,
     execute: ({ owner, newest }) => sql`
@@ -86,8 +86,8 @@ export const eventRecords = (
         const counted = yield* owner === undefined
           ? sql<Counted>`SELECT type, sum(count) AS count FROM event_counts GROUP BY type HAVING sum(count) > 0`
           : sql<Counted>`SELECT type, count FROM event_counts WHERE owner = ${owner} AND count > 0`
-        const oldest = yield* place({ owner, newest: false })
-        const newest = yield* place({ owner, newest: true })
+        const oldest = yield* position({ owner, newest: false })
+        const newest = yield* position({ owner, newest: true })
         const counts = new Map(counted.map(({ type, count }) => [type, count]))
         return { counts, oldest: Option.getOrNull(oldest), newest: Option.getOrNull(newest) }
       }).pipe(transaction("counting events")),

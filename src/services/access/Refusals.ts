@@ -1,6 +1,6 @@
 import { Cause, Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { Refusal } from "../../domain/Refusal.ts"
-import type { Origin } from "../../domain/Token.ts"
+import type { Origin } from "../../domain/Origin.ts"
 import { Ledger } from "../journal/Ledger.ts"
 
 /** A refused request. */

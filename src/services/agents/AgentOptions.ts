@@ -1,6 +1,6 @@
 import type { Duration } from "effect"
 import type { AgentName } from "../../domain/Session.ts"
-import type { Executable } from "./ClaudeRunner.ts"
+import type { Executable } from "./Processes.ts"
 
 /** The options of both clients for agents, the direct one and the one for acpx. */
 export interface AgentOptions {

@@ -6,8 +6,8 @@ import {
   ProviderRefused,
   type StorageFailed,
 } from "../../domain/Failure.ts"
-import { redact } from "../../domain/Redaction.ts"
-import { CLAUDE_ARGUMENTS, environment, secretsIn } from "./claude/Command.ts"
+import { redact, secretsIn } from "../../domain/Redaction.ts"
+import { CLAUDE_ARGUMENTS, claudeEnvironment } from "./claude/Command.ts"
 import { type ClaudeAnswer, modelRefusal, answerOf } from "./claude/ClaudeAnswer.ts"
 import {
   type ClaudeLine,
@@ -22,17 +22,11 @@ import {
 } from "./claude/Protocol.ts"
 import type { ClaudeRequest } from "./claude/ClaudeRequest.ts"
 import { EXIT_TIMEOUT } from "./Timeouts.ts"
-import { Processes, type RunningProcess } from "./Processes.ts"
+import { type Executable, Processes, type RunningProcess } from "./Processes.ts"
 import type { WorkDir } from "./WorkDirs.ts"
 
 /** The limit of a run's output. A run that prints more fails. */
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024
-
-/** How an executable is started: its command, and the arguments that come before all others. */
-export interface Executable {
-  readonly command: string
-  readonly args: ReadonlyArray<string>
-}
 
 /** Receives the lines that the CLI prints. */
 export type OnLines = (lines: ReadonlyArray<ClaudeLine>) => Effect.Effect<void, StorageFailed>
@@ -78,7 +72,7 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
             args: [...options.executable.args, ...CLAUDE_ARGUMENTS],
             cwd,
             // The CLI leaves files in its temporary directory. They are removed with the run's directory.
-            env: { ...environment(options.env), CLAUDE_CODE_TMPDIR: tmp },
+            env: { ...claudeEnvironment(options.env), CLAUDE_CODE_TMPDIR: tmp },
           })
 
         const run = Effect.fn("ClaudeRunner.run")(function* (

@@ -81,7 +81,7 @@ export const makeEventFeed = (events: EventRecords) =>
       /** Gives the follower its events from the ring. Returns false if it takes no more, or needs the ledger. */
       const deliverFromRing = (): boolean => {
         while (seq < ring.newest) {
-          if (!ring.has(seq)) return false
+          if (!ring.hasAllAfter(seq)) return false
           const next = ring.after(seq, PAGE)
           seq = next.at(-1)?.seq ?? seq
           const wanted = next.filter(passes)
@@ -126,7 +126,7 @@ export const makeEventFeed = (events: EventRecords) =>
       return Effect.gen(function* () {
         yield* refresh
         for (;;) {
-          if (seq >= ring.newest || ring.has(seq)) yield* keepUp
+          if (seq >= ring.newest || ring.hasAllAfter(seq)) yield* keepUp
           else {
             const found: ReadonlyArray<Event | StreamGap> = yield* readLedger
             if (found.length > 0) take(found)

@@ -4,7 +4,7 @@ import type { Event } from "../../domain/Event.ts"
 export class EventRing {
   readonly #max: number
   #events: Array<Event> = []
-  /** All events after that place are here. */
+  /** All events after that sequence number are here. */
   #floor: number
   #newest: number
 
@@ -18,8 +18,8 @@ export class EventRing {
     return this.#newest
   }
 
-  /** Whether all events after that place are here. */
-  readonly has = (seq: number): boolean => seq >= this.#floor
+  /** Whether all events after that sequence number are here. */
+  readonly hasAllAfter = (seq: number): boolean => seq >= this.#floor
 
   readonly add = (events: ReadonlyArray<Event>): void => {
     const last = events.at(-1)
@@ -33,7 +33,7 @@ export class EventRing {
     this.#events = this.#events.slice(gone)
   }
 
-  /** Returns the first events after that place, at most `limit`. */
+  /** Returns the first events after that sequence number, at most `limit`. */
   readonly after = (seq: number, limit: number): ReadonlyArray<Event> => {
     let low = 0
     let high = this.#events.length

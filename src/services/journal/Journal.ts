@@ -56,7 +56,7 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
       write: (unstored: ReadonlyArray<NewMessage>) => Effect.Effect<A, E>,
     ) => Effect.Effect<A, E>
     /**
-     * Reads the next items after a place (0: from the beginning). A run's come with a gap in front if some are gone, and
+     * Reads the next items after a sequence number (0: from the beginning). A run's come with a gap in front if some are gone, and
      * as many as are convenient, at least one; of the log come at most `limit`, by default 256. Empty: there are none.
      */
     readonly read: <S extends JournalScope>(
@@ -65,7 +65,7 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
       limit?: number,
     ) => Effect.Effect<ReadonlyArray<ItemOf<S>>, StorageFailed>
     /**
-     * Gives a consumer the items after a place, then those that come, in order, each once; a part that retention removed
+     * Gives a consumer the items after a sequence number, then those that come, in order, each once; a part that retention removed
      * is told as one gap. A run's stream returns after its end, the log never. Any number may follow. Nothing is kept for
      * a slow consumer: items are read as they are taken.
      */
@@ -76,9 +76,9 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
     ) => Effect.Effect<void, StorageFailed | E>
     /** Waits for a run's end, and returns it. Fails with `AnswerGone` if its text is no longer kept. */
     readonly outcome: (run: RunId) => Effect.Effect<StreamEnd, AnswerGone | StorageFailed>
-    /** Returns how many bytes of a run's stream are stored after a place. */
+    /** Returns how many bytes of a run's stream are stored after a sequence number. */
     readonly bytesAfter: (run: RunId, after: number) => Effect.Effect<number, StorageFailed>
-    /** Returns the place of the newest event of the log. */
+    /** Returns the sequence number of the newest event of the log. */
     readonly newest: Effect.Effect<number, StorageFailed>
     /** Returns the newest events of the log that match, newest first. */
     readonly latest: (

@@ -14,7 +14,8 @@ import { diagnosisOf, requestFailureOf } from "./Failures.ts"
 import { promptText } from "./PromptText.ts"
 import { type Capabilities, canLoad, canResume, InitializeResponse } from "./Responses.ts"
 import { connect } from "./Connection.ts"
-import { type LoadedSession, makeMessageRouter } from "./MessageRouter.ts"
+import type { LoadedSession } from "./LoadedSession.ts"
+import { makeMessageRouter } from "./MessageRouter.ts"
 
 /** An agent's process that is connected and has answered the handshake. */
 export interface AgentProcess {

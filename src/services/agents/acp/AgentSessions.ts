@@ -6,7 +6,7 @@ import type { AgentSession, LeftOff } from "../AcpxClient.ts"
 import { CLOSE_TIMEOUT } from "../Timeouts.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { canLoad, canResume, NewSessionResponse, SessionState } from "./Responses.ts"
-import { findLoaded } from "./MessageRouter.ts"
+import { findLoaded } from "./LoadedSession.ts"
 import { modelOption, sessionMeta } from "./ClaudeOptions.ts"
 
 /** The name that Claude's adapter gives to the mode in which it asks for permission before it changes anything. */

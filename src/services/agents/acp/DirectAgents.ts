@@ -1,8 +1,8 @@
 import { Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, ExecutableMissing } from "../../../domain/Failure.ts"
 import type { AgentName } from "../../../domain/Session.ts"
+import { secretsIn } from "../../../domain/Redaction.ts"
 import { AcpxClient } from "../AcpxClient.ts"
-import { secretsIn } from "../claude/Command.ts"
 import { Ids } from "../../access/Ids.ts"
 import { Processes } from "../Processes.ts"
 import { WorkDirs } from "../WorkDirs.ts"
@@ -12,7 +12,7 @@ import type { AgentOptions } from "../AgentOptions.ts"
 import { agentSessions, closeSession } from "./AgentSessions.ts"
 import { requestCancel, startTurn } from "./PromptTurn.ts"
 import { makeProcessPool } from "./ProcessPool.ts"
-import { findLoaded } from "./MessageRouter.ts"
+import { findLoaded } from "./LoadedSession.ts"
 
 /** The process is not in use between the opening of a session and its prompt, so it must stay at least this long. */
 const IDLE_MIN = Duration.seconds(1)

@@ -5,7 +5,7 @@ import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
 import { CANCEL_TIMEOUT, CLOSE_TIMEOUT } from "../Timeouts.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { closeSession } from "./AgentSessions.ts"
-import { findLoaded, type ProcessTurn } from "./MessageRouter.ts"
+import { findLoaded, type ProcessTurn } from "./LoadedSession.ts"
 import { makeTurnMessages } from "./TurnMessages.ts"
 
 /**

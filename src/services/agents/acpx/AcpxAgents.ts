@@ -6,10 +6,9 @@ import {
   type InvalidRequest,
 } from "../../../domain/Failure.ts"
 import { AgentSessionRef, type AgentName } from "../../../domain/Session.ts"
+import { secretsIn } from "../../../domain/Redaction.ts"
 import { AcpxClient, type AgentSession } from "../AcpxClient.ts"
-import { secretsIn } from "../claude/Command.ts"
-import type { Executable } from "../ClaudeRunner.ts"
-import { Processes, programName } from "../Processes.ts"
+import { type Executable, Processes, programName } from "../Processes.ts"
 import { AcpxRecords, fromRecords } from "./AcpxRecords.ts"
 import { acpxArguments } from "./Command.ts"
 import { AcpxError, openingFailure } from "./Failures.ts"

@@ -3,9 +3,8 @@ import type { AgentRefusal, ExecutableMissing } from "../../../domain/Failure.ts
 import type { AgentName } from "../../../domain/Session.ts"
 import type { TurnMessages } from "../acp/TurnMessages.ts"
 import type { AgentSession } from "../AcpxClient.ts"
-import type { Executable } from "../ClaudeRunner.ts"
 import { CANCEL_TIMEOUT } from "../Timeouts.ts"
-import type { RunningProcess } from "../Processes.ts"
+import type { Executable, RunningProcess } from "../Processes.ts"
 import type { RunningSession, RunningSessions } from "./RunningSessions.ts"
 
 /** A cancel is repeated: while its queue owner is starting, acpx has nothing to cancel. */

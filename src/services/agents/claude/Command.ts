@@ -44,16 +44,10 @@ const ENFORCED = {
 }
 
 /** The environment of a CLI process: the allow-listed part of the service's own, and the settings above. */
-export const environment = (
+export const claudeEnvironment = (
   inherited: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> => ({
   ...DEFAULTS,
   ...inherited,
   ...ENFORCED,
 })
-
-/** Values of the environment that must not be in any error message. */
-export const secretsIn = (env: Readonly<Record<string, string>>): ReadonlyArray<string> =>
-  Object.entries(env)
-    .filter(([name]) => /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|AUTH|HEADERS/i.test(name))
-    .map(([, value]) => value)
