@@ -10,7 +10,7 @@ import { maySee, type Viewer } from "./Viewer.ts"
  */
 
 const subject = {
-  /** Its number in the one sequence of all events, of the log and of all streams. Later is greater; numbers may be missing. */
+  /** Its number in the one sequence of all events, of the log and of all streams. It increases; numbers may be missing. */
   seq: Schema.Number,
   /** Milliseconds since 1970. */
   at: Schema.Number,

@@ -6,7 +6,7 @@ import type { Viewer } from "../domain/Viewer.ts"
 import { Runs } from "../services/runs/Runs.ts"
 import { note } from "./RequestContext.ts"
 
-/** Returns the run id of a path. Text that no run id can be is `RunNotFound`, like an unknown id. */
+/** Returns the run id in a path. Text that no run id can be is `RunNotFound`, like an unknown id. */
 export const runIdOf = (id: string): Effect.Effect<RunId, RunNotFound> =>
   Schema.is(RunId)(id) ? Effect.succeed(id) : new RunNotFound()
 

@@ -15,12 +15,12 @@ export const checkType = ({ headers }: HttpServerRequest.HttpServerRequest) =>
     ? Effect.void
     : new UnsupportedMediaType({ supported: ["multipart/form-data"] })
 
-/** How many bytes a form may add to its file: boundaries, headers and other fields. */
-const FORM_OVERHEAD_MAX_BYTES = 4096
+/** More bytes than boundaries, headers and other fields of a form usually take. A form that has more needs more quota. */
+const FORM_OVERHEAD_ESTIMATE_BYTES = 4096
 
 /** The smallest size in bytes that the file can have, by `Content-Length`; 0 without that header. */
 export const leastSize = ({ headers }: HttpServerRequest.HttpServerRequest): number =>
-  Math.max(0, Number(headers["content-length"] ?? 0) - FORM_OVERHEAD_MAX_BYTES)
+  Math.max(0, Number(headers["content-length"] ?? 0) - FORM_OVERHEAD_ESTIMATE_BYTES)
 
 /**
  * Reads the form part by part: writes its file to the upload, and returns the file's name, SHA-256 and time to live.

@@ -8,11 +8,11 @@ import { storeAnswer } from "./IdempotencyKeyRecords.ts"
 import type { LedgerDatabase } from "./LedgerDatabase.ts"
 
 /**
- * What the acceptance and the end of a run write outside of the run's row: to the log, its stream, its idempotency key
- * and its session. Both run within the transaction of the change.
+ * The writes that go with a change of a run's state, outside of the run's row: to the log, its stream, its idempotency
+ * key and its session. They run within the transaction of the change.
  */
 
-/** The part of a run's row that its projections need. */
+/** The part of an ended run's row that is needed for what is written with its end. */
 export interface EndedRow {
   readonly id: RunId
   readonly tokenId: TokenId

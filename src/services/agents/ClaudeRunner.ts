@@ -28,7 +28,7 @@ import type { WorkDir } from "./WorkDirs.ts"
 /** The limit of a run's output. A run that prints more fails. */
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024
 
-/** Receives the lines that the CLI prints. */
+/** Is called with the next lines that the CLI has printed, in order. */
 export type OnLines = (lines: ReadonlyArray<ClaudeLine>) => Effect.Effect<void, StorageFailed>
 
 /**
@@ -44,8 +44,8 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
      * Runs one prompt and returns its answer. The model can read `dir` and no other directory. Has no timeout. The
      * processes are gone when the scope closes.
      *
-     * Each line that the CLI prints, up to the result, goes to `onLines`, in order. No more output is read while `onLines` runs,
-     * so a slow `onLines` slows down the CLI. A failure of `onLines` fails the run.
+     * Each line that the CLI prints, up to the result, goes to `onLines`, in order. No more output is read while
+     * `onLines` runs, so a slow one slows down the CLI. A failure of `onLines` fails the run.
      */
     readonly run: (
       request: ClaudeRequest,

@@ -19,8 +19,8 @@ const RETRY = Schedule.spaced("1 second")
 const ALL: EventFilter = { viewer: OPERATOR }
 
 /**
- * Makes the reader of the event log for all followers, as {@link Journal} offers it. New events are read from the ledger
- * once and are kept in a ring in memory; only a follower that is too far behind for the ring reads the ledger itself.
+ * Makes the one reader of the event log for all its followers, which {@link Journal} offers. It reads new events from the
+ * ledger once and keeps them in a ring in memory. Only for a follower that is too far behind, the ledger is read again.
  */
 export const makeEventFeed = (events: EventRecords) =>
   Effect.gen(function* () {

@@ -4,7 +4,7 @@ import type { Event } from "../../domain/Event.ts"
 export class EventRing {
   readonly #max: number
   #events: Array<Event> = []
-  /** All events after that sequence number are here. */
+  /** The lowest sequence number after which the ring has every event. */
   #floor: number
   #newest: number
 
@@ -18,9 +18,10 @@ export class EventRing {
     return this.#newest
   }
 
-  /** Whether all events after that sequence number are here. */
+  /** Whether the ring has every event after that sequence number. */
   readonly hasAllAfter = (seq: number): boolean => seq >= this.#floor
 
+  /** Adds the next events, in order. Removes the oldest if there are more than one and a half times `max`. */
   readonly add = (events: ReadonlyArray<Event>): void => {
     const last = events.at(-1)
     if (last === undefined) return

@@ -22,7 +22,7 @@ export interface MessageBuffer {
   /** Stores the messages of a run that wait, and returns when they are stored. */
   readonly flush: (run: RunId) => Effect.Effect<void, StorageFailed>
   /**
-   * Gives `write` the messages of a run that are not stored yet, to be stored in its transaction. If it fails, they keep
+   * Calls `write` with the messages of a run that are not stored yet. `write` must store them. If it fails, they keep
    * waiting.
    */
   readonly close: <A, E>(
@@ -43,6 +43,7 @@ interface Flush {
   readonly done: Deferred.Deferred<void, StorageFailed>
 }
 
+/** Makes the buffer. `store` writes messages to the ledger in one transaction. */
 export const makeMessageBuffer = (
   store: StreamRecords["append"],
   isFollowed: (run: RunId) => boolean,
@@ -106,7 +107,7 @@ export const makeMessageBuffer = (
         yield* Deferred.await(done)
       })
 
-    /** Stores whatever waits, in a moment. */
+    /** Stores the messages of all runs after `WAIT_MAX`. Returns at once. A failure goes to the next `append` of the run. */
     const flushLater = Effect.suspend(() => {
       if (isFlushScheduled) return Effect.void
       isFlushScheduled = true

@@ -3,7 +3,7 @@ import type { ShuttingDown, Unauthorized } from "../../domain/Failure.ts"
 import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import type { RunSpec } from "../../domain/Run.ts"
 
-/** A run from its acceptance until its end is recorded. */
+/** A run from just before its acceptance until its end is recorded. */
 export interface LiveEntry {
   readonly id: RunId
   readonly owner: TokenId
@@ -15,6 +15,7 @@ export interface LiveEntry {
   readonly endRequested: Deferred.Deferred<never, ShuttingDown | Unauthorized>
   /** Completed when its outcome is recorded. */
   readonly outcomeRecorded: Deferred.Deferred<void>
+  /** When it got its slot, in milliseconds since 1970. */
   startedAt: number | undefined
   /** Whether its executor was called. */
   began: boolean

@@ -10,7 +10,10 @@ import { readRunMessages } from "../journal/RunMessages.ts"
 import type { TurnReport } from "../runs/Report.ts"
 import { type LiveRun, RunEngine } from "../runs/RunEngine.ts"
 
-/** Makes the acceptance of turns. A turn is a run that belongs to a session. */
+/**
+ * Makes the function that accepts a turn: a run that belongs to a session. It checks the session and the attached files,
+ * and gives the turn to the `RunEngine`, which executes it with the `TurnExecutor`.
+ */
 export const makeTurnAcceptance = Effect.gen(function* () {
   const files = yield* Files
   const ids = yield* Ids

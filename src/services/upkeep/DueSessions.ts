@@ -4,8 +4,8 @@ import type { SessionRecord } from "../../domain/Session.ts"
 
 /** How many steps a sweep takes at the same time. */
 export const SWEEP_CONCURRENCY = 4
-/** After this long, a sweep begins no more steps and leaves the other sessions to the next sweep. */
-const TIME_MAX_MS = 60_000
+/** After this time, a sweep begins no more steps of this kind, and leaves the other sessions to the next sweep. */
+const PASS_MAX_MILLIS = 60_000
 
 /** Lists the next sessions that are due, in order, after that one. Some hundreds at a time; an empty list at the end. */
 export type ListDue = (
@@ -22,7 +22,7 @@ export const forEachDue = Effect.fn("Sweeper.forEachDue")(function* (
   step: (session: SessionRecord) => Effect.Effect<void>,
   after: SessionRecord | undefined,
 ) {
-  const end = (yield* Clock.currentTimeMillis) + TIME_MAX_MS
+  const end = (yield* Clock.currentTimeMillis) + PASS_MAX_MILLIS
   const isOver = Effect.map(Clock.currentTimeMillis, (now) => now >= end)
   let last = after
   const begin = (session: SessionRecord) =>

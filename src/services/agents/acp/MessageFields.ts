@@ -2,7 +2,7 @@ import { fieldsOf } from "../../../domain/Json.ts"
 import type { Usage } from "../../../domain/Run.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
 
-/** Reads single facts from the messages of a turn. An agent may send anything, so no message needs to have any shape. */
+/** Reads single fields of the messages of a turn. An agent may send anything, so no message needs to have any shape. */
 
 /** The `sessionId` of a notification or request; undefined when it has none. */
 export const sessionOf = (message: AcpMessage): unknown => fieldsOf(message["params"])["sessionId"]

@@ -35,8 +35,8 @@ export interface FinishedRun {
   readonly confidential: Confidential
 }
 
-const REASON_MAX = 500
-const STDERR_MAX = 2000
+const REASON_MAX_CHARS = 500
+const STDERR_MAX_CHARS = 2000
 
 /** The answer of a run. Fails with the one failure that explains why there is no answer. */
 export const answerOf = (run: FinishedRun): Effect.Effect<ClaudeAnswer, AgentFailure> => {
@@ -70,7 +70,7 @@ const toAnswer = (message: ResultMessage, text: string): ClaudeAnswer => ({
 /** The failure that the CLI reported in its result. An API error has an HTTP status, or a failed connection. */
 const reportedFailure = (message: ResultMessage, run: FinishedRun): AgentFailure => {
   const text = message.result ?? message.errors?.join("; ") ?? message.subtype ?? "no reason given"
-  const reason = tail(redact(text, run.confidential), REASON_MAX)
+  const reason = tail(redact(text, run.confidential), REASON_MAX_CHARS)
   const details = diagnosis(run, message.stop_reason)
   if (message.api_error_status != null) {
     return new ProviderRefused({ status: message.api_error_status, reason, ...details })
@@ -118,7 +118,7 @@ const SIGNAL_CODES = new Map([
 ])
 
 const diagnosis = (run: FinishedRun, stopReason?: string | null) => {
-  const stderr = tail(redact(run.stderr.trim(), run.confidential), STDERR_MAX)
+  const stderr = tail(redact(run.stderr.trim(), run.confidential), STDERR_MAX_CHARS)
   const code = Option.getOrUndefined(run.exit)?.code
   return {
     ...(stderr === "" ? {} : { stderr }),

@@ -1,7 +1,10 @@
 import { textEventOf } from "../../../domain/ClaudeTextEvent.ts"
 import type { ClaudeLine } from "./Protocol.ts"
 
-/** Collects the text that the model writes: that of its newest message which has any, as far as it has come. */
+/**
+ * The text that the model has written up to now: of its newest message that has text. It is the result of a run that is
+ * cancelled in the middle of its answer.
+ */
 export class TextSoFar {
   #text = ""
   #isNewMessage = false
