@@ -24,6 +24,7 @@ export interface ProcessExit {
   readonly signal: string | null
 }
 
+/** A child process that was started. It may have exited. */
 export interface RunningProcess {
   /** Writes a text to stdin. Does not wait until it is read, and does not fail when the process is gone. */
   readonly write: (text: string) => Effect.Effect<void>

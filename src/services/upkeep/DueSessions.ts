@@ -13,9 +13,9 @@ export type ListDue = (
 ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
 
 /**
- * Takes a step for each session that is due, `SWEEP_CONCURRENCY` at a time. Returns undefined when all are done, or the last
- * session when the time is over. The next sweep continues after that one, so slow sessions delay the others, but not for
- * ever.
+ * Takes a step for each session that is due, `SWEEP_CONCURRENCY` at a time. Returns undefined when all are done, or the
+ * last session when `PASS_MAX_MILLIS` are over. The next sweep continues after that session, so slow sessions delay the
+ * others, but not for ever. Fails if the ledger cannot list the sessions.
  */
 export const forEachDue = Effect.fn("Sweeper.forEachDue")(function* (
   due: ListDue,

@@ -9,8 +9,8 @@ export class StepRunner {
   readonly #running = new Set<SessionId>()
 
   /**
-   * Runs a step. When it takes longer than `STEP_TIMEOUT`, it is interrupted, and the call fails without waiting until it has
-   * ended. Until then, all other steps for its session fail.
+   * Runs a step. When it takes longer than `STEP_TIMEOUT`, it is interrupted, and the call fails without waiting until it
+   * has ended. Until then, all other steps for its session fail.
    */
   readonly run = <E extends StepFailure>(
     session: SessionId,

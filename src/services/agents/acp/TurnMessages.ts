@@ -30,6 +30,7 @@ const BUFFER_MAX_CHARS = 1024 * 1024
 /** A message of more levels counts as infinitely long: to measure it could overflow the stack. */
 const MESSAGE_MAX_LEVELS = 512
 
+/** Makes the messages of a turn that has not begun. */
 export const makeTurnMessages: Effect.Effect<TurnMessages> = Effect.gen(function* () {
   const mailbox = yield* Mailbox.make<AcpMessage, Failure>()
   const ended = yield* Deferred.make<void>()

@@ -7,8 +7,8 @@ import { CANCEL_TIMEOUT } from "../Timeouts.ts"
 import type { Executable, RunningProcess } from "../Processes.ts"
 import type { RunningSession, RunningSessions } from "./RunningSessions.ts"
 
-/** A cancel is repeated: while its queue owner is starting, acpx has nothing to cancel. */
-const CANCEL_AGAIN = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
+/** A cancel is repeated for five seconds at most: while its queue owner is starting, acpx has nothing to cancel. */
+const CANCEL_RETRIES = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
 
 export interface CancelDependencies {
   /** Starts a call of acpx about a session. */
@@ -35,7 +35,7 @@ export const acpxCancel = ({ call, agentOf, runningSessions }: CancelDependencie
       Effect.scoped,
       Effect.orElseSucceed(() => false),
     )
-    const again = Effect.repeat(once, { until: (cancelled) => cancelled, schedule: CANCEL_AGAIN })
+    const again = Effect.repeat(once, { until: (cancelled) => cancelled, schedule: CANCEL_RETRIES })
     return Effect.race(again, turn.ended)
   }
 

@@ -37,11 +37,13 @@ const UNSTARTED: PartialTurnReport = {
   costUsd: null,
 }
 
-/** What is remembered of the messages of a turn; a long turn is in the journal only. */
+/** What is kept in memory of the messages that came in a turn. Of a long turn, all messages are in the journal only. */
 class ReceivedMessages {
   #chars = 0
   #held: Array<AcpMessage> | undefined = []
+  /** The number of characters of the agent's answer. */
   answerChars = 0
+  /** The newest message: at the end of a turn, its result. */
   last: AcpMessage | undefined
 
   /** Adds the next messages. Returns why they are more than a turn may have, if they are. */
