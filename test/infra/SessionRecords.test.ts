@@ -364,7 +364,7 @@ for (const [where, inLedger] of [
       ),
     )
 
-    it.effect("are liveAmong while they are opening or open", () =>
+    it.effect("are live while they are opening or open", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
