@@ -25,9 +25,9 @@ import { Admission } from "./services/access/Admission.ts"
 import { Refusals } from "./services/access/Refusals.ts"
 import { Revocation } from "./services/access/Revocation.ts"
 import { TokenStore } from "./services/access/TokenStore.ts"
-import * as DirectAgents from "./services/agents/acp/Direct.ts"
-import * as AcpxAgents from "./services/agents/acpx/Acpx.ts"
-import { environment } from "./services/agents/claude/Command.ts"
+import * as DirectAgents from "./services/agents/acp/DirectAgents.ts"
+import * as AcpxAgents from "./services/agents/acpx/AcpxAgents.ts"
+import { claudeEnvironment } from "./services/agents/claude/Command.ts"
 import { ClaudeRunner } from "./services/agents/ClaudeRunner.ts"
 import { Clis } from "./services/agents/Clis.ts"
 import type { Processes } from "./services/agents/Processes.ts"
@@ -47,7 +47,7 @@ import { Sweeper } from "./services/upkeep/Sweeper.ts"
  */
 
 /** How long an agent can take to start, and then to open a session. */
-const AGENT_OPEN_PATIENCE = Duration.seconds(60)
+const AGENT_OPEN_TIMEOUT = Duration.seconds(60)
 
 // The machine
 
@@ -75,12 +75,12 @@ export const agent = (config: AppConfig): Layer.Layer<ClaudeRunner, never, Proce
   ClaudeRunner.layer({ executable: claudeExecutable(config.claudeBin), env: childEnvironment() })
 
 /** The agents of sessions: reached directly, or through acpx, as `agentBackend` says. */
-export const sessionAgents = (config: AppConfig, openPatience = AGENT_OPEN_PATIENCE) =>
+export const sessionAgents = (config: AppConfig, openTimeout = AGENT_OPEN_TIMEOUT) =>
   Layer.unwrapEffect(
     Effect.map(agentExecutables(config.agents), (agents) => {
       const claude = claudeExecutable(config.claudeBin).command
-      const env = { ...environment(childEnvironment()), ...claudeForAgents(claude) }
-      const options = { agents, env, idleSecs: config.agentIdleSecs, openPatience }
+      const env = { ...claudeEnvironment(childEnvironment()), ...claudeForAgents(claude) }
+      const options = { agents, env, idleSecs: config.agentIdleSecs, openTimeout }
       return config.agentBackend === "direct"
         ? DirectAgents.layer(options)
         : AcpxAgents.layer({ ...options, acpx: acpxExecutable(config.acpxBin) }).pipe(
@@ -95,7 +95,7 @@ const clis = (config: AppConfig) =>
     claude: claudeExecutable(config.claudeBin),
     acpx: acpxExecutable(config.acpxBin),
     cwd: "/",
-    env: environment(childEnvironment()),
+    env: claudeEnvironment(childEnvironment()),
     needed: config.agentBackend === "acpx" ? ["claude", "acpx"] : ["claude"],
   })
 

@@ -19,11 +19,11 @@ export {
   type AgentSession,
   type LeftOff,
 } from "./services/agents/AcpxClient.ts"
-export * as DirectAgents from "./services/agents/acp/Direct.ts"
+export * as DirectAgents from "./services/agents/acp/DirectAgents.ts"
 export { Admission } from "./services/access/Admission.ts"
-export type { ClaudeAnswer } from "./services/agents/claude/Outcome.ts"
-export type { ClaudeRequest } from "./services/agents/claude/Request.ts"
-export { ClaudeRunner, type Executable } from "./services/agents/ClaudeRunner.ts"
+export type { ClaudeAnswer } from "./services/agents/claude/ClaudeAnswer.ts"
+export type { ClaudeRequest } from "./services/agents/claude/ClaudeRequest.ts"
+export { ClaudeRunner } from "./services/agents/ClaudeRunner.ts"
 export { Disks } from "./services/upkeep/Disks.ts"
 export { FileContents, type FileWriter } from "./services/files/FileContents.ts"
 export { type Consumer } from "./services/journal/Consumer.ts"
@@ -36,7 +36,7 @@ export {
   runScope,
 } from "./services/journal/Journal.ts"
 export { Files } from "./services/files/Files.ts"
-export type { Arriving, Upload } from "./services/files/Receiving.ts"
+export type { Arriving, Upload } from "./services/files/Uploads.ts"
 export { type Check, Readiness } from "./services/upkeep/Readiness.ts"
 export { type Cli, Clis, type CliVersions } from "./services/agents/Clis.ts"
 export type { Client, Peer } from "./services/access/ClientAddress.ts"
@@ -60,6 +60,7 @@ export {
 } from "./services/journal/Ledger.ts"
 export { OutputSchemas } from "./services/runs/OutputSchemas.ts"
 export {
+  type Executable,
   Processes,
   type ProcessExit,
   type ProcessSpec,

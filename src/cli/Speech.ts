@@ -1,5 +1,5 @@
 import { textOf } from "../client/Session.ts"
-import { textEventOf } from "../domain/ClaudeText.ts"
+import { textEventOf } from "../domain/ClaudeTextEvent.ts"
 
 /** The text of an answer in the messages of a stream. Messages of any shape are accepted; most have no text. */
 

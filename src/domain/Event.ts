@@ -10,7 +10,7 @@ import { maySee, type Viewer } from "./Viewer.ts"
  */
 
 const subject = {
-  /** Its place in the one sequence of everything that happens. The sequence has gaps. */
+  /** Its number in the one sequence of all events, of the log and of all streams. It increases; numbers may be missing. */
   seq: Schema.Number,
   /** Milliseconds since 1970. */
   at: Schema.Number,
@@ -102,7 +102,7 @@ export const EventType = Schema.Literal(
   ...(Event.members.map(({ fields }) => fields.type.literals[0]) as [EventType, ...Array<EventType>]),
 )
 
-/** An event to append: the ledger gives it its place, and the app's name. */
+/** An event to append: the ledger gives it its sequence number, and the app's name. */
 export type NewEvent = Event extends infer E ? (E extends Event ? Omit<E, "seq" | "token"> : never) : never
 
 /** Which events a viewer wants: all that it may see and that match each field. */

@@ -13,12 +13,13 @@ const SCALAR_CHARS = 24
  * Estimates the length of parsed JSON when it is written, without escapes; never far too low. Infinite for a value of more
  * than that many levels. Copies nothing: agents send a hundred thousand messages in a turn.
  */
-export const charsOf = (value: unknown, levels: number): number => {
+export const estimateJsonChars = (value: unknown, levels: number): number => {
   if (typeof value === "string") return value.length
   if (typeof value !== "object" || value === null) return SCALAR_CHARS
   if (levels === 0) return Number.POSITIVE_INFINITY
   let chars = SCALAR_CHARS
-  for (const key in value) chars += key.length + charsOf((value as Record<string, unknown>)[key], levels - 1)
+  for (const key in value)
+    chars += key.length + estimateJsonChars((value as Record<string, unknown>)[key], levels - 1)
   return chars
 }
 
@@ -53,7 +54,7 @@ const partsOf = (value: object): Array<Part> => {
 }
 
 /** The fields of parsed JSON whose shape is not known. An empty record when the value is neither object nor array. */
-export const recordOf = (value: unknown): Readonly<Record<string, unknown>> =>
+export const fieldsOf = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
 
 /** A field of JSON that another program writes: absent, null, or a value of that schema. */

@@ -6,6 +6,13 @@ export interface Confidential {
   readonly texts: ReadonlyArray<string>
 }
 
+/** Returns the values of an environment's variables that have a secret, by their names: keys, tokens, passwords. */
+export const secretsIn = (env: Readonly<Record<string, string>>): ReadonlyArray<string> =>
+  Object.entries(env)
+    .filter(([name]) => /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|AUTH|HEADERS/i.test(name))
+    .map(([, value]) => value)
+
+/** The shapes of secrets that no environment names: API keys, tokens of apps and files, bearers, logins in URLs. */
 const SECRET_SHAPES =
   /\b(?:sk-[A-Za-z0-9]|cf_|ff_)[\w-]{8,}|(?<=\bBearer\s)\S+|(?<=:\/\/)[^\s/@]+:[^\s/@]+(?=@)/gi
 

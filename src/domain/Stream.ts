@@ -3,7 +3,7 @@ export type StreamKind = "run" | "message" | "result" | "error"
 
 /** An event of a run's stream, as it is stored. */
 export interface StreamEvent {
-  /** Its place in the one sequence of everything that happens. */
+  /** Its number in the one sequence of all events, of the log and of all streams. */
   readonly seq: number
   readonly kind: StreamKind
   /** JSON without a line break. The shape of a `result` and of an `error` is in `domain/Outcome.ts`. */
@@ -20,9 +20,9 @@ export interface StreamEnd {
 /** A part of a stream that retention removed. */
 export interface StreamGap {
   readonly kind: "resync"
-  /** The last place that is gone. */
+  /** The sequence number of the last event that is gone. */
   readonly seq: number
-  /** The place of the next event that is left; `null` if there is none. */
+  /** The sequence number of the next event that is left; `null` if there is none. */
   readonly oldest: number | null
 }
 

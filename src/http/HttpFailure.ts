@@ -2,6 +2,7 @@ import { Schema } from "effect"
 
 /** The failures that only HTTP has. All others are in `domain/Failure.ts`. */
 
+/** The body is not JSON. */
 export class BodyNotJson extends Schema.TaggedError<BodyNotJson>()("BodyNotJson", {}) {
   readonly code = "invalid_request"
 }
@@ -13,6 +14,7 @@ export class TooManyFields extends Schema.TaggedError<TooManyFields>()("TooManyF
   readonly code = "invalid_request"
 }
 
+/** The body is not a well-formed multipart form. */
 export class BodyNotForm extends Schema.TaggedError<BodyNotForm>()("BodyNotForm", {}) {
   readonly code = "invalid_request"
 }
@@ -22,40 +24,48 @@ export class NotHttp extends Schema.TaggedError<NotHttp>()("NotHttp", {}) {
   readonly code = "invalid_request"
 }
 
+/** The headers exceed Node's limit. */
 export class HeadersTooLarge extends Schema.TaggedError<HeadersTooLarge>()("HeadersTooLarge", {}) {
   readonly code = "headers_too_large"
 }
 
+/** The headers or the body did not arrive in time. */
 export class RequestTooSlow extends Schema.TaggedError<RequestTooSlow>()("RequestTooSlow", {}) {
   readonly code = "request_timeout"
 }
 
+/** The body exceeds the limit of its route, in bytes. */
 export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()("BodyTooLarge", {
   limit: Schema.Number,
 }) {
   readonly code = "payload_too_large"
 }
 
+/** The connection failed before the whole body was there. */
 export class BodyUnreadable extends Schema.TaggedError<BodyUnreadable>()("BodyUnreadable", {}) {
   readonly code = "invalid_request"
 }
 
+/** No route has that path. */
 export class RouteNotFound extends Schema.TaggedError<RouteNotFound>()("RouteNotFound", {}) {
   readonly code = "not_found"
 }
 
+/** Routes have that path, for other methods. */
 export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("MethodNotAllowed", {
   allowed: Schema.Array(Schema.String),
 }) {
   readonly code = "method_not_allowed"
 }
 
+/** The request's `Accept` allows no media type of its route. */
 export class NotAcceptable extends Schema.TaggedError<NotAcceptable>()("NotAcceptable", {
   offered: Schema.Array(Schema.String),
 }) {
   readonly code = "not_acceptable"
 }
 
+/** The body has another media type than its route reads, or is compressed. */
 export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>()("UnsupportedMediaType", {
   supported: Schema.Array(Schema.String),
 }) {

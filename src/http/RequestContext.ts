@@ -1,6 +1,6 @@
 import { HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Cause, Context, Effect } from "effect"
-import type { Origin } from "../domain/Token.ts"
+import type { Origin } from "../domain/Origin.ts"
 import { type AnyFailure, type Problem, problemHeaders, problemOf } from "./Problem.ts"
 
 /** More fields for the request's log line. Handlers add them with `note`. Never a prompt or a token. */

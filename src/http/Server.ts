@@ -26,13 +26,13 @@ const EndRuns = Layer.scopedDiscard(
   ),
 )
 
-/** How many bytes a multipart form can add to its file. */
-const FORM_OVERHEAD_BYTES = 1024 * 1024
+/** The limit for what a multipart form adds to its file: boundaries, headers and other fields. */
+const FORM_OVERHEAD_LIMIT_BYTES = 1024 * 1024
 
 /** Returns the largest bodies that requests can have, in bytes. */
 export const bodyLimits = (settings: { readonly maxBodyBytes: number; readonly maxUploadBytes: number }) => ({
   json: settings.maxBodyBytes,
-  form: settings.maxUploadBytes + FORM_OVERHEAD_BYTES,
+  form: settings.maxUploadBytes + FORM_OVERHEAD_LIMIT_BYTES,
 })
 
 /** The API and everything that every request passes through, served on the `HttpServer` of the environment. */

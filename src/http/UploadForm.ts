@@ -2,7 +2,7 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Effect, Schema, Stream } from "effect"
 import { InvalidRequest, type Issue } from "../domain/Failure.ts"
 import { FILE_TTL_DEFAULT_SECS, FILE_TTL_EXPECTED, FileTtlSecs } from "../domain/File.ts"
-import type { Arriving } from "../services/files/Receiving.ts"
+import type { Arriving } from "../services/files/Uploads.ts"
 import { UnsupportedMediaType } from "./HttpFailure.ts"
 import { type FormPart, issueAt, isUncompressed } from "./RequestBody.ts"
 
@@ -15,12 +15,12 @@ export const checkType = ({ headers }: HttpServerRequest.HttpServerRequest) =>
     ? Effect.void
     : new UnsupportedMediaType({ supported: ["multipart/form-data"] })
 
-/** How many bytes a form may add to its file: boundaries, headers and other fields. */
-const FORM_OVERHEAD_MAX_BYTES = 4096
+/** More bytes than boundaries, headers and other fields of a form usually take. A form that has more needs more quota. */
+const FORM_OVERHEAD_ESTIMATE_BYTES = 4096
 
 /** The smallest size in bytes that the file can have, by `Content-Length`; 0 without that header. */
 export const leastSize = ({ headers }: HttpServerRequest.HttpServerRequest): number =>
-  Math.max(0, Number(headers["content-length"] ?? 0) - FORM_OVERHEAD_MAX_BYTES)
+  Math.max(0, Number(headers["content-length"] ?? 0) - FORM_OVERHEAD_ESTIMATE_BYTES)
 
 /**
  * Reads the form part by part: writes its file to the upload, and returns the file's name, SHA-256 and time to live.

@@ -1,6 +1,6 @@
 import { Effect, Option } from "effect"
 import type { AgentName } from "../domain/Session.ts"
-import type { Executable } from "../services/agents/ClaudeRunner.ts"
+import type { Executable } from "../services/agents/Processes.ts"
 
 /** Finds how an agent is started. `command` is the operator's own command for it, if there is one. */
 type FindCommand = (name: AgentName, command: string | undefined) => ReadonlyArray<string> | undefined

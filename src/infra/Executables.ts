@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { Option } from "effect"
-import type { Executable } from "../services/agents/ClaudeRunner.ts"
+import type { Executable } from "../services/agents/Processes.ts"
 
 /**
  * Finds `claude`: the operator's command, else the one that is installed next to this package, else the one in `PATH`.

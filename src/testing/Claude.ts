@@ -1,9 +1,9 @@
 import { Context, Effect, Layer, Option } from "effect"
 import type { AgentFailure, StorageFailed } from "../domain/Failure.ts"
-import type { ClaudeAnswer } from "../services/agents/claude/Outcome.ts"
+import type { ClaudeAnswer } from "../services/agents/claude/ClaudeAnswer.ts"
 import { decodeLine } from "../services/agents/claude/Protocol.ts"
-import type { ClaudeRequest } from "../services/agents/claude/Request.ts"
-import { ClaudeRunner, type Say as SayLines } from "../services/agents/ClaudeRunner.ts"
+import type { ClaudeRequest } from "../services/agents/claude/ClaudeRequest.ts"
+import { ClaudeRunner, type OnLines } from "../services/agents/ClaudeRunner.ts"
 import { remainingText, type Say, Script } from "./Script.ts"
 
 /** Makes an answer of `claude`. `more` replaces fields that the test is about. */
@@ -45,7 +45,7 @@ export const claudeRunner = (
   })
 
 /** Prints messages as the lines that the CLI would print. */
-const printMessages = (print: SayLines, messages: ReadonlyArray<object>) =>
+const printMessages = (print: OnLines, messages: ReadonlyArray<object>) =>
   print(messages.flatMap((message) => Option.toArray(decodeLine(JSON.stringify(message)))))
 
 const streamEvent = (event: object) => ({ type: "stream_event", event, parent_tool_use_id: null })

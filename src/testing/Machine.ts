@@ -2,7 +2,7 @@ import { Effect, Layer, Option, Stream } from "effect"
 import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
 import type { FileId, SessionId } from "../domain/Ids.ts"
 import type { AgentSessionRef } from "../domain/Session.ts"
-import { AcpxRecords } from "../services/agents/acpx/Records.ts"
+import { AcpxRecords } from "../services/agents/acpx/AcpxRecords.ts"
 import { Disks } from "../services/upkeep/Disks.ts"
 import { FileContents } from "../services/files/FileContents.ts"
 import { judgedBy } from "../infra/OutputSchemaVerdicts.ts"
@@ -117,7 +117,7 @@ export const acpxRecords = (existing?: Map<AgentSessionRef, AgentSessionRef>) =>
   Layer.sync(AcpxRecords, () => {
     const records = existing ?? new Map<AgentSessionRef, AgentSessionRef>()
     return {
-      agentSession: (ref) => Effect.sync(() => Option.fromNullable(records.get(ref))),
+      agentRef: (ref) => Effect.sync(() => Option.fromNullable(records.get(ref))),
       requireResume: (ref) => Effect.sync(() => records.has(ref)),
       remove: (ref) => Effect.sync(() => void records.delete(ref)),
       dropSettings: () => Effect.void,

@@ -576,7 +576,7 @@ describe.concurrent.each(backends)("sessions by way of %s", (agentBackend) => {
                 expect(readdirSync(server.config.runsDir)).toEqual([])
               })
             }),
-          { flags, openPatience: Duration.seconds(patience), maxLiveSessions: 1, agentIdleSecs: 0 },
+          { flags, openTimeout: Duration.seconds(patience), maxLiveSessions: 1, agentIdleSecs: 0 },
         ),
     )
 
@@ -590,7 +590,7 @@ describe.concurrent.each(backends)("sessions by way of %s", (agentBackend) => {
             yield* Fiber.interrupt(client)
             yield* eventually(() => nothingIsLeft(server))
           }),
-        { flags: "--hang-new", openPatience: Duration.seconds(15) },
+        { flags: "--hang-new", openTimeout: Duration.seconds(15) },
       ),
     )
 

@@ -53,7 +53,7 @@ const readBy = (
     request: HttpServerRequest.HttpServerRequest,
   ) => Effect.Effect<unknown, AnyFailure>,
   parts: (drip: (text: string) => Effect.Effect<void>) => Effect.Effect<void>,
-  patience = Duration.millis(300),
+  timeout = Duration.millis(300),
 ) =>
   Effect.gen(function* () {
     const body = yield* RequestBody
@@ -78,7 +78,7 @@ const readBy = (
     yield* Effect.fork(parts((text) => Effect.sync(() => void socket.write(text))))
     yield* eventually(() => expect(said).toMatch(/\r\n\r\n./))
     return said.split("\r\n").at(-1)
-  }).pipe(Effect.scoped, Effect.provide(NodeRequestBody.layer({ json: 1000, form: 100_000_000, patience })))
+  }).pipe(Effect.scoped, Effect.provide(NodeRequestBody.layer({ json: 1000, form: 100_000_000, timeout })))
 
 const HEAD = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 const FILE = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'

@@ -123,7 +123,7 @@ for (const [where, inLedger] of [
             answered: false,
           }
           expect(yield* sessions.find(sessionId(1))).toEqual(Option.some(session))
-          yield* sessions.refer(sessionId(1), ref("b"))
+          yield* sessions.setRef(sessionId(1), ref("b"))
           expect(yield* sessions.list(mine.id, { includeClosed: false })).toEqual([{ ...session, ref: "b" }])
           expect(yield* sessions.list(theirs.id, { includeClosed: true })).toEqual([])
         }),
@@ -160,7 +160,7 @@ for (const [where, inLedger] of [
           expect(yield* sessions.countOpen).toBe(0)
           expect(yield* sessions.list(mine.id, { includeClosed: false })).toEqual([])
           expect(yield* sessions.list(mine.id, { includeClosed: true })).toHaveLength(1)
-          yield* sessions.refer(sessionId(1), ref("late"))
+          yield* sessions.setRef(sessionId(1), ref("late"))
           expect(Option.getOrThrow(yield* sessions.find(sessionId(1))).ref).toBe("ref-1")
           expect(yield* sessions.remove(sessionId(1), 6000)).toBe(true)
           expect(yield* sessions.remove(sessionId(1), 6000)).toBe(false)
@@ -354,17 +354,17 @@ for (const [where, inLedger] of [
           expect(idle).toHaveLength(520)
           for (let n = 0; n < 520; n++) yield* sessions.close(sessionId(n), 4000 + (n % 2), null)
           const closed: Array<SessionId> = []
-          for (let page = yield* sessions.closedBy(4000); page.length > 0; ) {
+          for (let page = yield* sessions.closedUntil(4000); page.length > 0; ) {
             closed.push(...page.map(({ id }) => id))
-            page = yield* sessions.closedBy(4000, page.at(-1))
+            page = yield* sessions.closedUntil(4000, page.at(-1))
           }
           expect(closed).toEqual(Array.from({ length: 260 }, (_, n) => sessionId(2 * n)))
-          expect(yield* sessions.closedBy(3999)).toEqual([])
+          expect(yield* sessions.closedUntil(3999)).toEqual([])
         }),
       ),
     )
 
-    it.effect("are living while they are opening or open", () =>
+    it.effect("are live while they are opening or open", () =>
       inLedger(
         Effect.gen(function* () {
           const { sessions } = yield* Ledger
@@ -373,11 +373,11 @@ for (const [where, inLedger] of [
           yield* sessions.reserve(opening(2), 9)
           yield* open(3)
           yield* sessions.close(sessionId(3), 4000, origin)
-          expect((yield* sessions.living([1, 2, 3, 4].map(sessionId))).toSorted()).toEqual([
+          expect((yield* sessions.liveAmong([1, 2, 3, 4].map(sessionId))).toSorted()).toEqual([
             sessionId(1),
             sessionId(2),
           ])
-          expect(yield* sessions.living([])).toEqual([])
+          expect(yield* sessions.liveAmong([])).toEqual([])
         }),
       ),
     )

@@ -5,7 +5,7 @@ import { Effect, Option, type Scope } from "effect"
 import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
 import { claudeForAgents } from "../../src/infra/acp/ClaudeForAgents.ts"
 import { claudeExecutable } from "../../src/infra/Executables.ts"
-import { environment } from "../../src/services/agents/claude/Command.ts"
+import { claudeEnvironment } from "../../src/services/agents/claude/Command.ts"
 import {
   AGENT,
   type Agents,
@@ -81,7 +81,7 @@ const client = (agents: RealAgents) =>
   agents.client({
     agents: new Map([[AGENT, { command: process.execPath, args: [ADAPTER] }]]),
     env: {
-      ...environment(childEnvironment()),
+      ...claudeEnvironment(childEnvironment()),
       ...claudeForAgents(claudeExecutable(Option.none()).command),
       HOME: join(agents.dir, "home"),
       ANTHROPIC_BASE_URL: agents.api.url,

@@ -418,7 +418,7 @@ const contract = (backend: Backend) => {
         Effect.gen(function* () {
           const { acp, session } = yield* agents.client({
             agents: agents.scripted(flag),
-            openPatience: Duration.seconds(3),
+            openTimeout: Duration.seconds(3),
           })
           const [took, failure] = yield* Effect.timed(failureOf(acp.open(session(), Option.none())))
           expect(failure._tag).toBe("AgentUnavailable")

@@ -1,10 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import {
-  allowlistOf,
-  isLoopback,
-  parseCidr,
-  rememberingAllowlists,
-} from "../../src/services/access/Allowlist.ts"
+import { allowlistOf, isLoopback, parseCidr, cachedAllowlists } from "../../src/services/access/Allowlist.ts"
 
 describe("an allowlist", () => {
   it.each([
@@ -62,7 +57,7 @@ describe("an allowlist", () => {
 
 describe("cached allowlists", () => {
   it("are parsed once while their content is the same, and their number is limited", () => {
-    const remembered = rememberingAllowlists(2)
+    const remembered = cachedAllowlists(2)
     const lan = remembered(["192.168.0.0/16", "fd00::/8"])
     expect(remembered(["192.168.0.0/16", "fd00::/8"])).toBe(lan)
     expect(lan.has("fd00::1")).toBe(true)

@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import type { RunId } from "../../src/domain/Ids.ts"
 import { Journal } from "../../src/services/journal/Journal.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
-import { readMessages } from "../../src/services/journal/Messages.ts"
+import { readRunMessages } from "../../src/services/journal/RunMessages.ts"
 import * as Mock from "../../src/testing.ts"
 import { streamOf } from "../support/Followed.ts"
 
@@ -48,7 +48,7 @@ describe("all that a run said", () => {
       let turns = 0
       const counting = setInterval(() => (turns += 1))
       const messages = yield* Effect.ensuring(
-        Effect.flatMap(Journal, (journal) => readMessages(journal, RUN)),
+        Effect.flatMap(Journal, (journal) => readRunMessages(journal, RUN)),
         Effect.sync(() => clearInterval(counting)),
       )
       expect(messages).toEqual(said)

@@ -11,10 +11,10 @@ import { acpxExecutable } from "../../src/infra/Executables.ts"
 import { idsLayer } from "../../src/infra/Identifiers.ts"
 import * as ProcessGroups from "../../src/infra/processes/ProcessGroups.ts"
 import * as WorkDirectories from "../../src/infra/WorkDirectories.ts"
-import * as Direct from "../../src/services/agents/acp/Direct.ts"
-import * as Acpx from "../../src/services/agents/acpx/Acpx.ts"
+import * as Direct from "../../src/services/agents/acp/DirectAgents.ts"
+import * as Acpx from "../../src/services/agents/acpx/AcpxAgents.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../../src/services/agents/AcpxClient.ts"
-import type { Executable } from "../../src/services/agents/ClaudeRunner.ts"
+import type { Executable } from "../../src/services/agents/Processes.ts"
 import { processesGiven } from "./ProcessTable.ts"
 import { eventually, temporaryDirectory } from "./TestServer.ts"
 
@@ -23,7 +23,7 @@ export interface BackendOptions {
   readonly agents: ReadonlyMap<AgentName, Executable>
   readonly env: Readonly<Record<string, string>>
   readonly idleSecs: number
-  readonly openPatience: Duration.Duration
+  readonly openTimeout: Duration.Duration
 }
 
 /** The ways to speak to agents; every one has to do the same. */
@@ -101,7 +101,7 @@ export const makeAgents = (backend: Backend): Effect.Effect<Agents, never, Scope
               agents: scripted(),
               env: { ...childEnvironment(), HOME: home },
               idleSecs: 60,
-              openPatience: Duration.minutes(1),
+              openTimeout: Duration.minutes(1),
               ...more,
             },
             dir,

@@ -66,13 +66,13 @@ export interface ScriptedServer extends TestServer {
 export interface ScriptedOptions extends Partial<AppConfig> {
   /** For the scripted agent's command line. */
   readonly flags?: string
-  readonly openPatience?: Parameters<typeof sessionAgents>[1]
+  readonly openTimeout?: Parameters<typeof sessionAgents>[1]
 }
 
 /** A server whose agent does as it is told; once it has stopped, no process that it started is left. */
 export const scriptedServer = ({
   flags,
-  openPatience,
+  openTimeout,
   ...overrides
 }: ScriptedOptions): Effect.Effect<ScriptedServer, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -88,7 +88,7 @@ export const scriptedServer = ({
       agents: new Map([[AgentName.make("scripted"), Option.some(scriptedAgent(dir, flags))]]),
       ...overrides,
     }
-    const agents = sessionAgents(configFor(dir, settings), openPatience)
+    const agents = sessionAgents(configFor(dir, settings), openTimeout)
     const server = yield* startServer(settings, dir, undefined, agents)
     return {
       ...server,

@@ -7,7 +7,7 @@ import { build } from "esbuild"
 import { Connections } from "../../src/http/sse/Connections.ts"
 import { RequestBody } from "../../src/http/RequestBody.ts"
 import * as Service from "../../src/index.ts"
-import { AcpxRecords } from "../../src/services/agents/acpx/Records.ts"
+import { AcpxRecords } from "../../src/services/agents/acpx/AcpxRecords.ts"
 import { SessionDirs } from "../../src/services/sessions/SessionDirs.ts"
 import * as Mock from "../../src/testing.ts"
 

@@ -5,8 +5,8 @@ import { agentExecutables } from "../../infra/Agents.ts"
 import { childEnvironment } from "../../infra/ChildEnvironment.ts"
 import type { AppConfig } from "../../infra/Config.ts"
 import { acpxExecutable, claudeExecutable } from "../../infra/Executables.ts"
-import { environment } from "../../services/agents/claude/Command.ts"
-import type { Executable } from "../../services/agents/ClaudeRunner.ts"
+import { claudeEnvironment } from "../../services/agents/claude/Command.ts"
+import type { Executable } from "../../services/agents/Processes.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
 
 /** A CLI has to print its version, or its login state, within this time. */
@@ -15,7 +15,7 @@ const TIMEOUT = Duration.seconds(20)
 /** Starts a CLI as the service does. Returns its stdout and its exit code; none if it is missing or hangs. */
 const outputOf = ({ command, args }: Executable, ...more: ReadonlyArray<string>) =>
   Command.make(command, ...args, ...more).pipe(
-    Command.env(environment(childEnvironment()), { extendEnv: false }),
+    Command.env(claudeEnvironment(childEnvironment()), { extendEnv: false }),
     Command.start,
     Effect.flatMap(({ stdout, exitCode }) =>
       Effect.all([Stream.mkString(Stream.decodeText(stdout)), exitCode], { concurrency: "unbounded" }),

@@ -1,7 +1,7 @@
 import { createServer } from "node:net"
 import { HttpClient } from "@effect/platform"
 import { Duration, Effect, Option, Schema } from "effect"
-import { allowlistOf, isLoopback, spellingOf } from "../../services/access/Allowlist.ts"
+import { allowlistOf, isLoopback, canonicalAddress } from "../../services/access/Allowlist.ts"
 import { type AppConfig, bindsLoopback } from "../../infra/Config.ts"
 import { localUrl } from "../Connection.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
@@ -98,7 +98,7 @@ export const adminToken = ({ adminToken, host }: AppConfig): Finding =>
       )
 
 const checkCaller = (address: string, { allowCidrs, host }: AppConfig): Finding => {
-  const spelling = spellingOf(address)
+  const spelling = canonicalAddress(address)
   if (spelling === undefined)
     return fault("caller", `${address} is no IP address`, "give an address such as 192.168.1.7")
   if (isLoopback(spelling)) return ok("caller", `${spelling} is this host, which is always admitted`)

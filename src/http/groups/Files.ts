@@ -2,7 +2,7 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, Multipart, OpenApi } from
 import { Schema } from "effect"
 import { FileTtlSecs } from "../../domain/File.ts"
 import { AppAuth } from "./Auth.ts"
-import { IdempotencyHeaders } from "./Idempotency.ts"
+import { IdempotencyHeaders } from "./IdempotencyHeaders.ts"
 import { problems } from "./Problems.ts"
 
 const UploadForm = HttpApiSchema.Multipart(

@@ -11,7 +11,7 @@ import {
   TimeoutSecs,
   Usage,
 } from "../../domain/Run.ts"
-import { IdempotencyHeaders } from "./Idempotency.ts"
+import { IdempotencyHeaders } from "./IdempotencyHeaders.ts"
 import { problems } from "./Problems.ts"
 import { AppAuth } from "./Auth.ts"
 import {

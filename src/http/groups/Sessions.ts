@@ -5,7 +5,7 @@ import { Model, Prompt, TimeoutSecs } from "../../domain/Run.ts"
 import { AgentName, PermissionMode, SessionMeta } from "../../domain/Session.ts"
 import type { AcpMessage } from "../../services/agents/AcpxClient.ts"
 import { AppAuth } from "./Auth.ts"
-import { IdempotencyHeaders } from "./Idempotency.ts"
+import { IdempotencyHeaders } from "./IdempotencyHeaders.ts"
 import { problems } from "./Problems.ts"
 import {
   ALSO_STREAMS,

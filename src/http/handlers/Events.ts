@@ -37,8 +37,8 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
             events: {
               count: [...counts.values()].reduce((sum, count) => sum + count, 0),
               by_type: Object.fromEntries([...counts].toSorted(([a], [b]) => (a < b ? -1 : 1))),
-              oldest: placeOf(oldest),
-              newest: placeOf(newest),
+              oldest: positionOf(oldest),
+              newest: positionOf(newest),
             },
             stream_events: sizes === undefined ? null : { rows: sizes.streamRows, bytes: sizes.streamBytes },
             database:
@@ -71,5 +71,5 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
   }),
 )
 
-const placeOf = (place: Pick<Event, "seq" | "at"> | null) =>
-  place === null ? null : { seq: place.seq, at: toSeconds(place.at) }
+const positionOf = (event: Pick<Event, "seq" | "at"> | null) =>
+  event === null ? null : { seq: event.seq, at: toSeconds(event.at) }

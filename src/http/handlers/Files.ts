@@ -8,7 +8,7 @@ import { Idempotency, type KeyOfRequest } from "../../services/runs/Idempotency.
 import { RunEngine } from "../../services/runs/RunEngine.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { keyOf, markReplayed } from "../Idempotency.ts"
+import { keyOf, markReplayed } from "../IdempotentRequests.ts"
 import { RequestBody } from "../RequestBody.ts"
 import { orProblem } from "../RequestContext.ts"
 import { checkType, leastSize, received } from "../UploadForm.ts"

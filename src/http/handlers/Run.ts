@@ -4,9 +4,9 @@ import { App } from "../../domain/Viewer.ts"
 import { Runs } from "../../services/runs/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { makeAcceptOnce } from "../Idempotency.ts"
+import { makeAcceptOnce } from "../IdempotentRequests.ts"
 import { note, orProblem } from "../RequestContext.ts"
-import { runIdOf } from "../RunPaths.ts"
+import { runIdOf } from "../RunLookup.ts"
 import { cancelOnDisconnect, makeRunAnswers, prefersEvents, runAnswer } from "../views/RunAnswers.ts"
 
 /** The values for fields that a request leaves out. */

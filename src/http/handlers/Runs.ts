@@ -7,12 +7,12 @@ import { CurrentReader } from "../groups/Auth.ts"
 import { cursorAfter, runBefore } from "../groups/Runs.ts"
 import { LIST_LIMIT, toSeconds, toSecondsOrNull } from "../groups/Wire.ts"
 import { orProblem } from "../RequestContext.ts"
-import { makeRunPaths } from "../RunPaths.ts"
+import { makeRunLookup } from "../RunLookup.ts"
 
 export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
   Effect.gen(function* () {
     const runs = yield* Runs
-    const paths = yield* makeRunPaths
+    const lookup = yield* makeRunLookup
     return handlers
       .handle(
         "listRuns",
@@ -33,7 +33,7 @@ export const RunsHandlers = HttpApiBuilder.group(Api, "runs", (handlers) =>
       .handle("readRun", ({ path: { id } }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
-          return { ok: true as const, ...runAnswer(yield* paths.run(id, viewer)) }
+          return { ok: true as const, ...runAnswer(yield* lookup.run(id, viewer)) }
         }).pipe(orProblem),
       )
   }),

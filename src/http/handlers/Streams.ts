@@ -4,25 +4,25 @@ import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
 import { orProblem } from "../RequestContext.ts"
 import { makeRunAnswers } from "../views/RunAnswers.ts"
-import { makeRunPaths } from "../RunPaths.ts"
+import { makeRunLookup } from "../RunLookup.ts"
 
 export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =>
   Effect.gen(function* () {
-    const paths = yield* makeRunPaths
+    const lookup = yield* makeRunLookup
     const answers = yield* makeRunAnswers
 
     return handlers
       .handle("runEvents", ({ request, path, urlParams, headers }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
-          const run = yield* paths.run(path.id, viewer)
+          const run = yield* lookup.run(path.id, viewer)
           return answers.stream(request, viewer, run, answerOptions(urlParams, headers))
         }).pipe(orProblem),
       )
       .handle("turnEvents", ({ request, path, urlParams, headers }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
-          const run = yield* paths.turn(path.id, path.n, viewer)
+          const run = yield* lookup.turn(path.id, path.n, viewer)
           return answers.stream(request, viewer, run, answerOptions(urlParams, headers))
         }).pipe(orProblem),
       )

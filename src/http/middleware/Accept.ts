@@ -5,7 +5,7 @@ import { Api } from "../Api.ts"
 import { EVENT_STREAM } from "../sse/EventStream.ts"
 import { Answers } from "../groups/Wire.ts"
 import { NotAcceptable } from "../HttpFailure.ts"
-import { preferred } from "../Preference.ts"
+import { preferredMediaType } from "../PreferredMediaType.ts"
 import { pathOf } from "../RequestContext.ts"
 
 const JSON_FORMS = ["application/json", "application/problem+json"]
@@ -33,5 +33,5 @@ export const checkAccept = (
     return Effect.void
   const method = request.method === "HEAD" ? "GET" : request.method
   const offered = OFFERED[streamRoutes.find(method, request.url)?.handler ?? "json"]
-  return preferred(accept, offered) === undefined ? new NotAcceptable({ offered }) : Effect.void
+  return preferredMediaType(accept, offered) === undefined ? new NotAcceptable({ offered }) : Effect.void
 }

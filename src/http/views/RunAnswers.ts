@@ -10,7 +10,7 @@ import { Journal, runScope } from "../../services/journal/Journal.ts"
 import { Runs } from "../../services/runs/Runs.ts"
 import { EVENT_STREAM, type Frame, gapFrame } from "../sse/EventStream.ts"
 import { OpenStreams } from "../sse/OpenStreams.ts"
-import { preferred } from "../Preference.ts"
+import { preferredMediaType } from "../PreferredMediaType.ts"
 import { problemOf } from "../Problem.ts"
 
 /**
@@ -85,7 +85,7 @@ const resultData = (run: AnsweredRun, report: Report, options: AnswerOptions) =>
 
 /** Whether the client prefers a stream to an object. False without a preference. */
 export const prefersEvents = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
-  preferred(headers["accept"], ["application/json", EVENT_STREAM]) === EVENT_STREAM
+  preferredMediaType(headers["accept"], ["application/json", EVENT_STREAM]) === EVENT_STREAM
 
 /** Accepts a run. With `cancel`, the run is cancelled when its client disconnects before the answer is sent. */
 export const cancelOnDisconnect = <A extends { readonly cancel: Effect.Effect<void> }, E, R>(

@@ -3,7 +3,7 @@ import { homedir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Option } from "effect"
 import type { AgentSessionRef } from "../../domain/Session.ts"
-import { AcpxRecords } from "../../services/agents/acpx/Records.ts"
+import { AcpxRecords } from "../../services/agents/acpx/AcpxRecords.ts"
 import { tryStorage } from "../TryStorage.ts"
 
 /** acpx's settings file. One in a working directory could redefine agents, permissions and credentials. */
@@ -47,7 +47,7 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   }
 
   return Layer.succeed(AcpxRecords, {
-    agentSession: (ref) =>
+    agentRef: (ref) =>
       Effect.map(
         tryStorage("reading acpx's record of a session", () => read(ref)),
         (record) => Option.fromNullable(record?.acp_session_id),

@@ -9,7 +9,7 @@ import { formParts } from "./FormReader.ts"
 /** So many bytes of a refused body are read and dropped, before the answer is sent although more arrives. */
 const DROPPED_MAX_BYTES = 64 * 1024 * 1024
 /** A JSON body must arrive within this time; of an upload, `PACE_BYTES` must arrive in each such period. */
-const PATIENCE = Duration.seconds(60)
+const BODY_TIMEOUT = Duration.seconds(60)
 const PACE_BYTES = 1024 * 1024
 /** The most bytes of all JSON bodies together that are still arriving. Bodies up to `SMALL_BYTES` are always read. */
 const ARRIVING_MAX_BYTES = 256 * 1024 * 1024
@@ -21,11 +21,11 @@ export const layer = (limits: {
   readonly json: number
   /** The largest form, in bytes. */
   readonly form: number
-  /** By default one minute; see `PATIENCE`. */
-  readonly patience?: Duration.Duration
-}) => Layer.sync(RequestBody, () => makeRequestBody(limits.json, limits.form, limits.patience ?? PATIENCE))
+  /** By default one minute; see `BODY_TIMEOUT`. */
+  readonly timeout?: Duration.Duration
+}) => Layer.sync(RequestBody, () => makeRequestBody(limits.json, limits.form, limits.timeout ?? BODY_TIMEOUT))
 
-const makeRequestBody = (jsonLimit: number, formLimit: number, patience: Duration.Duration) => {
+const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration.Duration) => {
   let arriving = 0
 
   /** Reads a body into memory. `arriving` counts its bytes until it is complete or given up. */
@@ -51,7 +51,7 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, patience: Duratio
   return RequestBody.of({
     bytes: (request) =>
       Effect.timeoutFail(readAll(NodeHttpServerRequest.toIncomingMessage(request)), {
-        duration: patience,
+        duration: timeout,
         onTimeout: () => new RequestTooSlow(),
       }),
 
@@ -63,7 +63,7 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, patience: Duratio
           if (sizeInPeriod < PACE_BYTES) return new RequestTooSlow()
           sizeInPeriod = 0
           return Effect.void
-        }).pipe(Effect.delay(patience), Effect.forever)
+        }).pipe(Effect.delay(timeout), Effect.forever)
         const body = Stream.tap(read(NodeHttpServerRequest.toIncomingMessage(request)), (chunk) => {
           size += chunk.length
           sizeInPeriod += chunk.length
@@ -75,7 +75,7 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, patience: Duratio
     drop: (request) =>
       Effect.suspend(() => {
         const source = NodeHttpServerRequest.toIncomingMessage(request)
-        if (!NodeHttpServerRequest.toServerResponse(request).shouldKeepAlive) return drop(source, patience)
+        if (!NodeHttpServerRequest.toServerResponse(request).shouldKeepAlive) return drop(source, timeout)
         // The connection stays open, so the rest can be dropped after the answer is sent.
         source.resume()
         return Effect.void
@@ -107,8 +107,8 @@ const read = (source: IncomingMessage): Stream.Stream<Uint8Array, BodyUnreadable
     }),
   )
 
-/** Reads and drops the rest of a body. Gives up after `patience`, or after `DROPPED_MAX_BYTES`. */
-const drop = (source: IncomingMessage, patience: Duration.Duration): Effect.Effect<void> =>
+/** Reads and drops the rest of a body. Gives up after `timeout`, or after `DROPPED_MAX_BYTES`. */
+const drop = (source: IncomingMessage, timeout: Duration.Duration): Effect.Effect<void> =>
   Effect.async<void>((resume) => {
     let dropped = 0
     const finish = () => {
@@ -126,7 +126,7 @@ const drop = (source: IncomingMessage, patience: Duration.Duration): Effect.Effe
     if (source.readableEnded || source.destroyed) return finish()
     source.resume()
     return Effect.sync(stop)
-  }).pipe(Effect.interruptible, Effect.timeoutOption(patience), Effect.asVoid)
+  }).pipe(Effect.interruptible, Effect.timeoutOption(timeout), Effect.asVoid)
 
 const onBody = (
   source: IncomingMessage,

@@ -5,7 +5,7 @@ import { environmentOf, forEachInSlices, type ReadProcessTable } from "./Process
 /** How long processes may take to exit after SIGTERM. */
 const GRACE = Duration.seconds(4)
 /** How long the kernel may take to remove processes after SIGKILL. */
-const KILL_PATIENCE = Duration.seconds(1)
+const KILL_TIMEOUT = Duration.seconds(1)
 /** How long the group leader has to end its children itself, before they are signalled one by one. */
 const HEAD_START = Duration.millis(250)
 /** The interval of the first checks. It grows to a quarter of a second: most processes exit quickly. */
@@ -34,7 +34,7 @@ export interface ProcessFamily {
  */
 export const endFamily = (readTable: ReadProcessTable, family: ProcessFamily): Effect.Effect<number> => {
   const state: EndingState = { strays: new Set(), execsSince: new Map() }
-  const attempt = (signal: Signal, patience: Duration.Duration) => {
+  const attempt = (signal: Signal, timeout: Duration.Duration) => {
     const signalRemaining = Effect.promise(() => signalOnce(readTable, family, signal, state))
     // Twice: one look at the table can miss a child that is just being forked.
     const anyLeft = Effect.flatMap(signalRemaining, (found) =>
@@ -45,11 +45,11 @@ export const endFamily = (readTable: ReadProcessTable, family: ProcessFamily): E
       const exited = yield* Effect.timeoutOption(family.exited, HEAD_START)
       if (Option.isNone(exited)) yield* Effect.zipRight(signalRemaining, family.exited)
       yield* Effect.repeat(anyLeft, { while: (found) => found, schedule: POLLING })
-    }).pipe(Effect.interruptible, Effect.timeoutOption(patience))
+    }).pipe(Effect.interruptible, Effect.timeoutOption(timeout))
   }
   const end = Effect.gen(function* () {
     if (Option.isSome(yield* attempt("SIGTERM", GRACE))) return state.strays.size
-    if (Option.isNone(yield* attempt("SIGKILL", KILL_PATIENCE)))
+    if (Option.isNone(yield* attempt("SIGKILL", KILL_TIMEOUT)))
       yield* Effect.logWarning("processes outlived SIGKILL", {
         group: family.group,
         strays: [...state.strays],

@@ -28,13 +28,13 @@ const migrate = Migrator.make({})({
 export const BUSY_MILLIS = 5000
 
 /** The size to which the -wal file is cut after a burst of writes, in bytes. */
-const JOURNAL_MAX = 16 * 1024 * 1024
+const WAL_MAX_BYTES = 16 * 1024 * 1024
 
 /**
  * Makes the file able to give space back to the disk in small steps. This rewrites the file once, and costs nothing for
  * a new file. If the disk has no room for that, the file stays as it is, with a warning in the log.
  */
-const shrinkable = (sql: SqlClient.SqlClient) =>
+const enableIncrementalVacuum = (sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
     const [row] = yield* sql<{ autoVacuum: number }>`PRAGMA auto_vacuum`
     if (row?.autoVacuum === INCREMENTAL) return
@@ -75,8 +75,8 @@ export const layer = (file: string): Layer.Layer<SqlClient.SqlClient, StorageFai
       yield* sql`PRAGMA busy_timeout = ${sql.literal(String(BUSY_MILLIS))}`
       // Overwrites deleted texts in the file.
       yield* sql`PRAGMA secure_delete = ON`
-      yield* sql`PRAGMA journal_size_limit = ${sql.literal(String(JOURNAL_MAX))}`
-      yield* shrinkable(sql)
+      yield* sql`PRAGMA journal_size_limit = ${sql.literal(String(WAL_MAX_BYTES))}`
+      yield* enableIncrementalVacuum(sql)
       yield* migrate
     }),
   )

@@ -20,7 +20,7 @@ const EventRow = Schema.Struct({
 
 const decodeEvents = Schema.decodeUnknown(Schema.Array(Schema.compose(EventRow, Event, { strict: false })))
 
-const Place = Schema.Struct({ seq: Schema.Number, at: Schema.Number })
+const Position = Schema.Struct({ seq: Schema.Number, at: Schema.Number })
 
 /** Makes the records of the event log. */
 export const eventRecords = (
@@ -45,9 +45,9 @@ export const eventRecords = (
       sql`true`,
     ])
   }
-  const place = SqlSchema.findOne({
+  const position = SqlSchema.findOne({
     Request: Schema.Struct({ owner: Schema.UndefinedOr(Schema.String), newest: Schema.Boolean }),
-    Result: Place,
+    Result: Position,
     execute: ({ owner, newest }) => sql`
       SELECT seq, at FROM events WHERE ${owner === undefined ? sql`true` : sql`token_id = ${owner}`}
       ORDER BY seq ${sql.literal(newest ? "DESC" : "ASC")} LIMIT 1`,
@@ -86,8 +86,8 @@ export const eventRecords = (
         const counted = yield* owner === undefined
           ? sql<Counted>`SELECT type, sum(count) AS count FROM event_counts GROUP BY type HAVING sum(count) > 0`
           : sql<Counted>`SELECT type, count FROM event_counts WHERE owner = ${owner} AND count > 0`
-        const oldest = yield* place({ owner, newest: false })
-        const newest = yield* place({ owner, newest: true })
+        const oldest = yield* position({ owner, newest: false })
+        const newest = yield* position({ owner, newest: true })
         const counts = new Map(counted.map(({ type, count }) => [type, count]))
         return { counts, oldest: Option.getOrNull(oldest), newest: Option.getOrNull(newest) }
       }).pipe(transaction("counting events")),

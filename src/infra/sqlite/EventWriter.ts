@@ -24,15 +24,15 @@ export interface EventWriter {
 }
 
 /** Takes the next numbers of the sequence, and returns the last of them. */
-const TAKE_PLACES = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events' RETURNING seq"
+const TAKE_SEQS = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events' RETURNING seq"
 
 /** The numbers of rows that an INSERT can have. They are few, so that each statement is prepared once. */
-const SIZES = [32, 8, 4, 2, 1] as const
+const INSERT_SIZES = [32, 8, 4, 2, 1] as const
 
 const rowsOf = (row: string, count: number): string => Array.from({ length: count }, () => row).join(", ")
 
 const INSERT_STREAM = new Map(
-  SIZES.map((count) => [
+  INSERT_SIZES.map((count) => [
     count,
     `INSERT INTO stream_events (seq, run_id, kind, at, bytes, body) VALUES ${rowsOf("(?, ?, ?, ?, ?, ?)", count)}`,
   ]),
@@ -40,7 +40,7 @@ const INSERT_STREAM = new Map(
 
 /** Leaves the first numbers after the newest free, for the stream events of the same transaction. */
 const INSERT_EVENTS = new Map(
-  SIZES.map((count) => [
+  INSERT_SIZES.map((count) => [
     count,
     `INSERT INTO events (seq, type, at, run_id, session_id, token_id, data)
       SELECT s.seq + e.column1, e.column2, e.column3, e.column4, e.column5, e.column6, e.column7
@@ -52,7 +52,7 @@ const INSERT_EVENTS = new Map(
 /** Splits a list into pieces of these sizes, in order. */
 const pieces = function* <A>(list: ReadonlyArray<A>) {
   for (let from = 0; from < list.length; ) {
-    const size = SIZES.find((size) => size <= list.length - from) ?? 1
+    const size = INSERT_SIZES.find((size) => size <= list.length - from) ?? 1
     yield [size, list.slice(from, from + size)] as const
     from += size
   }
@@ -81,7 +81,7 @@ export const makeEventWriter = ({ sql, noteChange }: LedgerDatabase): EventWrite
       Effect.gen(function* () {
         if (events.length === 0) {
           if (stream.length === 0) return
-          const [row] = yield* sql.unsafe<{ seq: number }>(TAKE_PLACES, [stream.length])
+          const [row] = yield* sql.unsafe<{ seq: number }>(TAKE_SEQS, [stream.length])
           return yield* insertStream(stream, (row?.seq ?? 0) - stream.length + 1)
         }
         noteChange()

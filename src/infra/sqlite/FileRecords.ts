@@ -6,7 +6,7 @@ import type { FileId } from "../../domain/Ids.ts"
 import type { FileRecords } from "../../services/journal/Ledger.ts"
 import { columnsOf } from "./Columns.ts"
 import type { EventWriter } from "./EventWriter.ts"
-import { storeAnswer } from "./KeyRecords.ts"
+import { storeAnswer } from "./IdempotencyKeyRecords.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 
 /** How many files `due` returns. They are removed in one transaction, and other work waits for its end. */

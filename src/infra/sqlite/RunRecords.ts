@@ -19,7 +19,7 @@ import { LOST, type RunEnd, type RunRecords, TEXT_MIN_MILLIS } from "../../servi
 import { columnsOf } from "./Columns.ts"
 import type { EventWriter } from "./EventWriter.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
-import { projectAccepted, projectEnded } from "./RunProjections.ts"
+import { writeAcceptance, writeEnd } from "./RunTransitions.ts"
 import { SessionRow } from "./SessionRecords.ts"
 import { isInForce } from "./TokenRecords.ts"
 
@@ -27,7 +27,7 @@ import { isInForce } from "./TokenRecords.ts"
  * How many sequence numbers are skipped after a crash. A power failure may lose numbers that clients have seen, since
  * the last transaction that waited for the disk. This is far more than any client can have been sent.
  */
-const UNSEEN = 1_000_000
+const SKIPPED_AFTER_CRASH = 1_000_000
 
 const RunRow = Schema.Struct({ ...RunRecord.fields, usage: Schema.NullOr(Schema.parseJson(Usage)) })
 
@@ -115,7 +115,7 @@ export const runRecords = (
         WHERE id = ${run} AND status IN (${sql.literal(list(statesBefore(ended.status)))})
         RETURNING ${subject}`
       const [row] = yield* decodeEnded(changed)
-      if (row !== undefined) yield* projectEnded(database, events, row, end)
+      if (row !== undefined) yield* writeEnd(database, events, row, end)
     })
 
   const find = SqlSchema.findOne({
@@ -161,7 +161,7 @@ export const runRecords = (
         const turn = yield* run.kind === "turn"
           ? acceptTurn(run, at, startedAt)
           : acceptOneShot(run, at, startedAt)
-        yield* projectAccepted(database, events, run, turn?.index ?? null, { at, startedAt })
+        yield* writeAcceptance(database, events, run, turn?.index ?? null, { at, startedAt })
         if (keepInput) {
           yield* sql`INSERT INTO run_inputs (run_id, input) VALUES (${run.id}, ${encodeInput(run.input)})`
         }
@@ -194,7 +194,7 @@ export const runRecords = (
         )
         // No sequence number is given out twice, also after a power failure.
         if (left.length > 0) {
-          yield* sql`UPDATE sqlite_sequence SET seq = seq + ${UNSEEN} WHERE name = 'events'`
+          yield* sql`UPDATE sqlite_sequence SET seq = seq + ${SKIPPED_AFTER_CRASH} WHERE name = 'events'`
         }
         return left.length
       }).pipe(transaction("recording the runs of a server that died as lost")),

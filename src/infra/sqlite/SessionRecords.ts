@@ -7,7 +7,7 @@ import { type SessionMeta, OpenedSession, SessionRecord } from "../../domain/Ses
 import type { SessionRecords } from "../../services/journal/Ledger.ts"
 import { Bit, columnsOf } from "./Columns.ts"
 import type { EventWriter } from "./EventWriter.ts"
-import { storeAnswer } from "./KeyRecords.ts"
+import { storeAnswer } from "./IdempotencyKeyRecords.ts"
 import { asStorageFailure, type LedgerDatabase } from "./LedgerDatabase.ts"
 import { isInForce } from "./TokenRecords.ts"
 
@@ -81,7 +81,7 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
       WHERE status = 'open' AND quiet_since < ${since} AND ${comesAfter(after)} AND ${hasNoTurn}
       ORDER BY quiet_since, id LIMIT ${DUE_MAX}`,
   })
-  const closedBy = SqlSchema.findAll({
+  const closedUntil = SqlSchema.findAll({
     Request: Due,
     Result: SessionRow,
     execute: ({ since, after }) => sql`
@@ -139,7 +139,7 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
     list: (owner, { includeClosed }) =>
       list({ owner, includeClosed }).pipe(asStorageFailure("listing sessions")),
 
-    refer: (session, ref) =>
+    setRef: (session, ref) =>
       Effect.asVoid(sql`UPDATE sessions SET ref = ${ref} WHERE id = ${session} AND status = 'open'`).pipe(
         asStorageFailure("noting what an agent calls a session"),
       ),
@@ -171,8 +171,8 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
 
     idle: (since, after) => idle({ since, after }).pipe(asStorageFailure("looking for idle sessions")),
 
-    closedBy: (since, after) =>
-      closedBy({ since, after }).pipe(asStorageFailure("looking for sessions to delete")),
+    closedUntil: (since, after) =>
+      closedUntil({ since, after }).pipe(asStorageFailure("looking for sessions to delete")),
 
     remove: (session, at) =>
       sql<{ tokenId: TokenId }>`
@@ -181,7 +181,7 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
         transaction("deleting a session"),
       ),
 
-    living: (sessions) =>
+    liveAmong: (sessions) =>
       sql<{ id: SessionId }>`
         SELECT id FROM sessions
         WHERE id IN (SELECT value FROM json_each(${JSON.stringify(sessions)})) AND status <> 'closed'`.pipe(

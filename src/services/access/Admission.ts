@@ -1,8 +1,9 @@
 import { Context, Effect, Layer, Option, type Redacted } from "effect"
 import { AddressNotAllowed, type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
+import type { Origin } from "../../domain/Origin.ts"
 import type { RefusalReason } from "../../domain/Refusal.ts"
-import type { AppToken, Origin } from "../../domain/Token.ts"
-import { allowlistOf, rememberingAllowlists } from "./Allowlist.ts"
+import type { AppToken } from "../../domain/Token.ts"
+import { allowlistOf, cachedAllowlists } from "./Allowlist.ts"
 import { type Client, clientOf, type Peer } from "./ClientAddress.ts"
 import { Refusals } from "./Refusals.ts"
 import { Secrets } from "./Secrets.ts"
@@ -46,7 +47,7 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
         const refusals = yield* Refusals
         const allowed = allowlistOf(options.allowCidrs)
         const trusted = allowlistOf(options.trustedProxies)
-        const allowlistOfToken = rememberingAllowlists(TOKEN_ALLOWLISTS_MAX)
+        const allowlistOfToken = cachedAllowlists(TOKEN_ALLOWLISTS_MAX)
 
         /** Records a refusal, and fails with it. */
         const refuse = <F extends Unauthorized | AddressNotAllowed>(

@@ -20,7 +20,7 @@ export const parseCidr = (text: string): readonly [Address, number] | undefined 
   if (prefix !== undefined && !/^\d{1,3}$/.test(prefix)) return undefined
   const bits = prefix === undefined ? width : Number(prefix)
   if (bits > width) return undefined
-  return isMapped(address) && bits >= 96 ? [address.toIPv4Address(), bits - 96] : [address, bits]
+  return isIpv4Mapped(address) && bits >= 96 ? [address.toIPv4Address(), bits - 96] : [address, bits]
 }
 
 /** Makes an allowlist of CIDRs. Texts that {@link parseCidr} cannot parse are left out. */
@@ -40,7 +40,7 @@ export const allowlistOf = (cidrs: ReadonlyArray<string>): Allowlist => {
 }
 
 /** {@link allowlistOf} with a cache of the newest `max` lists. The key is the content of a list. */
-export const rememberingAllowlists = (max: number) => {
+export const cachedAllowlists = (max: number) => {
   const known = new Map<string, Allowlist>()
   return (cidrs: ReadonlyArray<string>): Allowlist => {
     const key = JSON.stringify(cidrs)
@@ -61,7 +61,7 @@ export const isLoopback = (text: string): boolean => parseAddress(text)?.range()
  * The canonical spelling of an address from a socket or a header. An IPv4-mapped IPv6 address becomes its IPv4 address,
  * and a zone is removed. Undefined for a text that is no address.
  */
-export const spellingOf = (text: string): string | undefined => parseAddress(text)?.toString()
+export const canonicalAddress = (text: string): string | undefined => parseAddress(text)?.toString()
 
 /** Parses an address as sockets give it: perhaps IPv4-mapped, perhaps with a zone (`fe80::1%eth0`). */
 const parseAddress = (text: string): Address | undefined => {
@@ -73,5 +73,5 @@ const parseAddress = (text: string): Address | undefined => {
 const isAddress = (text: string): boolean =>
   ipaddr.IPv4.isValidFourPartDecimal(text) || (text.includes(":") && ipaddr.IPv6.isValid(text))
 
-const isMapped = (address: Address): address is ipaddr.IPv6 =>
+const isIpv4Mapped = (address: Address): address is ipaddr.IPv6 =>
   address.kind() === "ipv6" && (address as ipaddr.IPv6).isIPv4MappedAddress()

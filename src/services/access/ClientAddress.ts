@@ -1,4 +1,4 @@
-import { type Allowlist, isLoopback, spellingOf } from "./Allowlist.ts"
+import { type Allowlist, isLoopback, canonicalAddress } from "./Allowlist.ts"
 
 /** The other end of a request's connection, and what it forwards. */
 export interface Peer {
@@ -31,7 +31,7 @@ const TRUSTED_HOPS_MAX = 64
  * and its header is ignored.
  */
 export const clientOf = (peer: Peer, trusted: Allowlist): Client => {
-  const address = spellingOf(peer.address) ?? peer.address
+  const address = canonicalAddress(peer.address) ?? peer.address
   const onThisHost = isLoopback(address)
   const itself = { address, local: onThisHost }
   if (peer.forwardedFor === undefined) return itself
@@ -60,5 +60,5 @@ const HOP = /^(?:([\d.]{7,15})(?::\d{1,5})?|\[([\da-f:.]{2,45})\](?::\d{1,5})?|(
 
 const addressIn = (hop: string): string | undefined => {
   const [, v4, bracketed, plain] = HOP.exec(hop.trim()) ?? []
-  return spellingOf(v4 ?? bracketed ?? plain ?? "")
+  return canonicalAddress(v4 ?? bracketed ?? plain ?? "")
 }

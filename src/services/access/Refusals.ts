@@ -1,6 +1,6 @@
 import { Cause, Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { Refusal } from "../../domain/Refusal.ts"
-import type { Origin } from "../../domain/Token.ts"
+import type { Origin } from "../../domain/Origin.ts"
 import { Ledger } from "../journal/Ledger.ts"
 
 /** A refused request. */
@@ -11,7 +11,7 @@ export interface Refused extends Pick<Refusal, "code" | "reason" | "tokenId"> {
 const FLUSH_INTERVAL = Duration.seconds(1)
 
 /** How many different refusals of one second get a row of their own. */
-const ROWS_A_SECOND_MAX = 1000
+const ROWS_PER_SECOND_MAX = 1000
 /** How many rows can wait for a ledger that fails. */
 const WAITING_MAX = 10_000
 /** The address in the rows that count all further refusals, by reason. */
@@ -56,7 +56,7 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
           const key = [at, why.reason, tokenId, origin.address].join(" ")
           const refusal = { ...why, at, tokenId, ...origin, count: 1 }
           if (waiting.has(key)) return count(key, refusal)
-          if (newest.rows >= ROWS_A_SECOND_MAX || waiting.size + writing >= WAITING_MAX) {
+          if (newest.rows >= ROWS_PER_SECOND_MAX || waiting.size + writing >= WAITING_MAX) {
             return count(why.reason, { ...refusal, address: OTHER, tokenId: null })
           }
           newest.rows += 1

@@ -6,9 +6,9 @@ import {
   ProviderRefused,
   type StorageFailed,
 } from "../../domain/Failure.ts"
-import { redact } from "../../domain/Redaction.ts"
-import { ARGUMENTS, environment, secretsIn } from "./claude/Command.ts"
-import { type ClaudeAnswer, modelRefusal, answerOf } from "./claude/Outcome.ts"
+import { redact, secretsIn } from "../../domain/Redaction.ts"
+import { CLAUDE_ARGUMENTS, claudeEnvironment } from "./claude/Command.ts"
+import { type ClaudeAnswer, modelRefusal, answerOf } from "./claude/ClaudeAnswer.ts"
 import {
   type ClaudeLine,
   type ClaudeMessage,
@@ -20,22 +20,16 @@ import {
   preamble,
   userMessage,
 } from "./claude/Protocol.ts"
-import type { ClaudeRequest } from "./claude/Request.ts"
-import { EXIT_PATIENCE } from "./Patience.ts"
-import { Processes, type RunningProcess } from "./Processes.ts"
+import type { ClaudeRequest } from "./claude/ClaudeRequest.ts"
+import { EXIT_TIMEOUT } from "./Timeouts.ts"
+import { type Executable, Processes, type RunningProcess } from "./Processes.ts"
 import type { WorkDir } from "./WorkDirs.ts"
 
 /** The limit of a run's output. A run that prints more fails. */
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024
 
-/** How an executable is started: its command, and the arguments that come before all others. */
-export interface Executable {
-  readonly command: string
-  readonly args: ReadonlyArray<string>
-}
-
-/** Receives the lines that the CLI prints. */
-export type Say = (lines: ReadonlyArray<ClaudeLine>) => Effect.Effect<void, StorageFailed>
+/** Is called with the next lines that the CLI has printed, in order. */
+export type OnLines = (lines: ReadonlyArray<ClaudeLine>) => Effect.Effect<void, StorageFailed>
 
 /**
  * Runs one-shot prompts on the `claude` CLI.
@@ -50,13 +44,13 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
      * Runs one prompt and returns its answer. The model can read `dir` and no other directory. Has no timeout. The
      * processes are gone when the scope closes.
      *
-     * Each line that the CLI prints, up to the result, goes to `say`, in order. No more output is read while `say` runs,
-     * so a slow `say` slows down the CLI. A failure of `say` fails the run.
+     * Each line that the CLI prints, up to the result, goes to `onLines`, in order. No more output is read while
+     * `onLines` runs, so a slow one slows down the CLI. A failure of `onLines` fails the run.
      */
     readonly run: (
       request: ClaudeRequest,
       dir: WorkDir,
-      say: Say,
+      onLines: OnLines,
     ) => Effect.Effect<ClaudeAnswer, AgentFailure | StorageFailed, Scope.Scope>
   }
 >() {
@@ -75,17 +69,21 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
         const start = ({ cwd, tmp }: WorkDir) =>
           processes.spawn({
             command: options.executable.command,
-            args: [...options.executable.args, ...ARGUMENTS],
+            args: [...options.executable.args, ...CLAUDE_ARGUMENTS],
             cwd,
             // The CLI leaves files in its temporary directory. They are removed with the run's directory.
-            env: { ...environment(options.env), CLAUDE_CODE_TMPDIR: tmp },
+            env: { ...claudeEnvironment(options.env), CLAUDE_CODE_TMPDIR: tmp },
           })
 
-        const run = Effect.fn("ClaudeRunner.run")(function* (request: ClaudeRequest, dir: WorkDir, say: Say) {
+        const run = Effect.fn("ClaudeRunner.run")(function* (
+          request: ClaudeRequest,
+          dir: WorkDir,
+          onLines: OnLines,
+        ) {
           const confidential = { secrets, texts: [request.prompt, request.system ?? ""] }
           const process = yield* start(dir)
           const strayLines = yield* Ref.make(0)
-          const result = yield* ask(process, request, strayLines, say).pipe(
+          const result = yield* ask(process, request, strayLines, onLines).pipe(
             Stream.filter(isResult),
             Stream.runHead,
             Effect.mapError((failure) =>
@@ -115,7 +113,7 @@ const ask = (
   process: RunningProcess,
   request: ClaudeRequest,
   strayLines: Ref.Ref<number>,
-  say: Say,
+  onLines: OnLines,
 ): Stream.Stream<ClaudeMessage, AgentFailure | StorageFailed> =>
   Stream.unwrap(
     Effect.as(
@@ -131,7 +129,7 @@ const ask = (
             if (decoded.length < lines.length) {
               yield* Ref.update(strayLines, (n) => n + lines.length - decoded.length)
             }
-            yield* say(decoded)
+            yield* onLines(decoded)
             for (const { message } of decoded) {
               if (isControlResponse(message)) yield* handleControlResponse(process, request, message)
             }
@@ -171,7 +169,7 @@ const handleControlResponse = (
 
 /** How a process exits whose output has ended, or that reported a failure. None if it does not exit in time. */
 const exitOf = (process: RunningProcess) =>
-  Effect.zipRight(process.endInput, Effect.timeoutOption(process.exit, EXIT_PATIENCE))
+  Effect.zipRight(process.endInput, Effect.timeoutOption(process.exit, EXIT_TIMEOUT))
 
 const limitOutput = <R>(output: Stream.Stream<Uint8Array, never, R>) =>
   Stream.mapAccumEffect(output, 0, (seen, chunk) =>

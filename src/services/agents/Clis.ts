@@ -1,7 +1,6 @@
 import { Cause, Clock, Context, Duration, Effect, Layer, Option, Ref, Schema, Stream } from "effect"
-import type { Executable } from "./ClaudeRunner.ts"
 import { Ledger } from "../journal/Ledger.ts"
-import { Processes } from "./Processes.ts"
+import { type Executable, Processes } from "./Processes.ts"
 
 const PROBE_INTERVAL = Duration.seconds(60)
 /** How much of a CLI's output is read. A chunk has at most 64 KiB. */

@@ -1,6 +1,12 @@
 import { Context, type Effect, type Scope, type Stream } from "effect"
 import type { ExecutableMissing, ProcessFailed } from "../../domain/Failure.ts"
 
+/** How an executable is started: its command, and the arguments that come before all others. */
+export interface Executable {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+}
+
 /** A child process to start. Its environment is `env`; nothing is inherited from the service. */
 export interface ProcessSpec {
   readonly command: string
@@ -18,6 +24,7 @@ export interface ProcessExit {
   readonly signal: string | null
 }
 
+/** A child process that was started. It may have exited. */
 export interface RunningProcess {
   /** Writes a text to stdin. Does not wait until it is read, and does not fail when the process is gone. */
   readonly write: (text: string) => Effect.Effect<void>

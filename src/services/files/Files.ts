@@ -10,7 +10,7 @@ import type { FileId, TokenId } from "../../domain/Ids.ts"
 import { FileContents } from "./FileContents.ts"
 import { FilesInUse } from "./FilesInUse.ts"
 import { charge, Quotas } from "./Quotas.ts"
-import { type Arriving, makeReceiving, type Upload } from "./Receiving.ts"
+import { type Arriving, makeUploads, type Upload } from "./Uploads.ts"
 import { Ids } from "../access/Ids.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { Secrets } from "../access/Secrets.ts"
@@ -103,7 +103,7 @@ export class Files extends Context.Tag("clawdforge/Files")<
           }
         }).pipe(Effect.withSpan("Files.expire"))
 
-        const { receive, measure } = yield* makeReceiving({ quotas, fileLimit, expire })
+        const { receive, measure } = yield* makeUploads({ quotas, fileLimit, expire })
 
         return {
           receive,

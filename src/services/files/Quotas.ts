@@ -25,6 +25,7 @@ export class Quotas {
     this.#taken.set(owner, (this.#taken.get(owner) ?? 0) + bytes)
   }
 
+  /** Gives back bytes that were taken or occupied. */
   giveBack(owner: TokenId, bytes: number): void {
     const taken = (this.#taken.get(owner) ?? 0) - bytes
     if (taken > 0) this.#taken.set(owner, taken)

@@ -1,11 +1,11 @@
 import type { Effect } from "effect"
 
 /**
- * A reader that is given items as they come. It is called, and no fiber is woken for it: there may be hundreds of
- * readers, and thousands of items a second.
+ * A reader that gets items as they come, by a call of `take`. It is a plain function and not a stream: to wake a fiber
+ * for each item costs too much with hundreds of readers and thousands of items a second.
  */
 export interface Consumer<A, E = never> {
-  /** Takes all items. Returns false if it wants no more for now. */
+  /** Takes all of these items. Returns false if it can take no more now: `ready` is awaited before the next call. */
   readonly take: (items: ReadonlyArray<A>) => boolean
   /** Waits until it takes more items. Fails when it will never take any. */
   readonly ready: Effect.Effect<void, E>

@@ -4,7 +4,7 @@ import type { StorageFailed } from "../../domain/Failure.ts"
 import type { StreamGap } from "../../domain/Stream.ts"
 import { OPERATOR } from "../../domain/Viewer.ts"
 import type { Consumer } from "./Consumer.ts"
-import { yieldToEventLoop } from "./EventLoop.ts"
+import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import { EventRing } from "./EventRing.ts"
 import type { EventRecords } from "./Ledger.ts"
 
@@ -12,21 +12,24 @@ import type { EventRecords } from "./Ledger.ts"
 const RING_MAX = 2000
 /** Events that are read at once. */
 const PAGE = 256
-/** How long followers wait for more after they were told something. Events of that time come together. */
-const TOLD_INTERVAL = Duration.millis(50)
+/** The shortest pause between two notifications of followers. The events of that time are given together. */
+const NOTIFY_INTERVAL = Duration.millis(50)
 const RETRY = Schedule.spaced("1 second")
 
 const ALL: EventFilter = { viewer: OPERATOR }
 
-/** The followers of the log, as {@link Journal} offers them. One reads the ledger for all of them. */
+/**
+ * Makes the one reader of the event log for all its followers, which {@link Journal} offers. It reads new events from the
+ * ledger once and keeps them in a ring in memory. Only for a follower that is too far behind, the ledger is read again.
+ */
 export const makeEventFeed = (events: EventRecords) =>
   Effect.gen(function* () {
-    /** Called when there is more, for the followers that have everything so far. */
+    /** The callbacks of the followers that have everything so far. They are called when there is more. */
     const upToDate = new Set<() => void>()
-    const place = Effect.zipWith(events.newest, events.trimmedTo, Math.max)
-    const oneLooks = yield* Effect.makeSemaphore(1)
-    const news = Effect.unsafeMakeLatch()
-    let ring = new EventRing(RING_MAX, yield* place)
+    const newestPosition = Effect.zipWith(events.newest, events.trimmedTo, Math.max)
+    const ringLock = yield* Effect.makeSemaphore(1)
+    const hasMore = Effect.unsafeMakeLatch()
+    let ring = new EventRing(RING_MAX, yield* newestPosition)
     let followers = 0
     /** Whether events came that the ring has not seen, as nobody followed. */
     let isStale = false
@@ -34,24 +37,24 @@ export const makeEventFeed = (events: EventRecords) =>
     /** Starts the ring anew if nobody followed for a time. */
     const refresh = Effect.gen(function* () {
       if (!isStale) return
-      const newest = yield* place
+      const newest = yield* newestPosition
       isStale = false
       if (newest > ring.newest) ring = new EventRing(RING_MAX, newest)
-    }).pipe(oneLooks.withPermits(1))
+    }).pipe(ringLock.withPermits(1))
 
-    const look = Effect.gen(function* () {
+    const readNew = Effect.gen(function* () {
       for (;;) {
         const found = yield* events.after(ring.newest, ALL, PAGE)
         ring.add(found)
         if (found.length < PAGE) return
       }
-    }).pipe(oneLooks.withPermits(1))
+    }).pipe(ringLock.withPermits(1))
 
-    yield* news.await.pipe(
-      Effect.zipRight(news.close),
+    yield* hasMore.await.pipe(
+      Effect.zipRight(hasMore.close),
       Effect.zipRight(
         Effect.suspend(() => {
-          if (followers > 0) return Effect.zipRight(refresh, look)
+          if (followers > 0) return Effect.zipRight(refresh, readNew)
           isStale = true
           return Effect.void
         }).pipe(
@@ -61,8 +64,8 @@ export const makeEventFeed = (events: EventRecords) =>
           Effect.retry(RETRY),
         ),
       ),
-      Effect.zipRight(Effect.sync(() => upToDate.forEach((tell) => tell()))),
-      Effect.zipRight(Effect.suspend(() => (followers > 0 ? Effect.sleep(TOLD_INTERVAL) : Effect.void))),
+      Effect.zipRight(Effect.sync(() => upToDate.forEach((notify) => notify()))),
+      Effect.zipRight(Effect.suspend(() => (followers > 0 ? Effect.sleep(NOTIFY_INTERVAL) : Effect.void))),
       Effect.forever,
       Effect.forkScoped,
     )
@@ -75,10 +78,10 @@ export const makeEventFeed = (events: EventRecords) =>
       const passes = matching(filter)
       let seq = after
 
-      /** Gives what is in memory. Returns whether there is nothing more to give. */
-      const giveRing = (): boolean => {
+      /** Gives the follower its events from the ring. Returns false if it takes no more, or needs the ledger. */
+      const deliverFromRing = (): boolean => {
         while (seq < ring.newest) {
-          if (!ring.has(seq)) return false
+          if (!ring.hasAllAfter(seq)) return false
           const next = ring.after(seq, PAGE)
           seq = next.at(-1)?.seq ?? seq
           const wanted = next.filter(passes)
@@ -104,26 +107,26 @@ export const makeEventFeed = (events: EventRecords) =>
 
       /** Gives events as they come, as long as they are taken: a follower that keeps up costs a call. */
       const keepUp = Effect.async<void>((resume) => {
-        const tell = () => {
+        const notify = () => {
           try {
-            if (giveRing()) return
+            if (deliverFromRing()) return
             resume(Effect.void)
           } catch (defect) {
             // It is this follower's defect, not everybody's.
             resume(Effect.die(defect))
           }
-          upToDate.delete(tell)
+          upToDate.delete(notify)
         }
-        upToDate.add(tell)
-        // Something may have come since the last look.
-        tell()
-        return Effect.sync(() => void upToDate.delete(tell))
+        upToDate.add(notify)
+        // Something may have come since the last read.
+        notify()
+        return Effect.sync(() => void upToDate.delete(notify))
       })
 
       return Effect.gen(function* () {
         yield* refresh
         for (;;) {
-          if (seq >= ring.newest || ring.has(seq)) yield* keepUp
+          if (seq >= ring.newest || ring.hasAllAfter(seq)) yield* keepUp
           else {
             const found: ReadonlyArray<Event | StreamGap> = yield* readLedger
             if (found.length > 0) take(found)
@@ -145,7 +148,7 @@ export const makeEventFeed = (events: EventRecords) =>
           () => Effect.sync(() => (followers -= 1)),
         ),
 
-      /** Tells that the log has more. */
-      wake: () => news.unsafeOpen(),
+      /** Must be called whenever the log has more. Returns at once. */
+      wake: () => hasMore.unsafeOpen(),
     }
   }) satisfies Effect.Effect<unknown, StorageFailed, Scope.Scope>

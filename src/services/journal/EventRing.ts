@@ -4,7 +4,7 @@ import type { Event } from "../../domain/Event.ts"
 export class EventRing {
   readonly #max: number
   #events: Array<Event> = []
-  /** All events after that place are here. */
+  /** The lowest sequence number after which the ring has every event. */
   #floor: number
   #newest: number
 
@@ -18,9 +18,10 @@ export class EventRing {
     return this.#newest
   }
 
-  /** Whether all events after that place are here. */
-  readonly has = (seq: number): boolean => seq >= this.#floor
+  /** Whether the ring has every event after that sequence number. */
+  readonly hasAllAfter = (seq: number): boolean => seq >= this.#floor
 
+  /** Adds the next events, in order. Removes the oldest if there are more than one and a half times `max`. */
   readonly add = (events: ReadonlyArray<Event>): void => {
     const last = events.at(-1)
     if (last === undefined) return
@@ -33,7 +34,7 @@ export class EventRing {
     this.#events = this.#events.slice(gone)
   }
 
-  /** Returns the first events after that place, at most `limit`. */
+  /** Returns the first events after that sequence number, at most `limit`. */
   readonly after = (seq: number, limit: number): ReadonlyArray<Event> => {
     let low = 0
     let high = this.#events.length

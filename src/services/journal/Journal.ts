@@ -22,7 +22,7 @@ export interface LogScope {
   readonly filter: EventFilter
 }
 
-/** What can be read and followed. */
+/** What a reader reads or follows: the stream of one run, or the log. */
 export type JournalScope = RunScope | LogScope
 
 /** The items of a scope. A part of a run's stream may be gone, which is told as a gap. */
@@ -35,8 +35,12 @@ export const logScope = (filter: EventFilter): LogScope => ({ _tag: "Log", filte
 const PAGE = 256
 
 /**
- * What runs say and what happens, in one sequence. It is stored before it is shown, and a late reader is shown the same
- * as one that was there. Ownership is not asked here: a caller has a run from `Runs`, and a `LogScope` names its viewer.
+ * Appends the messages of runs, and reads and follows the streams of runs and the event log. All have their sequence
+ * numbers from one sequence. An item is stored in the {@link Ledger} before any reader gets it, so a reader that comes
+ * later gets the same items, unless retention has removed them.
+ *
+ * Does not check who may read a run: a caller gets the run from `Runs` first, which checks it. Of the log, a reader gets
+ * only what the viewer in its `LogScope` may see.
  */
 export class Journal extends Context.Tag("clawdforge/Journal")<
   Journal,
@@ -48,16 +52,17 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
      */
     readonly append: (run: RunId, messages: ReadonlyArray<string>) => Effect.Effect<void, StorageFailed>
     /**
-     * Gives `write` the messages of a run that are not stored yet, for the transaction that ends the run. If it fails,
-     * they are kept, and it can be called again.
+     * Calls `write` with the messages of a run that are not stored yet. `write` must store them, in the transaction that
+     * ends the run. If it fails, the messages are kept, and this can be called again.
      */
     readonly close: <A, E>(
       run: RunId,
       write: (unstored: ReadonlyArray<NewMessage>) => Effect.Effect<A, E>,
     ) => Effect.Effect<A, E>
     /**
-     * Reads the next items after a place (0: from the beginning). A run's come with a gap in front if some are gone, and
-     * as many as are convenient, at least one; of the log come at most `limit`, by default 256. Empty: there are none.
+     * Reads the next items after a sequence number (0: from the beginning). Of a run's stream it returns some, at least
+     * one, with a gap in front if items before are gone; of the log at most `limit`, by default 256. Returns an empty list
+     * if there are none.
      */
     readonly read: <S extends JournalScope>(
       scope: S,
@@ -65,9 +70,9 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
       limit?: number,
     ) => Effect.Effect<ReadonlyArray<ItemOf<S>>, StorageFailed>
     /**
-     * Gives a consumer the items after a place, then those that come, in order, each once; a part that retention removed
-     * is told as one gap. A run's stream returns after its end, the log never. Any number may follow. Nothing is kept for
-     * a slow consumer: items are read as they are taken.
+     * Gives a consumer the items after a sequence number, then those that come, in order, each once. A part that
+     * retention removed is given as one gap. Returns after the end of a run's stream; of the log, never. Any number of
+     * consumers may follow. Nothing is kept in memory for a slow one: items are read as they are taken.
      */
     readonly follow: <S extends JournalScope, E>(
       scope: S,
@@ -76,9 +81,9 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
     ) => Effect.Effect<void, StorageFailed | E>
     /** Waits for a run's end, and returns it. Fails with `AnswerGone` if its text is no longer kept. */
     readonly outcome: (run: RunId) => Effect.Effect<StreamEnd, AnswerGone | StorageFailed>
-    /** Returns how many bytes of a run's stream are stored after a place. */
+    /** Returns how many bytes of a run's stream are stored after a sequence number. */
     readonly bytesAfter: (run: RunId, after: number) => Effect.Effect<number, StorageFailed>
-    /** Returns the place of the newest event of the log. */
+    /** Returns the sequence number of the newest event of the log. */
     readonly newest: Effect.Effect<number, StorageFailed>
     /** Returns the newest events of the log that match, newest first. */
     readonly latest: (

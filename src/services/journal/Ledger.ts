@@ -2,7 +2,7 @@ import { Context, type Effect } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import type { EventRecords } from "./ports/Events.ts"
 import type { FileRecords } from "./ports/Files.ts"
-import type { KeyRecords } from "./ports/Keys.ts"
+import type { KeyRecords } from "./ports/IdempotencyKeys.ts"
 import type { RefusalRecords } from "./ports/Refusals.ts"
 import type { RetentionRecords } from "./ports/Retention.ts"
 import type { RunRecords } from "./ports/Runs.ts"
@@ -12,7 +12,7 @@ import type { TokenRecords } from "./ports/Tokens.ts"
 
 export type { Change, EventRecords } from "./ports/Events.ts"
 export type { FileRecords, NewUpload } from "./ports/Files.ts"
-export type { KeyRecords, StoredAnswer } from "./ports/Keys.ts"
+export type { KeyRecords, StoredAnswer } from "./ports/IdempotencyKeys.ts"
 export type { RefusalRecords } from "./ports/Refusals.ts"
 export {
   type Dropped,

@@ -1,11 +1,11 @@
 import { Chunk, Clock, Deferred, Duration, Effect, Queue, type Scope } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
-import { yieldToEventLoop } from "./EventLoop.ts"
+import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import type { NewMessage, StreamRecords } from "./Ledger.ts"
 
 /** How long messages of a run that nobody follows may wait to be stored. */
-const AGE_MAX = Duration.seconds(1)
+const WAIT_MAX = Duration.seconds(1)
 /** How many characters of messages of such a run may wait. */
 const CHARS_MAX = 64 * 1024
 /** Runs whose messages are stored in one transaction. */
@@ -22,7 +22,7 @@ export interface MessageBuffer {
   /** Stores the messages of a run that wait, and returns when they are stored. */
   readonly flush: (run: RunId) => Effect.Effect<void, StorageFailed>
   /**
-   * Gives `write` the messages of a run that are not stored yet, to be stored in its transaction. If it fails, they keep
+   * Calls `write` with the messages of a run that are not stored yet. `write` must store them. If it fails, they keep
    * waiting.
    */
   readonly close: <A, E>(
@@ -43,6 +43,7 @@ interface Flush {
   readonly done: Deferred.Deferred<void, StorageFailed>
 }
 
+/** Makes the buffer. `store` writes messages to the ledger in one transaction. */
 export const makeMessageBuffer = (
   store: StreamRecords["append"],
   isFollowed: (run: RunId) => boolean,
@@ -52,8 +53,8 @@ export const makeMessageBuffer = (
     const buffers = new Map<RunId, Waiting>()
     const flushes = yield* Queue.unbounded<Flush>()
     // The messages of a run are in one transaction at a time: their order is the order of the transactions.
-    const oneWrites = yield* Effect.makeSemaphore(1)
-    let isAgeing = false
+    const writeLock = yield* Effect.makeSemaphore(1)
+    let isFlushScheduled = false
 
     /** Takes the messages of these runs, and puts them back if `write` fails. */
     const writing = <A, E>(
@@ -78,7 +79,7 @@ export const makeMessageBuffer = (
             }
           }),
         )
-      }).pipe(oneWrites.withPermits(1))
+      }).pipe(writeLock.withPermits(1))
 
     const storeAll = (some: ReadonlyArray<Flush>) =>
       Effect.gen(function* () {
@@ -100,7 +101,7 @@ export const makeMessageBuffer = (
 
     const flush = (run: RunId) =>
       Effect.gen(function* () {
-        if (!buffers.has(run)) yield* oneWrites.withPermits(1)(Effect.void)
+        if (!buffers.has(run)) yield* writeLock.withPermits(1)(Effect.void)
         // A write that failed meanwhile has put its messages back.
         if (!buffers.has(run)) return
         const done = yield* Deferred.make<void, StorageFailed>()
@@ -108,14 +109,14 @@ export const makeMessageBuffer = (
         yield* Deferred.await(done)
       })
 
-    /** Stores whatever waits, in a moment. */
-    const age = Effect.suspend(() => {
-      if (isAgeing) return Effect.void
-      isAgeing = true
-      return Effect.sleep(AGE_MAX).pipe(
+    /** Stores the messages of all runs after `WAIT_MAX`. Returns at once. A failure goes to the next `append` of the run. */
+    const flushLater = Effect.suspend(() => {
+      if (isFlushScheduled) return Effect.void
+      isFlushScheduled = true
+      return Effect.sleep(WAIT_MAX).pipe(
         Effect.zipRight(
           Effect.suspend(() => {
-            isAgeing = false
+            isFlushScheduled = false
             return Effect.forEach(
               [...buffers.keys()],
               (run) =>
@@ -149,7 +150,7 @@ export const makeMessageBuffer = (
           waiting.failure = undefined
           if (failure !== undefined) return yield* failure
           if (isFollowed(run) || waiting.chars > CHARS_MAX) yield* flush(run)
-          else yield* age
+          else yield* flushLater
         }).pipe(
           // A caller that gave up in between would have its run end before its last message.
           Effect.uninterruptible,

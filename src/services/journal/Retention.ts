@@ -4,15 +4,15 @@ import { type Dropped, Ledger, type Sizes, type StreamPass } from "./Ledger.ts"
 
 export type { Sizes } from "./Ledger.ts"
 
-/** How long things are kept. */
+/** How long and how much the ledger keeps. */
 export interface RetentionSettings {
-  /** The text of a run, after its end, in seconds. */
+  /** How long the messages and the answer of a run are kept after its end, in seconds. */
   readonly streamRetentionSecs: number
-  /** The rows of a run's stream, in days. */
+  /** How long the rows of a run's stream are kept, without their text, in days. */
   readonly eventRetentionDays: number
-  /** The number of such rows, of all runs together. */
+  /** How many such rows are kept at most, of all runs together. */
   readonly eventMaxRows: number
-  /** The events of the log, in days. */
+  /** How long the events of the log are kept, in days. */
   readonly auditRetentionDays: number
 }
 
@@ -25,7 +25,7 @@ export interface Removed {
   readonly idempotencyKeys: number
 }
 
-/** What a maintenance did. */
+/** What a call of `maintain` did. */
 export interface Maintained {
   readonly removed: Removed
   readonly before: Sizes
@@ -74,8 +74,8 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
       Retention,
       Effect.gen(function* () {
         const { retention } = yield* Ledger
-        const oneTrims = yield* Effect.makeSemaphore(1)
-        const oneShrinks = yield* Effect.makeSemaphore(1)
+        const trimLock = yield* Effect.makeSemaphore(1)
+        const shrinkLock = yield* Effect.makeSemaphore(1)
 
         const trim = Effect.fn("Retention.trim")(function* ({ forMillis = Number.POSITIVE_INFINITY } = {}) {
           const at = yield* Clock.currentTimeMillis
@@ -98,7 +98,7 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
           }
           if (removed.texts + removed.streamEvents + removed.idempotencyKeys > 0) yield* retention.purge
           return removed
-        }, oneTrims.withPermits(1))
+        }, trimLock.withPermits(1))
 
         /** Gives all unused space back to the disk, as much at a time as takes a few milliseconds. */
         const shrink = Effect.fn("Retention.shrink")(function* () {
@@ -114,7 +114,7 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
             bytes = Math.round(Math.min(SHRINK_MAX_BYTES, Math.max(SHRINK_MIN_BYTES, fitting)))
           }
           yield* retention.purge
-        }, oneShrinks.withPermits(1))
+        }, shrinkLock.withPermits(1))
 
         return {
           settings,

@@ -3,13 +3,13 @@ import { AnswerGone, type StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
 import { isEnd, type StreamEnd, type StreamEvent, type StreamGap } from "../../domain/Stream.ts"
 import type { Consumer } from "./Consumer.ts"
-import { yieldToEventLoop } from "./EventLoop.ts"
+import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import type { RunRecords, StreamRecords } from "./Ledger.ts"
 
 /** How many characters of a stream are read before other work gets its turn. */
-const TURN_CHARS = 64 * 1024
+const CHARS_BEFORE_YIELD = 64 * 1024
 
-const charsOf = (events: ReadonlyArray<StreamEvent | StreamGap>): number =>
+const totalChars = (events: ReadonlyArray<StreamEvent | StreamGap>): number =>
   events.reduce((chars, event) => chars + (event.kind === "resync" ? 0 : event.body.length), 0)
 
 /** The streams of single runs, as {@link Journal} offers them. `flush` stores the messages of a run that wait. */
@@ -82,7 +82,7 @@ export const makeRunStreams = (
           if (!take(events)) yield* ready
           if (isEnd(last)) return
           // A reader that takes megabytes at once must not keep others from their turn.
-          if (charsOf(events) > TURN_CHARS) yield* yieldToEventLoop
+          if (totalChars(events) > CHARS_BEFORE_YIELD) yield* yieldToEventLoop
         }
       }).pipe(Effect.scoped),
 

@@ -51,6 +51,7 @@ interface OwnerQueue {
   places: number
 }
 
+/** Makes a queue. It starts no fiber, and lives as long as somebody has it. */
 export const makeFairQueue = <Owner>(options: {
   readonly slots: number
   /** The number of places in the queue. */

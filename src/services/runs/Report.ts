@@ -3,7 +3,7 @@ import { type Diagnosis, diagnosed, type RunFailure, type TurnFailure } from "..
 import type { Report } from "../../domain/Outcome.ts"
 import type { EndStatus, RunEnded } from "../../domain/Run.ts"
 import type { AcpMessage } from "../agents/AcpxClient.ts"
-import type { ClaudeAnswer } from "../agents/claude/Outcome.ts"
+import type { ClaudeAnswer } from "../agents/claude/ClaudeAnswer.ts"
 
 /** The report of a one-shot. */
 export interface RunReport extends Report {

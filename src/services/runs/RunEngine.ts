@@ -110,7 +110,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
             if (hasWaited) {
               const hasSlot = yield* Effect.raceFirst(
                 Effect.as(place.slot, true),
-                Effect.as(Deferred.await(entry.cancelled), false),
+                Effect.as(Deferred.await(entry.cancelRequested), false),
               )
               if (!hasSlot) return executor.unstarted
               entry.startedAt = yield* Clock.currentTimeMillis
@@ -122,8 +122,8 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
               turn,
               startedAt: entry.startedAt ?? (yield* Clock.currentTimeMillis),
               hasWaited,
-              cancelled: Deferred.await(entry.cancelled),
-              isCancelled: Deferred.isDone(entry.cancelled),
+              cancelled: Deferred.await(entry.cancelRequested),
+              isCancelled: Deferred.isDone(entry.cancelRequested),
             })
           })
 
@@ -167,7 +167,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
           Effect.gen(function* () {
             const exit = yield* Effect.acquireUseRelease(
               Effect.fork(Effect.interruptible(execute(executor, spec, entry, place, turn))),
-              (working) => Effect.raceFirst(Fiber.join(working), Deferred.await(entry.ended)),
+              (working) => Effect.raceFirst(Fiber.join(working), Deferred.await(entry.endRequested)),
               // The race returns before its loser is done. The slot must not be given back until it is.
               Fiber.interrupt,
             ).pipe(Effect.interruptible, Effect.ensuring(release), Effect.exit)
@@ -192,7 +192,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
               runs.accept(recorded, { at, startedAt: entry.startedAt }),
               () => register.leave(entry),
             )
-            if (stopping) yield* Deferred.fail(entry.ended, new ShuttingDown())
+            if (stopping) yield* Deferred.fail(entry.endRequested, new ShuttingDown())
             const fiber = yield* Effect.forkDaemon(life(executor, spec, entry, place, turn, release))
             yield* FiberSet.add(fibers, fiber)
             return {

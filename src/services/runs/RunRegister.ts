@@ -3,18 +3,19 @@ import type { ShuttingDown, Unauthorized } from "../../domain/Failure.ts"
 import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import type { RunSpec } from "../../domain/Run.ts"
 
-/** A run from its acceptance until its end is recorded. */
+/** A run from just before its acceptance until its end is recorded. */
 export interface LiveEntry {
   readonly id: RunId
   readonly owner: TokenId
   /** The session of a turn. */
   readonly session: SessionId | undefined
   /** Completed when the run is to end as cancelled. */
-  readonly cancelled: Deferred.Deferred<void>
+  readonly cancelRequested: Deferred.Deferred<void>
   /** Failed when the run is to end at once, with that failure. */
-  readonly ended: Deferred.Deferred<never, ShuttingDown | Unauthorized>
+  readonly endRequested: Deferred.Deferred<never, ShuttingDown | Unauthorized>
   /** Completed when its outcome is recorded. */
-  readonly over: Deferred.Deferred<void>
+  readonly outcomeRecorded: Deferred.Deferred<void>
+  /** When it got its slot, in milliseconds since 1970. */
   startedAt: number | undefined
   /** Whether its executor was called. */
   began: boolean
@@ -34,9 +35,9 @@ export const makeRunRegister = Effect.sync(() => {
           id: spec.id,
           owner: spec.owner,
           session: spec.kind === "turn" ? spec.sessionId : undefined,
-          cancelled: yield* Deferred.make<void>(),
-          ended: yield* Deferred.make<never, ShuttingDown | Unauthorized>(),
-          over: yield* Deferred.make<void>(),
+          cancelRequested: yield* Deferred.make<void>(),
+          endRequested: yield* Deferred.make<never, ShuttingDown | Unauthorized>(),
+          outcomeRecorded: yield* Deferred.make<void>(),
           startedAt: undefined,
           began: false,
         }
@@ -45,29 +46,33 @@ export const makeRunRegister = Effect.sync(() => {
         return entry
       }),
 
-    /** Removes a run whose end is recorded, and completes `over`. */
-    leave: ({ id, over }: LiveEntry) =>
+    /** Removes a run whose end is recorded, and completes `outcomeRecorded`. */
+    leave: ({ id, outcomeRecorded }: LiveEntry) =>
       Effect.suspend(() => {
         entries.delete(id)
         if (entries.size === 0) isEmpty.unsafeOpen()
-        return Deferred.succeed(over, undefined)
+        return Deferred.succeed(outcomeRecorded, undefined)
       }),
 
     /** Cancels a run, or all turns of a session, and waits for their recorded ends. Returns false if there was none. */
     cancel: (target: RunId | SessionId) =>
       Effect.gen(function* () {
         const found = [...entries.values()].filter(({ id, session }) => id === target || session === target)
-        for (const { cancelled } of found) yield* Deferred.succeed(cancelled, undefined)
-        for (const { over } of found) yield* Deferred.await(over)
+        for (const { cancelRequested } of found) yield* Deferred.succeed(cancelRequested, undefined)
+        for (const { outcomeRecorded } of found) yield* Deferred.await(outcomeRecorded)
         return found.length > 0
       }),
 
     /** Ends the matching runs with that failure. Returns without waiting for their ends. */
     endAll: (matches: (run: LiveEntry) => boolean, failure: ShuttingDown | Unauthorized) =>
       Effect.suspend(() =>
-        Effect.forEach([...entries.values()].filter(matches), ({ ended }) => Deferred.fail(ended, failure), {
-          discard: true,
-        }),
+        Effect.forEach(
+          [...entries.values()].filter(matches),
+          ({ endRequested }) => Deferred.fail(endRequested, failure),
+          {
+            discard: true,
+          },
+        ),
       ),
 
     /** Waits until there is no live run. */

@@ -20,8 +20,8 @@ import type { AcpMessage } from "../agents/AcpxClient.ts"
 import { Files } from "../files/Files.ts"
 import { Journal } from "../journal/Journal.ts"
 import { Ledger } from "../journal/Ledger.ts"
-import { readMessages } from "../journal/Messages.ts"
-import { makeOneShot } from "./executors/OneShot.ts"
+import { readRunMessages } from "../journal/RunMessages.ts"
+import { makeOneShotExecutor } from "./executors/OneShotExecutor.ts"
 import { makeFairQueue } from "./FairQueue.ts"
 import { OutputSchemas } from "./OutputSchemas.ts"
 import type { RunReport } from "./Report.ts"
@@ -105,7 +105,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
           maxWait: Duration.seconds(options.maxQueueWaitSecs ?? 30),
         }
         const schemaChecks = yield* makeFairQueue<TokenId>({ slots: SCHEMA_CHECKS, ...waiting })
-        yield* engine.register(yield* makeOneShot({ slots: options.maxConcurrentRuns, ...waiting }))
+        yield* engine.register(yield* makeOneShotExecutor({ slots: options.maxConcurrentRuns, ...waiting }))
 
         /** Checks the request's output schema. Returns whether the CLI itself can enforce it. */
         const checkSchema = ({ outputSchema }: RunRequest, owner: TokenId) =>
@@ -153,7 +153,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
           cancel: (run, viewer) => Effect.zipRight(get(run, viewer), engine.cancel(run)),
           outcome: (run) => Effect.flatMap(journal.outcome(run), decodeOutcome),
           messages: (run) =>
-            readMessages(journal, run) as Effect.Effect<
+            readRunMessages(journal, run) as Effect.Effect<
               ReadonlyArray<AcpMessage>,
               AnswerGone | StorageFailed
             >,

@@ -18,13 +18,13 @@ import type { Origin } from "../../domain/Origin.ts"
 import { Revocation } from "../access/Revocation.ts"
 import { AcpxClient } from "../agents/AcpxClient.ts"
 import { Ledger } from "../journal/Ledger.ts"
-import { makeTurnExecutor } from "../runs/executors/Turn.ts"
+import { makeTurnExecutor } from "../runs/executors/TurnExecutor.ts"
 import type { TurnReport } from "../runs/Report.ts"
 import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
 import { makeClosing } from "./Closing.ts"
 import { makeOpening } from "./Opening.ts"
-import { makeTurns } from "./Turns.ts"
+import { makeTurnAcceptance } from "./TurnAcceptance.ts"
 import { agentSessionOf } from "./AgentSession.ts"
 
 /** Limits of sessions. An option that is not set has the contract's default. */
@@ -132,7 +132,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         const scope = yield* Effect.scope
         yield* engine.register(yield* makeTurnExecutor({ maxQueuedTurns: options.maxQueuedTurns ?? 32 }))
         const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
-        const turn = yield* makeTurns
+        const turn = yield* makeTurnAcceptance
         const { close, closeIdle, isReleasing } = yield* makeClosing
 
         // A service that stops must not wait for an agent that does not end its turn.

@@ -7,7 +7,7 @@ import { RunEngine } from "../runs/RunEngine.ts"
 /** With less free space, there may be too little for the next upload or for the ledger. */
 export const DISK_MIN_BYTES = 256 * 1024 * 1024
 /** How long a check of the database or of the disks may take. */
-const PATIENCE = Duration.seconds(2)
+const CHECK_TIMEOUT = Duration.seconds(2)
 
 /** A check of something that the service needs. `detail` tells an operator what to know or do, without paths or secrets. */
 export interface Check {
@@ -33,11 +33,11 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
         onFailure: () => failed("service", "is stopping"),
         onSuccess: () => passed("service", "takes work"),
       })
-      const database = Effect.match(Effect.timeout(ledger.writable, PATIENCE), {
+      const database = Effect.match(Effect.timeout(ledger.writable, CHECK_TIMEOUT), {
         onFailure: () => failed("database", "cannot be written to: see the log, DATA_DIR and DB_PATH"),
         onSuccess: () => passed("database", "can be written to"),
       })
-      const disk = Effect.match(Effect.timeout(disks.freeBytes, PATIENCE), {
+      const disk = Effect.match(Effect.timeout(disks.freeBytes, CHECK_TIMEOUT), {
         onFailure: () => failed("disk", "cannot be looked at: see DATA_DIR"),
         onSuccess: (free) => {
           const detail = `${Math.floor(free / 1024 ** 2)} MiB free`

@@ -5,8 +5,8 @@ import { Ledger } from "../journal/Ledger.ts"
 import { Retention } from "../journal/Retention.ts"
 import { SessionDirs } from "../sessions/SessionDirs.ts"
 import { SessionPool } from "../sessions/SessionPool.ts"
-import { CONCURRENCY, forEachDue } from "./DueSessions.ts"
-import { SessionSteps } from "./SessionSteps.ts"
+import { SWEEP_CONCURRENCY, forEachDue } from "./DueSessions.ts"
+import { StepRunner } from "./StepRunner.ts"
 import { type SweepCounts, SweepCounter } from "./SweepCounter.ts"
 
 /** How long one sweep may spend on retention. It leaves the rest to the next sweep. */
@@ -51,8 +51,8 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
         const dirs = yield* SessionDirs
         const pool = yield* SessionPool
         const retention = yield* Retention
-        const steps = new SessionSteps()
-        const oneAtATime = yield* Effect.makeSemaphore(1)
+        const steps = new StepRunner()
+        const sweepLock = yield* Effect.makeSemaphore(1)
         /** The sessions after which the next sweep continues, if the one before ran out of time. */
         let lastIdle: SessionRecord | undefined
         let lastClosed: SessionRecord | undefined
@@ -73,9 +73,9 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
           )
         })
 
-        const erase = Effect.fn("Sweeper.erase")(function* (counter: SweepCounter, closedBy: number) {
+        const erase = Effect.fn("Sweeper.erase")(function* (counter: SweepCounter, closedUntil: number) {
           lastClosed = yield* forEachDue(
-            (after) => sessions.closedBy(closedBy, after),
+            (after) => sessions.closedUntil(closedUntil, after),
             ({ id }) => counter.attempt("deleted", steps.run(id, pool.erase(id)), id),
             lastClosed,
           )
@@ -84,11 +84,11 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
         const removeOrphans = Effect.fn("Sweeper.removeOrphans")(function* (counter: SweepCounter) {
           const listed = yield* dirs.list
           // In this order, because a session gets its record before its directory. A session opened meanwhile is found.
-          const living = new Set(yield* sessions.living(listed))
+          const liveAmong = new Set(yield* sessions.liveAmong(listed))
           yield* Effect.forEach(
-            listed.filter((id) => !living.has(id)),
+            listed.filter((id) => !liveAmong.has(id)),
             (id) => counter.attempt("directories", steps.run(id, Effect.as(dirs.remove(id), true)), id),
-            { concurrency: CONCURRENCY, discard: true },
+            { concurrency: SWEEP_CONCURRENCY, discard: true },
           )
         })
 
@@ -112,7 +112,7 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
             Effect.annotateLogs({ ...counts, duration_ms: durationMs }),
           )
           return { ...counts, durationMs }
-        }).pipe(oneAtATime.withPermits(1), Effect.withSpan("Sweeper.sweep"))
+        }).pipe(sweepLock.withPermits(1), Effect.withSpan("Sweeper.sweep"))
 
         yield* sweep.pipe(
           Effect.schedule(Schedule.spaced(Duration.seconds(options.sweepIntervalSecs))),

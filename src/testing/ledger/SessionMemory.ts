@@ -112,7 +112,7 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
           .toReversed()
           .sort((one, other) => other.createdAt - one.createdAt),
       ),
-    refer: (id, ref) => Effect.sync(() => void change(id, isOpen, { ref })),
+    setRef: (id, ref) => Effect.sync(() => void change(id, isOpen, { ref })),
     answered: (id) => Effect.sync(() => void change(id, isOpen, { answered: true })),
     close: (id, at, origin) =>
       Effect.sync(() => {
@@ -126,7 +126,7 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
         return recordChange("session.sweep_close", closed, at)
       }),
     idle: (idleSince, after) => Effect.sync(() => due((session) => isIdle(session, idleSince), after)),
-    closedBy: (at, after) =>
+    closedUntil: (at, after) =>
       Effect.sync(() => due((session) => session.status === "closed" && quietSince(session) <= at, after)),
     remove: (id, at) =>
       Effect.sync(() => {
@@ -135,7 +135,7 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
         sessions.delete(id)
         return recordChange("session.hard_delete", session, at)
       }),
-    living: (ids) => {
+    liveAmong: (ids) => {
       const asked = new Set(ids)
       return Effect.sync(() =>
         sessionsThat((session) => isLiving(session) && asked.has(session.id)).map(({ id }) => id),

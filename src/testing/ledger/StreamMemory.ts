@@ -39,7 +39,7 @@ export class StreamMemory {
       for (const { run, at, body } of messages) this.add(run, "message", body, at)
     })
 
-  /** Returns the events of a run after that place that have their text. */
+  /** Returns the events of a run after that sequence number that have their text. */
   readonly of = (run: RunId, after = 0): ReadonlyArray<StreamEvent> =>
     this.#rows.flatMap(({ seq, kind, body, ...row }) =>
       row.run === run && seq > after && body !== null ? [{ seq, kind, body }] : [],

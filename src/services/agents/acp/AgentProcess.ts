@@ -8,13 +8,14 @@ import {
 } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentInfo } from "../AcpxClient.ts"
-import { EXIT_PATIENCE } from "../Patience.ts"
+import { EXIT_TIMEOUT } from "../Timeouts.ts"
 import { Processes, type ProcessSpec } from "../Processes.ts"
-import { diagnosisOf, refusalOf } from "./Failures.ts"
+import { diagnosisOf, requestFailureOf } from "./Failures.ts"
 import { promptText } from "./PromptText.ts"
 import { type Capabilities, canLoad, canResume, InitializeResponse } from "./Responses.ts"
 import { connect } from "./Connection.ts"
-import { type LoadedSession, makeMessageRouter } from "./MessageRouter.ts"
+import type { LoadedSession } from "./LoadedSession.ts"
+import { makeMessageRouter } from "./MessageRouter.ts"
 
 /** An agent's process that is connected and has answered the handshake. */
 export interface AgentProcess {
@@ -81,12 +82,12 @@ export const startAgent = (
 
     const turns = () => [...sessions.values()].flatMap(({ turn }) => turn ?? [])
 
-    /** Why the process has ended. Waits up to `EXIT_PATIENCE` for its exit code. */
+    /** Why the process has ended. Waits up to `EXIT_TIMEOUT` for its exit code. */
     const diagnosis = Effect.suspend(() => {
       // Its stderr may quote the prompt of any turn.
       const texts = turns().map(({ prompt }) => prompt)
       return Effect.gen(function* () {
-        const exit = yield* Effect.timeoutOption(process.exit, EXIT_PATIENCE)
+        const exit = yield* Effect.timeoutOption(process.exit, EXIT_TIMEOUT)
         const stderr = yield* process.errorTail
         return diagnosisOf({ exit: Option.getOrUndefined(exit), stderr, confidential: { secrets, texts } })
       })
@@ -124,7 +125,7 @@ export const startAgent = (
         Effect.catchAll(
           (error): Effect.Effect<never, AgentRefusal> =>
             error instanceof RequestError
-              ? Effect.fail(refusalOf(problem, error, { secrets, texts: [] }))
+              ? Effect.fail(requestFailureOf(problem, error, { secrets, texts: [] }))
               : Effect.flatMap(diagnosis, (details) =>
                   Effect.fail(new AgentUnavailable({ ...details, reason: `${problem}: ${details.reason}` })),
                 ),

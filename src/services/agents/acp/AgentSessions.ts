@@ -3,10 +3,10 @@ import { Duration, Effect, Schema } from "effect"
 import { AgentUnavailable, InvalidRequest } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession, LeftOff } from "../AcpxClient.ts"
-import { CLOSE_PATIENCE } from "../Patience.ts"
+import { CLOSE_TIMEOUT } from "../Timeouts.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { canLoad, canResume, NewSessionResponse, SessionState } from "./Responses.ts"
-import { findLoaded } from "./MessageRouter.ts"
+import { findLoaded } from "./LoadedSession.ts"
 import { modelOption, sessionMeta } from "./ClaudeOptions.ts"
 
 /** The name that Claude's adapter gives to the mode in which it asks for permission before it changes anything. */
@@ -15,7 +15,7 @@ const DEFAULT_MODE = "default"
 const CANNOT_RESUME = "its process has ended, and it cannot take up a session again: open a new one"
 const REF_TAKEN = "it gave the session's name to another session: open a new one"
 
-/** Closes a session in the agent's process. Returns false when the agent does not confirm it within `CLOSE_PATIENCE`. */
+/** Closes a session in the agent's process. Returns false when the agent does not confirm it within `CLOSE_TIMEOUT`. */
 export const closeSession = (agent: AgentProcess, ref: AgentSessionRef): Effect.Effect<boolean> =>
   Effect.suspend(() => {
     agent.sessions.delete(ref)
@@ -26,11 +26,11 @@ export const closeSession = (agent: AgentProcess, ref: AgentSessionRef): Effect.
         (to) => to.request(methods.agent.session.close, { sessionId: ref }),
         Schema.Unknown,
       )
-      .pipe(Effect.timeout(CLOSE_PATIENCE), Effect.isSuccess)
+      .pipe(Effect.timeout(CLOSE_TIMEOUT), Effect.isSuccess)
   })
 
-/** Creates, resumes and erases sessions in an agent's process. Each request to the agent may take `patience`. */
-export const agentSessions = (patience: Duration.Duration) => {
+/** Creates, resumes and erases sessions in an agent's process. Each request to the agent may take `timeout`. */
+export const agentSessions = (timeout: Duration.Duration) => {
   const requestInTime = <A, I>(
     agent: AgentProcess,
     problem: string,
@@ -38,10 +38,10 @@ export const agentSessions = (patience: Duration.Duration) => {
     answer: Schema.Schema<A, I>,
   ) =>
     Effect.timeoutFail(agent.request(problem, ask, answer), {
-      duration: patience,
+      duration: timeout,
       onTimeout: () =>
         new AgentUnavailable({
-          reason: `${problem}: it did not answer within ${Duration.toSeconds(patience)} s`,
+          reason: `${problem}: it did not answer within ${Duration.toSeconds(timeout)} s`,
         }),
     })
 

@@ -10,8 +10,8 @@ import { Effect, Stream } from "effect"
 import type { PermissionMode } from "../../../domain/Session.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
 import type { RunningProcess } from "../Processes.ts"
-import { sessionOf } from "./Messages.ts"
-import { permission } from "./Permission.ts"
+import { sessionOf } from "./MessageFields.ts"
+import { answerPermission } from "./Permission.ts"
 
 /** The maximum size of a message, which is one line. A larger one ends the connection. */
 const MESSAGE_MAX_BYTES = 64 * 1024 * 1024
@@ -45,7 +45,7 @@ export const connect = (process: RunningProcess, listener: ConnectionListener): 
   return client({ name: "clawdforge" })
     .onRequest(methods.client.session.requestPermission, ({ params }) => {
       const mode = listener.permissionModeOf(params.sessionId)
-      return mode === undefined ? { outcome: { outcome: "cancelled" } } : permission(mode, params)
+      return mode === undefined ? { outcome: { outcome: "cancelled" } } : answerPermission(mode, params)
     })
     .connect(observe(stdioStream({ ...process, output }), listener, pendingWaits))
 }

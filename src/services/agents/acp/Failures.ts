@@ -48,7 +48,7 @@ export const reasonOf = (error: RpcError, confidential: Confidential): string =>
   tail(redact(messageOf(error), confidential), REASON_MAX_CHARS)
 
 /** The failure for a request, other than a prompt, that an agent answered with an error. */
-export const refusalOf = (problem: string, error: RpcError, confidential: Confidential) =>
+export const requestFailureOf = (problem: string, error: RpcError, confidential: Confidential) =>
   error.code === AUTH_REQUIRED
     ? new NotLoggedIn({})
     : new AgentUnavailable({ reason: `${problem}: ${reasonOf(error, confidential)}` })

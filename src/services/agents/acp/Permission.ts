@@ -11,7 +11,7 @@ const REJECT_OPTIONS = ["reject_once", "reject_always"] as const
  * The answer to an agent's request for permission, by the session's mode. The tool call is cancelled when the agent
  * offers no option that fits.
  */
-export const permission = (
+export const answerPermission = (
   mode: PermissionMode,
   { options, toolCall }: RequestPermissionRequest,
 ): RequestPermissionResponse => {

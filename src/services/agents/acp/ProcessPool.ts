@@ -23,6 +23,10 @@ export interface ProcessPool {
   readonly endAll: Effect.Effect<void>
 }
 
+/**
+ * Makes the pool. A process is ended when it has not been in use for `idle`. All processes are gone when the scope
+ * closes.
+ */
 export const makeProcessPool = ({
   start,
   idle,

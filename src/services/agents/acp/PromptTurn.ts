@@ -2,10 +2,10 @@ import { Clock, Duration, Effect, Option, type Scope, type Stream } from "effect
 import { type AgentRefusal, AgentUnavailable, type TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
-import { CANCEL_PATIENCE, CLOSE_PATIENCE } from "../Patience.ts"
+import { CANCEL_TIMEOUT, CLOSE_TIMEOUT } from "../Timeouts.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { closeSession } from "./AgentSessions.ts"
-import { findLoaded, type ProcessTurn } from "./MessageRouter.ts"
+import { findLoaded, type ProcessTurn } from "./LoadedSession.ts"
 import { makeTurnMessages } from "./TurnMessages.ts"
 
 /**
@@ -58,17 +58,17 @@ export const requestCancel = (agent: AgentProcess, ref: AgentSessionRef, turn: P
     const now = yield* Clock.currentTimeMillis
     turn.cancelRequestedAt ??= now
     yield* agent.cancel(ref)
-    return Duration.subtract(CANCEL_PATIENCE, Duration.millis(now - turn.cancelRequestedAt))
+    return Duration.subtract(CANCEL_TIMEOUT, Duration.millis(now - turn.cancelRequestedAt))
   })
 
 /** Stops a turn that nobody reads: asks the agent to end it, then closes its session, then ends the process. */
 const stop = (agent: AgentProcess, ref: AgentSessionRef, turn: ProcessTurn) =>
   Effect.gen(function* () {
-    const patience = yield* requestCancel(agent, ref, turn)
-    if (yield* endsWithin(turn, patience)) return
-    if ((yield* closeSession(agent, ref)) && (yield* endsWithin(turn, CLOSE_PATIENCE))) return
+    const timeout = yield* requestCancel(agent, ref, turn)
+    if (yield* endsWithin(turn, timeout)) return
+    if ((yield* closeSession(agent, ref)) && (yield* endsWithin(turn, CLOSE_TIMEOUT))) return
     yield* agent.end
   })
 
-const endsWithin = ({ messages }: ProcessTurn, patience: Duration.Duration) =>
-  Effect.map(Effect.timeoutOption(messages.ended, patience), Option.isSome)
+const endsWithin = ({ messages }: ProcessTurn, timeout: Duration.Duration) =>
+  Effect.map(Effect.timeoutOption(messages.ended, timeout), Option.isSome)

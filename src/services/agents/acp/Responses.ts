@@ -10,6 +10,7 @@ import { AgentSessionRef } from "../../../domain/Session.ts"
 /** A capability that an agent offers if the field is there, whatever its value is. */
 const Capability = nullish(Schema.Unknown)
 
+/** What an agent can do, as it says in the handshake. */
 export const Capabilities = Schema.Struct({
   loadSession: nullish(Schema.Boolean),
   sessionCapabilities: nullish(Schema.Struct({ resume: Capability, close: Capability, delete: Capability })),
@@ -17,8 +18,10 @@ export const Capabilities = Schema.Struct({
 })
 export type Capabilities = typeof Capabilities.Type
 
+/** Whether the agent can resume a session without sending its old messages again. */
 export const canResume = ({ sessionCapabilities }: Capabilities): boolean =>
   sessionCapabilities?.resume != null
+/** Whether the agent can resume a session by sending its old messages again. */
 export const canLoad = ({ loadSession }: Capabilities): boolean => loadSession === true
 
 export const InitializeResponse = Schema.Struct({

@@ -1,6 +1,6 @@
 import { Deferred, Effect, Exit, Mailbox, Stream } from "effect"
 import type { AgentRefusal, TurnFailed } from "../../../domain/Failure.ts"
-import { charsOf } from "../../../domain/Json.ts"
+import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
 
 type Failure = AgentRefusal | TurnFailed
@@ -25,9 +25,12 @@ export interface TurnMessages {
   readonly discard: Effect.Effect<void>
 }
 
+/** How many characters of messages the reader may be behind before the agent has to wait. */
 const BUFFER_MAX_CHARS = 1024 * 1024
-const LEVELS_MAX = 512
+/** A message of more levels counts as infinitely long: to measure it could overflow the stack. */
+const MESSAGE_MAX_LEVELS = 512
 
+/** Makes the messages of a turn that has not begun. */
 export const makeTurnMessages: Effect.Effect<TurnMessages> = Effect.gen(function* () {
   const mailbox = yield* Mailbox.make<AcpMessage, Failure>()
   const ended = yield* Deferred.make<void>()
@@ -41,7 +44,7 @@ export const makeTurnMessages: Effect.Effect<TurnMessages> = Effect.gen(function
   return {
     offer: (message) => {
       if (!mailbox.unsafeOffer(message)) return undefined
-      bufferedChars += charsOf(message, LEVELS_MAX)
+      bufferedChars += estimateJsonChars(message, MESSAGE_MAX_LEVELS)
       if (bufferedChars <= BUFFER_MAX_CHARS) return undefined
       room.unsafeClose()
       return room.await

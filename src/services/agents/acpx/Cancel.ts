@@ -3,13 +3,12 @@ import type { AgentRefusal, ExecutableMissing } from "../../../domain/Failure.ts
 import type { AgentName } from "../../../domain/Session.ts"
 import type { TurnMessages } from "../acp/TurnMessages.ts"
 import type { AgentSession } from "../AcpxClient.ts"
-import type { Executable } from "../ClaudeRunner.ts"
-import { CANCEL_PATIENCE } from "../Patience.ts"
-import type { RunningProcess } from "../Processes.ts"
+import { CANCEL_TIMEOUT } from "../Timeouts.ts"
+import type { Executable, RunningProcess } from "../Processes.ts"
 import type { RunningSession, RunningSessions } from "./RunningSessions.ts"
 
-/** A cancel is repeated: while its queue owner is starting, acpx has nothing to cancel. */
-const CANCEL_AGAIN = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
+/** A cancel is repeated for five seconds at most: while its queue owner is starting, acpx has nothing to cancel. */
+const CANCEL_RETRIES = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
 
 export interface CancelDependencies {
   /** Starts a call of acpx about a session. */
@@ -36,7 +35,7 @@ export const acpxCancel = ({ call, agentOf, runningSessions }: CancelDependencie
       Effect.scoped,
       Effect.orElseSucceed(() => false),
     )
-    const again = Effect.repeat(once, { until: (cancelled) => cancelled, schedule: CANCEL_AGAIN })
+    const again = Effect.repeat(once, { until: (cancelled) => cancelled, schedule: CANCEL_RETRIES })
     return Effect.race(again, turn.ended)
   }
 
@@ -45,7 +44,7 @@ export const acpxCancel = ({ call, agentOf, runningSessions }: CancelDependencie
     Effect.gen(function* () {
       if (turn.isEnded()) return
       const obeyed = Effect.zipRight(cancelTurn(running, turn), turn.ended)
-      const inTime = yield* Effect.timeoutOption(Effect.interruptible(obeyed), CANCEL_PATIENCE).pipe(
+      const inTime = yield* Effect.timeoutOption(Effect.interruptible(obeyed), CANCEL_TIMEOUT).pipe(
         // A daemon: the calling fiber may be interrupted, and would pass that on to a child.
         Effect.forkDaemon,
         Effect.flatMap((fiber) => fiber.await),

@@ -1,6 +1,6 @@
 import type { PermissionMode } from "../../../domain/Session.ts"
 import type { AgentSession } from "../AcpxClient.ts"
-import type { Executable } from "../ClaudeRunner.ts"
+import type { Executable } from "../Processes.ts"
 import { promptText } from "../acp/PromptText.ts"
 
 /** acpx's limit for a turn. It is set so that no settings file can set one, and is longer than every limit of ours. */

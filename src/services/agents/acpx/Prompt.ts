@@ -9,7 +9,7 @@ import { acpxCancel, type CancelDependencies } from "./Cancel.ts"
 import { promptInput } from "./Command.ts"
 import { unpromptedFailure, turnFailure } from "./Failures.ts"
 import { makePromptOutputReader } from "./PromptOutput.ts"
-import { type AcpxRecords, fromRecords } from "./Records.ts"
+import { type AcpxRecords, fromRecords } from "./AcpxRecords.ts"
 import type { RunningSession } from "./RunningSessions.ts"
 
 const CONTEXT_LOST = "it cannot take the session up again where it was"
@@ -18,7 +18,7 @@ interface PromptDependencies extends CancelDependencies {
   readonly records: typeof AcpxRecords.Service
   readonly secrets: ReadonlyArray<string>
   readonly idleSecs: number
-  readonly openPatience: Duration.Duration
+  readonly openTimeout: Duration.Duration
 }
 
 type Failure = AgentRefusal | TurnFailed
@@ -135,8 +135,8 @@ export const acpxPrompt = (dependencies: PromptDependencies) => {
   const limitStart = (running: RunningSession, turn: AcpxTurn) =>
     Effect.gen(function* () {
       const started = Effect.race(Deferred.await(turn.prompted), turn.messages.ended)
-      if (Option.isSome(yield* Effect.timeoutOption(started, options.openPatience))) return
-      const reason = `it did not take the prompt within ${Duration.toSeconds(options.openPatience)} s`
+      if (Option.isSome(yield* Effect.timeoutOption(started, options.openTimeout))) return
+      const reason = `it did not take the prompt within ${Duration.toSeconds(options.openTimeout)} s`
       yield* abandon(running, turn, new AgentUnavailable({ reason }))
     })
 

@@ -5,7 +5,7 @@
  * leave the model one tool, which reads files in the working directory, and no shell. `--strict-mcp-config` keeps out
  * the MCP servers of the user who is logged in. `--include-partial-messages` is for clients that stream the answer.
  */
-export const ARGUMENTS: ReadonlyArray<string> = [
+export const CLAUDE_ARGUMENTS: ReadonlyArray<string> = [
   "-p",
   "--input-format",
   "stream-json",
@@ -44,16 +44,10 @@ const ENFORCED = {
 }
 
 /** The environment of a CLI process: the allow-listed part of the service's own, and the settings above. */
-export const environment = (
+export const claudeEnvironment = (
   inherited: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> => ({
   ...DEFAULTS,
   ...inherited,
   ...ENFORCED,
 })
-
-/** Values of the environment that must not be in any error message. */
-export const secretsIn = (env: Readonly<Record<string, string>>): ReadonlyArray<string> =>
-  Object.entries(env)
-    .filter(([name]) => /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|AUTH|HEADERS/i.test(name))
-    .map(([, value]) => value)

@@ -1,6 +1,6 @@
 import { Option, Schema } from "effect"
 import { nullish } from "../../../domain/Json.ts"
-import type { ClaudeRequest } from "./Request.ts"
+import type { ClaudeRequest } from "./ClaudeRequest.ts"
 
 /**
  * The parts of the CLI's bidirectional stream-json that are used here: one JSON object a line. None of it is documented

@@ -13,13 +13,13 @@ export interface EventRecords {
    * transaction. The subscription ends with the scope.
    */
   readonly changes: Effect.Effect<Queue.Dequeue<Change>, never, Scope.Scope>
-  /** Returns the place of the newest event that is left; 0 if there is none. */
+  /** Returns the sequence number of the newest event that is left; 0 if there is none. */
   readonly newest: Effect.Effect<number, StorageFailed>
-  /** Returns the place up to which retention has removed all events. */
+  /** Returns the sequence number up to which retention has removed all events. */
   readonly trimmedTo: Effect.Effect<number, StorageFailed>
   /** Returns the newest events that match, newest first. */
   readonly latest: (filter: EventFilter, limit: number) => Effect.Effect<ReadonlyArray<Event>, StorageFailed>
-  /** Returns the next events that match after that place, in order. */
+  /** Returns the next events that match after that sequence number, in order. */
   readonly after: (
     seq: number,
     filter: EventFilter,

@@ -46,7 +46,7 @@ export interface StreamPass {
   readonly before: number
   /** Rows beyond that number are too many. */
   readonly maxRows: number
-  /** The place of the last row that was looked at; 0 at first. */
+  /** The sequence number of the last row that was looked at; 0 at first. */
   readonly seq: number
 }
 

@@ -76,7 +76,7 @@ export interface AcceptedRun {
   readonly turn: { readonly index: number; readonly session: SessionRecord } | null
 }
 
-/** The end of a run. */
+/** What the transaction that ends a run writes. Times are milliseconds since 1970. */
 export interface RunEnd {
   readonly at: number
   readonly ended: RunEnded
@@ -84,6 +84,6 @@ export interface RunEnd {
   readonly last: StreamEnd
   /** Its messages that are not stored yet, in order. */
   readonly unstored: ReadonlyArray<NewMessage>
-  /** Whether its executor was ever called. */
+  /** Whether its executor was ever called. A run that waited in the queue until its end never began. */
   readonly began: boolean
 }

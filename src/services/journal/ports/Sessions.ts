@@ -29,9 +29,9 @@ export interface SessionRecords {
     owner: TokenId,
     options: { readonly includeClosed: boolean },
   ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
-  /** Records the agent's new name for an open session. */
-  readonly refer: (session: SessionId, ref: AgentSessionRef) => Effect.Effect<void, StorageFailed>
-  /** Records that the agent has answered in an open session, which has a context from now on. */
+  /** Sets the agent's own name for an open session, when the agent gave it a new one. */
+  readonly setRef: (session: SessionId, ref: AgentSessionRef) => Effect.Effect<void, StorageFailed>
+  /** Sets `answered` of an open session: the agent has answered in it, so it has a context from now on. */
   readonly answered: (session: SessionId) => Effect.Effect<void, StorageFailed>
   /** open → closed, with its event. Returns false if it was not open. */
   readonly close: (
@@ -56,15 +56,18 @@ export interface SessionRecords {
     idleSince: number,
     after?: SessionRecord,
   ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
-  /** Returns some hundreds of the sessions that were closed at `at`, the longest closed first, after `after`. */
-  readonly closedBy: (
+  /**
+   * Returns some hundreds of the sessions that were closed at that time or earlier, the longest closed first; after
+   * `after`, if that is given.
+   */
+  readonly closedUntil: (
     at: number,
     after?: SessionRecord,
   ) => Effect.Effect<ReadonlyArray<SessionRecord>, StorageFailed>
   /** Removes a closed session for ever, with its event; its runs and events stay. Returns false if it was not there. */
   readonly remove: (session: SessionId, at: number) => Effect.Effect<boolean, StorageFailed>
   /** Returns those of the sessions that are open or opening. */
-  readonly living: (
+  readonly liveAmong: (
     sessions: ReadonlyArray<SessionId>,
   ) => Effect.Effect<ReadonlyArray<SessionId>, StorageFailed>
   /** Counts the sessions that are open or opening, of all apps. */

@@ -10,11 +10,11 @@ export interface StreamRecords {
    * power failure may lose what was appended since the last other transaction.
    */
   readonly append: (messages: ReadonlyArray<NewMessage>) => Effect.Effect<void, StorageFailed>
-  /** Returns a run's next events after that place: some of them, and at least one, however large it is. */
+  /** Returns a run's next events after that sequence number: some of them, and at least one, however large it is. */
   readonly read: (run: RunId, after: number) => Effect.Effect<ReadonlyArray<StreamEvent>, StorageFailed>
-  /** Returns the part after that place that is gone, if any is. */
+  /** Returns the part after that sequence number that is gone, if any is. */
   readonly gap: (run: RunId, after: number) => Effect.Effect<Option.Option<StreamGap>, StorageFailed>
-  /** Returns how many bytes the run's stream has after that place. */
+  /** Returns how many bytes the run's stream has after that sequence number. */
   readonly bytesAfter: (run: RunId, after: number) => Effect.Effect<number, StorageFailed>
   /** Returns the end of a run's stream; none if the run has not ended or its text is gone. */
   readonly end: (run: RunId) => Effect.Effect<Option.Option<StreamEnd>, StorageFailed>

@@ -1,11 +1,11 @@
 import { Effect } from "effect"
 import { AnswerGone, type StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
-import { yieldToEventLoop } from "./EventLoop.ts"
+import { yieldToEventLoop } from "./YieldToEventLoop.ts"
 import { type Journal, runScope } from "./Journal.ts"
 
 /** Reads all messages of a run so far, parsed. Fails with `AnswerGone` if some are no longer kept. */
-export const readMessages = (
+export const readRunMessages = (
   journal: typeof Journal.Service,
   run: RunId,
 ): Effect.Effect<ReadonlyArray<unknown>, AnswerGone | StorageFailed> =>

@@ -6,7 +6,7 @@ import type { Viewer } from "../domain/Viewer.ts"
 import { Runs } from "../services/runs/Runs.ts"
 import { note } from "./RequestContext.ts"
 
-/** Returns the run id of a path. Text that no run id can be is `RunNotFound`, like an unknown id. */
+/** Returns the run id in a path. Text that no run id can be is `RunNotFound`, like an unknown id. */
 export const runIdOf = (id: string): Effect.Effect<RunId, RunNotFound> =>
   Schema.is(RunId)(id) ? Effect.succeed(id) : new RunNotFound()
 
@@ -14,7 +14,7 @@ export const runIdOf = (id: string): Effect.Effect<RunId, RunNotFound> =>
 const noteRun = (run: RunRecord) => note("run_id", run.id)
 
 /** Makes the lookups of runs by the parameters of a path. They fail for a run that the viewer may not see. */
-export const makeRunPaths = Effect.map(Runs, (runs) => ({
+export const makeRunLookup = Effect.map(Runs, (runs) => ({
   /** Returns the run of `/runs/{id}`. */
   run: (id: string, viewer: Viewer) =>
     runIdOf(id).pipe(

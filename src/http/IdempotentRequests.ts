@@ -10,7 +10,7 @@ import {
   type RequestFields,
 } from "../services/runs/Idempotency.ts"
 import { Runs } from "../services/runs/Runs.ts"
-import type { IdempotencyHeaders } from "./groups/Idempotency.ts"
+import type { IdempotencyHeaders } from "./groups/IdempotencyHeaders.ts"
 import { note, setHeaders } from "./RequestContext.ts"
 
 /** Returns the request's key, if it has one. The route includes the session's id: each session has keys of its own. */

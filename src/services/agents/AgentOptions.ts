@@ -1,6 +1,6 @@
 import type { Duration } from "effect"
-import type { AgentName } from "../../../domain/Session.ts"
-import type { Executable } from "../ClaudeRunner.ts"
+import type { AgentName } from "../../domain/Session.ts"
+import type { Executable } from "./Processes.ts"
 
 /** The options of both clients for agents, the direct one and the one for acpx. */
 export interface AgentOptions {
@@ -11,5 +11,5 @@ export interface AgentOptions {
   /** An agent's process is ended after this many seconds without use. */
   readonly idleSecs: number
   /** How long an agent may take to start, and how long it may take for each step of opening a session. */
-  readonly openPatience: Duration.Duration
+  readonly openTimeout: Duration.Duration
 }

@@ -1,12 +1,12 @@
 import { Cause, Chunk, Clock, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { AgentUnavailable, RunTimedOut, type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
 import { withAttachments } from "../../../domain/File.ts"
-import { charsOf } from "../../../domain/Json.ts"
+import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { TurnSpec } from "../../../domain/Run.ts"
 import type { SessionRecord } from "../../../domain/Session.ts"
-import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/Messages.ts"
+import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/MessageFields.ts"
 import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
-import { CANCEL_PATIENCE } from "../../agents/Patience.ts"
+import { CANCEL_TIMEOUT } from "../../agents/Timeouts.ts"
 import { Files } from "../../files/Files.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { Ledger } from "../../journal/Ledger.ts"
@@ -37,17 +37,19 @@ const UNSTARTED: PartialTurnReport = {
   costUsd: null,
 }
 
-/** What is remembered of the messages of a turn; a long turn is in the journal only. */
-class TurnMessages {
+/** What is kept in memory of the messages that came in a turn. Of a long turn, all messages are in the journal only. */
+class ReceivedMessages {
   #chars = 0
   #held: Array<AcpMessage> | undefined = []
+  /** The number of characters of the agent's answer. */
   answerChars = 0
+  /** The newest message: at the end of a turn, its result. */
   last: AcpMessage | undefined
 
   /** Adds the next messages. Returns why they are more than a turn may have, if they are. */
   readonly add = (messages: ReadonlyArray<AcpMessage>): string | undefined => {
     for (const message of messages) {
-      this.#chars += charsOf(message, MESSAGE_MAX_LEVELS)
+      this.#chars += estimateJsonChars(message, MESSAGE_MAX_LEVELS)
       if (this.#chars > TURN_MAX_CHARS) return Number.isFinite(this.#chars) ? TOO_LONG : TOO_DEEP
       if (this.#chars > HELD_MAX_CHARS) this.#held = undefined
       this.#held?.push(message)
@@ -120,12 +122,12 @@ export const makeTurnExecutor = (options: {
             () => new AgentUnavailable({ reason: "it no longer offers the session's model" }),
           ),
         )
-      if (ref !== session.ref) yield* sessions.refer(session.id, ref)
+      if (ref !== session.ref) yield* sessions.setRef(session.id, ref)
       return { agentSession, ref }
     })
 
     /** Prompts the agent and journals what it sends, until it stops or the turn is cancelled. */
-    const converse = (run: StartedRun<"turn">, accepted: TurnOfSession, messages: TurnMessages) =>
+    const converse = (run: StartedRun<"turn">, accepted: TurnOfSession, messages: ReceivedMessages) =>
       Effect.gen(function* () {
         const { spec, cancelled, hasWaited } = run
         // The turn before may have changed a session that was read before its end.
@@ -157,14 +159,14 @@ export const makeTurnExecutor = (options: {
           }),
         )
         const asking = Effect.zipRight(client.cancel(agentSession, ref), Effect.never)
-        const cancelling = Effect.zipRight(cancelled, Effect.timeoutOption(asking, CANCEL_PATIENCE))
+        const cancelling = Effect.zipRight(cancelled, Effect.timeoutOption(asking, CANCEL_TIMEOUT))
         yield* untilCancelled(journaling, cancelling)
       })
 
     const execute = Effect.fn("Turn.execute")(function* (run: StartedRun<"turn">) {
       const { spec, turn, isCancelled } = run
       if (turn === null) return yield* Effect.dieMessage("a turn has a session")
-      const messages = new TurnMessages()
+      const messages = new ReceivedMessages()
       const conversing = (yield* isCancelled) ? Effect.void : converse(run, turn, messages)
       yield* Effect.timeoutFail(conversing, {
         duration: Duration.seconds(spec.timeoutSecs),

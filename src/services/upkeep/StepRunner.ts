@@ -2,15 +2,15 @@ import { Duration, Effect } from "effect"
 import type { SessionId } from "../../domain/Ids.ts"
 import type { StepFailure } from "./SweepCounter.ts"
 
-const STEP_MAX = Duration.seconds(60)
+const STEP_TIMEOUT = Duration.seconds(60)
 
-/** Runs steps for sessions: at most one for each session at a time, and with a limit on how long a caller waits. */
-export class SessionSteps {
+/** Runs the sweeper's steps for sessions: at most one for each session at a time, and a caller waits a limited time. */
+export class StepRunner {
   readonly #running = new Set<SessionId>()
 
   /**
-   * Runs a step. When it takes longer than `STEP_MAX`, it is interrupted, and the call fails without waiting until it has
-   * ended. Until then, all other steps for its session fail.
+   * Runs a step. When it takes longer than `STEP_TIMEOUT`, it is interrupted, and the call fails without waiting until it
+   * has ended. Until then, all other steps for its session fail.
    */
   readonly run = <E extends StepFailure>(
     session: SessionId,
@@ -22,7 +22,7 @@ export class SessionSteps {
       return step.pipe(
         Effect.ensuring(Effect.sync(() => this.#running.delete(session))),
         Effect.disconnect,
-        Effect.timeoutFail({ duration: STEP_MAX, onTimeout: () => "it takes too long" }),
+        Effect.timeoutFail({ duration: STEP_TIMEOUT, onTimeout: () => "it takes too long" }),
       )
     })
 }

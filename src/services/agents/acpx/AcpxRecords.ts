@@ -7,9 +7,7 @@ export class AcpxRecords extends Context.Tag("clawdforge/AcpxRecords")<
   AcpxRecords,
   {
     /** The name that the agent itself uses for the session now. None when acpx has no record of the session. */
-    readonly agentSession: (
-      ref: AgentSessionRef,
-    ) => Effect.Effect<Option.Option<AgentSessionRef>, StorageFailed>
+    readonly agentRef: (ref: AgentSessionRef) => Effect.Effect<Option.Option<AgentSessionRef>, StorageFailed>
     /**
      * Changes the record so that acpx from now on resumes the session or fails, and never replaces it by an empty one.
      * Returns false when there is no record. Must not be called during a turn: acpx's own writing would undo it.

@@ -1,8 +1,11 @@
-import { textEventOf } from "../../../domain/ClaudeText.ts"
+import { textEventOf } from "../../../domain/ClaudeTextEvent.ts"
 import type { ClaudeLine } from "./Protocol.ts"
 
-/** Collects the text that the model writes: that of its newest message which has any, as far as it has come. */
-export class SpokenText {
+/**
+ * The text that the model has written up to now: of its newest message that has text. It is the result of a run that is
+ * cancelled in the middle of its answer.
+ */
+export class TextSoFar {
   #text = ""
   #isNewMessage = false
 
@@ -11,7 +14,7 @@ export class SpokenText {
   }
 
   /** Adds the next line of the CLI's stream. */
-  readonly hear = ({ json }: ClaudeLine): void => {
+  readonly add = ({ json }: ClaudeLine): void => {
     const event = textEventOf(json)
     switch (event?._tag) {
       case "MessageStart":

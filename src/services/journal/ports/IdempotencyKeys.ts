@@ -8,7 +8,7 @@ import type { IdempotencyKey } from "../../../domain/Origin.ts"
  * sessions and files, from the origin of the change.
  */
 export interface KeyRecords {
-  /** Returns what the app asked with that key on that route, and its answer, unless the key has expired at `at`. */
+  /** Returns the answer that is stored for the app under that key of that route. None if the key has expired at `at`. */
   readonly find: (
     owner: TokenId,
     key: Pick<IdempotencyKey, "route" | "key">,

@@ -35,15 +35,15 @@ export interface FinishedRun {
   readonly confidential: Confidential
 }
 
-const REASON_MAX = 500
-const STDERR_MAX = 2000
+const REASON_MAX_CHARS = 500
+const STDERR_MAX_CHARS = 2000
 
 /** The answer of a run. Fails with the one failure that explains why there is no answer. */
 export const answerOf = (run: FinishedRun): Effect.Effect<ClaudeAnswer, AgentFailure> => {
   const { result } = run
-  if (Option.isNone(result)) return Effect.fail(withoutResult(run))
+  if (Option.isNone(result)) return Effect.fail(failureWithoutResult(run))
   const message = result.value
-  if (message.is_error) return Effect.fail(refusal(message, run))
+  if (message.is_error) return Effect.fail(reportedFailure(message, run))
   if (typeof message.result !== "string") {
     return Effect.fail(new OutputGarbled({ reason: "its result has no text", ...diagnosis(run) }))
   }
@@ -68,9 +68,9 @@ const toAnswer = (message: ResultMessage, text: string): ClaudeAnswer => ({
 })
 
 /** The failure that the CLI reported in its result. An API error has an HTTP status, or a failed connection. */
-const refusal = (message: ResultMessage, run: FinishedRun): AgentFailure => {
+const reportedFailure = (message: ResultMessage, run: FinishedRun): AgentFailure => {
   const text = message.result ?? message.errors?.join("; ") ?? message.subtype ?? "no reason given"
-  const reason = tail(redact(text, run.confidential), REASON_MAX)
+  const reason = tail(redact(text, run.confidential), REASON_MAX_CHARS)
   const details = diagnosis(run, message.stop_reason)
   if (message.api_error_status != null) {
     return new ProviderRefused({ status: message.api_error_status, reason, ...details })
@@ -94,7 +94,7 @@ export const modelRefusal = (response: {
 /** The CLI's errors when it has no login, for a prompt and for a model that it has to look up. */
 const LOGIN_NEEDED = /not logged in|please run \/login|could not resolve authentication method/i
 
-const withoutResult = (run: FinishedRun): AgentFailure => {
+const failureWithoutResult = (run: FinishedRun): AgentFailure => {
   const exit = Option.getOrElse(run.exit, (): ProcessExit => ({ code: null, signal: null }))
   const details = diagnosis(run)
   const signal = exit.signal ?? SIGNAL_CODES.get(exit.code ?? 0)
@@ -118,7 +118,7 @@ const SIGNAL_CODES = new Map([
 ])
 
 const diagnosis = (run: FinishedRun, stopReason?: string | null) => {
-  const stderr = tail(redact(run.stderr.trim(), run.confidential), STDERR_MAX)
+  const stderr = tail(redact(run.stderr.trim(), run.confidential), STDERR_MAX_CHARS)
   const code = Option.getOrUndefined(run.exit)?.code
   return {
     ...(stderr === "" ? {} : { stderr }),

@@ -13,8 +13,8 @@ export interface ClaudeRequest {
 }
 
 /**
- * Makes the CLI's request for a run. When the CLI's structured output cannot enforce the schema (`isSchemaNative` is false), the
- * schema goes into the system prompt. The service validates the answer in both cases.
+ * Makes the CLI's request for a run. When the CLI's structured output cannot enforce the schema (`isSchemaNative` is
+ * false), the schema goes into the system prompt. The service validates the answer in both cases.
  */
 export const claudeRequest = (spec: OneShotSpec, files: ReadonlyArray<AttachedFile>): ClaudeRequest => {
   const { model, systemMode, effort, outputSchema: schema } = spec

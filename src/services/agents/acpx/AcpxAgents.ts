@@ -6,16 +6,15 @@ import {
   type InvalidRequest,
 } from "../../../domain/Failure.ts"
 import { AgentSessionRef, type AgentName } from "../../../domain/Session.ts"
+import { secretsIn } from "../../../domain/Redaction.ts"
 import { AcpxClient, type AgentSession } from "../AcpxClient.ts"
-import { secretsIn } from "../claude/Command.ts"
-import type { Executable } from "../ClaudeRunner.ts"
-import { Processes, programName } from "../Processes.ts"
-import { AcpxRecords, fromRecords } from "./Records.ts"
+import { type Executable, Processes, programName } from "../Processes.ts"
+import { AcpxRecords, fromRecords } from "./AcpxRecords.ts"
 import { acpxArguments } from "./Command.ts"
 import { AcpxError, openingFailure } from "./Failures.ts"
 import { acpxPrompt } from "./Prompt.ts"
 import { makeRunningSessions } from "./RunningSessions.ts"
-import type { AgentOptions } from "../acp/AgentOptions.ts"
+import type { AgentOptions } from "../AgentOptions.ts"
 import { startAgent } from "../acp/AgentProcess.ts"
 import { agentSessions } from "../acp/AgentSessions.ts"
 
@@ -42,7 +41,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
       const records = yield* AcpxRecords
       const runningSessions = yield* makeRunningSessions
       const secrets = secretsIn(options.env)
-      const sessions = agentSessions(options.openPatience)
+      const sessions = agentSessions(options.openTimeout)
 
       const agentOf = (name: AgentName) =>
         Effect.fromNullable(options.agents.get(name)).pipe(
@@ -81,14 +80,14 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
           if (reply?.acpxRecordId !== undefined) return AgentSessionRef.make(reply.acpxRecordId)
           const error = reply?.error ?? { code: 0, message: "acpx did not say what became of the session" }
           return yield* Effect.fail(openingFailure(error, programName(agent.command), { secrets, texts: [] }))
-        }).pipe(Effect.scoped, withPatience(options.openPatience))
+        }).pipe(Effect.scoped, withTimeout(options.openTimeout))
 
       const open = Effect.fn("AcpxClient.open")(function* (
         ...[session, left]: Parameters<typeof AcpxClient.Service.open>
       ) {
         const answered = Option.exists(left, (was) => was.answered)
         if (Option.isSome(left)) {
-          const known = yield* fromRecords(records.agentSession(left.value.ref))
+          const known = yield* fromRecords(records.agentRef(left.value.ref))
           if (Option.isSome(known)) {
             if (answered) runningSessions.answered.add(session.id)
             return left.value.ref
@@ -112,13 +111,13 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         Effect.flatMap(agentOf(name), (agent) =>
           startAgent(
             { ...agent, cwd: "/", env: options.env },
-            { secrets, handshakeTimeout: options.openPatience },
+            { secrets, handshakeTimeout: options.openTimeout },
           ),
         ).pipe(Effect.provideService(Processes, processes))
 
       const erase = Effect.fn("AcpxClient.erase")(function* (session: AgentSession, ref: AgentSessionRef) {
         yield* close(session)
-        const known = yield* fromRecords(records.agentSession(ref))
+        const known = yield* fromRecords(records.agentRef(ref))
         if (Option.isSome(known)) {
           const agent = yield* startTemporaryAgent(session.agent)
           yield* sessions.erase(agent, known.value)
@@ -152,11 +151,11 @@ const decodeEnsured = Schema.decodeOption(
   ),
 )
 
-const withPatience =
-  (patience: Duration.Duration) =>
+const withTimeout =
+  (timeout: Duration.Duration) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | AgentUnavailable, R> =>
     Effect.timeoutFail(effect, {
-      duration: patience,
+      duration: timeout,
       onTimeout: () =>
-        new AgentUnavailable({ reason: `it did not answer within ${Duration.toSeconds(patience)} s` }),
+        new AgentUnavailable({ reason: `it did not answer within ${Duration.toSeconds(timeout)} s` }),
     })

@@ -4,9 +4,9 @@ import { diagnosed, RunTimedOut } from "../../../domain/Failure.ts"
 import type { TokenId } from "../../../domain/Ids.ts"
 import type { OneShotSpec } from "../../../domain/Run.ts"
 import { type ClaudeLine, isShown } from "../../agents/claude/Protocol.ts"
-import type { ClaudeAnswer } from "../../agents/claude/Outcome.ts"
-import { claudeRequest } from "../../agents/claude/Request.ts"
-import { SpokenText } from "../../agents/claude/SpokenText.ts"
+import type { ClaudeAnswer } from "../../agents/claude/ClaudeAnswer.ts"
+import { claudeRequest } from "../../agents/claude/ClaudeRequest.ts"
+import { TextSoFar } from "../../agents/claude/TextSoFar.ts"
 import { ClaudeRunner } from "../../agents/ClaudeRunner.ts"
 import { WorkDirs } from "../../agents/WorkDirs.ts"
 import { Files } from "../../files/Files.ts"
@@ -37,7 +37,7 @@ export interface OneShotOptions {
  * Executes one-shot prompts on the `claude` CLI: in a fresh directory with the attached files, within `timeoutSecs`. When
  * it returns, fails or is interrupted, the processes and the directory are gone.
  */
-export const makeOneShot = (options: OneShotOptions) =>
+export const makeOneShotExecutor = (options: OneShotOptions) =>
   Effect.gen(function* () {
     const files = yield* Files
     const journal = yield* Journal
@@ -49,19 +49,19 @@ export const makeOneShot = (options: OneShotOptions) =>
     /** Asks the CLI. Returns its answer, or none if the run was cancelled first, and when that was. */
     const ask = Effect.fn("OneShot.ask")(function* (
       { spec, cancelled }: StartedRun<"run">,
-      spoken: SpokenText,
+      textSoFar: TextSoFar,
     ) {
-      const say = (lines: ReadonlyArray<ClaudeLine>) =>
+      const onLines = (lines: ReadonlyArray<ClaudeLine>) =>
         Effect.suspend(() => {
           const shown = lines.filter(isShown)
-          for (const line of shown) spoken.hear(line)
+          for (const line of shown) textSoFar.add(line)
           const texts = shown.map(({ text }) => text)
           return texts.length === 0 ? Effect.void : journal.append(spec.id, texts)
         })
       const answering = Effect.gen(function* () {
         const dir = yield* workDirs.make(spec.id)
         const attached = yield* files.attach(spec.input.files, dir.cwd)
-        return yield* runner.run(claudeRequest(spec, attached), dir, say)
+        return yield* runner.run(claudeRequest(spec, attached), dir, onLines)
       })
       const answer = yield* Effect.raceFirst(
         Effect.asSome(answering),
@@ -94,10 +94,10 @@ export const makeOneShot = (options: OneShotOptions) =>
           inOrder: identity,
         }),
       execute: Effect.fn("OneShot.execute")(function* (run: StartedRun<"run">) {
-        const spoken = new SpokenText()
-        const { answer, answeredAt } = yield* ask(run, spoken)
+        const textSoFar = new TextSoFar()
+        const { answer, answeredAt } = yield* ask(run, textSoFar)
         const durationMs = answeredAt - run.startedAt
-        if (Option.isNone(answer)) return cancelledReport(spoken.text, durationMs)
+        if (Option.isNone(answer)) return cancelledReport(textSoFar.text, durationMs)
         return reportOf(answer.value, yield* resultFor(answer.value, run.spec), durationMs)
       }),
     } satisfies Executor<"run">

@@ -1,18 +1,18 @@
 import { Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, ExecutableMissing } from "../../../domain/Failure.ts"
 import type { AgentName } from "../../../domain/Session.ts"
+import { secretsIn } from "../../../domain/Redaction.ts"
 import { AcpxClient } from "../AcpxClient.ts"
-import { secretsIn } from "../claude/Command.ts"
 import { Ids } from "../../access/Ids.ts"
 import { Processes } from "../Processes.ts"
 import { WorkDirs } from "../WorkDirs.ts"
 import { type AgentProcess, startAgent } from "./AgentProcess.ts"
 import { canResume } from "./Responses.ts"
-import type { AgentOptions } from "./AgentOptions.ts"
+import type { AgentOptions } from "../AgentOptions.ts"
 import { agentSessions, closeSession } from "./AgentSessions.ts"
 import { requestCancel, startTurn } from "./PromptTurn.ts"
 import { makeProcessPool } from "./ProcessPool.ts"
-import { findLoaded } from "./MessageRouter.ts"
+import { findLoaded } from "./LoadedSession.ts"
 
 /** The process is not in use between the opening of a session and its prompt, so it must stay at least this long. */
 const IDLE_MIN = Duration.seconds(1)
@@ -47,14 +47,14 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
           }
           return yield* startAgent(spec, {
             secrets,
-            handshakeTimeout: options.openPatience,
+            handshakeTimeout: options.openTimeout,
           })
         }).pipe(Effect.provideService(Processes, processes))
 
       const idle = Duration.max(Duration.seconds(options.idleSecs), IDLE_MIN)
       const pool = yield* makeProcessPool({ start, idle })
 
-      const sessions = agentSessions(options.openPatience)
+      const sessions = agentSessions(options.openTimeout)
 
       return {
         open: (session, left) =>

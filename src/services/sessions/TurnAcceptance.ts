@@ -6,12 +6,15 @@ import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
 import { Ids } from "../access/Ids.ts"
 import { Files } from "../files/Files.ts"
 import { Journal } from "../journal/Journal.ts"
-import { readMessages } from "../journal/Messages.ts"
+import { readRunMessages } from "../journal/RunMessages.ts"
 import type { TurnReport } from "../runs/Report.ts"
 import { type LiveRun, RunEngine } from "../runs/RunEngine.ts"
 
-/** Makes the acceptance of turns. A turn is a run that belongs to a session. */
-export const makeTurns = Effect.gen(function* () {
+/**
+ * Makes the function that accepts a turn: a run that belongs to a session. It checks the session and the attached files,
+ * and gives the turn to the `RunEngine`, which executes it with the `TurnExecutor`.
+ */
+export const makeTurnAcceptance = Effect.gen(function* () {
   const files = yield* Files
   const ids = yield* Ids
   const engine = yield* RunEngine
@@ -25,7 +28,7 @@ export const makeTurns = Effect.gen(function* () {
       const report = yield* answer
       if (report.events !== undefined) return { ...report, events: report.events }
       const events = yield* Effect.catchTag(
-        readMessages(journal, id),
+        readRunMessages(journal, id),
         "AnswerGone",
         () => new StorageFailed({ during: "reading what the agent said", cause: "it is gone" }),
       )

@@ -38,8 +38,8 @@ export interface Upload extends Arriving {
   >
 }
 
-/** Receives uploads: limits, quotas, storing. */
-export const makeReceiving = (options: {
+/** Makes the functions that receive uploads: `receive` stores one within its limits, `measure` only reads it. */
+export const makeUploads = (options: {
   readonly quotas: Quotas
   /** The limit for one file, in bytes. */
   readonly fileLimit: number
@@ -52,7 +52,7 @@ export const makeReceiving = (options: {
     const ledger = (yield* Ledger).files
     const secrets = yield* Secrets
 
-    const exceeded = Effect.fn("Files.exceeded")(function* (owner: TokenId) {
+    const quotaExceeded = Effect.fn("Files.quotaExceeded")(function* (owner: TokenId) {
       const soonest = yield* ledger.soonestExpiry(owner)
       const now = yield* Clock.currentTimeMillis
       return yield* new QuotaExceeded({
@@ -82,7 +82,7 @@ export const makeReceiving = (options: {
         if (!options.quotas.take(owner, more)) {
           // Files that have expired and are not removed yet still count.
           yield* options.expire
-          if (!options.quotas.take(owner, more)) return yield* exceeded(owner)
+          if (!options.quotas.take(owner, more)) return yield* quotaExceeded(owner)
         }
         taken += more
       })

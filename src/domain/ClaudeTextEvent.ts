@@ -1,4 +1,4 @@
-import { recordOf } from "./Json.ts"
+import { fieldsOf } from "./Json.ts"
 
 /** What one message of the CLI's stream says about the text that the model writes. */
 export type TextEvent =
@@ -14,13 +14,13 @@ export type TextEvent =
  * message of a subagent, whose text is no answer. The CLI may print anything, so the message needs no shape.
  */
 export const textEventOf = (message: unknown): TextEvent | undefined => {
-  const fields = recordOf(message)
+  const fields = fieldsOf(message)
   if (fields["parent_tool_use_id"] != null) return undefined
   switch (fields["type"]) {
     case "stream_event":
-      return streamedText(recordOf(fields["event"]))
+      return streamedText(fieldsOf(fields["event"]))
     case "assistant":
-      return wholeText(recordOf(fields["message"])["content"])
+      return wholeText(fieldsOf(fields["message"])["content"])
     default:
       return undefined
   }
@@ -28,14 +28,14 @@ export const textEventOf = (message: unknown): TextEvent | undefined => {
 
 const streamedText = (event: Readonly<Record<string, unknown>>): TextEvent | undefined => {
   if (event["type"] === "message_start") return { _tag: "MessageStart" }
-  const { type, text } = recordOf(event["delta"])
+  const { type, text } = fieldsOf(event["delta"])
   return event["type"] === "content_block_delta" && type === "text_delta" && typeof text === "string"
     ? { _tag: "Delta", text }
     : undefined
 }
 
 const wholeText = (content: unknown): TextEvent | undefined => {
-  const texts = Array.isArray(content) ? content.map((block) => recordOf(block)["text"]) : []
+  const texts = Array.isArray(content) ? content.map((block) => fieldsOf(block)["text"]) : []
   const text = texts.filter((part) => typeof part === "string").join("")
   return text === "" ? undefined : { _tag: "WholeMessage", text }
 }

@@ -1,15 +1,15 @@
-import { recordOf } from "../../../domain/Json.ts"
+import { fieldsOf } from "../../../domain/Json.ts"
 import type { Usage } from "../../../domain/Run.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
 
-/** Reads single facts from the messages of a turn. An agent may send anything, so no message needs to have any shape. */
+/** Reads single fields of the messages of a turn. An agent may send anything, so no message needs to have any shape. */
 
 /** The `sessionId` of a notification or request; undefined when it has none. */
-export const sessionOf = (message: AcpMessage): unknown => recordOf(message["params"])["sessionId"]
+export const sessionOf = (message: AcpMessage): unknown => fieldsOf(message["params"])["sessionId"]
 
 /** The stop reason of the result that ends a turn; undefined in any other message. */
 export const stopReasonOf = (message: AcpMessage): string | undefined => {
-  const reason = recordOf(message["result"])["stopReason"]
+  const reason = fieldsOf(message["result"])["stopReason"]
   return typeof reason === "string" ? reason : undefined
 }
 
@@ -18,13 +18,13 @@ const ANSWER_UPDATES = new Set(["agent_message_chunk", "agent_thought_chunk", "t
 
 /** Whether a message is part of an answer to a prompt. */
 export const isAnswer = (message: AcpMessage): boolean =>
-  ANSWER_UPDATES.has(String(recordOf(recordOf(message["params"])["update"])["sessionUpdate"]))
+  ANSWER_UPDATES.has(String(fieldsOf(fieldsOf(message["params"])["update"])["sessionUpdate"]))
 
 /** The number of characters of answer text in a message. */
 export const answerCharsOf = (message: AcpMessage): number => {
   if (message["method"] !== "session/update") return 0
-  const update = recordOf(recordOf(message["params"])["update"])
-  const text = recordOf(update["content"])["text"]
+  const update = fieldsOf(fieldsOf(message["params"])["update"])
+  const text = fieldsOf(update["content"])["text"]
   return update["sessionUpdate"] === "agent_message_chunk" && typeof text === "string" ? text.length : 0
 }
 
@@ -32,9 +32,9 @@ const count = (value: unknown): number => (typeof value === "number" && value >=
 
 /** The token counts of the result that ends a turn; null when it has none. */
 export const usageOf = (message: AcpMessage): Usage | null => {
-  const usage = recordOf(message["result"])["usage"]
+  const usage = fieldsOf(message["result"])["usage"]
   if (typeof usage !== "object" || usage === null) return null
-  const tokens = recordOf(usage)
+  const tokens = fieldsOf(usage)
   return {
     input_tokens: count(tokens["inputTokens"]),
     output_tokens: count(tokens["outputTokens"]),

@@ -4,16 +4,16 @@ import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import type { RunSpec } from "../../domain/Run.ts"
 import type { RunEnd } from "../../services/journal/Ledger.ts"
 import type { EventWriter } from "./EventWriter.ts"
-import { storeAnswer } from "./KeyRecords.ts"
+import { storeAnswer } from "./IdempotencyKeyRecords.ts"
 import type { LedgerDatabase } from "./LedgerDatabase.ts"
 
 /**
- * What the acceptance and the end of a run write outside of the run's row: to the log, its stream, its idempotency key
- * and its session. Both run within the transaction of the change.
+ * The writes that go with a change of a run's state, outside of the run's row: to the log, its stream, its idempotency
+ * key and its session. They run within the transaction of the change.
  */
 
-/** The part of a run's row that its projections need. */
-export interface RunSubject {
+/** The part of an ended run's row that is needed for what is written with its end. */
+export interface EndedRow {
   readonly id: RunId
   readonly tokenId: TokenId
   readonly sessionId: SessionId | null
@@ -21,7 +21,7 @@ export interface RunSubject {
 }
 
 /** Writes that a run was accepted, and that it started if `startedAt` is given. */
-export const projectAccepted = (
+export const writeAcceptance = (
   database: LedgerDatabase,
   events: EventWriter,
   spec: RunSpec,
@@ -46,10 +46,10 @@ export const projectAccepted = (
 }
 
 /** Writes that a run has ended, with the messages that are not stored yet. */
-export const projectEnded = (
+export const writeEnd = (
   { sql }: LedgerDatabase,
   events: EventWriter,
-  { id, tokenId, sessionId, turnIndex }: RunSubject,
+  { id, tokenId, sessionId, turnIndex }: EndedRow,
   {
     at,
     ended,
