@@ -15,8 +15,8 @@ const ISOLATED = [
   "test/**/*.{real,scripted,soak}.test.ts",
   "test/client/streams.test.ts",
   "test/http/{openapi.breaking,run.escape}.test.ts",
-  "test/infra/{ProcessGroups,RetentionCost,SweepCost}.test.ts",
-  "test/services/{AcpxClient,AcpxClient.*,Clis,StrangeAgents}.test.ts",
+  "test/infra/{ProcessGroups,StatementCount}.test.ts",
+  "test/services/{Clis,StrangeAgents}.test.ts",
   "test/testing/standIns.test.ts",
 ]
 

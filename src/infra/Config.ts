@@ -4,7 +4,7 @@ import { Model, TIMEOUT_MAX_SECS } from "../domain/Run.ts"
 import { AgentName } from "../domain/Session.ts"
 import { isLoopback, parseCidr } from "../services/access/Allowlist.ts"
 
-/** All settings of an operator, as the service uses them. The README's table documents them. */
+/** All settings of an operator, as the service uses them. `docs/configuration.md` documents them. */
 export interface AppConfig {
   readonly host: string
   readonly port: number

@@ -82,7 +82,7 @@ export const retention = Layer.succeed(Retention, {
 /** A journal that stores nothing. Followers and outcomes wait for ever. */
 export const journal = Layer.succeed(Journal, {
   append: () => Effect.void,
-  close: (_, write) => write([]),
+  drain: (_, write) => write([]),
   read: () => Effect.succeed([]),
   follow: () => Effect.never,
   outcome: () => Effect.never,

@@ -83,37 +83,37 @@ describe("messages of a run that nobody follows", () => {
   it.scoped("are given to the transaction that ends the run, in their order and once", () => {
     const disk = new Disk()
     return Effect.gen(function* () {
-      const { append, close, flush } = yield* disk.buffer
+      const { append, drain, flush } = yield* disk.buffer
       yield* append(RUN, ["1"])
       yield* flush(RUN)
       yield* append(RUN, ["2", "3"])
       yield* append(run(2), ["another run's"])
-      const ended = yield* close(RUN, (unstored) => Effect.as(disk.write(unstored), "ended"))
+      const ended = yield* drain(RUN, (unstored) => Effect.as(disk.write(unstored), "ended"))
       expect(ended).toBe("ended")
       expect(disk.transactions).toEqual([["1"], ["2", "3"]])
       yield* TestClock.adjust(AGED)
       yield* turn
       expect(disk.transactions).toEqual([["1"], ["2", "3"], ["another run's"]])
-      yield* close(RUN, (unstored) => Effect.sync(() => expect(unstored).toEqual([])))
+      yield* drain(RUN, (unstored) => Effect.sync(() => expect(unstored).toEqual([])))
     })
   })
 
   it.scoped("that are being stored when the run ends come before those of its end", () => {
     const disk = new Disk()
     return Effect.gen(function* () {
-      const { append, close, flush } = yield* disk.buffer
+      const { append, drain, flush } = yield* disk.buffer
       const door = yield* Effect.makeLatch(false)
       disk.before = door.await
       yield* append(RUN, ["1"])
       const flushing = yield* Effect.fork(flush(RUN))
       yield* turn
       yield* append(RUN, ["2"])
-      const closing = yield* Effect.fork(close(RUN, disk.write))
+      const draining = yield* Effect.fork(drain(RUN, disk.write))
       yield* turn
       expect(disk.stored).toEqual([])
       yield* door.open
       yield* Fiber.join(flushing)
-      yield* Fiber.join(closing)
+      yield* Fiber.join(draining)
       expect(disk.stored).toEqual(["1", "2"])
     })
   })
@@ -123,7 +123,7 @@ describe("messages of a run that nobody follows", () => {
     () => {
       const disk = new Disk()
       return Effect.gen(function* () {
-        const { append, close, flush } = yield* disk.buffer
+        const { append, drain, flush } = yield* disk.buffer
         let writes = 0
         disk.before = Effect.suspend(() => {
           writes += 1
@@ -138,7 +138,7 @@ describe("messages of a run that nobody follows", () => {
           if (n === 30) disk.followed.add(RUN)
         }
         yield* Fiber.interrupt(flushes)
-        yield* Effect.retry(close(RUN, disk.write), { times: 3 })
+        yield* Effect.retry(drain(RUN, disk.write), { times: 3 })
         expect(disk.stored).toEqual(Array.from({ length: 60 }, (_, n) => `${n}`))
       })
     },
@@ -216,15 +216,15 @@ describe("a ledger that fails", () => {
   it.scoped("while messages are stored is no success for a flush that waits for that", () => {
     const disk = new Disk()
     return Effect.gen(function* () {
-      const { append, close, flush } = yield* disk.buffer
+      const { append, drain, flush } = yield* disk.buffer
       const door = yield* Effect.makeLatch(false)
       yield* append(RUN, ["1"])
-      const closing = yield* Effect.fork(Effect.flip(close(RUN, () => Effect.zipRight(door.await, broken))))
+      const draining = yield* Effect.fork(Effect.flip(drain(RUN, () => Effect.zipRight(door.await, broken))))
       yield* turn
       const flushing = yield* Effect.fork(flush(RUN))
       yield* turn
       yield* door.open
-      expect(yield* Fiber.join(closing)).toBe(broken)
+      expect(yield* Fiber.join(draining)).toBe(broken)
       yield* Fiber.join(flushing)
       expect(disk.stored).toEqual(["1"])
     })
@@ -233,12 +233,12 @@ describe("a ledger that fails", () => {
   it.scoped("at a run's end keeps the messages for the next attempt", () => {
     const disk = new Disk()
     return Effect.gen(function* () {
-      const { append, close } = yield* disk.buffer
+      const { append, drain } = yield* disk.buffer
       yield* append(RUN, ["1", "2"])
-      for (let n = 0; n < 3; n++) expect(yield* Effect.flip(close(RUN, () => broken))).toBe(broken)
-      const defect = yield* Effect.exit(close(RUN, () => Effect.die("a bug")))
+      for (let n = 0; n < 3; n++) expect(yield* Effect.flip(drain(RUN, () => broken))).toBe(broken)
+      const defect = yield* Effect.exit(drain(RUN, () => Effect.die("a bug")))
       expect(Exit.isFailure(defect)).toBe(true)
-      yield* close(RUN, disk.write)
+      yield* drain(RUN, disk.write)
       expect(disk.transactions).toEqual([["1", "2"]])
     })
   })
@@ -246,12 +246,12 @@ describe("a ledger that fails", () => {
   it.scoped("keeps the messages of an end that is interrupted", () => {
     const disk = new Disk()
     return Effect.gen(function* () {
-      const { append, close } = yield* disk.buffer
+      const { append, drain } = yield* disk.buffer
       yield* append(RUN, ["1"])
-      const closing = yield* Effect.fork(close(RUN, () => Effect.never))
+      const draining = yield* Effect.fork(drain(RUN, () => Effect.never))
       yield* turn
-      yield* Fiber.interrupt(closing)
-      yield* close(RUN, disk.write)
+      yield* Fiber.interrupt(draining)
+      yield* drain(RUN, disk.write)
       expect(disk.stored).toEqual(["1"])
     })
   })
@@ -286,9 +286,9 @@ describe("a follower of a run", () => {
     ),
   )
   const unknown = { stopReason: null, durationMs: null, responseChars: null, usage: null, costUsd: null }
-  const ended = Effect.flatMap(Journal, ({ close }) =>
+  const ended = Effect.flatMap(Journal, ({ drain }) =>
     Effect.flatMap(Ledger, ({ runs }) =>
-      close(RUN, (unstored) =>
+      drain(RUN, (unstored) =>
         runs.end(RUN, {
           at: 1,
           ended: { ...unknown, status: "completed", code: null },

@@ -55,7 +55,7 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
      * Calls `write` with the messages of a run that are not stored yet. `write` must store them, in the transaction that
      * ends the run. If it fails, the messages are kept, and this can be called again.
      */
-    readonly close: <A, E>(
+    readonly drain: <A, E>(
       run: RunId,
       write: (unstored: ReadonlyArray<NewMessage>) => Effect.Effect<A, E>,
     ) => Effect.Effect<A, E>
@@ -126,7 +126,7 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
 
       return {
         append: buffer.append,
-        close: buffer.close,
+        drain: buffer.drain,
         read: read as (typeof Journal.Service)["read"],
         follow: follow as (typeof Journal.Service)["follow"],
         outcome: runStreams.outcome,

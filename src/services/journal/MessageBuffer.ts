@@ -25,7 +25,7 @@ export interface MessageBuffer {
    * Calls `write` with the messages of a run that are not stored yet. `write` must store them. If it fails, they keep
    * waiting.
    */
-  readonly close: <A, E>(
+  readonly drain: <A, E>(
     run: RunId,
     write: (unstored: ReadonlyArray<NewMessage>) => Effect.Effect<A, E>,
   ) => Effect.Effect<A, E>
@@ -156,6 +156,6 @@ export const makeMessageBuffer = (
           Effect.uninterruptible,
         ),
       flush,
-      close: (run, write) => writing([run], write),
+      drain: (run, write) => writing([run], write),
     }
   })

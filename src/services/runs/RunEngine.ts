@@ -142,7 +142,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
               Exit.mapError(exit, (failure) => withDuration(failure, durationMs)),
             )
             const ended = recordOfOutcome(outcome, durationMs)
-            const end = journal.close(entry.id, (unstored) =>
+            const end = journal.drain(entry.id, (unstored) =>
               runs.end(entry.id, { at, ended, last, unstored, began: entry.began }),
             )
             yield* Effect.catchAll(end, (failure) =>
