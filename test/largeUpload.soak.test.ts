@@ -117,7 +117,7 @@ const tooLarge = async (mebibytes: number): Promise<boolean> => {
 }
 
 const until = async (holds: () => boolean) => {
-  for (let n = 0; n < 400 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
+  for (let n = 0; n < 2400 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
   expect(holds()).toBe(true)
 }
 

@@ -638,7 +638,7 @@ describe.concurrent.each(backends)("sessions by way of %s", (agentBackend) => {
             yield* eventually(() => nothingIsLeft(server))
             yield* eventually(() => expect(processesOf(server.dir)).toEqual([]))
           }),
-        { flags: "--slow-start 4000" },
+        { flags: "--slow-start 30000" },
       ),
     )
 
