@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
+import { expectWithin } from "./support/Pace.ts"
 import { claudeProcesses, deafProcesses, probesOf, processesNamed } from "./support/ProcessTable.ts"
 import { post, until, withService } from "./support/Service.ts"
 import { startStandInApi } from "./support/StandInApi.ts"
@@ -52,7 +53,7 @@ describe.concurrent("what the service had started", () => {
       expect(processesNamed(theirs.name)).toHaveLength(3)
       const at = Date.now()
       expect(await other.end("SIGTERM")).toBe(0)
-      expect(Date.now() - at).toBeLessThan(10_000)
+      await expectWithin(Date.now() - at, 10_000)
       expect(await theirs.ended).toMatchObject({ status: 503, json: { code: "shutting_down" } })
       expect(processesNamed(theirs.name)).toEqual([])
       expect(claudeProcesses(join(elsewhere, "runs"))).toEqual([])

@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
+import { expectWithin } from "./support/Pace.ts"
 import { claudeProcesses, deafProcesses } from "./support/ProcessTable.ts"
 import { launch, type ServerProcess } from "./support/ServerProcess.ts"
 import { post, readiness, scripted, serviceUnderTest, until, withService } from "./support/Service.ts"
@@ -301,7 +302,7 @@ describe("a service that is told to stop", () => {
       await new Promise((resolve) => setTimeout(resolve, 1000))
       const at = Date.now()
       expect(await server.end("SIGTERM")).toBe(0)
-      expect(Date.now() - at).toBeLessThan(7000)
+      await expectWithin(Date.now() - at, 7000)
       expect(await deaf).toMatchObject({ status: 503, json: { code: "shutting_down" } })
       expect(readdirSync(join(dataDir(), "files"))).toEqual([])
       for (const socket of sockets) socket.destroy()

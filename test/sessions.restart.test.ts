@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { said, scriptedAgent } from "./support/Scripted.ts"
 import { ask, post, readiness, serviceUnderTest, until, withService } from "./support/Service.ts"
+import { expectWithin } from "./support/Pace.ts"
 import { argumentsOf, claudeProcesses, processesOf } from "./support/ProcessTable.ts"
 import type { ServerProcess } from "./support/ServerProcess.ts"
 import { type StandInApi, startStandInApi } from "./support/StandInApi.ts"
@@ -150,7 +151,7 @@ describe.each([
     it("turns that were at work, and those behind them, were told so, and their sessions go on", async () => {
       if (signal === "SIGTERM") {
         // Of an agent that is deaf, the grace of 1 s, and what its process may take.
-        expect(atEnd.millis).toBeLessThan(7000)
+        await expectWithin(atEnd.millis, 7000)
         for (const answer of turns)
           expect(answer).toMatchObject({ status: 503, json: { code: "shutting_down" } })
       } else expect(turns).toEqual(Array(4).fill("cut"))

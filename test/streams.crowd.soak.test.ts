@@ -19,7 +19,7 @@ const { start, adminToken } = serviceUnderTest()
 
 /** Waits for what a loaded machine may take long for; whether it came. */
 const eventually = async (holds: () => boolean): Promise<boolean> => {
-  for (let n = 0; n < 600 && !holds(); n++) await sleep(100)
+  for (let n = 0; n < 1200 && !holds(); n++) await sleep(100)
   return holds()
 }
 

@@ -1,11 +1,13 @@
 import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
-import { Deferred, Duration, Effect, Exit, Layer } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Layer } from "effect"
 import { OutputSchemas } from "../services/runs/OutputSchemas.ts"
 import { judgedBy, type Verdict, type Work } from "./OutputSchemaVerdicts.ts"
 
 /** How long a thread may take to compile a schema or check a value, after it has loaded its modules. */
-const DEADLINE = Duration.seconds(2)
+export class Deadline extends Context.Reference<Deadline>()("clawdforge/OutputSchemaValidator/Deadline", {
+  defaultValue: () => Duration.seconds(2),
+}) {}
 /** The number of threads at the same time. More would slow each other down past the deadline. */
 const THREADS = 2
 const THREAD_LIMITS = { maxOldGenerationSizeMb: 256, stackSizeMb: 4 }
@@ -14,18 +16,20 @@ const WORKER = new URL(`./OutputSchemaWorker${extname(import.meta.url)}`, import
 
 /**
  * Runs Ajv in a new worker thread for each call. A schema that never ends, or uses up the memory of its thread, does not
- * affect anything else: the call fails after `DEADLINE`, or when the thread dies.
+ * affect anything else: the call fails after `Deadline`, or when the thread dies.
  */
 export const layer = Layer.effect(
   OutputSchemas,
-  Effect.map(Effect.makeSemaphore(THREADS), (threads) =>
-    judgedBy((work) => threads.withPermits(1)(judgeInThread(work))),
-  ),
+  Effect.gen(function* () {
+    const deadline = yield* Deadline
+    const threads = yield* Effect.makeSemaphore(THREADS)
+    return judgedBy((work) => threads.withPermits(1)(judgeInThread(work, deadline)))
+  }),
 )
 
 const invalid = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })
 
-const judgeInThread = (work: Work): Effect.Effect<Verdict> =>
+const judgeInThread = (work: Work, deadline: Duration.Duration): Effect.Effect<Verdict> =>
   Effect.acquireUseRelease(
     Effect.sync(
       () =>
@@ -34,11 +38,11 @@ const judgeInThread = (work: Work): Effect.Effect<Verdict> =>
           resourceLimits: THREAD_LIMITS,
         }),
     ),
-    verdictOf,
+    (worker) => verdictOf(worker, deadline),
     (worker) => Effect.promise(() => worker.terminate()),
   )
 
-const verdictOf = (worker: Worker) =>
+const verdictOf = (worker: Worker, deadline: Duration.Duration) =>
   Effect.gen(function* () {
     const ready = yield* Deferred.make<void>()
     const verdict = yield* Deferred.make<Verdict>()
@@ -54,7 +58,7 @@ const verdictOf = (worker: Worker) =>
     yield* Deferred.await(ready)
     return yield* Deferred.await(verdict).pipe(
       Effect.timeoutTo({
-        duration: DEADLINE,
+        duration: deadline,
         onSuccess: (result) => result,
         onTimeout: () => invalid("takes too long to check"),
       }),

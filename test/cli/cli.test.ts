@@ -371,7 +371,7 @@ describe("the command line itself", () => {
       let printed = ""
       child.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text))
       yield* Effect.promise(() =>
-        vi.waitFor(() => expect(printed).toContain('"message":"listening"'), { timeout: 60_000 }),
+        vi.waitFor(() => expect(printed).toContain('"message":"listening"'), { timeout: 120_000 }),
       )
       child.kill("SIGTERM")
       yield* Effect.promise(() => once(child, "exit"))

@@ -311,7 +311,7 @@ describe("a stream", { concurrent: true }, () => {
       }
       expect(yield* Fiber.join(reading)).toBeInstanceOf(ConnectionError)
       expect(stub.asked).toHaveLength(2 + 12)
-      yield* Effect.promise(() => vi.waitFor(() => expect(closed).toBe(14), { timeout: 10_000 }))
+      yield* Effect.promise(() => vi.waitFor(() => expect(closed).toBe(14), { timeout: 120_000 }))
     }),
   )
 

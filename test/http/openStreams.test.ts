@@ -15,6 +15,7 @@ import * as NodeConnections from "../../src/infra/http/NodeConnections.ts"
 import { Revocation } from "../../src/services/access/Revocation.ts"
 import { revocation } from "../../src/testing.ts"
 import { openEvents } from "../support/EventSource.ts"
+import { expectWithin } from "../support/Pace.ts"
 import { eventually } from "../support/TestServer.ts"
 
 /** Streams on a real socket, of whatever a test wants to send. */
@@ -276,7 +277,8 @@ describe.concurrent("when the service stops", () => {
       const server = yield* served(() => ({ ...nothingMore, frames: framesOf(frames) }))
       yield* stopped(server.url, "/")
       yield* isOpen(server, 1)
-      yield* Effect.timeout(server.streams.shutdown, "10 seconds")
+      const [took] = yield* Effect.timed(server.streams.shutdown)
+      yield* Effect.promise(() => expectWithin(Duration.toMillis(took), 10_000))
       yield* isOpen(server, 0)
     }),
   )

@@ -1,6 +1,7 @@
 import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
+import { expectWithin, pace } from "../support/Pace.ts"
 import { shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
@@ -185,8 +186,12 @@ describe("POST /run", () => {
   )
 
   it.live("refuses an output_schema that would take forever to check, and keeps serving meanwhile", () =>
-    withApp((server, token) =>
+    Effect.scoped(
       Effect.gen(function* () {
+        const deadline = Duration.times("2 seconds", yield* Effect.promise(pace))
+        const settings = { claudeBin: Option.some(scriptedClaude), maxBodyBytes: 100_000 }
+        const server = yield* startServer(settings, undefined, undefined, undefined, deadline)
+        const token = yield* server.mint("recipes")
         const deep = `${'{"not":'.repeat(9000)}{}${"}".repeat(9000)}`
         const nested = yield* server.request("POST", "/run", {
           token,
@@ -505,10 +510,9 @@ describe("a body of twelve megabytes that is one JSON string", () => {
         const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
         const token = yield* server.mint("recipes")
         const body = `"${"a".repeat(12 * 1024 * 1024 - 2)}"`
-        const answer = yield* server
-          .request("POST", "/run", { token, body })
-          .pipe(Effect.timeout("8 seconds"), Effect.orDie)
+        const [took, answer] = yield* server.request("POST", "/run", { token, body }).pipe(Effect.timed)
         expectProblem(answer, 400, "invalid_request")
+        yield* Effect.promise(() => expectWithin(Duration.toMillis(took), 8000))
       }),
     ),
   )

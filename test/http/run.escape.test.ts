@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { Effect, Fiber, Option } from "effect"
+import { expectWithin, pace } from "../support/Pace.ts"
 import { claudeProcesses, processesNamed } from "../support/ProcessTable.ts"
 import {
   ADMIN_TOKEN,
@@ -25,10 +26,16 @@ const WHEN_TOLD = (dir: string) => `STEP ${dir} 1`
 const withEscapees = (
   words: string | typeof WHEN_TOLD,
   end: (run: Run) => Effect.Effect<void>,
-  payload: { readonly timeout_secs?: number } = {},
+  leastTimeoutSecs?: number,
 ) =>
   Effect.scoped(
     Effect.gen(function* () {
+      // All of them must be up before the time is over.
+      const timeoutSecs =
+        leastTimeoutSecs === undefined
+          ? undefined
+          : Math.max(leastTimeoutSecs, Math.ceil(yield* Effect.promise(pace)))
+      const payload = timeoutSecs === undefined ? {} : { timeout_secs: timeoutSecs }
       const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
       const name = `escapee-${randomUUID()}`
       const token = yield* server.mint("recipes")
@@ -40,7 +47,7 @@ const withEscapees = (
         mkdirSync(steps)
         writeFileSync(join(steps, "0"), "")
       })
-      yield* end({ server, answer, up, tell, name })
+      yield* end({ server, answer, up, tell, name, timeoutMillis: (timeoutSecs ?? 0) * 1000 })
       expect(processesNamed(name)).toEqual([])
       expect(claudeProcesses(server.config.runsDir)).toEqual([])
     }),
@@ -52,6 +59,8 @@ interface Run {
   /** Has it say what it waits with. */
   readonly tell: Effect.Effect<void>
   readonly name: string
+  /** Of a run that has a deadline. */
+  readonly timeoutMillis: number
   readonly answer: Fiber.RuntimeFiber<Effect.Effect.Success<ReturnType<TestServer["run"]>>>
 }
 
@@ -73,13 +82,13 @@ describe.concurrent("none of the processes that left the group is left", () => {
   it.live("when the answer says that the time is over", () =>
     withEscapees(
       "HOLD",
-      ({ answer, up }) =>
-        Effect.map(Effect.zipRight(up, Fiber.join(answer)), ({ json }) => {
+      ({ answer, up, timeoutMillis }) =>
+        Effect.gen(function* () {
+          const { json } = yield* Effect.zipRight(up, Fiber.join(answer))
           expect(json.code).toBe("timeout")
-          // Its time, the grace of 4 s, and what a busy machine takes.
-          expect(json.duration_ms).toBeLessThan(10_000 + 4000 + 15_000)
+          yield* Effect.promise(() => expectWithin(json.duration_ms - timeoutMillis, 4000 + 1500))
         }),
-      { timeout_secs: 10 },
+      10,
     ),
   )
 
@@ -102,18 +111,18 @@ describe.concurrent("none of the processes that left the group is left", () => {
   it.live("when the time is over while they are being ended; the answer came before that, and stands", () =>
     withEscapees(
       WHEN_TOLD,
-      ({ server, answer, up, tell }) =>
+      ({ server, answer, up, tell, timeoutMillis }) =>
         Effect.gen(function* () {
           yield* up
-          // The deaf one has 4 s, of which three are the run's own.
-          yield* Effect.sleep(startedAt(server) + 10_000 - Date.now())
+          // The deaf one has 4 s, so it is ended after the deadline. The answer has 3.5 s to come before.
+          yield* Effect.sleep(startedAt(server) + timeoutMillis - 3500 - Date.now())
           yield* tell
           const { json } = yield* Fiber.join(answer)
           expect(json.result).toMatch(/^0 /)
-          expect(json.duration_ms).toBeLessThan(13_000)
-          expect(Date.now() - startedAt(server)).toBeGreaterThan(13_000)
+          expect(json.duration_ms).toBeLessThan(timeoutMillis)
+          expect(Date.now() - startedAt(server)).toBeGreaterThan(timeoutMillis)
         }),
-      { timeout_secs: 13 },
+      12,
     ),
   )
 

@@ -8,6 +8,7 @@ import { Ledger, type NewMessage } from "../../src/services/journal/Ledger.ts"
 import { makeMessageBuffer, type MessageBuffer } from "../../src/services/journal/MessageBuffer.ts"
 import * as Mock from "../../src/testing.ts"
 import { streamOf } from "../support/Followed.ts"
+import { turnsOfLoop } from "../support/Pace.ts"
 
 const run = (n: number) => String(n).padStart(26, "0") as RunId
 const RUN = run(1)
@@ -38,8 +39,8 @@ class Disk {
   )
 }
 
-/** Waits for one turn of the event loop, which the buffer gives to others between two transactions. */
-const turn = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5)))
+/** Waits for turns of the event loop, which the buffer gives to others between two transactions. */
+const turn = Effect.promise(() => turnsOfLoop(2))
 
 describe("messages of a run that nobody follows", () => {
   it.scoped("wait a moment, and are stored together", () => {

@@ -9,6 +9,7 @@ import { Journal, logScope } from "../../src/services/journal/Journal.ts"
 import { type Change, type EventRecords, Ledger } from "../../src/services/journal/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
 import { firstOf } from "../support/Followed.ts"
+import { turnsOfLoop } from "../support/Pace.ts"
 import { eventually } from "../support/TestServer.ts"
 
 const APP = "0".repeat(26) as TokenId
@@ -102,7 +103,7 @@ const fail = () => {
 }
 
 /** Waits until whoever was just forked waits for more: nothing but timers comes later. */
-const settled = Effect.sleep("20 millis")
+const settled = Effect.promise(() => turnsOfLoop(5))
 
 describe("who follows the log", () => {
   it.live("leaves everybody else their turn while one reads what there was for long", () => {

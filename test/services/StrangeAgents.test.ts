@@ -1,6 +1,6 @@
 import { join } from "node:path"
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Effect, Exit, Fiber, Option, type Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, type Scope, Stream } from "effect"
 import { AGENT, type Agents, BACKENDS, makeAgents } from "../support/AgentClient.ts"
 
 const LITERAL_AGENT = join(import.meta.dirname, "../support/literal-agent.mjs")
@@ -140,12 +140,19 @@ describe("an agent that refuses to delete a session", () => {
 describe("an agent that ends and explains it on stderr", () => {
   check("is not quoted where it quotes another session's prompt", (agents) =>
     Effect.gen(function* () {
-      const { opened } = yield* agents.client({ agents: answering({}) })
+      const { acp, opened } = yield* agents.client({ agents: answering({}) })
       const [left, right] = [yield* opened(), yield* opened()]
-      const waiting = yield* Effect.fork(
-        Effect.flip(left.ask(JSON.stringify(["stderr: the plan of the other"]))),
+      const told = yield* Deferred.make<void>()
+      const params = { sessionId: left.ref, update: {} }
+      const update = JSON.stringify({ jsonrpc: "2.0", method: "session/update", params })
+      const prompt = JSON.stringify(["stderr: the plan of the other", update])
+      const waiting = yield* acp.prompt(left.session, left.ref, prompt).pipe(
+        Stream.runForEach(() => Deferred.succeed(told, undefined)),
+        Effect.flip,
+        Effect.fork,
       )
-      yield* Effect.sleep("300 millis")
+      // The agent has written to stderr before.
+      yield* Deferred.await(told)
       const failures = [yield* Effect.flip(right.ask(JSON.stringify(["exit"]))), yield* Fiber.join(waiting)]
       for (const failure of failures) {
         expect(failure).toMatchObject({ _tag: "TurnFailed", stderr: expect.stringContaining("withheld") })

@@ -15,6 +15,7 @@ import * as Direct from "../../src/services/agents/acp/DirectAgents.ts"
 import * as Acpx from "../../src/services/agents/acpx/AcpxAgents.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../../src/services/agents/AcpxClient.ts"
 import type { Executable } from "../../src/services/agents/Processes.ts"
+import { turnsOfLoop } from "./Pace.ts"
 import { processesGiven } from "./ProcessTable.ts"
 import { eventually, temporaryDirectory } from "./TestServer.ts"
 
@@ -160,5 +161,5 @@ export const killed = (...pids: ReadonlyArray<number>) =>
   Effect.gen(function* () {
     for (const pid of pids) process.kill(pid, "SIGKILL")
     yield* eventually(() => expect(pids.filter(alive)).toEqual([]))
-    yield* Effect.sleep("500 millis")
+    yield* Effect.promise(() => turnsOfLoop(100))
   })

@@ -107,8 +107,8 @@ export const readiness = async (url: string, holds: (lines: string) => boolean) 
     await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
-/** Waits until that holds, for half a minute. */
+/** Waits until that holds, for two minutes. */
 export const until = async (holds: () => boolean) => {
-  for (let n = 0; n < 600 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
+  for (let n = 0; n < 2400 && !holds(); n++) await new Promise((resolve) => setTimeout(resolve, 50))
   expect(holds()).toBe(true)
 }

@@ -3,10 +3,11 @@ import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { HttpServer } from "@effect/platform"
-import { Context, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
 import { agent, app, sessionAgents } from "../../src/app.ts"
 import { AgentName } from "../../src/domain/Session.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
+import { Deadline } from "../../src/infra/OutputSchemaValidator.ts"
 import { type Fetch, Forge, forge, type ForgeOptions } from "../../src/testing.ts"
 import { scriptedClaude } from "./Scripted.ts"
 
@@ -90,17 +91,21 @@ export interface RequestOptions {
 
 /**
  * The real service on a real socket, with SQLite in a directory of its own; gone with the scope. Its agents are
- * the executables that the settings name, unless it is given others.
+ * the executables that the settings name, unless it is given others. It does not refuse a schema because the machine is
+ * busy, unless it is given a shorter deadline.
  */
 export const startServer = (
   overrides: Partial<AppConfig> = {},
   dataDir?: string,
   runner?: ReturnType<typeof agent>,
   acpx?: ReturnType<typeof sessionAgents>,
+  schemaDeadline: Duration.Duration = Duration.seconds(60),
 ): Effect.Effect<TestServer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const config = configFor(dataDir ?? (yield* temporaryDirectory), overrides)
-    const service = app(config, runner ?? agent(config), acpx ?? sessionAgents(config))
+    const service = app(config, runner ?? agent(config), acpx ?? sessionAgents(config)).pipe(
+      Layer.provide(Layer.succeed(Deadline, schemaDeadline)),
+    )
     const context = yield* Layer.build(Layer.provide(service, Logger.remove(Logger.defaultLogger)))
     const { address } = Context.get(context, HttpServer.HttpServer)
     return { ...clientOf(HttpServer.formatAddress(address)), config }
@@ -153,10 +158,10 @@ export const startForge = (
     return { ...clientOf(forge.url, forge.fetch), forge }
   }).pipe(Effect.orDie)
 
-/** Waits until `check` no longer throws; after half a minute, with what it throws then. */
+/** Waits until `check` no longer throws. After two minutes, it fails with the error of the last try. */
 export const eventually = (check: () => void): Effect.Effect<void> =>
   Effect.try({ try: check, catch: (error) => error }).pipe(
-    Effect.retry(Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(600))),
+    Effect.retry(Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(2400))),
     Effect.orDie,
   )
 
@@ -186,4 +191,4 @@ export const overSocket = (
     for (const part of parts) socket.write(part)
     void Effect.runPromise(later).then((more) => more.forEach((part) => socket.write(part)))
     return Effect.sync(() => socket.destroy())
-  }).pipe(Effect.timeout("30 seconds"), Effect.orDie)
+  }).pipe(Effect.timeout("2 minutes"), Effect.orDie)
