@@ -69,6 +69,23 @@ describe("a process", () => {
     Effect.map(survives(words), (alive) => expect(alive).toBe(false)),
   )
 
+  it.live("that has exited has all its error text, although a descendant writes to it for ever", () =>
+    withProcesses(() =>
+      Effect.gen(function* () {
+        const { spawn } = yield* Processes
+        const words = "echo first >&2; while :; do echo again; sleep 0.1; done >&2 & exit 3"
+        const { exit, errorTail } = yield* spawn({
+          command: "sh",
+          args: ["-c", words],
+          cwd: "/",
+          env: { PATH: process.env["PATH"] ?? "" },
+        })
+        expect((yield* exit).code).toBe(3)
+        expect(yield* errorTail).toMatch(/^first\nagain\n/)
+      }),
+    ),
+  )
+
   it.live("does not end the descendants of another process", () =>
     withProcesses(() =>
       Effect.gen(function* () {

@@ -62,7 +62,9 @@ const start = (
     })
     // The process may exit before it has read everything. Its exit is reported, so the broken pipe is ignored.
     child.stdin.on("error", () => {})
-    child.stdout.on("error", () => {})
+    for (const pipe of [child.stdout, child.stderr]) pipe.on("error", () => {})
+    const errorsEnded = yield* Deferred.make<void>()
+    child.stderr.once("close", () => Deferred.unsafeDone(errorsEnded, Effect.void))
 
     return {
       write: (text) => Effect.sync(() => void (child.stdin.writable && child.stdin.write(text))),
@@ -71,7 +73,11 @@ const start = (
         () => child.stdout,
         (cause) => cause as never,
       ).pipe(Stream.catchAllCause(() => Stream.empty)),
-      errorTail: Effect.sync(() => errors),
+      // An exit may be seen before what was written to stderr before it.
+      errorTail: Deferred.isDone(exited).pipe(
+        Effect.tap((hasExited) => Effect.when(Deferred.await(errorsEnded), () => hasExited)),
+        Effect.map(() => errors),
+      ),
       exit: Deferred.await(exited),
     }
   })
@@ -84,17 +90,17 @@ type PipedChild = ChildProcess & {
 }
 
 /**
- * Ends the output of a process that has exited. A descendant that the process left behind may keep its stdout open and
+ * Ends an output of a process that has exited. A descendant that the process left behind may keep the pipe open and
  * write to it for ever, so the output ends after a silence or after `DRAIN_MAX_MILLIS`.
  */
-const endWhenSilent = (stdout: Socket) => {
+const endWhenSilent = (output: Socket) => {
   const exitedAt = performance.now()
   let seen = -1
   const timer = setInterval(() => {
-    const isOver = stdout.bytesRead === seen || performance.now() - exitedAt > DRAIN_MAX_MILLIS
-    if (stdout.destroyed) clearInterval(timer)
-    else if (isOver && stdout.readableLength === 0) stdout.destroy(new Error("left open"))
-    else seen = stdout.bytesRead
+    const isOver = output.bytesRead === seen || performance.now() - exitedAt > DRAIN_MAX_MILLIS
+    if (output.destroyed) clearInterval(timer)
+    else if (isOver && output.readableLength === 0) output.destroy(new Error("left open"))
+    else seen = output.bytesRead
   }, DRAIN_MILLIS)
   timer.unref()
 }
@@ -117,7 +123,7 @@ const spawnChild = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<
       child.once("error", (error) => resume(Effect.fail(notStarted(spec, error))))
       child.once("exit", (code, signal) => {
         Deferred.unsafeDone(exited, Effect.succeed({ code, signal }))
-        endWhenSilent(child.stdout)
+        for (const output of [child.stdout, child.stderr]) endWhenSilent(output)
       })
     } catch (error) {
       // Node throws some errors of the kernel (a path through a file, a name too long) and emits others as events.

@@ -97,7 +97,7 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
           return yield* answerOf({
             result,
             exit,
-            stderr: yield* process.errorTail,
+            stderr: succeeded ? "" : yield* process.errorTail,
             strayLines: yield* Ref.get(strayLines),
             confidential,
           })

@@ -32,7 +32,7 @@ export interface RunningProcess {
   readonly endInput: Effect.Effect<void>
   /** What the process writes to stdout. Ends when the pipe is closed. Can be read once. */
   readonly output: Stream.Stream<Uint8Array>
-  /** The last few KiB of stderr so far. */
+  /** The last few KiB of stderr: so far, or of all of it when the process has exited. */
   readonly errorTail: Effect.Effect<string>
   /** Completes when the process has exited. */
   readonly exit: Effect.Effect<ProcessExit>
