@@ -12,7 +12,7 @@ import * as Database from "../../src/infra/sqlite/Database.ts"
 import firstVersion from "../../src/infra/sqlite/migrations/0001_ledger.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
-import { endOf, oneShotSpec, origin, queuedAt } from "../support/LedgerRuns.ts"
+import { runEnd, oneShotSpec, origin, queuedAt } from "../support/LedgerRuns.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 const token: AppToken = {
@@ -102,7 +102,7 @@ describe("the ledger in SQLite", () => {
         yield* tokens.insert(token, "hash", origin)
         yield* runs.accept(run, queuedAt(2000))
         yield* runs.start(run.id, 2001)
-        yield* runs.end(run.id, endOf(done, 2006, last))
+        yield* runs.end(run.id, runEnd(done, 2006, last))
         yield* tokens.revoke(token.name, 3000, origin)
         expect((yield* statusAndEvents).events).toEqual([
           "token.mint",
@@ -137,7 +137,7 @@ describe("the ledger in SQLite", () => {
         const sql = yield* SqlClient.SqlClient
         yield* tokens.insert(token, "hash", origin)
         yield* runs.accept(run, { at: 2000, startedAt: 2001 })
-        yield* runs.end(run.id, endOf(done, 2006, last))
+        yield* runs.end(run.id, runEnd(done, 2006, last))
         const rows = yield* sql`
             SELECT at, type, token, request_id, address, status, prompt_chars, response_chars, duration_ms
             FROM audit ORDER BY seq`
@@ -167,8 +167,8 @@ describe("the ledger in SQLite", () => {
         const { tokens, runs } = yield* Ledger
         yield* tokens.insert(token, "hash", origin)
         yield* runs.accept(run, queuedAt(2000))
-        yield* runs.end(run.id, endOf({ ...done, status: "cancelled" }, 2006, last))
-        yield* runs.end(run.id, endOf(done, 2007, last))
+        yield* runs.end(run.id, runEnd({ ...done, status: "cancelled" }, 2006, last))
+        yield* runs.end(run.id, runEnd(done, 2007, last))
         yield* runs.start(run.id, 2008)
         const { runs: rows, events } = yield* statusAndEvents
         expect(rows).toEqual([{ status: "cancelled", code: null }])

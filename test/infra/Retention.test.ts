@@ -10,7 +10,7 @@ import * as Database from "../../src/infra/sqlite/Database.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { Retention } from "../../src/services/journal/Retention.ts"
-import { endOf, oneShotSpec, queuedAt } from "../support/LedgerRuns.ts"
+import { runEnd, oneShotSpec, queuedAt } from "../support/LedgerRuns.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 /** Retention in a real database: what is removed, and when. */
@@ -88,7 +88,7 @@ const run = Effect.fn(function* (n: number, { at, messages = 3, endsAt = at, key
   yield* runs.accept(oneShotSpec(id, app.id, { origin: { ...origin, ...from } }), queuedAt(at))
   yield* runs.start(id, at)
   yield* streams.append(Array.from({ length: messages }, (_, m) => ({ run: id, at, body: `"${n}.${m}"` })))
-  if (endsAt !== "never") yield* runs.end(id, endOf(done, endsAt, { kind: "result", body: '"the end"' }))
+  if (endsAt !== "never") yield* runs.end(id, runEnd(done, endsAt, { kind: "result", body: '"the end"' }))
   return id
 })
 

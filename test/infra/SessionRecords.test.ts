@@ -15,7 +15,7 @@ import thirdVersion from "../../src/infra/sqlite/migrations/0003_refusals.ts"
 import * as SqliteLedger from "../../src/infra/sqlite/SqliteLedger.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import * as Mock from "../../src/testing.ts"
-import { endOf, origin, queuedAt, turnSpec } from "../support/LedgerRuns.ts"
+import { runEnd, origin, queuedAt, turnSpec } from "../support/LedgerRuns.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 const last = { kind: "result", body: "{}" } as const
@@ -298,7 +298,7 @@ for (const [where, inLedger] of [
           const after = Effect.fn(function* (n: number, end: RunEnded) {
             yield* takeTurn(n, sessionId(1))
             yield* runs.start(runId(n), 3000)
-            yield* runs.end(runId(n), endOf(end, 3000 + n, last))
+            yield* runs.end(runId(n), runEnd(end, 3000 + n, last))
             const { answered, lastTurnAt } = Option.getOrThrow(yield* sessions.find(sessionId(1)))
             return [answered, lastTurnAt]
           })
@@ -322,7 +322,7 @@ for (const [where, inLedger] of [
           yield* takeTurn(1, sessionId(2), 3000)
           yield* takeTurn(2, sessionId(3), 3000)
           for (const n of [1, 2]) yield* runs.start(runId(n), 3000)
-          yield* runs.end(runId(2), endOf(done, 3500, last))
+          yield* runs.end(runId(2), runEnd(done, 3500, last))
           const idle = (since: number) =>
             Effect.map(sessions.idle(since), (found) => found.map(({ id }) => id))
           expect(yield* idle(2001)).toEqual([])
@@ -333,7 +333,7 @@ for (const [where, inLedger] of [
           expect(yield* sessions.closeIdle(sessionId(2), 9000, 9000)).toBe(false)
           expect(yield* sessions.closeIdle(sessionId(3), 3501, 9000)).toBe(true)
           expect(yield* sessions.closeIdle(sessionId(3), 3501, 9000)).toBe(false)
-          yield* runs.end(runId(1), endOf(done, 4000, last))
+          yield* runs.end(runId(1), runEnd(done, 4000, last))
           expect(yield* sessions.closeIdle(sessionId(2), 9000, 9000)).toBe(true)
         }),
       ),
@@ -394,7 +394,7 @@ describe("sessions in the audit trail", () => {
         yield* open(1, { meta: { secret: "of the app" } })
         yield* takeTurn(1, sessionId(1))
         yield* runs.start(runId(1), 3001)
-        yield* runs.end(runId(1), endOf(done, 3006, last))
+        yield* runs.end(runId(1), runEnd(done, 3006, last))
         yield* sessions.close(sessionId(1), 4000, { requestId: "req-9", address: "10.0.0.1" })
         yield* sessions.remove(sessionId(1), 5000)
         yield* open(2, { model: "haiku" })
@@ -457,9 +457,9 @@ describe("sessions in the audit trail", () => {
         yield* sessions.closeIdle(sessionId(3), 9000, 9000)
         yield* runs.end(
           runId(1),
-          endOf({ ...done, status: "cancelled", stopReason: "cancelled" }, 3001, last),
+          runEnd({ ...done, status: "cancelled", stopReason: "cancelled" }, 3001, last),
         )
-        yield* runs.end(runId(1), endOf(done, 3002, last))
+        yield* runs.end(runId(1), runEnd(done, 3002, last))
         yield* sessions.close(sessionId(3), 4000, null)
         yield* sessions.close(sessionId(3), 4000, null)
         yield* Effect.flip(takeTurn(2, sessionId(3)))

@@ -42,7 +42,7 @@ export const turnSpec = (
 export const queuedAt = (at: number) => ({ at, startedAt: undefined })
 
 /** Returns the end of a run that began, and whose messages are all stored. */
-export const endOf = (ended: RunEnded, at: number, last: StreamEnd, more: Partial<RunEnd> = {}): RunEnd => ({
+export const runEnd = (ended: RunEnded, at: number, last: StreamEnd, more: Partial<RunEnd> = {}): RunEnd => ({
   at,
   ended,
   last,

@@ -5,7 +5,7 @@ import { Event, EventType } from "../../src/domain/Event.ts"
 import { type EndStatus, RUN_STATES, RunStatus } from "../../src/domain/Run.ts"
 import { OPERATOR } from "../../src/domain/Viewer.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
-import { endOf, origin, queuedAt } from "../support/LedgerRuns.ts"
+import { runEnd, origin, queuedAt } from "../support/LedgerRuns.ts"
 import {
   app,
   describeLedgers,
@@ -32,7 +32,7 @@ const runIn = (n: number, status: RunStatus) =>
   Effect.gen(function* () {
     const { runs } = yield* Ledger
     yield* runs.accept(oneShot(n), { at: 2000, startedAt: status === "queued" ? undefined : 2000 })
-    if (isEnd(status)) yield* runs.end(runId(n), endOf({ ...done, status }, 2001, result))
+    if (isEnd(status)) yield* runs.end(runId(n), runEnd({ ...done, status }, 2001, result))
   })
 
 const statusOf = (n: number) =>
@@ -60,9 +60,9 @@ const everyEvent = Effect.gen(function* () {
   const ends = ["completed", "failed", "cancelled", "timed_out", "lost"] as const
   for (const [n, status] of ends.entries()) {
     yield* runs.accept(oneShot(10 + n), { at: 2000, startedAt: 2000 })
-    yield* runs.end(runId(10 + n), endOf({ ...failed, status }, 2001, result))
+    yield* runs.end(runId(10 + n), runEnd({ ...failed, status }, 2001, result))
     yield* runs.accept(turn(20 + n, 1), { at: 2000, startedAt: 2000 })
-    yield* runs.end(runId(20 + n), endOf({ ...done, status }, 2001, result))
+    yield* runs.end(runId(20 + n), runEnd({ ...done, status }, 2001, result))
   }
   yield* runs.accept(oneShot(30), queuedAt(2000))
   yield* runs.loseUnfinished(2002)
@@ -97,7 +97,7 @@ describeLedgers((contract) => {
           yield* runIn((n += 1), from)
           const before = yield* recordsOf(n)
           yield* isEnd(next)
-            ? runs.end(runId(n), endOf({ ...done, status: next }, 3000, result))
+            ? runs.end(runId(n), runEnd({ ...done, status: next }, 3000, result))
             : runs.start(runId(n), 3000)
           const isMoved = RUN_STATES[from].next.includes(next)
           if (from !== next && (yield* statusOf(n)) === next) to.push(next)

@@ -7,7 +7,7 @@ import type { AgentSessionRef } from "../../src/domain/Session.ts"
 import type { TokenName } from "../../src/domain/Token.ts"
 import { OPERATOR, type Viewer } from "../../src/domain/Viewer.ts"
 import { type Change, Ledger } from "../../src/services/journal/Ledger.ts"
-import { endOf, origin, queuedAt } from "../support/LedgerRuns.ts"
+import { runEnd, origin, queuedAt } from "../support/LedgerRuns.ts"
 import {
   APP,
   app,
@@ -66,7 +66,7 @@ const ended = (n: number, at: number, more: Parameters<typeof oneShot>[1] = {}) 
   Effect.gen(function* () {
     const { runs } = yield* Ledger
     yield* runs.accept(oneShot(n, more), { at, startedAt: at })
-    yield* runs.end(runId(n), endOf(done, at, result))
+    yield* runs.end(runId(n), runEnd(done, at, result))
   })
 
 const storedKey = (at: number) =>
@@ -102,10 +102,10 @@ describeLedgers(
         for (const n of [12, 11, 13]) yield* runs.accept(oneShot(n), queuedAt(2000 + n))
         yield* runs.accept(oneShot(14, { owner: other.id }), queuedAt(2014))
         yield* runs.start(runId(11), 3000)
-        yield* runs.end(runId(11), endOf(done, 3005, result))
-        yield* runs.end(runId(11), endOf(failed, 3006, result))
+        yield* runs.end(runId(11), runEnd(done, 3005, result))
+        yield* runs.end(runId(11), runEnd(failed, 3006, result))
         yield* runs.start(runId(11), 3007)
-        yield* runs.end(runId(12), endOf(failed, 3008, result))
+        yield* runs.end(runId(12), runEnd(failed, 3008, result))
         expect(Option.getOrThrow(yield* runs.find(runId(11)))).toEqual({
           id: runId(11),
           kind: "run",
@@ -188,14 +188,14 @@ describeLedgers(
         })
         expect(yield* runs.findTurn(sessionId(1), 3)).toEqual(Option.none())
         yield* runs.start(runId(21), 3000)
-        yield* runs.end(runId(21), endOf({ ...done, stopReason: "cancelled" }, 3005, result))
+        yield* runs.end(runId(21), runEnd({ ...done, stopReason: "cancelled" }, 3005, result))
         expect(Option.getOrThrow(yield* sessions.find(sessionId(1)))).toMatchObject({
           turnCount: 2,
           lastTurnAt: 3005,
           answered: false,
         })
         yield* runs.start(runId(22), 3006)
-        yield* runs.end(runId(22), endOf(done, 3010, result))
+        yield* runs.end(runId(22), runEnd(done, 3010, result))
         expect(Option.getOrThrow(yield* sessions.find(sessionId(1))).answered).toBe(true)
         const page = yield* runs.page({ viewer: APP, sessionId: sessionId(1) }, 10)
         expect(page.map(({ id }) => id)).toEqual([runId(22), runId(21)])
@@ -221,7 +221,7 @@ describeLedgers(
         expect(yield* runs.input(runId(12))).toEqual(Option.some({ prompt: "7 chars", files: [] }))
         for (const n of [13, 14, 99]) expect(yield* runs.input(runId(n))).toEqual(Option.none())
         yield* runs.start(runId(11), 3000)
-        yield* runs.end(runId(11), endOf(done, 4000, result))
+        yield* runs.end(runId(11), runEnd(done, 4000, result))
         const due = 4000 + STREAM_SECS * 1000
         yield* retention.dropTexts(due - 1)
         expect(yield* runs.input(runId(11))).toEqual(Option.some(input))
@@ -239,7 +239,7 @@ describeLedgers(
         yield* streams.append([{ run: runId(11), at: 2001, body: '"stored"' }])
         const bodies = Array.from({ length: 45 }, (_, n) => `"${n}"`)
         const unstored = bodies.map((body) => ({ run: runId(11), at: 2002, body }))
-        yield* runs.end(runId(11), endOf(done, 2003, result, { unstored }))
+        yield* runs.end(runId(11), runEnd(done, 2003, result, { unstored }))
         const read = yield* streams.read(runId(11), 0)
         expect(read.map(({ kind, body }) => [kind, body]).slice(1)).toEqual([
           ["message", '"stored"'],
@@ -269,7 +269,7 @@ describeLedgers(
         const { runs, sessions, streams } = yield* Ledger
         yield* opened(1, 1500)
         yield* runs.accept(turn(11, 1, keyed), { at: 2000, startedAt: 2000 })
-        yield* runs.end(runId(11), endOf(failed, 2003, result))
+        yield* runs.end(runId(11), runEnd(failed, 2003, result))
         const all = Effect.gen(function* () {
           return [
             yield* runs.find(runId(11)),
@@ -283,7 +283,7 @@ describeLedgers(
         const unstored = [{ run: runId(11), at: 2002, body: '"late"' }]
         yield* runs.end(
           runId(11),
-          endOf(done, 2005, { kind: "error", body: "{}" }, { unstored, began: false }),
+          runEnd(done, 2005, { kind: "error", body: "{}" }, { unstored, began: false }),
         )
         yield* runs.start(runId(11), 2006)
         expect(yield* runs.loseUnfinished(2007)).toBe(0)
@@ -297,7 +297,7 @@ describeLedgers(
         const { runs, streams } = yield* Ledger
         const before = yield* log
         yield* runs.start(runId(99), 2000)
-        yield* runs.end(runId(99), endOf(done, 2001, result))
+        yield* runs.end(runId(99), runEnd(done, 2001, result))
         expect(yield* log).toEqual(before)
         expect(yield* streams.read(runId(99), 0)).toEqual([])
       }),
@@ -373,9 +373,9 @@ describeLedgers(
         yield* opened(1, 1500)
         yield* runs.accept(turn(21, 1), queuedAt(2021))
         yield* runs.start(runId(21), 3000)
-        yield* runs.end(runId(21), endOf(done, 3005, result))
+        yield* runs.end(runId(21), runEnd(done, 3005, result))
         yield* runs.accept(oneShot(22), queuedAt(2022))
-        yield* runs.end(runId(22), endOf(failed, 3006, result))
+        yield* runs.end(runId(22), runEnd(failed, 3006, result))
         yield* files.insert(uploadOf(41, 63_000))
         yield* files.remove([fileOf(41, 63_000), fileOf(42, 1)], 64_000)
         yield* sessions.close(sessionId(1), 4000, origin)
@@ -527,8 +527,8 @@ describeLedgers(
         ])
         expect(yield* published).toEqual([{ events: false, runs: [one, two] }])
         const unstored = [{ run: one, at: 1, body: '"d"' }]
-        yield* runs.end(one, endOf(done, 3000, result, { unstored }))
-        yield* runs.end(one, endOf(done, 3001, result, { unstored }))
+        yield* runs.end(one, runEnd(done, 3000, result, { unstored }))
+        yield* runs.end(one, runEnd(done, 3001, result, { unstored }))
         expect(yield* published).toEqual([{ events: true, runs: [one] }])
         yield* runs.accept(oneShot(13), queuedAt(2000))
         expect(yield* runs.loseUnfinished(4000)).toBe(2)
@@ -589,7 +589,7 @@ describeLedgers(
         ])
         expect(yield* streams.end(one)).toEqual(Option.none())
         yield* runs.start(one, 3000)
-        yield* runs.end(one, endOf(done, 3005, result))
+        yield* runs.end(one, runEnd(done, 3005, result))
         const read = yield* streams.read(one, 0)
         expect(read.map(({ kind, body }) => [kind, body])).toEqual([
           ["run", JSON.stringify({ run_id: one })],
@@ -618,11 +618,11 @@ describeLedgers(
           answer: JSON.stringify({ run_id: runId(11) }),
         })
         expect(yield* find(2000, other.id)).toBeNull()
-        yield* runs.end(runId(11), endOf(failed, 2001, result, { began: false }))
+        yield* runs.end(runId(11), runEnd(failed, 2001, result, { began: false }))
         expect(yield* find(2001)).toBeNull()
         yield* runs.accept(oneShot(12, keyed), queuedAt(2002))
         yield* runs.start(runId(12), 2003)
-        yield* runs.end(runId(12), endOf(failed, 2004, result))
+        yield* runs.end(runId(12), runEnd(failed, 2004, result))
         expect(yield* find(2002 + IDEMPOTENCY_KEY_MILLIS - 1)).not.toBeNull()
         expect(yield* find(2002 + IDEMPOTENCY_KEY_MILLIS)).toBeNull()
       }),
@@ -632,10 +632,10 @@ describeLedgers(
       Effect.gen(function* () {
         const { runs } = yield* Ledger
         yield* runs.accept(oneShot(11, keyed), { at: 2000, startedAt: 2000 })
-        yield* runs.end(runId(11), endOf(failed, 2001, result, { began: false }))
+        yield* runs.end(runId(11), runEnd(failed, 2001, result, { began: false }))
         expect(yield* storedKey(2001)).toBeNull()
         yield* runs.accept(oneShot(12, keyed), queuedAt(2002))
-        yield* runs.end(runId(12), endOf(failed, 2003, result, { began: true }))
+        yield* runs.end(runId(12), runEnd(failed, 2003, result, { began: true }))
         expect((yield* storedKey(2003))?.answer).toBe(JSON.stringify({ run_id: runId(12) }))
       }),
     )
@@ -724,7 +724,7 @@ describeLedgers(
         for (const run of [plain, named]) {
           yield* streams.append([{ run, at: 1, body: '"said"' }])
           yield* runs.start(run, 3000)
-          yield* runs.end(run, endOf(done, 4000, result))
+          yield* runs.end(run, runEnd(done, 4000, result))
         }
         const due = 4000 + STREAM_SECS * 1000
         expect(yield* retention.dropTexts(due - 1)).toEqual({ removed: 0, done: true })
@@ -747,8 +747,8 @@ describeLedgers(
         const { retention, runs, streams } = yield* Ledger
         for (const n of [11, 12, 13]) yield* runs.accept(oneShot(n), queuedAt(1000 * n))
         for (const n of [11, 12]) yield* runs.start(runId(n), 1000 * n)
-        yield* runs.end(runId(11), endOf(done, 20_000, result))
-        yield* runs.end(runId(12), endOf(done, 90_000, result))
+        yield* runs.end(runId(11), runEnd(done, 20_000, result))
+        yield* runs.end(runId(12), runEnd(done, 90_000, result))
         expect((yield* retention.sizes).streamRows).toBe(5)
         const pass = { at: 100_000, before: 0, maxRows: 100, seq: 0 }
         expect(yield* retention.dropStreams(pass)).toMatchObject({ removed: 0, done: true })
@@ -812,7 +812,7 @@ describeLedgers(
           streamRows: 2,
           streamBytes: (begin?.body.length ?? 0) + 400_002,
         })
-        yield* runs.end(runId(11), endOf(done, 2001, result))
+        yield* runs.end(runId(11), runEnd(done, 2001, result))
         yield* retention.dropTexts(2001 + STREAM_SECS * 1000)
         yield* retention.purge
         const { freeBytes, databaseBytes } = yield* retention.sizes

@@ -15,7 +15,7 @@ import {
 } from "../../services/journal/Ledger.ts"
 import type { LedgerMemory, RunInMemory } from "./LedgerMemory.ts"
 
-const fieldsOf = (run: RunInMemory): RunRecord => ({
+const runRecord = (run: RunInMemory): RunRecord => ({
   id: run.id,
   kind: run.session === null ? "run" : "turn",
   tokenId: run.tokenId,
@@ -108,7 +108,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
   }
 
   const newestFirst = () =>
-    [...runs.values()].map(fieldsOf).sort((one, other) => (one.id < other.id ? 1 : -1))
+    [...runs.values()].map(runRecord).sort((one, other) => (one.id < other.id ? 1 : -1))
 
   /** Counts a turn of a session. Returns the session. */
   const countTurn = (id: SessionId, owner: RunSpec["owner"], at: number) =>
@@ -164,7 +164,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
         }
         return left.length
       }),
-    find: (id) => Effect.sync(() => Option.map(Option.fromNullable(runs.get(id)), fieldsOf)),
+    find: (id) => Effect.sync(() => Option.map(Option.fromNullable(runs.get(id)), runRecord)),
     findTurn: (session, index) =>
       Effect.sync(() =>
         Option.fromNullable(
