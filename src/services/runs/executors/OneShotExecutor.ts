@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, identity, Option } from "effect"
+import { Clock, Duration, Effect, Option } from "effect"
 import { resultOf } from "../../../domain/Answer.ts"
 import { diagnosed, RunTimedOut } from "../../../domain/Failure.ts"
 import type { TokenId } from "../../../domain/Ids.ts"
@@ -91,7 +91,7 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
       prepare: (spec) =>
         Effect.as(files.hold(spec.input.files), {
           enter: Effect.acquireRelease(queue.enter(spec.owner, placesOf(spec)), ({ leave }) => leave),
-          inOrder: identity,
+          inOrder: (accept) => accept,
         }),
       execute: Effect.fn("OneShot.execute")(function* (run: StartedRun<"run">) {
         const textSoFar = new TextSoFar()
