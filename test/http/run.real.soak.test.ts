@@ -1,33 +1,15 @@
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import { Effect, Fiber } from "effect"
 import { scale } from "../support/Scale.ts"
-import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
+import { realClaude } from "../support/RealClaude.ts"
 import { eventually, startServer, type TestServer } from "../support/TestServer.ts"
 
 /** `POST /run` many times at once, on the real `claude`, whose provider is a local stand-in of the Messages API. */
 
 const RUNS = scale.realRuns
 
-let api: StandInApi
-let home: string
-
-beforeAll(async () => {
-  api = await startStandInApi()
-  home = mkdtempSync(join(tmpdir(), "clawdforge-home-"))
-  Object.assign(process.env, {
-    HOME: home,
-    ANTHROPIC_BASE_URL: api.url,
-    ANTHROPIC_API_KEY: "sk-test-key-0123456789",
-  })
-})
-afterAll(async () => {
-  await api.close()
-  rmSync(home, { recursive: true, force: true })
-})
+const real = realClaude()
 
 /** A server with an app's token, at work on the real executable. */
 const withApp = <A>(
@@ -59,15 +41,15 @@ describe("many at once", () => {
           )
         return Effect.gen(function* () {
           const first = yield* Effect.fork(atOnce([0, 1, 2, 3].map((n) => `HELD SAY ${n}`)))
-          yield* eventually(() => expect(api.open).toBe(4))
+          yield* eventually(() => expect(real.api.open).toBe(4))
           const others = yield* Effect.fork(
             atOnce(Array.from({ length: RUNS - 4 }, (_, n) => `SAY ${n + 4}`)),
           )
           yield* eventually(() => expect(queued()).toHaveLength(RUNS - 4))
-          api.release()
+          real.api.release()
           const answers = [...(yield* Fiber.join(first)), ...(yield* Fiber.join(others))]
           expect(answers.map(({ json }) => json.result)).toEqual(Array.from({ length: RUNS }, (_, n) => n))
-          expect(api.peak).toBe(4)
+          expect(real.api.peak).toBe(4)
         })
       },
       { maxConcurrentRuns: 4, maxQueueWaitSecs: 300 },

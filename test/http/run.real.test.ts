@@ -1,33 +1,17 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "@effect/vitest"
+import { beforeEach, describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { expectWithin } from "../support/Pace.ts"
 import { claudeProcesses } from "../support/ProcessTable.ts"
-import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
+import { realClaude } from "../support/RealClaude.ts"
 import { shared } from "../support/Sessions.ts"
 import { type Answer, eventually, fileForm, startServer, type TestServer } from "../support/TestServer.ts"
 
 /** `POST /run` on the real `claude`, whose provider is a local stand-in of the Messages API. */
 
-let api: StandInApi
-let home: string
-
-beforeAll(async () => {
-  api = await startStandInApi()
-  home = mkdtempSync(join(tmpdir(), "clawdforge-home-"))
-  Object.assign(process.env, {
-    HOME: home,
-    ANTHROPIC_BASE_URL: api.url,
-    ANTHROPIC_API_KEY: "sk-test-key-0123456789",
-  })
-})
-afterAll(async () => {
-  await api.close()
-  rmSync(home, { recursive: true, force: true })
-})
-beforeEach(() => api.reset())
+const real = realClaude()
+beforeEach(() => real.api.reset())
 
 type Ask = (payload: object, query?: string) => ReturnType<TestServer["run"]>
 
@@ -52,8 +36,8 @@ const withOwnApp = <A>(
 
 /** The texts of the one request that reached the provider. */
 const received = () => {
-  expect(api.requests).toHaveLength(1)
-  return api.requests[0]!
+  expect(real.api.requests).toHaveLength(1)
+  return real.api.requests[0]!
 }
 
 describe("an answer of the real claude", () => {
@@ -127,7 +111,7 @@ describe("an answer of the real claude", () => {
         expect(received()).toMatchObject({ model: expect.stringContaining("opus"), effort: "xhigh" })
         expect(received().system.trim().endsWith("Be brief.")).toBe(true)
         const replaced = received().system.length
-        api.reset()
+        real.api.reset()
         yield* ask({ prompt: "SAY hello", system: "Be brief.", system_mode: "append" })
         expect(received().system).toContain("Be brief.")
         expect(received().system.length).toBeGreaterThan(replaced)
@@ -171,7 +155,7 @@ describe("an answer of the real claude", () => {
         yield* ask({ prompt: "SAY canary-3d4e" })
         expect(readdirSync(config.runsDir)).toEqual([])
         expect(claudeProcesses(config.runsDir)).toEqual([])
-        const files = readdirSync(home, { recursive: true, withFileTypes: true }).filter((file) =>
+        const files = readdirSync(real.home, { recursive: true, withFileTypes: true }).filter((file) =>
           file.isFile(),
         )
         const kept = files.map((file) => readFileSync(join(file.parentPath, file.name), "utf8")).join("\n")
@@ -224,7 +208,7 @@ describe("a prompt is just text", () => {
           `READ ${config.dataDir}/canary.txt`,
           "READ ../../../canary.txt",
           `READ ${config.dataDir}/clawdforge.db`,
-          `READ ${home}/.claude.json`,
+          `READ ${real.home}/.claude.json`,
           "READ /proc/self/environ",
           "RUN cat /etc/passwd",
           "RUN echo canary-1b2c",
@@ -238,17 +222,17 @@ describe("a prompt is just text", () => {
             /^tool failed: .*(is outside|device|binary|No such tool available: Bash)/,
           )
         expect(json.result).not.toContain("canary-1b2c")
-        expect(api.requests.at(-1)?.tools).toEqual(["Read"])
+        expect(real.api.requests.at(-1)?.tools).toEqual(["Read"])
       }),
     ),
   )
 
   it.live("and it gets no settings, hooks, notes or servers of the login, nor of directories above", () => {
-    const touched = join(home, "touched")
+    const touched = join(real.home, "touched")
     const hook = { hooks: { SessionStart: [{ hooks: [{ type: "command", command: `touch ${touched}` }] }] } }
     return withOwnApp((ask, { config }) =>
       Effect.gen(function* () {
-        for (const dir of [home, config.dataDir, config.runsDir]) {
+        for (const dir of [real.home, config.dataDir, config.runsDir]) {
           mkdirSync(join(dir, ".claude"), { recursive: true })
           writeFileSync(join(dir, ".claude", "settings.json"), JSON.stringify(hook))
           writeFileSync(join(dir, ".claude", "CLAUDE.md"), "canary-9c8d")
@@ -260,7 +244,7 @@ describe("a prompt is just text", () => {
         }
         yield* ask({ prompt: "SAY hello" })
         expect(received().raw).not.toContain("canary-9c8d")
-        expect(readdirSync(home)).not.toContain("touched")
+        expect(readdirSync(real.home)).not.toContain("touched")
       }),
     )
   })
@@ -299,7 +283,7 @@ describe("a failure of the real claude", () => {
     Effect.map(failure({ prompt: "SAY hello", model: "no-such-model" }), (answer) => {
       expect(answer.json).toMatchObject({ status: 502, code: "run_failed", retryable: false })
       expect(answer.json.error).toContain("no-such-model")
-      expect(api.requests.every(({ model }) => model === "no-such-model")).toBe(true)
+      expect(real.api.requests.every(({ model }) => model === "no-such-model")).toBe(true)
     }),
   )
 
@@ -309,7 +293,7 @@ describe("a failure of the real claude", () => {
       const { json } = yield* failure({ prompt: "SAY hello" }, withOwnApp)
       expect(json).toMatchObject({ status: 502, code: "run_failed", retryable: true })
       yield* Effect.promise(() => expectWithin(json.duration_ms, 15_000))
-    }).pipe(Effect.ensuring(Effect.sync(() => (process.env["ANTHROPIC_BASE_URL"] = api.url)))),
+    }).pipe(Effect.ensuring(Effect.sync(() => (process.env["ANTHROPIC_BASE_URL"] = real.api.url)))),
   )
 
   it.live.each(["sonnet", "claude-sonnet-4-20250514"])(
@@ -320,7 +304,7 @@ describe("a failure of the real claude", () => {
         const { json, headers } = yield* failure({ prompt: "SAY hello", model }, withOwnApp)
         expect(json).toMatchObject({ status: 503, code: "not_logged_in", retryable: true })
         expect(headers.get("retry-after")).toBe("60")
-        expect(api.requests).toEqual([])
+        expect(real.api.requests).toEqual([])
       }).pipe(
         Effect.ensuring(Effect.sync(() => (process.env["ANTHROPIC_API_KEY"] = "sk-test-key-0123456789"))),
       ),
@@ -339,7 +323,7 @@ describe("a failure of the real claude", () => {
     withApp((ask, { config }) =>
       Effect.gen(function* () {
         const client = yield* Effect.fork(ask({ prompt: "HANG" }))
-        yield* eventually(() => expect(api.requests).toHaveLength(1))
+        yield* eventually(() => expect(real.api.requests).toHaveLength(1))
         yield* Fiber.interrupt(client)
         yield* eventually(() => {
           expect(claudeProcesses(config.runsDir)).toEqual([])
@@ -379,7 +363,7 @@ describe("attached files", () => {
           files: [upload.json.file_token],
         })
         expect(json.result).toMatch(/^tool said: .*two cups of flour/s)
-        expect(api.requests[0]?.prompt).toMatch(
+        expect(real.api.requests[0]?.prompt).toMatch(
           new RegExp(
             `^\\[Attached files\\]\n- ${server.config.runsDir}/\\w+/work/file-1\\.txt \\(uploaded as "Rezept für Brot\\.txt"\\)\n\nREAD ATTACHED$`,
           ),
@@ -399,7 +383,7 @@ describe("attached files", () => {
           files: [upload.json.file_token],
         })
         expect(json.result).toBe("tool said: [image]")
-        expect(api.requests.at(-1)?.raw).toMatch(/"media_type":"image\/(png|jpeg)"/)
+        expect(real.api.requests.at(-1)?.raw).toMatch(/"media_type":"image\/(png|jpeg)"/)
       }),
     ),
   )

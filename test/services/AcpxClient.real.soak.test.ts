@@ -228,7 +228,7 @@ describe("direct", () => {
 })
 
 // acpx starts three processes for a session and waits for a second after each turn: only the soak runs the real `claude`
-// through it. `AcpxClient.soak.test.ts` has a short test of acpx in \`npm test\`.
+// through it. `AcpxClient.soak.test.ts` has a short test of acpx in `npm test`.
 if (isSoak)
   describe("acpx", () => {
     describe("a session", () => inOneSession(BACKENDS.acpx))

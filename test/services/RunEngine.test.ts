@@ -72,6 +72,16 @@ const echo = (more: Partial<EchoSpec> = {}): EchoSpec => ({
   ...more,
 })
 
+/** Something that a run holds from its preparation to its end, and how many are held. */
+const holdings = () => {
+  let held = 0
+  const hold = Effect.acquireRelease(
+    Effect.sync(() => void (held += 1)),
+    () => Effect.sync(() => (held -= 1)),
+  )
+  return { held: () => held, hold }
+}
+
 /** What differs from an engine with one slot on which all goes well. */
 interface Scene {
   readonly slots?: number
@@ -327,41 +337,32 @@ describe("the outcome of a run is recorded once", () => {
 
   it.effect("or not at all, when its caller goes away before: nothing is left behind", () => {
     const world = new World()
-    let held = 0
     let isStuck = true
-    const prepare = Effect.acquireRelease(
-      Effect.sync(() => (held += 1)),
-      () => Effect.sync(() => (held -= 1)),
-    ).pipe(Effect.zipRight(Effect.suspend(() => (isStuck ? Effect.never : Effect.void))))
+    const { held, hold } = holdings()
+    const prepare = hold.pipe(Effect.zipRight(Effect.suspend(() => (isStuck ? Effect.never : Effect.void))))
     return Effect.gen(function* () {
       const caller = yield* Effect.fork(accepted())
       yield* TestClock.adjust("1 second")
-      expect(held).toBe(1)
+      expect(held()).toBe(1)
       yield* Fiber.interrupt(caller)
-      expect([held, world.memory.runs.size]).toEqual([0, 0])
+      expect([held(), world.memory.runs.size]).toEqual([0, 0])
       isStuck = false
       yield* (yield* accepted()).answer
-      expect(held).toBe(0)
+      expect(held()).toBe(0)
       yield* stopping
     }).pipe(Effect.provide(world.layer({ prepare })))
   })
 
   it.effect("or not at all, when the ledger does not accept it: nothing is left behind", () => {
     const world = new World()
-    let held = 0
     let accepts = false
-    const prepare = Effect.asVoid(
-      Effect.acquireRelease(
-        Effect.sync(() => (held += 1)),
-        () => Effect.sync(() => (held -= 1)),
-      ),
-    )
+    const { held, hold: prepare } = holdings()
     const runs: Scene["runs"] = (whole) => ({
       accept: (...how) => Effect.suspend(() => (accepts ? whole.accept(...how) : broken)),
     })
     return Effect.gen(function* () {
       expect(yield* Effect.flip(accepted())).toMatchObject({ _tag: "StorageFailed" })
-      expect([held, world.memory.runs.size]).toEqual([0, 0])
+      expect([held(), world.memory.runs.size]).toEqual([0, 0])
       accepts = true
       const { id } = yield* accepted()
       // The slot was free.
