@@ -106,21 +106,23 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
           turn: AcceptedRun["turn"],
         ) =>
           Effect.gen(function* () {
-            const hasWaited = entry.startedAt === undefined
-            if (hasWaited) {
+            let startedAt = entry.startedAt
+            const hasWaited = startedAt === undefined
+            if (startedAt === undefined) {
               const hasSlot = yield* Effect.raceFirst(
                 Effect.as(place.slot, true),
                 Effect.as(Deferred.await(entry.cancelRequested), false),
               )
               if (!hasSlot) return executor.unstarted
-              entry.startedAt = yield* Clock.currentTimeMillis
-              yield* runs.start(entry.id, entry.startedAt)
+              startedAt = yield* Clock.currentTimeMillis
+              entry.startedAt = startedAt
+              yield* runs.start(entry.id, startedAt)
             }
             entry.began = true
             return yield* executor.execute({
               spec,
               turn,
-              startedAt: entry.startedAt ?? (yield* Clock.currentTimeMillis),
+              startedAt,
               hasWaited,
               cancelled: Deferred.await(entry.cancelRequested),
               isCancelled: Deferred.isDone(entry.cancelRequested),
