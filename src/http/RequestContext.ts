@@ -18,7 +18,7 @@ export const requestIdOf = (request: HttpServerRequest.HttpServerRequest): strin
 
 /** The request's path as the client sent it, without the query. */
 export const pathOf = (request: HttpServerRequest.HttpServerRequest): string =>
-  request.url.split(/[?#]/, 1)[0] ?? ""
+  request.url.split("?", 1)[0] ?? ""
 
 export const originOf = (request: HttpServerRequest.HttpServerRequest): Origin => ({
   requestId: requestIdOf(request),

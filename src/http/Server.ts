@@ -13,6 +13,7 @@ import { SessionsHandlers } from "./handlers/Sessions.ts"
 import { StreamsHandlers } from "./handlers/Streams.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
+import { EXACT_PATHS } from "./RequestTarget.ts"
 import { OpenStreams, type OpenStreamsOptions } from "./sse/OpenStreams.ts"
 
 /**
@@ -52,7 +53,13 @@ export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) =
     Layer.provide([AppAuthLive, AdminAuthLive, ReaderAuthLive]),
   )
   return EndRuns.pipe(
-    Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
+    Layer.provideMerge(
+      HttpLayerRouter.serve(routes, {
+        disableLogger: true,
+        disableListenLog: true,
+        routerConfig: EXACT_PATHS,
+      }),
+    ),
     Layer.provideMerge(OpenStreams.layer(streams)),
   )
 }

@@ -7,6 +7,7 @@ import { Answers } from "../groups/Wire.ts"
 import { NotAcceptable } from "../HttpFailure.ts"
 import { preferredMediaType } from "../PreferredMediaType.ts"
 import { pathOf } from "../RequestContext.ts"
+import { EXACT_PATHS } from "../RequestTarget.ts"
 
 const JSON_FORMS = ["application/json", "application/problem+json"]
 const OFFERED = { json: JSON_FORMS, events: [EVENT_STREAM], either: [...JSON_FORMS, EVENT_STREAM] }
@@ -15,7 +16,7 @@ const OFFERED = { json: JSON_FORMS, events: [EVENT_STREAM], either: [...JSON_FOR
 const EXEMPT: ReadonlySet<string> = new Set(["/healthz", "/livez", "/readyz", "/docs"])
 
 /** The routes that stream, by method and path. */
-const streamRoutes = FindMyWay.make<"events" | "either">()
+const streamRoutes = FindMyWay.make<"events" | "either">(EXACT_PATHS)
 HttpApi.reflect(Api, {
   onGroup: () => {},
   onEndpoint: ({ endpoint }) => {

@@ -5,7 +5,9 @@ import { Admission } from "../../services/access/Admission.ts"
 import type { Client } from "../../services/access/ClientAddress.ts"
 import { Ids } from "../../services/access/Ids.ts"
 import { RequestBody, withJsonBody } from "../RequestBody.ts"
+import { RouteNotFound } from "../HttpFailure.ts"
 import { pathOf, RequestFacts, requestIdOf } from "../RequestContext.ts"
+import { isExactPath, parseTarget } from "../RequestTarget.ts"
 import { checkAccept } from "./Accept.ts"
 import { answerProblems } from "./ProblemResponses.ts"
 
@@ -14,7 +16,8 @@ type Response = HttpServerResponse.HttpServerResponse
 
 /**
  * The steps of every request, also of one without a route, in this order: find the client's address and the request's
- * id; write one log line; turn failures into problems; check the address; negotiate the content type; bound the body.
+ * id; write one log line; turn failures into problems; check the address; check that the path is in its only spelling;
+ * negotiate the content type; bound the body.
  */
 export const Edge = HttpLayerRouter.middleware(
   Effect.gen(function* () {
@@ -35,6 +38,7 @@ export const Edge = HttpLayerRouter.middleware(
         const handled = admission
           .admitAddress(client, requestIdOf(request))
           .pipe(
+            Effect.zipRight(isExactPath(pathOf(request)) ? Effect.void : new RouteNotFound()),
             Effect.zipRight(checkAccept(request)),
             Effect.zipRight(app),
             Effect.provideService(HttpServerRequest.HttpServerRequest, withJsonBody(request, body)),
@@ -50,19 +54,23 @@ export const Edge = HttpLayerRouter.middleware(
 )
 
 /**
- * The request with the address of the real client behind all proxies, and with an id: the caller's `X-Request-Id` if it
- * is valid, else a new one.
+ * The request with the address of the real client behind all proxies, with the path and the host that an absolute target
+ * names, and with an id: the caller's `X-Request-Id` if it is valid, else a new one.
  */
 const withClientAndId = (request: Request, client: Client, ids: typeof Ids.Service): Effect.Effect<Request> =>
   Effect.map(
     Schema.is(RequestId)(request.headers["x-request-id"])
       ? Effect.succeed(requestIdOf(request))
       : ids.request,
-    (id) =>
-      request.modify({
+    (id) => {
+      const { url, authority } = parseTarget(request.url)
+      const host = authority === undefined ? {} : { host: authority }
+      return request.modify({
+        url,
         remoteAddress: client.address,
-        headers: { ...request.headers, "x-request-id": id } as Request["headers"],
-      }),
+        headers: { ...request.headers, ...host, "x-request-id": id } as Request["headers"],
+      })
+    },
   )
 
 /** Writes one log line for the request. The path has no query, and nothing in it that looks like a secret. */

@@ -3,6 +3,7 @@ import { FindMyWay } from "@effect/platform/HttpLayerRouter"
 import { Effect } from "effect"
 import { Api } from "../Api.ts"
 import { MethodNotAllowed, RouteNotFound } from "../HttpFailure.ts"
+import { EXACT_PATHS } from "../RequestTarget.ts"
 
 const methodsByPath = new Map<string, Set<HttpMethod.HttpMethod>>()
 HttpApi.reflect(Api, {
@@ -13,7 +14,7 @@ HttpApi.reflect(Api, {
   },
 })
 
-const paths = FindMyWay.make<ReadonlyArray<string>>()
+const paths = FindMyWay.make<ReadonlyArray<string>>(EXACT_PATHS)
 for (const [path, methods] of methodsByPath) {
   paths.on("GET", path as `/${string}`, methods.has("GET") ? [...methods, "HEAD"] : [...methods])
 }

@@ -86,22 +86,13 @@ export const routes: ReadonlyArray<Route> = Object.entries(paths).flatMap(([path
   })),
 )
 
-/** A target as the service reads it: repeated and trailing slashes, letter case and escapes make no other path. */
-const pathIn = (target: string): string => {
-  const path = (target.replace(/^https?:\/\/[^/]*/, "").split(/[?;#]/, 1)[0] ?? "").replace(/\/+/g, "/")
-  try {
-    return decodeURI(path)
-      .toLowerCase()
-      .replace(/(.)\/$/, "$1")
-  } catch {
-    return path
-  }
-}
+/** The path of a target, as it is written: no other spelling names a route. */
+const pathIn = (target: string): string => target.replace(/^https?:\/\/[^/?]*/i, "").split("?", 1)[0] ?? ""
 
 /** The route that a request asks for, if any. */
 export const routeOf = (method: string, target: string): Route | undefined =>
   routes.find(
     (route) =>
       (route.method === method || (method === "HEAD" && route.method === "GET")) &&
-      new RegExp(`^${route.path.replace(/\{\w+\}/g, "[^/]+")}$`).test(pathIn(target)),
+      new RegExp(`^${route.path.replace(/\{\w+\}/g, "[^/;#]+")}$`).test(pathIn(target)),
   )

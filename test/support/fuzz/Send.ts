@@ -49,7 +49,8 @@ const isOrdinary = ([name, value]: readonly [string, string]) =>
 /** The request as `fetch` takes it, if it does, and changes nothing of it. */
 const fetchable = (request: FuzzRequest, target: Target): Request | undefined => {
   const headers = [...authorizationOf(request, target), ...request.headers]
-  if (!request.target.startsWith("/") || !headers.every(isOrdinary)) return undefined
+  // It keeps a fragment to itself.
+  if (!/^\/[^#]*$/.test(request.target) || !headers.every(isOrdinary)) return undefined
   const body = bodyOf(request, target)
   const url = `${target.url}${request.target}`
   try {
