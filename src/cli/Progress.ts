@@ -1,4 +1,5 @@
-import { Clock, Effect, Ref, Schedule } from "effect"
+import { Effect, Ref, Schedule } from "effect"
+import { monotonicMillis } from "../services/time/Monotonic.ts"
 import { Output } from "./Output.ts"
 
 const REFRESH_INTERVAL = "200 millis"
@@ -13,10 +14,10 @@ export const withProgress = <A, E, R>(
 ): Effect.Effect<A, E, R | Output> =>
   Effect.gen(function* () {
     const { progress } = yield* Output
-    const start = yield* Clock.currentTimeMillis
+    const start = yield* monotonicMillis
     const isHidden = yield* Ref.make(false)
     const refresh = Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* monotonicMillis
       if (!(yield* Ref.get(isHidden))) yield* progress(`${label} ${((now - start) / 1000).toFixed(1)} s`)
     })
     const hide = Effect.flatMap(Ref.getAndSet(isHidden, true), (was) => (was ? Effect.void : progress("")))

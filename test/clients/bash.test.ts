@@ -123,22 +123,38 @@ const through = (...cuts: ReadonlyArray<number>) =>
     },
   )
 
-/** The command with another patience for lost connections, in seconds; `more` is shell code that runs first. */
-const commandThat = (secs: number, more = "") =>
+/**
+ * The command with another patience for lost connections, in seconds. `more` is shell code that runs first; `uptime` is
+ * where it reads the clock that nobody sets.
+ */
+const commandThat = (secs: number, more = "", uptime = "/proc/uptime") =>
   Effect.map(temporaryDirectory, (dir) => {
     const [options, patience] = [/^set -uo pipefail$/m, /^RECONNECT_SECS=60$/m]
     const source = readFileSync(CF, "utf8")
     expect(source).toMatch(options)
     expect(source).toMatch(patience)
+    expect(source).toContain("/proc/uptime")
     const path = join(dir, "cf")
-    const changed = source.replace(options, `$&\n${more}`).replace(patience, `RECONNECT_SECS=${secs}`)
+
+    const changed = source
+      .replace(options, `$&\n${more}`)
+      .replace(patience, `RECONNECT_SECS=${secs}`)
+      .replaceAll("/proc/uptime", uptime)
     writeFileSync(path, changed, { mode: 0o700 })
     return path
   })
 
 /** The command with a virtual clock: each sleep moves the clock and returns at once; nothing else moves it. */
 const commandWithoutPauses = (secs = 60) =>
-  commandThat(secs, "unset SECONDS; SECONDS=0; sleep() { SECONDS=$((SECONDS + 1 + ${1%%.*})); }")
+  commandThat(
+    secs,
+    "unset SECONDS; SECONDS=0; sleep() { SECONDS=$((SECONDS + 1 + ${1%%.*})); }",
+    "/nowhere/uptime",
+  )
+
+/** The command on a machine whose date is set forward by a day whenever the command waits. */
+const commandWithJumpingDate = (secs: number) =>
+  commandThat(secs, "sleep() { SECONDS=$((SECONDS + 86400)); command sleep 0.05; }")
 
 /** Where a server of that kind is. */
 const serving = (listener: RequestListener) =>
@@ -429,6 +445,23 @@ describe("cf, when a connection is lost,", { concurrent: true }, () => {
       expect([code, stderr]).toEqual([0, ""])
       expect(lines).toEqual([{ id: "6", event: "result", data: { ok: true } }])
       expect(after).toEqual(["5", "5", "5"])
+    }))
+
+  test("does not give up because the date was set", () =>
+    Effect.gen(function* () {
+      const command = yield* commandWithJumpingDate(60)
+      let seen = 0
+      const url = yield* serving((_, response) => {
+        seen += 1
+        if (seen < 5) return response.writeHead(502).end()
+        return response
+          .writeHead(200, { "content-type": "text/event-stream" })
+          .end(`id: 6\nevent: result\ndata: {"ok":true}\n\n`)
+      })
+      const args = ["events", "01M", "--after", "5"]
+      const { code, stderr } = yield* cf(args, { CLAWDFORGE_URL: url }, "", command)
+      expect([code, stderr]).toEqual([0, ""])
+      expect(seen).toBe(5)
     }))
 
   test("gives up where others answer", () =>

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import {
   Cause,
+  Clock,
   Deferred,
   Duration,
   Effect,
@@ -246,7 +247,7 @@ describe("a run that is accepted", () => {
     const seen: Array<[boolean, number]> = []
     const execute: Scene["execute"] = (run) =>
       Effect.zipRight(
-        Effect.sync(() => seen.push([run.hasWaited, run.startedAt])),
+        Effect.map(Clock.currentTimeMillis, (now) => seen.push([run.hasWaited, now])),
         untilCancelled(run),
       )
     return Effect.gen(function* () {

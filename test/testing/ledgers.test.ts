@@ -170,6 +170,25 @@ describeLedgers(
       }),
     )
 
+    contract(
+      "records no start before the acceptance and no end before the start, though the clock is set back",
+      () =>
+        Effect.gen(function* () {
+          const { runs } = yield* Ledger
+          yield* runs.accept(oneShot(11), queuedAt(5000))
+          yield* runs.start(runId(11), 4000)
+          yield* runs.end(runId(11), runEnd(done, 3000, result))
+          yield* runs.accept(oneShot(12), queuedAt(5000))
+          yield* runs.end(runId(12), runEnd({ ...done, status: "cancelled" }, 3000, result))
+          const found = yield* Effect.forEach([11, 12], (n) => runs.find(runId(n)))
+          const times = found.map(Option.getOrThrow)
+          expect(times.map(({ startedAt, finishedAt }) => [startedAt, finishedAt])).toEqual([
+            [5000, 5000],
+            [null, 5000],
+          ])
+        }),
+    )
+
     contract("counts the turns of a session, and records in the session when the last one changed", () =>
       Effect.gen(function* () {
         const { runs, sessions } = yield* Ledger

@@ -1,9 +1,10 @@
 import { HttpLayerRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Clock, Effect, Option, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { RequestId } from "../../domain/Ids.ts"
 import { Admission } from "../../services/access/Admission.ts"
 import type { Client } from "../../services/access/ClientAddress.ts"
 import { Ids } from "../../services/access/Ids.ts"
+import { monotonicMillis } from "../../services/time/Monotonic.ts"
 import { RequestBody, withJsonBody } from "../RequestBody.ts"
 import { RouteNotFound } from "../HttpFailure.ts"
 import { pathOf, RequestFacts, requestIdOf } from "../RequestContext.ts"
@@ -77,18 +78,18 @@ const withClientAndId = (request: Request, client: Client, ids: typeof Ids.Servi
 const withLogLine = (request: Request, app: Effect.Effect<Response>): Effect.Effect<Response> =>
   Effect.gen(function* () {
     const facts = new Map<string, string>()
-    const startedAt = yield* Clock.currentTimeMillis
+    const start = yield* monotonicMillis
     return yield* app.pipe(
       Effect.provideService(RequestFacts, facts),
       Effect.onExit((exit) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.flatMap(monotonicMillis, (now) =>
           Effect.logInfo("request").pipe(
             Effect.annotateLogs({
               method: request.method,
               path: redactPath(pathOf(request)),
               // 499: the client hung up before there was an answer.
               status: exit._tag === "Success" ? exit.value.status : 499,
-              duration_ms: now - startedAt,
+              duration_ms: now - start,
               address: Option.getOrElse(request.remoteAddress, () => ""),
               ...Object.fromEntries(facts),
             }),

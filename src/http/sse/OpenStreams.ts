@@ -1,8 +1,9 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Cause, Clock, Context, Duration, Effect, Layer, Schedule, Stream } from "effect"
+import { Cause, Context, Duration, Effect, Layer, Schedule, Stream } from "effect"
 import type { TokenId } from "../../domain/Ids.ts"
 import type { Viewer } from "../../domain/Viewer.ts"
 import { Revocation } from "../../services/access/Revocation.ts"
+import { monotonicMillis } from "../../services/time/Monotonic.ts"
 import { Connections } from "./Connections.ts"
 import { EVENT_STREAM, type Sent, STREAM_HEADERS, writeTo } from "./EventStream.ts"
 import { end, endRevoked, checkReader, makeStreamReader, type StreamReader } from "./StreamReader.ts"
@@ -77,7 +78,7 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
           })
 
         // One timer for all readers: an idle stream costs nothing.
-        yield* Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        yield* Effect.flatMap(monotonicMillis, (now) =>
           Effect.forEach(
             [...open],
             (reader) =>

@@ -1,7 +1,8 @@
 import type { HttpServerRequest } from "@effect/platform"
-import { Clock, Effect, type Fiber, FiberId } from "effect"
+import { Effect, type Fiber, FiberId } from "effect"
 import { type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
 import type { Viewer } from "../../domain/Viewer.ts"
+import { monotonicMillis } from "../../services/time/Monotonic.ts"
 import type { Connection } from "./Connections.ts"
 import { COMMENT, type Frame, Progress, type Sent } from "./EventStream.ts"
 import { problemOf } from "../Problem.ts"
@@ -13,7 +14,7 @@ const STALL_MAX_MILLIS = 60_000
 const BACKLOG_STALL_MAX_MILLIS = 5000
 const BACKLOG_MAX_BYTES = 4 * 1024 * 1024
 
-/** A client that reads a stream, with its state at the last check. Times are milliseconds since 1970. */
+/** A client that reads a stream, with its state at the last check. Times are monotonic milliseconds. */
 export interface StreamReader {
   readonly viewer: Viewer
   readonly requestId: string
@@ -41,7 +42,7 @@ export const makeStreamReader = (
   viewer: Viewer,
   { after, bytesAfter }: Sent,
 ): Effect.Effect<StreamReader> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+  Effect.flatMap(monotonicMillis, (now) =>
     Effect.withFiberRuntime((fiber) =>
       Effect.succeed({
         viewer,

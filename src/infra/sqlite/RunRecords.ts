@@ -105,7 +105,8 @@ export const runRecords = (
       const { at, ended, began } = end
       const textUntil = at + Math.max(options.streamRetentionSecs * 1000, TEXT_MIN_MILLIS)
       const changed = yield* sql`
-        UPDATE runs SET status = ${ended.status}, finished_at = ${at}, duration_ms = ${ended.durationMs},
+        UPDATE runs SET status = ${ended.status}, finished_at = max(${at}, coalesce(started_at, created_at)),
+          duration_ms = ${ended.durationMs},
           stop_reason = ${ended.stopReason}, code = ${ended.code},
           usage = ${ended.usage === null ? null : JSON.stringify(ended.usage)}, cost_usd = ${ended.costUsd},
           response_chars = ${ended.responseChars},
@@ -171,7 +172,7 @@ export const runRecords = (
     start: (run, at) =>
       Effect.gen(function* () {
         const started = yield* sql`
-          UPDATE runs SET status = 'running', started_at = ${at}
+          UPDATE runs SET status = 'running', started_at = max(${at}, created_at)
           WHERE id = ${run} AND status IN (${sql.literal(list(statesBefore("running")))}) RETURNING ${subject}`
         const [row] = yield* decodeEnded(started)
         if (row === undefined) return

@@ -63,10 +63,14 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
           count(key, refusal)
         })
 
-      /** Writes the refusals from before that time. Cannot be interrupted: a stop in the middle must not lose them. */
-      const flush = (before: number) =>
+      /**
+       * Writes all refusals, except those of a second that is not over yet: it would get two rows. Those from after that
+       * second are written too: the machine's date was set back. Cannot be interrupted: a stop in the middle must not lose
+       * them.
+       */
+      const flush = (unfinished?: number) =>
         Effect.suspend(() => {
-          const due = [...waiting].filter(([, { at }]) => at < before)
+          const due = [...waiting].filter(([, { at }]) => at !== unfinished)
           if (due.length === 0) return Effect.void
           for (const [key] of due) waiting.delete(key)
           writing = due.length
@@ -79,9 +83,8 @@ export class Refusals extends Context.Tag("clawdforge/Refusals")<
           )
         }).pipe(Effect.uninterruptible)
 
-      yield* Effect.addFinalizer(() => flush(Number.POSITIVE_INFINITY))
+      yield* Effect.addFinalizer(() => flush())
       yield* Clock.currentTimeMillis.pipe(
-        // A second that is not over yet would get two rows.
         Effect.flatMap((now) => flush(now - (now % 1000))),
         Effect.schedule(Schedule.spaced(FLUSH_INTERVAL)),
         Effect.forkScoped,

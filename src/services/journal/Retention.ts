@@ -1,5 +1,6 @@
 import { Clock, Context, Effect, Layer } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
+import { monotonicMillis } from "../time/Monotonic.ts"
 import { type Dropped, Ledger, type Sizes, type StreamPass } from "./Ledger.ts"
 
 export type { Sizes } from "./Ledger.ts"
@@ -42,14 +43,14 @@ const SHRINK_MIN_BYTES = 4096
 /** How long such a step should take. */
 const STEP_MILLIS = 10
 
-/** Repeats a step until nothing is left to remove, or the time is over. Returns how many rows were removed. */
+/** Repeats a step until nothing is left to remove, or until that monotonic time. Returns how many rows were removed. */
 const repeatUntil = (step: Effect.Effect<Dropped, StorageFailed>, until: number) =>
   Effect.gen(function* () {
     let removed = 0
     for (;;) {
       const dropped = yield* step
       removed += dropped.removed
-      if (dropped.done || (yield* Clock.currentTimeMillis) >= until) return removed
+      if (dropped.done || (yield* monotonicMillis) >= until) return removed
     }
   })
 
@@ -79,7 +80,7 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
 
         const trim = Effect.fn("Retention.trim")(function* ({ forMillis = Number.POSITIVE_INFINITY } = {}) {
           const at = yield* Clock.currentTimeMillis
-          const until = at + forMillis
+          const until = (yield* monotonicMillis) + forMillis
           let pass: StreamPass = {
             at,
             before: at - settings.eventRetentionDays * DAY_MILLIS,
@@ -105,9 +106,9 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
           let bytes = SHRINK_FIRST_BYTES
           let left = Number.POSITIVE_INFINITY
           for (;;) {
-            const start = yield* Clock.currentTimeMillis
+            const start = yield* monotonicMillis
             const now = yield* retention.shrink(bytes)
-            const took = (yield* Clock.currentTimeMillis) - start
+            const took = (yield* monotonicMillis) - start
             if (now === 0 || now >= left) break
             left = now
             const fitting = (bytes * STEP_MILLIS) / Math.max(1, took)
@@ -121,12 +122,12 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
           trim,
           maintain: (options) =>
             Effect.gen(function* () {
-              const start = yield* Clock.currentTimeMillis
+              const start = yield* monotonicMillis
               const before = yield* retention.sizes
               const removed = yield* trim()
               if (options.vacuum) yield* shrink()
               const after = yield* retention.sizes
-              return { removed, before, after, durationMs: (yield* Clock.currentTimeMillis) - start }
+              return { removed, before, after, durationMs: (yield* monotonicMillis) - start }
             }),
           sizes: retention.sizes,
         }

@@ -1,5 +1,6 @@
 import { Deferred, type Duration, Effect, FiberId } from "effect"
 import { Overloaded } from "../../domain/Failure.ts"
+import { monotonicMillisOf } from "../time/Monotonic.ts"
 
 /** The weight of the newest duration in the moving mean. */
 const NEWEST_WEIGHT = 0.2
@@ -37,7 +38,7 @@ interface Waiter {
   readonly slot: Deferred.Deferred<void, Overloaded>
   readonly places: number
   state: "waiting" | "working" | "gone"
-  /** When the waiter got its slot, in milliseconds. */
+  /** When the waiter got its slot, in milliseconds of the clock that nobody sets. */
   startedAt: number
 }
 
@@ -88,7 +89,7 @@ export const makeFairQueue = <Owner>(options: {
 
       const serve = (queue: OwnerQueue, waiter: Waiter) => {
         waiter.state = "working"
-        waiter.startedAt = clock.unsafeCurrentTimeMillis()
+        waiter.startedAt = monotonicMillisOf(clock)
         queue.working += 1
         queue.lastServed = served += 1
         working += 1
@@ -155,7 +156,7 @@ export const makeFairQueue = <Owner>(options: {
             waiter.state = "gone"
             queue.working -= 1
             working -= 1
-            const durationMillis = clock.unsafeCurrentTimeMillis() - waiter.startedAt
+            const durationMillis = monotonicMillisOf(clock) - waiter.startedAt
             meanMillis += NEWEST_WEIGHT * (durationMillis - meanMillis)
             serveNext()
           }

@@ -21,6 +21,7 @@ import { Journal } from "../journal/Journal.ts"
 import { type AcceptedRun, type AcceptRefusal, Ledger } from "../journal/Ledger.ts"
 import type { Executor, FailureOf, Kind, RefusalOf, ReportOf, SpecOf } from "./executors/Executor.ts"
 import type { Place } from "./FairQueue.ts"
+import { monotonicMillis } from "../time/Monotonic.ts"
 import { recordOfOutcome, withDuration } from "./Report.ts"
 import { type LiveEntry, makeRunRegister } from "./RunRegister.ts"
 
@@ -106,23 +107,23 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
           turn: AcceptedRun["turn"],
         ) =>
           Effect.gen(function* () {
-            let startedAt = entry.startedAt
-            const hasWaited = startedAt === undefined
-            if (startedAt === undefined) {
+            const hasWaited = entry.startedAt === undefined
+            if (hasWaited) {
               const hasSlot = yield* Effect.raceFirst(
                 Effect.as(place.slot, true),
                 Effect.as(Deferred.await(entry.cancelRequested), false),
               )
               if (!hasSlot) return executor.unstarted
-              startedAt = yield* Clock.currentTimeMillis
-              entry.startedAt = startedAt
-              yield* runs.start(entry.id, startedAt)
+              const at = yield* Clock.currentTimeMillis
+              entry.startedAt = at
+              entry.startedMonotonic = yield* monotonicMillis
+              yield* runs.start(entry.id, at)
             }
             entry.began = true
             return yield* executor.execute({
               spec,
               turn,
-              startedAt,
+              elapsedMillis: elapsedMillis(entry),
               hasWaited,
               cancelled: Deferred.await(entry.cancelRequested),
               isCancelled: Deferred.isDone(entry.cancelRequested),
@@ -139,7 +140,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
         ): Effect.Effect<Exit.Exit<R, F>> =>
           Effect.gen(function* () {
             const at = yield* Clock.currentTimeMillis
-            const durationMs = entry.startedAt === undefined ? null : at - entry.startedAt
+            const durationMs = entry.startedAt === undefined ? null : yield* elapsedMillis(entry)
             const { outcome, last } = encodable(
               Exit.mapError(exit, (failure) => withDuration(failure, durationMs)),
             )
@@ -189,7 +190,10 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
             // Registered first: whoever ends runs finds it here, or has changed the ledger before it is recorded.
             const entry = yield* register.enter(recorded)
             const at = yield* Clock.currentTimeMillis
-            if (place.hasSlot() && !stopping) entry.startedAt = at
+            if (place.hasSlot() && !stopping) {
+              entry.startedAt = at
+              entry.startedMonotonic = yield* monotonicMillis
+            }
             const { turn } = yield* Effect.onError(
               runs.accept(recorded, { at, startedAt: entry.startedAt }),
               () => register.leave(entry),
@@ -254,6 +258,10 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
       }),
     )
 }
+
+/** The time since a run got its slot. */
+const elapsedMillis = ({ startedMonotonic }: LiveEntry): Effect.Effect<number> =>
+  Effect.map(monotonicMillis, (now) => now - startedMonotonic)
 
 /** Returns the outcome with its encoded form. An outcome that cannot be written as JSON is a bug, and recorded as one. */
 const encodable = <A extends Report, E>(outcome: Exit.Exit<A, E>) => {

@@ -17,6 +17,8 @@ export interface LiveEntry {
   readonly outcomeRecorded: Deferred.Deferred<void>
   /** When it got its slot, in milliseconds since 1970. */
   startedAt: number | undefined
+  /** The same moment on the clock that nobody sets, in milliseconds. */
+  startedMonotonic: number
   /** Whether its executor was called. */
   began: boolean
 }
@@ -39,6 +41,7 @@ export const makeRunRegister = Effect.sync(() => {
           endRequested: yield* Deferred.make<never, ShuttingDown | Unauthorized>(),
           outcomeRecorded: yield* Deferred.make<void>(),
           startedAt: undefined,
+          startedMonotonic: 0,
           began: false,
         }
         entries.set(spec.id, entry)

@@ -1,6 +1,7 @@
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
+import { monotonicMillis } from "../time/Monotonic.ts"
 
 /** How many steps a sweep takes at the same time. */
 export const SWEEP_CONCURRENCY = 4
@@ -22,8 +23,8 @@ export const forEachDue = Effect.fn("Sweeper.forEachDue")(function* (
   step: (session: SessionRecord) => Effect.Effect<void>,
   after: SessionRecord | undefined,
 ) {
-  const end = (yield* Clock.currentTimeMillis) + PASS_MAX_MILLIS
-  const isOver = Effect.map(Clock.currentTimeMillis, (now) => now >= end)
+  const end = (yield* monotonicMillis) + PASS_MAX_MILLIS
+  const isOver = Effect.map(monotonicMillis, (now) => now >= end)
   let last = after
   const begin = (session: SessionRecord) =>
     Effect.suspend(() => {

@@ -5,6 +5,7 @@ import { Ledger } from "../journal/Ledger.ts"
 import { Retention } from "../journal/Retention.ts"
 import { SessionDirs } from "../sessions/SessionDirs.ts"
 import { SessionPool } from "../sessions/SessionPool.ts"
+import { monotonicMillis } from "../time/Monotonic.ts"
 import { SWEEP_CONCURRENCY, forEachDue } from "./DueSessions.ts"
 import { StepRunner } from "./StepRunner.ts"
 import { type SweepCounts, SweepCounter } from "./SweepCounter.ts"
@@ -97,16 +98,17 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
         )
 
         const sweep = Effect.gen(function* () {
-          const start = yield* Clock.currentTimeMillis
+          const at = yield* Clock.currentTimeMillis
+          const start = yield* monotonicMillis
           const counter = new SweepCounter()
-          yield* counter.attempt("closed", closeIdle(counter, start - options.sessionTtlSecs * 1000))
+          yield* counter.attempt("closed", closeIdle(counter, at - options.sessionTtlSecs * 1000))
           yield* counter.attempt("files", files.expire)
           yield* counter.attempt("directories", removeOrphans(counter))
-          yield* counter.attempt("deleted", erase(counter, start - options.sessionHardTtlSecs * 1000))
+          yield* counter.attempt("deleted", erase(counter, at - options.sessionHardTtlSecs * 1000))
           yield* counter.attempt("trimmed", trim)
 
           const { counts } = counter
-          const durationMs = (yield* Clock.currentTimeMillis) - start
+          const durationMs = (yield* monotonicMillis) - start
           const isIdle = Object.values(counts).every((count) => count === 0)
           yield* (isIdle ? Effect.logDebug("sweep") : Effect.logInfo("sweep")).pipe(
             Effect.annotateLogs({ ...counts, duration_ms: durationMs }),

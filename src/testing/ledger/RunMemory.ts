@@ -97,7 +97,8 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
       at + Math.max(streamRetentionSecs * 1000, TEXT_MIN_MILLIS),
       settleKey(run, began),
     )
-    runs.set(id, { ...run, status, finishedAt: at, end: ended, textUntil })
+    const finishedAt = Math.max(at, run.startedAt ?? run.at)
+    runs.set(id, { ...run, status, finishedAt, end: ended, textUntil })
     log.add({ ...subject, type: `run.${status}`, data })
     const known = session === null ? undefined : sessions.get(session)
     if (known !== undefined) {
@@ -140,7 +141,7 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
       Effect.sync(() => {
         const run = runs.get(id)
         if (run === undefined || !statesBefore("running").includes(run.status)) return
-        runs.set(id, { ...run, status: "running", startedAt: at })
+        runs.set(id, { ...run, status: "running", startedAt: Math.max(at, run.at) })
         log.add({
           type: "run.started",
           at,

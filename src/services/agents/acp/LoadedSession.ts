@@ -8,7 +8,7 @@ export interface ProcessTurn {
   readonly messages: TurnMessages
   /** The id of our prompt request; the agent's result has the same id. Undefined until the prompt is sent. */
   requestId: unknown
-  /** When the agent was first asked to end the turn, in milliseconds since the epoch. */
+  /** When the agent was first asked to end the turn, in monotonic milliseconds. */
   cancelRequestedAt: number | undefined
 }
 

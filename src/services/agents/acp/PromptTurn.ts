@@ -1,8 +1,9 @@
-import { Clock, Duration, Effect, Option, type Scope, type Stream } from "effect"
+import { Duration, Effect, Option, type Scope, type Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, type TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
 import { CANCEL_TIMEOUT, CLOSE_TIMEOUT } from "../Timeouts.ts"
+import { monotonicMillis } from "../../time/Monotonic.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { closeSession } from "./AgentSessions.ts"
 import { findLoaded, type ProcessTurn } from "./LoadedSession.ts"
@@ -55,7 +56,7 @@ const stopUnlessEnded = (agent: AgentProcess, ref: AgentSessionRef, turn: Proces
 /** Asks the agent to end a turn. Returns how long it may still take, counted from the first request to end it. */
 export const requestCancel = (agent: AgentProcess, ref: AgentSessionRef, turn: ProcessTurn) =>
   Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* monotonicMillis
     turn.cancelRequestedAt ??= now
     yield* agent.cancel(ref)
     return Duration.subtract(CANCEL_TIMEOUT, Duration.millis(now - turn.cancelRequestedAt))

@@ -22,11 +22,14 @@ export interface RunRecords {
       readonly keepInput?: boolean
     },
   ) => Effect.Effect<AcceptedRun, AcceptRefusal<Spec>>
-  /** queued → running. A run that is not queued stays as it is. */
+  /**
+   * queued → running. A run that is not queued stays as it is. The clock may have been set back: no run starts before it
+   * was accepted.
+   */
   readonly start: (run: RunId, at: number) => Effect.Effect<void, StorageFailed>
   /**
    * queued or running → a final state, with its event, the messages that are not stored yet, and the end of its stream.
-   * A run that has ended stays as it is. For a turn, the session's `lastTurnAt` moves, and `answered` is set unless the
+   * A run that has ended stays as it is. The clock may have been set back: no run ends before it started. For a turn, the session's `lastTurnAt` moves, and `answered` is set unless the
    * turn was cancelled or failed. The idempotency key is removed if the run never began: the same request may then be
    * sent again.
    */

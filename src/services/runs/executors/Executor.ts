@@ -68,7 +68,8 @@ export interface StartedRun<K extends Kind> {
   readonly spec: SpecOf<K>
   /** For a turn, its index and its session as it was when the turn was accepted. */
   readonly turn: AcceptedRun["turn"]
-  readonly startedAt: number
+  /** The time since it got its slot, in milliseconds. A change of the machine's date does not count. */
+  readonly elapsedMillis: Effect.Effect<number>
   /** Whether it waited for its slot: what was read when it was accepted may have changed. */
   readonly hasWaited: boolean
   /** Waits until the run is to end as cancelled. */

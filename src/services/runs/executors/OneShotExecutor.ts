@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { resultOf } from "../../../domain/Answer.ts"
 import { diagnosed, RunTimedOut } from "../../../domain/Failure.ts"
 import type { TokenId } from "../../../domain/Ids.ts"
@@ -48,7 +48,7 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
 
     /** Asks the CLI. Returns its answer, or none if the run was cancelled first, and when that was. */
     const ask = Effect.fn("OneShot.ask")(function* (
-      { spec, cancelled }: StartedRun<"run">,
+      { spec, cancelled, elapsedMillis }: StartedRun<"run">,
       textSoFar: TextSoFar,
     ) {
       const onLines = (lines: ReadonlyArray<ClaudeLine>) =>
@@ -73,7 +73,7 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
         }),
       )
       // Taken before the scope closes: the end of the processes is not the run's time.
-      return { answer, answeredAt: yield* Clock.currentTimeMillis }
+      return { answer, durationMs: yield* elapsedMillis }
     }, Effect.scoped)
 
     const resultFor = (answer: ClaudeAnswer, { outputSchema }: OneShotSpec) => {
@@ -95,8 +95,7 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
         }),
       execute: Effect.fn("OneShot.execute")(function* (run: StartedRun<"run">) {
         const textSoFar = new TextSoFar()
-        const { answer, answeredAt } = yield* ask(run, textSoFar)
-        const durationMs = answeredAt - run.startedAt
+        const { answer, durationMs } = yield* ask(run, textSoFar)
         if (Option.isNone(answer)) return cancelledReport(textSoFar.text, durationMs)
         return reportOf(answer.value, yield* resultFor(answer.value, run.spec), durationMs)
       }),

@@ -1,4 +1,4 @@
-import { Cause, Chunk, Clock, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { Cause, Chunk, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { AgentUnavailable, RunTimedOut, type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
 import { withAttachments } from "../../../domain/File.ts"
 import { estimateJsonChars } from "../../../domain/Json.ts"
@@ -183,7 +183,7 @@ export const makeTurnExecutor = (options: {
       }
       return {
         ...messages.held,
-        durationMs: (yield* Clock.currentTimeMillis) - run.startedAt,
+        durationMs: yield* run.elapsedMillis,
         stopReason: stopReason ?? "cancelled",
         responseChars: messages.answerChars,
         usage: messages.last === undefined ? null : usageOf(messages.last),
