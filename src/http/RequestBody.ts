@@ -33,8 +33,8 @@ export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
       request: HttpServerRequest.HttpServerRequest,
     ) => Stream.Stream<FormPart, BodyNotForm | BodyTooLarge | BodyUnreadable | RequestTooSlow>
     /**
-     * Reads and drops the rest of the body, up to a limit. Call it before an error answer: if the server answered and
-     * closed while the client still sends, the connection would be reset and the client would not see the answer.
+     * Drops what is still to come of the body. Call it before an error answer, which does not wait for that. The
+     * connection stays in use after a small rest, and is closed after a large one.
      */
     readonly drop: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>
   }

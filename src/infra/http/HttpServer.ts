@@ -3,9 +3,15 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
 import type { Admission } from "../../services/access/Admission.ts"
 import type { Ids } from "../../services/access/Ids.ts"
-import { closeSilentConnections, closeUnreadRequests, HEADERS_MILLIS } from "./SlowClients.ts"
+import { holdBackContinue, lingerForBodies } from "./LateBodies.ts"
+import { closeSilentConnections, HEADERS_MILLIS } from "./SlowClients.ts"
 import { acceptUnusualRequests, answerUnreadableRequests } from "./UnusualRequests.ts"
 
+/**
+ * How long a connection without a request stays open: longer than pooled clients and proxies keep theirs (nginx 60 s), so
+ * that it is they who close. A client that sends on a connection that is just being closed sees a reset.
+ */
+const KEEP_ALIVE_MILLIS = 75_000
 /** After the server closes, answers have this long to be written; then their connections are closed. */
 const DRAIN_MILLIS = 500
 
@@ -16,6 +22,8 @@ export const layer = (options: { readonly host: string; readonly port: number })
       const runtime = yield* Effect.runtime<Admission | Ids>()
       const server = createServer({
         requireHostHeader: false,
+        keepAliveTimeout: KEEP_ALIVE_MILLIS,
+        // Node counts from the first byte of a request: the time between two requests does not count.
         headersTimeout: HEADERS_MILLIS,
         // NodeRequestBody limits the time of a body.
         requestTimeout: 0,
@@ -24,7 +32,8 @@ export const layer = (options: { readonly host: string; readonly port: number })
       // By default Node drops header lines beyond a limit, and those that a trusted proxy appends are the last.
       server.maxHeadersCount = 0
       closeSilentConnections(server)
-      closeUnreadRequests(server)
+      holdBackContinue(server)
+      lingerForBodies(server)
       acceptUnusualRequests(server)
       answerUnreadableRequests(server, Runtime.runFork(runtime))
       const drain = Layer.scopedDiscard(

@@ -1,13 +1,15 @@
 import type { IncomingMessage } from "node:http"
+import type { HttpServerRequest } from "@effect/platform"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Duration, Effect, Layer, Option, Stream } from "effect"
 import { Overloaded } from "../../domain/Failure.ts"
 import { BodyTooLarge, BodyUnreadable, RequestTooSlow } from "../../http/HttpFailure.ts"
 import { RequestBody } from "../../http/RequestBody.ts"
 import { formParts } from "./FormReader.ts"
+import { askForBody } from "./LateBodies.ts"
 
-/** So many bytes of a refused body are read and dropped, before the answer is sent although more arrives. */
-const DROPPED_MAX_BYTES = 64 * 1024 * 1024
+/** If more than so many bytes of a refused body are declared, its connection is closed instead of reading them. */
+const DROPPED_MAX_BYTES = 4 * 1024 * 1024
 /** A JSON body must arrive within this time; of an upload, `PACE_BYTES` must arrive in each such period. */
 const BODY_TIMEOUT = Duration.seconds(60)
 const PACE_BYTES = 1024 * 1024
@@ -29,12 +31,12 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration
   let arriving = 0
 
   /** Reads a body into memory. `arriving` counts its bytes until it is complete or given up. */
-  const readAll = Effect.fn("RequestBody.bytes")(function* (source: IncomingMessage) {
+  const readAll = Effect.fn("RequestBody.bytes")(function* (request: Request) {
     const chunks: Array<Uint8Array> = []
     let size = 0
     yield* Effect.addFinalizer(() => Effect.sync(() => void (arriving -= size)))
     yield* Stream.runForEach(
-      read(source),
+      read(request),
       Effect.fnUntraced(function* (chunk) {
         size += chunk.length
         arriving += chunk.length
@@ -50,10 +52,10 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration
 
   return RequestBody.of({
     bytes: (request) =>
-      Effect.timeoutFail(readAll(NodeHttpServerRequest.toIncomingMessage(request)), {
-        duration: timeout,
-        onTimeout: () => new RequestTooSlow(),
-      }),
+      Effect.zipRight(
+        checkDeclared(request, jsonLimit),
+        Effect.timeoutFail(readAll(request), { duration: timeout, onTimeout: () => new RequestTooSlow() }),
+      ),
 
     form: (request) =>
       Stream.suspend(() => {
@@ -64,28 +66,42 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration
           sizeInPeriod = 0
           return Effect.void
         }).pipe(Effect.delay(timeout), Effect.forever)
-        const body = Stream.tap(read(NodeHttpServerRequest.toIncomingMessage(request)), (chunk) => {
+        const body = Stream.tap(read(request), (chunk) => {
           size += chunk.length
           sizeInPeriod += chunk.length
           return size > formLimit ? new BodyTooLarge({ limit: formLimit }) : Effect.void
         })
-        return Stream.interruptWhen(formParts(request.headers["content-type"] ?? "", body), failWhenSlow)
+        const parts = formParts(request.headers["content-type"] ?? "", body)
+        return Stream.unwrap(
+          Effect.as(checkDeclared(request, formLimit), Stream.interruptWhen(parts, failWhenSlow)),
+        )
       }),
 
     drop: (request) =>
-      Effect.suspend(() => {
+      Effect.sync(() => {
         const source = NodeHttpServerRequest.toIncomingMessage(request)
-        if (!NodeHttpServerRequest.toServerResponse(request).shouldKeepAlive) return drop(source, timeout)
-        // The connection stays open, so the rest can be dropped after the answer is sent.
+        if (source.complete) return
+        if (declaredSize(request) > DROPPED_MAX_BYTES) {
+          NodeHttpServerRequest.toServerResponse(request).shouldKeepAlive = false
+        }
         source.resume()
-        return Effect.void
       }),
   })
 }
 
+type Request = HttpServerRequest.HttpServerRequest
+
+/** The size in bytes that the request declares for its body; 0 without `Content-Length`. */
+const declaredSize = ({ headers }: Request): number => Number(headers["content-length"] ?? 0)
+
+/** Fails before anything is read of a body that declares more bytes than it may have. */
+const checkDeclared = (request: Request, limit: number) =>
+  Effect.suspend(() => (declaredSize(request) > limit ? new BodyTooLarge({ limit }) : Effect.void))
+
 /** A request's body, chunk by chunk. Chunks are read on demand, so a slow consumer slows down the sender. */
-const read = (source: IncomingMessage): Stream.Stream<Uint8Array, BodyUnreadable> =>
-  Stream.repeatEffectOption(
+const read = (request: Request): Stream.Stream<Uint8Array, BodyUnreadable> => {
+  const source = NodeHttpServerRequest.toIncomingMessage(request)
+  return Stream.repeatEffectOption(
     Effect.async<Uint8Array, Option.Option<BodyUnreadable>>((resume) => {
       const cut = () => resume(Effect.fail(Option.some(new BodyUnreadable())))
       const stop = onBody(source, {
@@ -97,6 +113,7 @@ const read = (source: IncomingMessage): Stream.Stream<Uint8Array, BodyUnreadable
         end: () => resume(Effect.fail(Option.none())),
         cut,
       })
+      askForBody(source, NodeHttpServerRequest.toServerResponse(request))
       if (source.readableEnded) resume(Effect.fail(Option.none()))
       else if (source.destroyed) cut()
       else source.resume()
@@ -106,27 +123,7 @@ const read = (source: IncomingMessage): Stream.Stream<Uint8Array, BodyUnreadable
       })
     }),
   )
-
-/** Reads and drops the rest of a body. Gives up after `timeout`, or after `DROPPED_MAX_BYTES`. */
-const drop = (source: IncomingMessage, timeout: Duration.Duration): Effect.Effect<void> =>
-  Effect.async<void>((resume) => {
-    let dropped = 0
-    const finish = () => {
-      stop()
-      resume(Effect.void)
-    }
-    const stop = onBody(source, {
-      data: (chunk) => {
-        dropped += chunk.length
-        if (dropped > DROPPED_MAX_BYTES) finish()
-      },
-      end: finish,
-      cut: finish,
-    })
-    if (source.readableEnded || source.destroyed) return finish()
-    source.resume()
-    return Effect.sync(stop)
-  }).pipe(Effect.interruptible, Effect.timeoutOption(timeout), Effect.asVoid)
+}
 
 const onBody = (
   source: IncomingMessage,

@@ -1,11 +1,8 @@
-import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import type { Server } from "node:http"
 import type { Socket } from "node:net"
 
 /** The headers of a request must arrive within this time. */
 export const HEADERS_MILLIS = 10_000
-/** After its answer, a client may go on sending its request's body for this time. */
-const UNREAD_MILLIS = 60_000
-
 /**
  * Runs `act` after the bytes that have already arrived are read. Node runs timers before it reads sockets: after a long
  * busy period, a deadline may have passed while bytes that came in time are still unread.
@@ -20,18 +17,5 @@ export const closeSilentConnections = (server: Server, millis = HEADERS_MILLIS):
     const cut = () => socket.bytesRead > 0 || socket.destroy()
     const timer = setTimeout(() => afterPendingReads(cut), millis).unref()
     socket.once("close", () => clearTimeout(timer))
-  })
-}
-
-/**
- * Closes requests whose body goes on arriving long after their answer was sent. Node would read and drop such a body
- * without a limit in time.
- */
-export const closeUnreadRequests = (server: Server): void => {
-  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
-    response.once("finish", () => {
-      if (request.complete) return
-      setTimeout(() => request.complete || request.destroy(), UNREAD_MILLIS).unref()
-    })
   })
 }
