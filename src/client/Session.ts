@@ -19,7 +19,7 @@ export interface KeyedOptions extends CallOptions {
 }
 
 /** The answer to a turn. */
-export type TurnAnswer = AnswerOf<Sessions["takeTurn"]> & {
+export type TurnAnswer = Omit<AnswerOf<Sessions["takeTurn"]>, "text"> & {
   readonly run_id: string
   /** Whether this is the answer of an earlier request with the same key. */
   readonly replayed: boolean

@@ -1,7 +1,7 @@
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { expected } from "../../domain/Failure.ts"
-import { Model, Prompt, TimeoutSecs } from "../../domain/Run.ts"
+import { Model, Prompt, TimeoutSecs, Usage } from "../../domain/Run.ts"
 import { AgentName, PermissionMode, SessionMeta } from "../../domain/Session.ts"
 import type { AcpMessage } from "../../services/agents/AcpxClient.ts"
 import { AppAuth } from "./Auth.ts"
@@ -15,6 +15,7 @@ import {
   OnDisconnect,
   optional,
   query,
+  TurnInclude,
   UnixSeconds,
 } from "./Wire.ts"
 
@@ -47,6 +48,16 @@ const TurnPayload = body({
 }).annotations({
   identifier: "TurnRequest",
   examples: [{ prompt: "And for four people?", timeout_secs: 60 }],
+})
+
+const TurnQuery = query({
+  ...TurnInclude,
+  events: Schema.optional(
+    Schema.Literal("none").annotations({
+      message: expected("must be none"),
+      description: "`none` leaves `events` out of the answer.",
+    }),
+  ),
 })
 
 const ListQuery = query({
@@ -145,7 +156,7 @@ const Events = Schema.declare((value): value is ReadonlyArray<AcpMessage> =>
     },
   },
   description:
-    "What the agent sent in this turn, in order, as it came: messages of the Agent Client Protocol. The last is the result.",
+    "What the agent sent in this turn, in order, as it came: messages of the Agent Client Protocol. The last is the result. Left out with `events=none`.",
 })
 
 export const TurnAnswer = Schema.Struct({
@@ -155,6 +166,23 @@ export const TurnAnswer = Schema.Struct({
   events: Events,
   stop_reason: Schema.String.annotations({ examples: ["end_turn"] }),
   duration_ms: Schema.Int.annotations({ description: "From start to answer, without the queue." }),
+  text: Schema.optional(
+    Schema.NullOr(Schema.String).annotations({
+      description:
+        "The agent's words of this turn, joined; none in a stream that is read when they are gone.",
+    }),
+  ),
+  usage: Schema.optional(Schema.NullOr(Usage)),
+  cost_usd: Schema.optional(
+    Schema.NullOr(Schema.Number).annotations({
+      description: "What this turn cost, if the agent said so by its answer.",
+    }),
+  ),
+  model: Schema.optional(
+    Schema.NullOr(Schema.String).annotations({
+      description: "The model that answered, if the agent said so.",
+    }),
+  ),
 }).annotations({
   identifier: "TurnAnswer",
   description: "The answer. `X-Run-Id` carries the turn's id.",
@@ -219,6 +247,7 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
     HttpApiEndpoint.post("takeTurn", "/sessions/:id/turn")
       .setPath(SessionPath)
       .setPayload(TurnPayload)
+      .setUrlParams(TurnQuery)
       .setHeaders(IdempotencyHeaders)
       .addSuccess(TurnAnswer)
       .addError(

@@ -2,14 +2,23 @@ import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { ReaderAuth } from "./Auth.ts"
 import { problems } from "./Problems.ts"
-import { Answers, EventId, EventStreamBody, Include, optionalParam, query, RunPath } from "./Wire.ts"
+import {
+  Answers,
+  EventId,
+  EventStreamBody,
+  Include,
+  optionalParam,
+  query,
+  RunPath,
+  TurnInclude,
+} from "./Wire.ts"
 
-const ReadQuery = query({
-  ...Include,
-  after: optionalParam(
-    EventId.annotations({ description: "Sends what came after that event; `Last-Event-ID` goes before it." }),
-  ),
-})
+const after = optionalParam(
+  EventId.annotations({ description: "Sends what came after that event; `Last-Event-ID` goes before it." }),
+)
+
+const RunQuery = query({ ...Include, after })
+const TurnQuery = query({ ...TurnInclude, after })
 
 /** The request headers of a stream: a client that reconnects resumes by them. */
 export const ResumeHeaders = Schema.Struct({
@@ -33,7 +42,7 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
   .add(
     HttpApiEndpoint.get("runEvents", "/runs/:id/events")
       .setPath(RunPath)
-      .setUrlParams(ReadQuery)
+      .setUrlParams(RunQuery)
       .setHeaders(ResumeHeaders)
       .addSuccess(EventStreamBody)
       .addError(problems("RunNotFound", "StorageFailed"))
@@ -44,7 +53,7 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
   .add(
     HttpApiEndpoint.get("turnEvents", "/sessions/:id/turns/:n/events")
       .setPath(TurnPath)
-      .setUrlParams(ReadQuery)
+      .setUrlParams(TurnQuery)
       .setHeaders(ResumeHeaders)
       .addSuccess(EventStreamBody)
       .addError(problems("RunNotFound", "StorageFailed"))

@@ -120,6 +120,23 @@ export const Include = {
   ),
 }
 
+/** What the answer to a turn has beyond the events: any of `text` and `usage`, with a comma between them. */
+export const TurnInclude = {
+  include: Schema.optional(
+    Schema.Literal("text", "usage", "text,usage", "usage,text").annotations({
+      message: expected("must be text, usage, or text,usage"),
+      description:
+        "`text` adds the agent's words, joined; `usage` adds tokens, cost and the model that answered.",
+    }),
+  ),
+}
+
+/** Which parts an `include` parameter names. */
+export const includedIn = (include: string | undefined) => {
+  const parts = include?.split(",") ?? []
+  return { text: parts.includes("text"), usage: parts.includes("usage") }
+}
+
 /** The id of an event after which a list or a stream starts. */
 export const EventId = Schema.String.pipe(
   Schema.pattern(/^\d{1,15}$/),

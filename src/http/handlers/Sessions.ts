@@ -1,4 +1,4 @@
-import { HttpApiBuilder } from "@effect/platform"
+import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect, Schema } from "effect"
 import { SessionNotFound } from "../../domain/Failure.ts"
 import { SessionId } from "../../domain/Ids.ts"
@@ -7,6 +7,7 @@ import { App } from "../../domain/Viewer.ts"
 import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
+import { includedIn } from "../groups/Wire.ts"
 import { makeAcceptOnce, makeOnce } from "../IdempotentRequests.ts"
 import { note, orProblem } from "../RequestContext.ts"
 import { cancelOnDisconnect, makeRunAnswers, prefersEvents, turnAnswer } from "../views/RunAnswers.ts"
@@ -49,7 +50,7 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
             return { ok: true as const, sessions: sessions.map(sessionAnswer) }
           }).pipe(orProblem),
         )
-        .handle("takeTurn", ({ request: httpRequest, path, payload, headers }) =>
+        .handle("takeTurn", ({ request: httpRequest, path, payload, urlParams, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
             const viewer = App({ tokenId: token.id })
@@ -60,20 +61,21 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
               files: payload.files ?? [],
             }
             const onDisconnect = payload.on_disconnect ?? "continue"
+            const options = { ...includedIn(urlParams.include), events: urlParams.events !== "none" }
             const { accepted, replayed } = yield* acceptOnce(
               { headers, owner: token.id, route: `POST /sessions/${id}/turn`, fields: payload, origin },
               (origin) => cancelOnDisconnect(onDisconnect, pool.turn(id, request, token.id, origin)),
             )
             if (accepted === undefined) {
               return prefersEvents(httpRequest)
-                ? answers.stream(httpRequest, viewer, replayed)
-                : yield* answers.turn(replayed)
+                ? answers.stream(httpRequest, viewer, replayed, options)
+                : turnResponse(yield* answers.turn(replayed, options))
             }
             const { requestId } = origin
             const run = { id: accepted.id, sessionId: id, turnIndex: accepted.index, requestId }
-            if (prefersEvents(httpRequest)) return answers.stream(httpRequest, viewer, run)
+            if (prefersEvents(httpRequest)) return answers.stream(httpRequest, viewer, run, options)
             const report = yield* accepted.answer
-            return turnAnswer(run, report, report.events)
+            return turnResponse(turnAnswer(run, report, report.events, options))
           }).pipe(orProblem),
         )
         .handle("cancelTurns", ({ path }) =>
@@ -101,6 +103,12 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
         )
     }),
   )
+
+/** Passes the answer on. One without events, which the declaration does not have, is a response of its own. */
+const turnResponse = (answer: ReturnType<typeof turnAnswer>) => {
+  const { events } = answer
+  return events === undefined ? HttpServerResponse.unsafeJson(answer) : { ...answer, events }
+}
 
 /** Returns the session id of a path. Text that no session id can be is `SessionNotFound`, like an unknown id. */
 const sessionIdOf = (id: string) => (Schema.is(SessionId)(id) ? Effect.succeed(id) : new SessionNotFound())

@@ -2,6 +2,7 @@ import { HttpApiBuilder } from "@effect/platform"
 import { Effect } from "effect"
 import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
+import { includedIn } from "../groups/Wire.ts"
 import { orProblem } from "../RequestContext.ts"
 import { makeRunAnswers } from "../views/RunAnswers.ts"
 import { makeRunLookup } from "../RunLookup.ts"
@@ -31,6 +32,6 @@ export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =
 
 /** The options of a stream. The header wins over the parameter, as a client that reconnects sends both. */
 const answerOptions = (
-  { after, include }: { readonly after?: string | undefined; readonly include?: "usage" | undefined },
+  { after, include }: { readonly after?: string | undefined; readonly include?: string | undefined },
   headers: { readonly "last-event-id"?: string | undefined },
-) => ({ after: Number(headers["last-event-id"] ?? after ?? 0), usage: include === "usage" })
+) => ({ after: Number(headers["last-event-id"] ?? after ?? 0), ...includedIn(include) })

@@ -1,11 +1,13 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Either } from "effect"
-import { RunDefect } from "../../domain/Failure.ts"
+import { RunDefect, type StorageFailed } from "../../domain/Failure.ts"
 import { decodeOutcome, type Report } from "../../domain/Outcome.ts"
 import type { RunRecord } from "../../domain/Run.ts"
 import type { StreamEvent, StreamGap } from "../../domain/Stream.ts"
 import type { Viewer } from "../../domain/Viewer.ts"
+import { answerTextOf } from "../../services/agents/acp/MessageFields.ts"
 import type { AcpMessage } from "../../services/agents/AcpxClient.ts"
+import { type Consumer, mapped } from "../../services/journal/Consumer.ts"
 import { Journal, runScope } from "../../services/journal/Journal.ts"
 import { Runs } from "../../services/runs/Runs.ts"
 import { EVENT_STREAM, type Frame, gapFrame } from "../sse/EventStream.ts"
@@ -25,8 +27,12 @@ export type AnsweredRun = Pick<RunRecord, "id" | "sessionId" | "turnIndex" | "re
 export interface AnswerOptions {
   /** Only events after that sequence number; 0 by default. */
   readonly after?: number
-  /** Whether the answer has token usage, cost, model and the agent's session; by default it has not. */
+  /** Whether the answer has token usage, cost and model, and a one-shot's the agent's session; by default it has not. */
   readonly usage?: boolean
+  /** Whether the answer to a turn has the agent's words; by default it has not. */
+  readonly text?: boolean
+  /** Whether the answer to a turn, unless it is a stream, has the agent's messages; by default it has. */
+  readonly events?: boolean
 }
 
 /** Makes the answer to a one-shot, with its keys in the order of v0.2. */
@@ -49,39 +55,52 @@ export const runAnswer = (report: Report, { usage = false }: AnswerOptions = {})
 export const turnAnswer = (
   { sessionId, turnIndex }: AnsweredRun,
   report: Report,
-  events: ReadonlyArray<AcpMessage>,
+  messages: ReadonlyArray<AcpMessage> | undefined,
+  { usage = false, text = false, events = true }: AnswerOptions = {},
 ) => ({
   ok: true as const,
   session_id: sessionId ?? "",
   turn_index: turnIndex ?? 0,
-  events,
+  ...(events && messages !== undefined ? { events: messages } : {}),
   stop_reason: report.stopReason,
   duration_ms: report.durationMs,
+  ...(text ? { text: messages?.map(answerTextOf).join("") ?? null } : {}),
+  ...(usage ? { usage: report.usage, cost_usd: report.costUsd, model: report.model ?? null } : {}),
 })
 
 /**
- * Makes the frame of an event of a run's stream. The same event gives the same bytes to every reader, early or late.
+ * Makes the frame of an event of a run's stream. The same event gives the same bytes to every reader, early or late. A
+ * turn's `messages` are needed for a `result` with its text.
  */
 export const runFrame = (
   run: AnsweredRun,
   event: StreamEvent | StreamGap,
   options: AnswerOptions = {},
+  messages?: ReadonlyArray<AcpMessage>,
 ): Frame => {
   if (event.kind === "resync") return gapFrame(event)
   const { seq, kind, body } = event
   if (kind === "run" || kind === "message") return { seq, event: kind, data: body }
   return Either.match(decodeOutcome({ kind, body }), {
     onLeft: (failure) => ({ seq, event: "error", data: JSON.stringify(problemOf(failure, run.requestId)) }),
-    onRight: (report) => ({ seq, event: "result", data: JSON.stringify(resultData(run, report, options)) }),
+    onRight: (report) => ({
+      seq,
+      event: "result",
+      data: JSON.stringify(resultData(run, report, options, messages)),
+    }),
   })
 }
 
 /** Makes the `result` event's data. A turn's messages are left out: they were sent before it. */
-const resultData = (run: AnsweredRun, report: Report, options: AnswerOptions) => {
-  if (run.sessionId === null) return runAnswer(report, options)
-  const { events: _, ...rest } = turnAnswer(run, report, [])
-  return rest
-}
+const resultData = (
+  run: AnsweredRun,
+  report: Report,
+  options: AnswerOptions,
+  messages?: ReadonlyArray<AcpMessage>,
+) =>
+  run.sessionId === null
+    ? runAnswer(report, options)
+    : turnAnswer(run, report, messages, { ...options, events: false })
 
 /** Whether the client prefers a stream to an object. False without a preference. */
 export const prefersEvents = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
@@ -104,6 +123,35 @@ export const makeRunAnswers = Effect.gen(function* () {
   const runs = yield* Runs
   const streams = yield* OpenStreams
 
+  /** Takes the events of a turn's stream. Reads all messages of the turn, which have its text, before its `result`. */
+  const withTurnText = <E>(
+    run: AnsweredRun,
+    options: AnswerOptions,
+    { take, ready }: Consumer<Frame, E>,
+  ): Consumer<StreamEvent | StreamGap, StorageFailed | E> => {
+    let result: StreamEvent | undefined
+    const giveResult = (event: StreamEvent) =>
+      Effect.gen(function* () {
+        result = undefined
+        const messages = yield* Effect.catchTag(runs.messages(run.id), "AnswerGone", () =>
+          Effect.succeed(undefined),
+        )
+        if (!take([runFrame(run, event, options, messages)])) yield* ready
+      })
+    return {
+      take: (events) => {
+        const last = events.at(-1)
+        if (last?.kind !== "result") return take(events.map((event) => runFrame(run, event, options)))
+        result = last
+        take(events.slice(0, -1).map((event) => runFrame(run, event, options)))
+        return false
+      },
+      ready: Effect.suspend(() =>
+        result === undefined ? ready : Effect.zipRight(ready, giveResult(result)),
+      ),
+    }
+  }
+
   return {
     /** Makes the answer to the one-shot of an earlier request. Waits for its outcome. */
     run: (run: AnsweredRun, options?: AnswerOptions) =>
@@ -114,10 +162,10 @@ export const makeRunAnswers = Effect.gen(function* () {
       ),
 
     /** Makes the answer to the turn of an earlier request. Waits for its outcome. */
-    turn: (run: AnsweredRun) =>
+    turn: (run: AnsweredRun, options?: AnswerOptions) =>
       Effect.gen(function* () {
         const report = yield* runs.outcome(run.id)
-        return turnAnswer(run, report, yield* runs.messages(run.id))
+        return turnAnswer(run, report, yield* runs.messages(run.id), options)
       }),
 
     /** Makes a response that sends a run's stream, whether or not the run has ended. */
@@ -131,11 +179,14 @@ export const makeRunAnswers = Effect.gen(function* () {
       return streams
         .answer(request, viewer, {
           after,
-          frames: ({ take, ready }) =>
-            journal.follow(runScope(run.id), after, {
-              take: (events) => take(events.map((event) => runFrame(run, event, options))),
-              ready,
-            }),
+          frames: (reader) =>
+            journal.follow(
+              runScope(run.id),
+              after,
+              options.text === true && run.sessionId !== null
+                ? withTurnText(run, options, reader)
+                : mapped(reader, (event) => runFrame(run, event, options)),
+            ),
           bytesAfter: (after) => journal.bytesAfter(run.id, after),
         })
         .pipe(HttpServerResponse.setHeader("x-run-id", run.id))

@@ -10,3 +10,9 @@ export interface Consumer<A, E = never> {
   /** Waits until it takes more items. Fails when it will never take any. */
   readonly ready: Effect.Effect<void, E>
 }
+
+/** Makes a consumer that gives each item, changed by `change`, to another consumer. */
+export const mapped = <A, B, E>(to: Consumer<B, E>, change: (item: A) => B): Consumer<A, E> => ({
+  take: (items) => to.take(items.map(change)),
+  ready: to.ready,
+})

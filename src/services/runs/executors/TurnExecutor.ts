@@ -4,7 +4,7 @@ import { withAttachments } from "../../../domain/File.ts"
 import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { TurnSpec } from "../../../domain/Run.ts"
 import type { SessionRecord } from "../../../domain/Session.ts"
-import { answerCharsOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/MessageFields.ts"
+import { answerTextOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/MessageFields.ts"
 import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
 import { CANCEL_TIMEOUT } from "../../agents/Timeouts.ts"
 import { Files } from "../../files/Files.ts"
@@ -53,7 +53,7 @@ class ReceivedMessages {
       if (this.#chars > TURN_MAX_CHARS) return Number.isFinite(this.#chars) ? TOO_LONG : TOO_DEEP
       if (this.#chars > HELD_MAX_CHARS) this.#held = undefined
       this.#held?.push(message)
-      this.answerChars += answerCharsOf(message)
+      this.answerChars += answerTextOf(message).length
       this.last = message
     }
     return undefined
