@@ -3,8 +3,13 @@ import { app } from "./app.ts"
 import * as Banner from "./infra/Banner.ts"
 import { explain, load } from "./infra/Config.ts"
 import * as Logging from "./infra/Logging.ts"
+import * as LogWriter from "./infra/LogWriter.ts"
 
 const isTerminal = process.stdout.isTTY === true
+
+const log = LogWriter.make(process.stdout)
+// What Node and the start print to stderr may be lost as well. Without a listener, its error would end the process.
+process.stderr.on("error", () => {})
 
 /** Prints what the operator has to fix, one line each, and ends the process with exit code 1. */
 const exitWith = (...lines: ReadonlyArray<string>) =>
@@ -51,5 +56,5 @@ export const serve = Effect.zipRight(ignoreRepeatedSignals, load).pipe(
     (error) => exitWith(...explain(error)),
   ),
   Effect.withTracerEnabled(false),
-  Effect.provide(Logging.layer(isTerminal)),
+  Effect.provide(Logging.layer(log, isTerminal)),
 )

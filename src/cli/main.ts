@@ -41,6 +41,22 @@ const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   return 128 + constants.signals[signal]
 }
 
+let stdoutError: NodeJS.ErrnoException | undefined
+process.stdout.on("error", (error) => (stdoutError = error))
+// The result goes to stdout: a lost notice on stderr is no reason to end.
+process.stderr.on("error", () => {})
+
+/** The exit code, after all of stdout is written. Help that the library printed, and that is lost, is a failure too. */
+const flushed = (code: number, end: (code: number) => void) =>
+  process.stdout.write("", async () => {
+    // The event comes after the callback.
+    await new Promise(setImmediate)
+    if (code !== 0 || stdoutError === undefined || args[0] === "serve") return end(code)
+    if (stdoutError.code === "EPIPE") return end(EXIT.unread)
+    console.error(`clawdforge: the result cannot be written: ${stdoutError.message}`)
+    end(EXIT.transport)
+  })
+
 program(args, version).pipe(
   Effect.provide(Layer.mergeAll(NodeContext.layer, FetchHttpClient.layer, Output.layer)),
   withFormattedHelp,
@@ -51,7 +67,7 @@ program(args, version).pipe(
     teardown: (exit, end) => {
       const code = codeOf(exit)
       if (Exit.isFailure(exit) && code === EXIT.defect) console.error(Cause.pretty(exit.cause))
-      end(code)
+      flushed(code, end)
     },
   }),
 )

@@ -327,8 +327,8 @@ describe("a .env", () => {
 })
 
 describe("the command line itself", () => {
-  it("reports that its result cannot be written", () => {
-    const words = ["-c", '"$0" "$1" openapi > /dev/full', process.execPath, LAUNCHER]
+  it.each(["openapi", "--help"])("reports that its result cannot be written: %s", (command) => {
+    const words = ["-c", '"$0" "$1" "$2" > /dev/full', process.execPath, LAUNCHER, command]
     const { status, stderr } = spawnSync("sh", words, { encoding: "utf8" })
     expect([status, stderr]).toEqual([1, expect.stringContaining("cannot be written")])
   })

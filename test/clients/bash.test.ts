@@ -505,6 +505,23 @@ describe("cf, when a connection is lost,", { concurrent: true }, () => {
     }))
 })
 
+describe("cf's result", () => {
+  test("that cannot be written is a failure", () =>
+    Effect.gen(function* () {
+      const dir = yield* temporaryDirectory
+      const full = join(dir, "full")
+      writeFileSync(full, '#!/bin/sh\nexec "$CF" "$@" >/dev/full\n', { mode: 0o700 })
+      for (const words of [["--help"], ["healthz"], ["readyz"], ["run", "--stream", "SAY hi"]]) {
+        const { code, stderr } = yield* cf(words, { CF }, "", full)
+        expect([words, code, stderr]).toEqual([
+          words,
+          1,
+          expect.stringContaining("cf: the result cannot be written"),
+        ])
+      }
+    }))
+})
+
 describe("cf's secrets", { concurrent: true }, () => {
   for (const how of ["plain", "streamed"] as const) {
     test(`are in no list of processes and on no disk, and nothing is left of a ${how} run that is ended`, () =>

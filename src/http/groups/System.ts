@@ -31,7 +31,8 @@ const Alive = HttpApiSchema.Text().annotations({
 })
 
 const Ready = HttpApiSchema.Text().annotations({
-  description: "A line for each check: `ok` or `fail`, its name, what an operator should know.",
+  description:
+    "A line for each check: `ok`, `warn` (the service works, but look) or `fail`, its name, what an operator should know.",
   examples: ["ok service: takes work\nok database: can be written to\nok disk: 54321 MiB free\n"],
 })
 

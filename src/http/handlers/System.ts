@@ -1,7 +1,7 @@
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Duration, Effect, Option, Ref } from "effect"
 import { Clis } from "../../services/agents/Clis.ts"
-import { Readiness } from "../../services/upkeep/Readiness.ts"
+import { type Check, Readiness } from "../../services/upkeep/Readiness.ts"
 import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { makeDocsPage } from "../DocsPage.ts"
@@ -9,6 +9,9 @@ import { openApiDocument } from "../OpenApiDocument.ts"
 
 /** How long `health` waits for the number of open sessions. Then it answers with the last number that it knows. */
 const COUNT_TIMEOUT = Duration.seconds(1)
+
+const lineOf = ({ name, ok, isWarning = false, detail }: Check): string =>
+  `${ok ? (isWarning ? "warn" : "ok") : "fail"} ${name}: ${detail}\n`
 
 export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
   Effect.gen(function* () {
@@ -37,10 +40,9 @@ export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
       .handle("live", () => Effect.succeed("ok\n"))
       .handle("ready", () =>
         Effect.map(readiness.checks, (checks) =>
-          HttpServerResponse.text(
-            checks.map(({ name, ok, detail }) => `${ok ? "ok" : "fail"} ${name}: ${detail}\n`).join(""),
-            { status: checks.every(({ ok }) => ok) ? 200 : 503 },
-          ),
+          HttpServerResponse.text(checks.map(lineOf).join(""), {
+            status: checks.every(({ ok }) => ok) ? 200 : 503,
+          }),
         ),
       )
       .handle("openapi", () => Effect.succeed(openApiDocument))

@@ -1,6 +1,7 @@
 import { Context, Duration, Effect, Layer, Option } from "effect"
 import { Clis } from "../agents/Clis.ts"
 import { Disks } from "./Disks.ts"
+import { Logs } from "./Logs.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { RunEngine } from "../runs/RunEngine.ts"
 
@@ -11,8 +12,11 @@ const CHECK_TIMEOUT = Duration.seconds(2)
 
 /** A check of something that the service needs. `detail` tells an operator what to know or do, without paths or secrets. */
 export interface Check {
-  readonly name: "service" | "database" | "disk" | "claude" | "login" | "acpx"
+  readonly name: "service" | "database" | "disk" | "claude" | "login" | "acpx" | "log"
+  /** Whether the service can work. */
   readonly ok: boolean
+  /** Whether an operator should look although the service can work. */
+  readonly isWarning?: boolean
   readonly detail: string
 }
 
@@ -27,6 +31,7 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
       const clis = yield* Clis
       const disks = yield* Disks
       const ledger = yield* Ledger
+      const logs = yield* Logs
       const runs = yield* RunEngine
 
       const service = Effect.match(runs.accepting, {
@@ -71,8 +76,21 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
         ],
       )
 
+      // The service works without its log: this is a warning.
+      const log = Effect.map(logs.state, (state) =>
+        Option.toArray(state).map(({ failure, lostLines }) =>
+          Option.match(failure, {
+            onNone: () => passed("log", "is written"),
+            onSome: (reason): Check => ({
+              ...passed("log", `cannot be written (${reason}); lines lost: ${lostLines}`),
+              isWarning: true,
+            }),
+          }),
+        ),
+      )
+
       return {
-        checks: Effect.map(Effect.all([service, database, disk, tools], { concurrency: 4 }), (found) =>
+        checks: Effect.map(Effect.all([service, database, disk, tools, log], { concurrency: 5 }), (found) =>
           found.flat(),
         ),
       }

@@ -36,7 +36,7 @@ class Health:
 @dataclass(frozen=True)
 class Readiness:
     ok: bool
-    #: One line for each check: `ok` or `fail`, the check's name, and a text for the operator.
+    #: One line for each check: `ok`, `warn` (it works, but look) or `fail`, the check's name, and a text for the operator.
     lines: List[str]
 
 
