@@ -9,7 +9,7 @@ const destination = () => {
   const written: Array<string> = []
   let code: string | undefined
   let isStill = false
-  let waiting: () => void = () => {}
+  let waiting: (() => void) | undefined
   const stream = new Writable({
     write(chunk, _, done) {
       const write = () => {
@@ -32,12 +32,14 @@ const destination = () => {
     standStill: () => (isStill = true),
     goOn: () => {
       isStill = false
-      waiting()
+      waiting?.()
     },
   }
 }
 
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+
+const say = (text: string) => Effect.zipRight(Effect.logInfo(text), turn)
 
 describe("the writer of the log", () => {
   it.live("loses lines that cannot be written, says why, and writes again when it can", () =>
@@ -80,7 +82,6 @@ describe("the writer of the log", () => {
 
   it.live("says in the log how many lines it lost", () => {
     const { stream, written, fail } = destination()
-    const say = (text: string) => Effect.zipRight(Effect.logInfo(text), turn)
     return Effect.gen(function* () {
       fail("EPIPE")
       yield* say("one")
