@@ -19,6 +19,8 @@ it.each([
     [
       ...given,
       "--setting-sources user --setting-sources  --strict-mcp-config --disable-slash-commands --permission-mode default",
+      '--settings {"crossSessionInbound":"refuse"}',
+      "--tools Bash,Read,Edit,Write,Glob,Grep,NotebookEdit,WebFetch,WebSearch,Agent",
     ].join(" "),
   )
 })

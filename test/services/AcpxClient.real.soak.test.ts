@@ -1,48 +1,21 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option, type Scope } from "effect"
-import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
-import { claudeForAgents } from "../../src/infra/acp/ClaudeForAgents.ts"
-import { claudeExecutable } from "../../src/infra/Executables.ts"
-import { claudeEnvironment } from "../../src/services/agents/claude/Command.ts"
+import { Effect, type Scope } from "effect"
 import {
-  AGENT,
   type Agents,
   type Backend,
   BACKENDS,
   killed,
-  makeAgents,
   type OpenSession,
   reopened,
 } from "../support/AgentClient.ts"
 import { argumentsOf } from "../support/ProcessTable.ts"
+import { ADAPTER, makeRealAgents, type RealAgents, realClient } from "../support/RealAgents.ts"
 import { isSoak } from "../support/Scale.ts"
 import { shared } from "../support/Sessions.ts"
-import { type StandInApi, startStandInApi } from "../support/StandInApi.ts"
 
-const ADAPTER = join(
-  import.meta.dirname,
-  "../../node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js",
-)
 const CANARY = "canary-5d3f"
-
-/** Agents, and a stand-in for the model that only they use. */
-interface RealAgents extends Agents {
-  readonly api: StandInApi
-  /** Everything that was sent to the model. */
-  readonly sent: () => string
-}
-
-const makeRealAgents = (backend: Backend): Effect.Effect<RealAgents, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const api = yield* Effect.acquireRelease(
-      Effect.promise(() => startStandInApi()),
-      (api) => Effect.promise(() => api.close()),
-    )
-    const agents = yield* makeAgents(backend)
-    return { ...agents, api, sent: () => api.requests.map(({ raw }) => raw).join("\n") }
-  })
 
 const write = (file: string, content: string | object): void => {
   mkdirSync(dirname(file), { recursive: true })
@@ -76,20 +49,6 @@ const plant = (dir: string, traces: string): void => {
   })
 }
 
-/** A client of `claude` through its real adapter. */
-const client = (agents: RealAgents) =>
-  agents.client({
-    agents: new Map([[AGENT, { command: process.execPath, args: [ADAPTER] }]]),
-    env: {
-      ...claudeEnvironment(childEnvironment()),
-      ...claudeForAgents(claudeExecutable(Option.none()).command),
-      HOME: join(agents.dir, "home"),
-      ANTHROPIC_BASE_URL: agents.api.url,
-      ANTHROPIC_API_KEY: "dummy-key-0123456789",
-      DISABLE_TELEMETRY: "1",
-    },
-  })
-
 const adapters = (agents: Agents) =>
   agents.processes().filter((pid) => argumentsOf(pid).split("\0")[1] === ADAPTER)
 
@@ -116,7 +75,7 @@ const inOneSession = (backend: Backend) => {
       yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env["CLAUDECODE"]))
       const agents = yield* makeRealAgents(backend)
       yield* Effect.addFinalizer(() => Effect.sync(() => expect(agents.processes()).toEqual([])))
-      const { opened } = yield* client(agents)
+      const { opened } = yield* realClient(agents)
       return { agents, open: yield* Effect.orDie(opened()) }
     }),
   )
@@ -175,7 +134,7 @@ const alone = (backend: Backend) => {
     Effect.gen(function* () {
       const session = yield* Effect.scoped(
         Effect.gen(function* () {
-          const { acp, opened } = yield* client(agents)
+          const { acp, opened } = yield* realClient(agents)
           const open = yield* opened()
           expect(yield* open.hear("SAY the first is blue")).toBe("the first is blue")
           yield* open.hear("SAY the second is red")
@@ -190,7 +149,7 @@ const alone = (backend: Backend) => {
           return again
         }),
       )
-      const { acp } = yield* client(agents)
+      const { acp } = yield* realClient(agents)
       const again = yield* reopened(acp, session)
       agents.api.reset()
       yield* again.hear("SAY at last")
@@ -204,7 +163,7 @@ const alone = (backend: Backend) => {
       Effect.gen(function* () {
         const traces = join(agents.dir, "traces")
         mkdirSync(traces)
-        const { acp, opened, session } = yield* client(agents)
+        const { acp, opened, session } = yield* realClient(agents)
         const { cwd } = session()
         plant(cwd, traces)
         plant(dirname(cwd), traces)

@@ -11,6 +11,7 @@ import type { AddressInfo } from "node:net"
  *   READ <path>     a call of the Read tool      RUN <command> a call of the Bash tool
  *   READ ATTACHED   a call of the Read tool on the first file that the prompt lists
  *   WRITE <path>    a call of the Write tool
+ *   CALL <name> <JSON>  a call of that tool with that input, whether it was offered or not
  *   SYSTEM          the end of the system prompt it got
  *   EARLIER         what the user said before in this conversation
  *
@@ -184,6 +185,8 @@ const answer = async (
   if (path !== undefined) return tool(response, body, "Read", { file_path: path })
   const written = after("WRITE")
   if (written !== undefined) return tool(response, body, "Write", { file_path: written, content: "written" })
+  const called = /^(\w+) (.*)/.exec(after("CALL") ?? "")
+  if (called !== null) return tool(response, body, called[1] ?? "", JSON.parse(called[2] ?? "") as object)
   const command = after("RUN")
   if (command !== undefined) return tool(response, body, "Bash", { command, description: "as told" })
   if (tools.includes("StructuredOutput")) {
