@@ -386,6 +386,18 @@ describe("an unusual request", () => {
     ),
   )
 
+  it.live("that Node cannot parse is answered after the request before it", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const body = '{"prompt":"SAY hello"}'
+        const answers = yield* overSocket(server.url, [
+          `${post(token, `Content-Length: ${body.length}`)}${body}this is no HTTP\r\n\r\n`,
+        ])
+        expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 400"])
+      }),
+    ),
+  )
+
   it.live.each([
     "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA",
     "Connection: Upgrade\r\nUpgrade: websocket",

@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
-import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { SequentialServer } from "../../src/infra/http/SequentialServer.ts"
 import { closeSilentConnections } from "../../src/infra/http/SlowClients.ts"
 import { answerUnreadableRequests } from "../../src/infra/http/UnusualRequests.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
@@ -26,7 +26,7 @@ describe("a client that says all at once", () => {
   it.live("is heard, also when the process is busy until its time is over", () =>
     Effect.gen(function* () {
       const said = join(yield* temporaryDirectory, "said")
-      const server = createServer(
+      const server = new SequentialServer(
         { headersTimeout: PATIENCE_MILLIS, requestTimeout: 0, connectionsCheckingInterval: 10 },
         (_, response) => response.end("heard"),
       )

@@ -1,9 +1,9 @@
-import { createServer } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
 import type { Admission } from "../../services/access/Admission.ts"
 import type { Ids } from "../../services/access/Ids.ts"
 import { holdBackContinue, lingerForBodies } from "./LateBodies.ts"
+import { SequentialServer } from "./SequentialServer.ts"
 import { closeSilentConnections, HEADERS_MILLIS } from "./SlowClients.ts"
 import { acceptUnusualRequests, answerUnreadableRequests } from "./UnusualRequests.ts"
 
@@ -20,7 +20,7 @@ export const layer = (options: { readonly host: string; readonly port: number })
   Layer.unwrapEffect(
     Effect.gen(function* () {
       const runtime = yield* Effect.runtime<Admission | Ids>()
-      const server = createServer({
+      const server = new SequentialServer({
         requireHostHeader: false,
         keepAliveTimeout: KEEP_ALIVE_MILLIS,
         // Node counts from the first byte of a request: the time between two requests does not count.

@@ -5,6 +5,7 @@ import { HeadersTooLarge, MethodNotAllowed, NotHttp, RequestTooSlow } from "../.
 import { type AnyFailure, problemHeaders, problemOf } from "../../http/Problem.ts"
 import { Admission } from "../../services/access/Admission.ts"
 import { Ids } from "../../services/access/Ids.ts"
+import type { SequentialServer } from "./SequentialServer.ts"
 import { afterPendingReads } from "./SlowClients.ts"
 
 /** After its last answer, a client may take this long to close the connection. */
@@ -27,18 +28,21 @@ export const acceptUnusualRequests = (server: Server): void => {
  * same address check as for requests.
  */
 export const answerUnreadableRequests = (
-  server: Server,
+  server: SequentialServer,
   fork: (answer: Effect.Effect<unknown, never, Admission | Ids>) => unknown,
 ): void => {
-  const requests = new WeakMap<Socket, number>()
-  const requestsOf = (socket: Socket) => requests.get(socket) ?? 0
-  server.on("request", ({ socket }) => requests.set(socket, requestsOf(socket) + 1))
   server.on("clientError", (error: NodeJS.ErrnoException, duplex) => {
     const socket = duplex as Socket
-    const answer = () => fork(answerProblem(socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined))
+    // Answers go out in the order of the requests.
+    const answer = () =>
+      server.whenIdle(socket, () =>
+        fork(answerProblem(socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined)),
+      )
     if (error.code !== TOO_SLOW) return answer()
-    const before = requestsOf(socket)
-    return afterPendingReads(() => requestsOf(socket) > before || answer())
+    // The rest of the headers is not late: it is not read.
+    if (server.isPaused(socket)) return
+    const before = server.parsedOn(socket)
+    return afterPendingReads(() => server.parsedOn(socket) > before || answer())
   })
   server.on("connect", ({ headers }, socket) => {
     // Node no longer handles this socket: an error without a listener would end the process.
