@@ -6,7 +6,7 @@ import { Option } from "effect"
 import { loadEnvFile } from "./env.mjs"
 import { source } from "./source.mjs"
 
-loadEnvFile()
+await loadEnvFile()
 const { claudeExecutable } = await source("infra/Executables")
 const { command, args } = claudeExecutable(Option.liftPredicate(process.env.CLAUDE_BIN?.trim(), Boolean))
 const claude = spawn(command, [...args, ...process.argv.slice(2)], { stdio: "inherit" })

@@ -16,11 +16,11 @@ if (major < 22 || (major === 22 && minor < 18)) {
 const args = process.argv.slice(2)
 // Without options, the service starts without the modules of the command line.
 const isService = args.length === 0 || (args.length === 1 && args[0] === "serve")
-if (isService || args[0] === "serve") loadEnvFile()
-else loadEnvFileOfClient()
 // These two flags halve the memory at rest, and cut its growth while megabytes pass through to a fifth. They must be set
 // before anything is loaded. V8's `--optimize-for-size` saves little more, and under load it runs a full garbage
 // collection about once a second.
 v8.setFlagsFromString("--semi-space-growth-factor=1")
 v8.setFlagsFromString("--heap-growing-percent=30")
+if (isService || args[0] === "serve") await loadEnvFile()
+else await loadEnvFileOfClient()
 await source(isService ? "main" : "cli/main")

@@ -1,15 +1,12 @@
-import { statSync } from "node:fs"
+import { source } from "./source.mjs"
 
-/** Loads `.env` of the current directory, if there is one. Variables that are already set keep their values. */
-export const loadEnvFile = () => {
-  // A directory named `.env`, such as a Python environment, is not ours.
-  if (!statSync(".env", { throwIfNoEntry: false })?.isFile()) return
-  try {
-    process.loadEnvFile()
-  } catch (error) {
-    console.error(`.env cannot be read: ${error.message}`)
-    process.exit(2)
-  }
+/** Loads `.env` of the current directory. A file that cannot be used ends the process, with one line. */
+export const loadEnvFile = async () => {
+  const { loadEnvFile } = await source("infra/EnvFile")
+  const fault = loadEnvFile()
+  if (fault === undefined) return
+  console.error(fault)
+  process.exit(2)
 }
 
 /** The variables that give a client the service's address or a token. */
@@ -24,6 +21,6 @@ const CLIENT_VARIABLES = [
  * Loads `.env` for a client command, unless one of its variables is already set: a `.env` of any directory must not decide
  * to which address a token of the environment is sent.
  */
-export const loadEnvFileOfClient = () => {
-  if (CLIENT_VARIABLES.every((name) => !process.env[name])) loadEnvFile()
+export const loadEnvFileOfClient = async () => {
+  if (CLIENT_VARIABLES.every((name) => !process.env[name])) await loadEnvFile()
 }

@@ -2,6 +2,7 @@ import { FileSystem, Path } from "@effect/platform"
 import { Config, Effect, Option, Redacted } from "effect"
 import { ForgeClient } from "../client/ForgeClient.ts"
 import type { ForgeSettings } from "../client/Settings.ts"
+import { readTextFile } from "./Texts.ts"
 import { bindsLoopback } from "../infra/Config.ts"
 
 /** The setting, or none if it is unset or empty. */
@@ -62,12 +63,14 @@ export const connection = Effect.gen(function* () {
   }
 })
 
-/** The operator's token that the service generated, if this user can read its file. */
+/** The operator's token that the service generated, if this user can read its file. Fails if the file is no text. */
 const readGeneratedToken = (dataDir: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const text = yield* Effect.option(fs.readFileString(path.join(dataDir, "admin-token")))
+    const file = path.join(dataDir, "admin-token")
+    const isReadable = yield* Effect.isSuccess(fs.access(file, { readable: true }))
+    const text = isReadable ? Option.some(yield* readTextFile(file)) : Option.none()
     return Option.filter(
       Option.map(text, (token) => token.trim()),
       (token) => token !== "",

@@ -1,6 +1,6 @@
 import { Args } from "@effect/cli"
-import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Effect, Stream } from "effect"
+import { Effect } from "effect"
+import { readStdin } from "./Texts.ts"
 
 /** The argument for a prompt: its text, or `-`. */
 export const promptArg = Args.text({ name: "prompt" }).pipe(
@@ -8,5 +8,4 @@ export const promptArg = Args.text({ name: "prompt" }).pipe(
 )
 
 /** The prompt's text. Reads standard input if the argument is `-`. */
-export const promptOf = (argument: string) =>
-  argument === "-" ? Stream.mkString(Stream.decodeText(NodeStream.stdin)) : Effect.succeed(argument)
+export const promptOf = (argument: string) => (argument === "-" ? readStdin : Effect.succeed(argument))

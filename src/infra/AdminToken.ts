@@ -1,10 +1,11 @@
 import { chmod, mkdir, open, readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Context, Effect, Either, Layer, Option, Redacted, Schema } from "effect"
 import { StorageFailed } from "../domain/Failure.ts"
 import { Ledger } from "../services/journal/Ledger.ts"
 import { Secrets } from "../services/access/Secrets.ts"
 import { type AppConfig, bindsLoopback, isAdminToken } from "./Config.ts"
+import { decodeUtf8 } from "./Utf8.ts"
 
 /** The service would listen on the network, but it has no admin token and no app token: nobody could use it. */
 export class NoWayIn extends Schema.TaggedError<NoWayIn>()("NoWayIn", { host: Schema.String }) {}
@@ -52,7 +53,10 @@ const readOrCreate = (file: string, fresh: Redacted.Redacted) =>
       const handle = await open(file, "a+", 0o600)
       try {
         await chmod(file, 0o600)
-        const stored = (await readFile(file, "utf8")).trim()
+        const stored = Either.getOrThrowWith(
+          decodeUtf8(await readFile(file)),
+          (reason) => new Error(`${file} ${reason}`),
+        ).trim()
         if (isAdminToken(stored)) return Redacted.make(stored)
         if (stored !== "") throw new Error(`${file} holds no usable token: remove it to have a new one made`)
         await handle.writeFile(`${Redacted.value(fresh)}\n`)

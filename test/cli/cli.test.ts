@@ -288,6 +288,28 @@ describe("clawdforge events tail", () => {
   )
 })
 
+describe("a text of the user's", () => {
+  it.scopedLive("may begin with a byte order mark, and is refused in another encoding", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const schema = join(yield* temporaryDirectory, "schema.json")
+      const text = `\uFEFF${JSON.stringify({ type: "object", required: ["qty"] })}`
+      writeFileSync(schema, text)
+      expect((yield* cli(["run", "--schema", schema, 'SAY {"qty":2}'], env)).stdout).toBe('{"qty":2}\n')
+      writeFileSync(schema, text, "utf16le")
+      expect(yield* cli(["run", "--schema", schema, "SAY hi"], env)).toMatchObject({
+        code: 2,
+        stderr: `clawdforge: ${schema} is UTF-16: save it as UTF-8\n`,
+      })
+      const stdin = Buffer.from("SAY one\nKäse", "latin1")
+      expect(yield* cliProcess(["run", "-"], { env, stdin })).toMatchObject({
+        code: 2,
+        stderr: "clawdforge: standard input is not UTF-8 in line 2: save it as UTF-8\n",
+      })
+    }),
+  )
+})
+
 describe("a .env", () => {
   it.scopedLive(
     "is read if no client variable is set, and never decides where a token of the environment is sent",
@@ -309,6 +331,28 @@ describe("a .env", () => {
           code: 1,
           stdout: "",
         })
+      }),
+  )
+
+  it.scopedLive(
+    "may begin with a byte order mark; another encoding is refused with one line, for every command",
+    () =>
+      Effect.gen(function* () {
+        const { env } = yield* service
+        const dir = yield* temporaryDirectory
+        const text = `\uFEFFCLAWDFORGE_URL=${env.CLAWDFORGE_URL}\nCLAWDFORGE_TOKEN=${env.CLAWDFORGE_TOKEN}\n`
+        writeFileSync(join(dir, ".env"), text)
+        expect(yield* cliProcess(["run", "SAY hello"], { cwd: dir })).toMatchObject({
+          code: 0,
+          stdout: "hello\n",
+        })
+        writeFileSync(join(dir, ".env"), text, "utf16le")
+        for (const words of [["run", "SAY hello"], ["serve"], []])
+          expect(yield* cliProcess(words, { cwd: dir })).toMatchObject({
+            code: 2,
+            stdout: "",
+            stderr: ".env is UTF-16: save it as UTF-8\n",
+          })
       }),
   )
 

@@ -571,6 +571,23 @@ describe("cf's secrets", { concurrent: true }, () => {
       expect((yield* cf(["healthz"], env)).stderr).toContain("can be read by others")
     }))
 
+  test("may come from a file with a byte order mark, but not from UTF-16", () =>
+    Effect.gen(function* () {
+      const { dir, tmp } = yield* home
+      const file = join(dir, ".config", "clawdforge", "cf.env")
+      mkdirSync(join(dir, ".config", "clawdforge"), { recursive: true })
+      const text = `\uFEFFCLAWDFORGE_URL=${system().server.url}\n`
+      const env = { CLAWDFORGE_URL: "", HOME: dir, TMPDIR: tmp }
+      writeFileSync(file, text, { mode: 0o600 })
+      expect((yield* cf(["run", "SAY hi"], env)).json.result).toBe("hi")
+      writeFileSync(file, text, "utf16le")
+      const refused = yield* cf(["run", "SAY hi"], env)
+      expect([refused.code, refused.stderr]).toEqual([
+        2,
+        `cf: ${file} is UTF-16: save it as UTF-8 (see cf --help)\n`,
+      ])
+    }))
+
   test("go to nobody that a proxy or curl's own settings name", () =>
     Effect.gen(function* () {
       const { dir, tmp } = yield* home

@@ -98,7 +98,7 @@ export const startCli = (
 /** The command as a shell starts it, to its end. */
 export const cliProcess = (
   words: ReadonlyArray<string>,
-  { stdin = "", ...options }: ProcessOptions & { readonly stdin?: string } = {},
+  { stdin = "", ...options }: ProcessOptions & { readonly stdin?: string | Uint8Array } = {},
 ): Effect.Effect<Finished> =>
   Effect.gen(function* () {
     const child = yield* startCli(words, options)

@@ -8,6 +8,7 @@ import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
 import * as Speech from "../Speech.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
+import { readTextFile } from "../Texts.ts"
 import { uploadFiles } from "../Upload.ts"
 import { json, key, optionalText, promptFiles, timeout } from "./Options.ts"
 
@@ -24,7 +25,7 @@ const runOptions = {
     Options.optional,
   ),
   timeout,
-  schema: Options.fileText("schema").pipe(
+  schema: Options.file("schema", { exists: "yes" }).pipe(
     Options.withDescription("A file with the JSON Schema that the answer must fit."),
     Options.optional,
   ),
@@ -44,11 +45,13 @@ export const run = Command.make("run", runOptions, (options) =>
     const forge = yield* client
     const prompt = yield* promptOf(options.prompt)
     const outputSchema = yield* Effect.transposeOption(
-      Option.map(options.schema, ([path, text]) =>
-        Effect.try({
-          try: () => JSON.parse(text) as Record<string, unknown>,
-          catch: () => new Error(`${path} is not valid JSON`),
-        }),
+      Option.map(options.schema, (path) =>
+        Effect.flatMap(readTextFile(path), (text) =>
+          Effect.try({
+            try: () => JSON.parse(text) as Record<string, unknown>,
+            catch: () => new Error(`${path} is not valid JSON`),
+          }),
+        ),
       ),
     )
     const files = yield* uploadFiles(forge, options)
