@@ -2,8 +2,10 @@ import { Schema } from "effect"
 
 /** The failures that only HTTP has. All others are in `domain/Failure.ts`. */
 
-/** The body is not JSON. */
-export class BodyNotJson extends Schema.TaggedError<BodyNotJson>()("BodyNotJson", {}) {
+/** The body is not JSON: it is empty, not in UTF-8, or breaks JSON's grammar. */
+export class BodyNotJson extends Schema.TaggedError<BodyNotJson>()("BodyNotJson", {
+  because: Schema.Literal("empty", "encoding", "grammar"),
+}) {
   readonly code = "invalid_request"
 }
 
@@ -65,9 +67,10 @@ export class NotAcceptable extends Schema.TaggedError<NotAcceptable>()("NotAccep
   readonly code = "not_acceptable"
 }
 
-/** The body has another media type than its route reads, or is compressed. */
+/** The body has another media type or charset than its route reads, is a form without a boundary, or is compressed. */
 export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>()("UnsupportedMediaType", {
-  supported: Schema.Array(Schema.String),
+  because: Schema.Literal("media_type", "charset", "boundary", "compressed"),
+  supported: Schema.String,
 }) {
   readonly code = "unsupported_media_type"
 }

@@ -43,7 +43,7 @@ export const TABLE = {
     status: 400,
     code: "invalid_request",
     retryable: false,
-    sentence: () => "the body is not JSON",
+    sentence: ({ because }) => NOT_JSON[because],
   },
   BodyUnreadable: {
     status: 400,
@@ -153,7 +153,10 @@ export const TABLE = {
     status: 415,
     code: "unsupported_media_type",
     retryable: false,
-    sentence: ({ supported }) => `this route takes ${supported.join(", ")}`,
+    sentence: ({ because, supported }) => UNSUPPORTED[because](supported),
+    // RFC 9110, section 15.5.16: what would have been taken.
+    headers: ({ because, supported }): Readonly<Record<string, string>> =>
+      because === "compressed" ? { "accept-encoding": "identity" } : { accept: supported },
   },
   QuotaExceeded: {
     status: 429,
@@ -278,6 +281,19 @@ export const TABLE = {
     sentence: ({ timeoutSecs }) => `the run took longer than ${timeoutSecs} s and was ended`,
   },
 } as const satisfies { readonly [T in Tag]: Row<T> }
+
+const NOT_JSON = {
+  empty: "the body is empty; this route takes JSON",
+  encoding: "the body is not in UTF-8, which JSON must be",
+  grammar: "the body is not JSON",
+}
+
+const UNSUPPORTED = {
+  media_type: (supported: string) => `this route takes ${supported}, and the Content-Type must say so`,
+  charset: () => "JSON is read as UTF-8, and the Content-Type names another charset",
+  boundary: () => "the Content-Type of the form has no boundary",
+  compressed: () => "the body is compressed, as its Content-Encoding says; send it uncompressed",
+}
 
 const OVERLOADED = {
   queue_full: "too many runs are waiting",

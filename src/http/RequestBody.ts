@@ -44,7 +44,7 @@ const FIELDS_MAX = 64
 /** The most entries that a list or an object in a field may have. */
 const ENTRIES_MAX = 4096
 
-const notJson = Effect.suspend(() => new UnsupportedMediaType({ supported: ["application/json"] }))
+const JSON_TYPE = "application/json"
 
 /**
  * The request, whose body can be read as JSON only, and fails with the contract's failures.
@@ -56,27 +56,58 @@ export const withJsonBody = (
   request: HttpServerRequest.HttpServerRequest,
   body: Context.Tag.Service<RequestBody>,
 ): HttpServerRequest.HttpServerRequest => {
-  const json = isPlainJson(request.headers) ? Effect.flatMap(body.bytes(request), parse) : notJson
+  const json = Effect.suspend(() => checkJson(request.headers)).pipe(
+    Effect.zipRight(body.bytes(request)),
+    Effect.flatMap(parse),
+  )
+  // The framework chooses one of these by the media type.
   return Object.create(request, {
     json: { value: json },
-    text: { value: notJson },
-    arrayBuffer: { value: notJson },
-    urlParamsBody: { value: notJson },
-    multipart: { value: notJson },
+    text: { value: json },
+    arrayBuffer: { value: json },
+    urlParamsBody: { value: json },
+    multipart: { value: json },
   }) as HttpServerRequest.HttpServerRequest
 }
 
-/** JSON is UTF-8 (RFC 8259). A request without a content type counts as JSON, as in v0.2. */
-const isPlainJson = (headers: HttpServerRequest.HttpServerRequest["headers"]): boolean =>
-  /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i.test(
-    headers["content-type"] ?? "application/json",
-  ) && isUncompressed(headers)
+type Headers = HttpServerRequest.HttpServerRequest["headers"]
+
+/**
+ * Fails unless the headers announce plain JSON. A request without a content type counts as JSON, as in v0.2. Parameters
+ * other than `charset` change nothing about JSON (RFC 8259, section 11), and are ignored.
+ */
+const checkJson = (headers: Headers): Effect.Effect<void, UnsupportedMediaType> => {
+  const [type = "", ...parameters] = (headers["content-type"] ?? JSON_TYPE).toLowerCase().split(";")
+  if (type.trim() !== JSON_TYPE) return unsupported("media_type", JSON_TYPE)
+  if (!parameters.every(isUtf8)) return unsupported("charset", JSON_TYPE)
+  return checkUncompressed(headers, JSON_TYPE)
+}
+
+/** Whether a parameter of a media type names no other charset than UTF-8, or its subset ASCII. */
+const isUtf8 = (parameter: string): boolean => {
+  const [, charset] = /^\s*charset\s*=\s*"?([^"\s]*)"?\s*$/.exec(parameter) ?? []
+  return charset === undefined || /^(utf-?8|us-ascii)?$/.test(charset)
+}
+
+export const unsupported = (because: UnsupportedMediaType["because"], supported: string) =>
+  new UnsupportedMediaType({ because, supported })
+
+/** Fails if the body is compressed: it could be a decompression bomb. */
+export const checkUncompressed = (
+  headers: Headers,
+  supported: string,
+): Effect.Effect<void, UnsupportedMediaType> =>
+  /^(identity)?$/i.test((headers["content-encoding"] ?? "").trim())
+    ? Effect.void
+    : unsupported("compressed", supported)
 
 const parse = (bytes: Uint8Array): Effect.Effect<unknown, BodyNotJson | TooManyFields> =>
-  Effect.try({
-    try: () => JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as unknown,
-    catch: () => new BodyNotJson(),
-  }).pipe(
+  Effect.flatMap(decode(bytes), (text) =>
+    Effect.try({
+      try: () => JSON.parse(text) as unknown,
+      catch: () => new BodyNotJson({ because: /\S/.test(text) ? "grammar" : "empty" }),
+    }),
+  ).pipe(
     Effect.filterOrFail(
       (value) =>
         // Checked first: for a string, `Object.values` would give each character.
@@ -88,9 +119,18 @@ const parse = (bytes: Uint8Array): Effect.Effect<unknown, BodyNotJson | TooManyF
     ),
   )
 
-/** Compressed bodies are refused: one could be a decompression bomb. */
-export const isUncompressed = (headers: HttpServerRequest.HttpServerRequest["headers"]): boolean =>
-  /^(identity)?$/i.test(headers["content-encoding"] ?? "")
+/** The text of a body in UTF-8, without a byte order mark. */
+const decode = (bytes: Uint8Array): Effect.Effect<string, BodyNotJson> =>
+  Effect.try({
+    try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+    catch: () => new BodyNotJson({ because: "encoding" }),
+  }).pipe(
+    // Of a JSON text in UTF-16 or UTF-32, one of the first four bytes is zero. Such a text can be valid UTF-8 too.
+    Effect.filterOrFail(
+      () => !bytes.subarray(0, 4).includes(0),
+      () => new BodyNotJson({ because: "encoding" }),
+    ),
+  )
 
 /** An issue quotes so much of a field's name. The client chooses the name, so it may be very long. */
 const FIELD_MAX_CHARS = 64

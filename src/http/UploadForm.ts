@@ -3,17 +3,19 @@ import { Effect, Schema, Stream } from "effect"
 import { InvalidRequest, type Issue } from "../domain/Failure.ts"
 import { FILE_TTL_DEFAULT_SECS, FILE_TTL_EXPECTED, FileTtlSecs } from "../domain/File.ts"
 import type { Arriving } from "../services/files/Uploads.ts"
-import { UnsupportedMediaType } from "./HttpFailure.ts"
-import { type FormPart, issueAt, isUncompressed } from "./RequestBody.ts"
+import { checkUncompressed, type FormPart, issueAt, unsupported } from "./RequestBody.ts"
 
 /** The multipart form of an upload. */
 
+const FORM_TYPE = "multipart/form-data"
+
 /** Fails with `UnsupportedMediaType` unless the request is an uncompressed multipart form with a boundary. */
-export const checkType = ({ headers }: HttpServerRequest.HttpServerRequest) =>
-  /^multipart\/form-data\s*;(.*;)?\s*boundary=("[^"]+"|[^";\s]+)/i.test(headers["content-type"] ?? "") &&
-  isUncompressed(headers)
-    ? Effect.void
-    : new UnsupportedMediaType({ supported: ["multipart/form-data"] })
+export const checkType = ({ headers }: HttpServerRequest.HttpServerRequest) => {
+  const type = headers["content-type"] ?? ""
+  if (!/^multipart\/form-data\s*(;|$)/i.test(type)) return unsupported("media_type", FORM_TYPE)
+  if (!/;\s*boundary=("[^"]+"|[^";\s]+)/i.test(type)) return unsupported("boundary", FORM_TYPE)
+  return checkUncompressed(headers, FORM_TYPE)
+}
 
 /** More bytes than boundaries, headers and other fields of a form usually take. A form that has more needs more quota. */
 const FORM_OVERHEAD_ESTIMATE_BYTES = 4096

@@ -200,16 +200,24 @@ describe("POST /files", () => {
   )
 
   it.live.each([
-    ["has no type", "", 415],
-    ["is JSON", "Content-Type: application/json", 415],
-    ["has no boundary", "Content-Type: multipart/form-data", 415],
-    ["has an empty boundary", "Content-Type: multipart/form-data; boundary=", 415],
+    ["has no type", "", "this route takes multipart/form-data, and the Content-Type must say so"],
+    [
+      "is JSON",
+      "Content-Type: application/json",
+      "this route takes multipart/form-data, and the Content-Type must say so",
+    ],
+    ["has no boundary", "Content-Type: multipart/form-data", "the Content-Type of the form has no boundary"],
+    [
+      "has an empty boundary",
+      "Content-Type: multipart/form-data; boundary=",
+      "the Content-Type of the form has no boundary",
+    ],
     [
       "is compressed",
       `Content-Type: multipart/form-data; boundary=${BOUNDARY}\r\nContent-Encoding: gzip`,
-      415,
+      "the body is compressed, as its Content-Encoding says; send it uncompressed",
     ],
-  ])("refuses a body that %s", ([, type, status]) =>
+  ])("refuses a body that %s", ([, type, sentence]) =>
     withApp((server, token) =>
       Effect.gen(function* () {
         const body = form(filePart("x"))
@@ -224,7 +232,8 @@ describe("POST /files", () => {
           ],
           /request_id/,
         )
-        expect(received).toContain(`HTTP/1.1 ${status} `)
+        expect(received).toContain("HTTP/1.1 415 ")
+        expect(received).toContain(`"error":"${sentence}"`)
         expect(kept(server)).toEqual([])
       }),
     ),

@@ -114,15 +114,15 @@ describe("POST /run", () => {
   )
 
   it.live.each([
-    ["not JSON", "{not json"],
-    ["empty", ""],
-    ["cut short", '{"prompt":"x"'],
-  ])("refuses a body that is %s", ([, body]) =>
+    ["not JSON", "{not json", "the body is not JSON"],
+    ["empty", "", "the body is empty; this route takes JSON"],
+    ["cut short", '{"prompt":"x"', "the body is not JSON"],
+  ])("refuses a body that is %s", ([, body, sentence]) =>
     withApp((server, token) =>
       Effect.map(
         server.request("POST", "/run", { token, body, headers: { "content-type": "application/json" } }),
         (answer) => {
-          expectProblem(answer, 400, "invalid_request")
+          expect(expectProblem(answer, 400, "invalid_request").error).toBe(sentence)
         },
       ),
     ),
@@ -253,22 +253,84 @@ describe("POST /run", () => {
     ),
   )
 
-  it.live("refuses a body that is not UTF-8, or that is compressed", () =>
+  it.live.each<[string, string, number, string]>([
+    ["application/json", "latin1", 400, "the body is not in UTF-8, which JSON must be"],
+    ["application/json; charset=utf-8", "latin1", 400, "the body is not in UTF-8, which JSON must be"],
+    ["application/json", "utf16le", 400, "the body is not in UTF-8, which JSON must be"],
+    [
+      "application/json; charset=ISO-8859-1",
+      "latin1",
+      415,
+      "JSON is read as UTF-8, and the Content-Type names another charset",
+    ],
+    [
+      'application/json; x=y; charset="UTF-16"',
+      "utf16le",
+      415,
+      "JSON is read as UTF-8, and the Content-Type names another charset",
+    ],
+    [
+      "application/json\r\nContent-Encoding: gzip",
+      "utf8",
+      415,
+      "the body is compressed, as its Content-Encoding says; send it uncompressed",
+    ],
+    ["text/json", "utf8", 415, "this route takes application/json, and the Content-Type must say so"],
+  ])("says what is wrong with a body that is %s in %s", ([type, encoding, status, sentence]) =>
     withApp((server, token) =>
       Effect.gen(function* () {
-        const latin1 = Buffer.from('{"prompt":"SAY na\u00efve"}', "latin1")
+        const body = Buffer.from('{"prompt":"SAY na\u00efve"}', encoding as BufferEncoding)
         const answer = yield* overSocket(
           server.url,
-          [post(token, `Content-Length: ${latin1.length}`), latin1],
+          [
+            post(token, `Content-Length: ${body.length}`).replace(
+              "Content-Type: application/json",
+              `Content-Type: ${type}`,
+            ),
+            body,
+          ],
           /"ok"/,
         )
-        expect(answer).toContain('"error":"the body is not JSON"')
-        const headers = { "content-type": "application/json", "content-encoding": "gzip" }
-        expectProblem(
-          yield* server.request("POST", "/run", { token, body: "{}", headers }),
-          415,
-          "unsupported_media_type",
-        )
+        expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+        expect(answer).toContain(`"error":"${sentence}"`)
+      }),
+    ),
+  )
+
+  it.live.each([
+    "application/json; odata=verbose",
+    "application/json;charset=UTF8",
+    "APPLICATION/JSON; charset=us-ascii",
+    "application/json;",
+  ])("takes a body that is %s, also after a byte order mark", (type) =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const body = '\uFEFF{"prompt":"SAY na\u00efve"}'
+        const { json } = yield* server.request("POST", "/run", {
+          token,
+          body,
+          headers: { "content-type": type },
+        })
+        expect(json).toMatchObject({ ok: true, result: "na\u00efve" })
+      }),
+    ),
+  )
+
+  it.live("says which coding and which type would have been taken", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const sent = { token, body: "{}" }
+        const compressed = yield* server.request("POST", "/run", {
+          ...sent,
+          headers: { "content-encoding": "gzip" },
+        })
+        expectProblem(compressed, 415, "unsupported_media_type")
+        expect(compressed.headers.get("accept-encoding")).toBe("identity")
+        const other = yield* server.request("POST", "/run", {
+          ...sent,
+          headers: { "content-type": "text/plain" },
+        })
+        expect(other.headers.get("accept")).toBe("application/json")
       }),
     ),
   )
@@ -478,6 +540,37 @@ describe("every answer", () => {
         expect((yield* server.request("GET", "/healthz")).headers.get("x-request-id")).toMatch(
           /^[0-9A-Z]{26}$/,
         )
+      }),
+    ),
+  )
+})
+
+describe("a text", () => {
+  it.live("has its charset in its media type; a problem needs none", () =>
+    withApp((server, token) =>
+      Effect.gen(function* () {
+        const types = []
+        for (const [method, path] of [
+          ["GET", "/healthz"],
+          ["GET", "/openapi.json"],
+          ["GET", "/runs"],
+          ["HEAD", "/runs"],
+          ["GET", "/readyz"],
+          ["GET", "/nowhere"],
+        ] as const) {
+          types.push((yield* server.request(method, path, { token })).headers.get("content-type"))
+        }
+        types.push((yield* server.run(token, { prompt: "SAY hello" })).headers.get("content-type"))
+        const json = "application/json; charset=utf-8"
+        expect(types).toEqual([
+          json,
+          json,
+          json,
+          json,
+          "text/plain; charset=utf-8",
+          "application/problem+json",
+          json,
+        ])
       }),
     ),
   )

@@ -124,7 +124,7 @@ describe("POST /sessions", () => {
     Effect.gen(function* () {
       const ask = yield* servedOn(echo)
       const { status, headers, text, json } = yield* ask("POST", "/sessions", {})
-      expect([status, headers.get("content-type")]).toEqual([200, "application/json"])
+      expect([status, headers.get("content-type")]).toEqual([200, "application/json; charset=utf-8"])
       expect(text).toBe(
         `{"ok":true,"session_id":"${json.session_id}","agent":"claude","model":null,"meta":null,"created_at":${json.created_at}}`,
       )

@@ -166,13 +166,13 @@ describe("POST /run with Accept: text/event-stream", () => {
     ["text/event-stream", "text/event-stream; charset=utf-8"],
     ["text/event-stream, application/json", "text/event-stream; charset=utf-8"],
     ["application/json;q=0.5, text/event-stream", "text/event-stream; charset=utf-8"],
-    ["application/json, text/event-stream", "application/json"],
-    ["application/json; charset=utf-8", "application/json"],
+    ["application/json, text/event-stream", "application/json; charset=utf-8"],
+    ["application/json; charset=utf-8", "application/json; charset=utf-8"],
     ["text/event-stream; charset=utf-8, */*;q=0.1", "text/event-stream; charset=utf-8"],
-    ["text/event-stream;charset=utf-8; q=0.1, application/json", "application/json"],
-    ["application/json", "application/json"],
-    ["application/*, text/event-stream;q=0.9", "application/json"],
-    ["*/*", "application/json"],
+    ["text/event-stream;charset=utf-8; q=0.1, application/json", "application/json; charset=utf-8"],
+    ["application/json", "application/json; charset=utf-8"],
+    ["application/*, text/event-stream;q=0.9", "application/json; charset=utf-8"],
+    ["*/*", "application/json; charset=utf-8"],
   ])("Accept: %s is answered with %s", ([accept, type]) =>
     Effect.gen(function* () {
       const token = yield* app("recipes")

@@ -21,7 +21,11 @@ describe("GET /livez", () => {
     withServer((server) =>
       Effect.gen(function* () {
         const { status, headers, text } = yield* server.request("GET", "/livez")
-        expect([status, headers.get("content-type"), text]).toEqual([200, "text/plain", "ok\n"])
+        expect([status, headers.get("content-type"), text]).toEqual([
+          200,
+          "text/plain; charset=utf-8",
+          "ok\n",
+        ])
         const head = yield* server.request("HEAD", "/livez")
         expect([head.status, head.headers.get("content-length"), head.text]).toEqual([200, "3", ""])
         const refused = yield* server.request("GET", "/livez", { headers: { "x-forwarded-for": "10.0.0.9" } })
@@ -39,7 +43,7 @@ describe("GET /readyz", () => {
         const { status, headers, text } = yield* server
           .request("GET", "/readyz")
           .pipe(Effect.repeat({ until: ({ text }) => !text.includes("not known") }))
-        expect([status, headers.get("content-type")]).toEqual([200, "text/plain"])
+        expect([status, headers.get("content-type")]).toEqual([200, "text/plain; charset=utf-8"])
         expect(text.split("\n")).toEqual([
           "ok service: takes work",
           "ok database: can be written to",

@@ -133,7 +133,7 @@ const clientOf = (url: string, send: Fetch = fetch): TestClient => {
         status: response.status,
         headers: response.headers,
         text,
-        json: isJson ? JSON.parse(text) : undefined,
+        json: isJson && text !== "" ? JSON.parse(text) : undefined,
       }
     })
   return {

@@ -1,4 +1,4 @@
-import { HttpLayerRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { HttpBody, HttpLayerRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
 import { RequestId } from "../../domain/Ids.ts"
 import { Admission } from "../../services/access/Admission.ts"
@@ -48,11 +48,25 @@ export const Edge = HttpLayerRouter.middleware(
           Effect.annotateLogs("request_id", requestIdOf(request)),
         )
         if (response.status >= 400 && response.status !== 408) yield* body.drop(request)
-        return HttpServerResponse.setHeader(response, "x-request-id", requestIdOf(request))
+        return HttpServerResponse.setHeader(withCharset(response), "x-request-id", requestIdOf(request))
       }) as unknown as typeof app
   }),
   { global: true },
 )
+
+/**
+ * Names the charset of JSON and of plain text: some clients take a text without one for Latin-1. Problems have none: their
+ * media type (RFC 9457) has no such parameter.
+ */
+const withCharset = (response: Response): Response => {
+  const { body } = response
+  return body._tag === "Uint8Array" && /^(application\/json|text\/plain)$/.test(body.contentType)
+    ? HttpServerResponse.setBody(
+        response,
+        HttpBody.uint8Array(body.body, `${body.contentType}; charset=utf-8`),
+      )
+    : response
+}
 
 /**
  * The request with the address of the real client behind all proxies, with the path and the host that an absolute target
