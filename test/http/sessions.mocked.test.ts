@@ -126,21 +126,22 @@ describe("POST /sessions", () => {
       const { status, headers, text, json } = yield* ask("POST", "/sessions", {})
       expect([status, headers.get("content-type")]).toEqual([200, "application/json; charset=utf-8"])
       expect(text).toBe(
-        `{"ok":true,"session_id":"${json.session_id}","agent":"claude","model":null,"meta":null,"created_at":${json.created_at}}`,
+        `{"ok":true,"session_id":"${json.session_id}","agent":"claude","model":"sonnet","meta":null,"created_at":${json.created_at}}`,
       )
       expect(json.session_id).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
       expect(Math.abs(json.created_at - Date.now() / 1000)).toBeLessThan(60)
     }).pipe(Effect.scoped),
   )
 
-  it.live("passes on what was asked for, and takes null as absent", () =>
+  it.live("passes on what was asked for, takes null as absent, and has a default model for claude only", () =>
     Effect.gen(function* () {
       const seen: Array<Mock.MockTurn> = []
       const ask = yield* servedOn(
         Mock.sessionPool((turn) => Effect.sync(() => (seen.push(turn), Mock.turnReport("")))),
       )
       const all = { agent: "codex", model: "opus", meta: { user: "ada" }, permission_mode: "deny-all" }
-      for (const body of [all, { agent: null, model: null, meta: null, permission_mode: null }]) {
+      const none = { agent: null, model: null, meta: null, permission_mode: null }
+      for (const body of [all, none, { agent: "codex" }]) {
         const id = yield* opened(ask, body)
         expect((yield* ask("POST", `/sessions/${id}/turn`, { prompt: "x" })).status).toBe(200)
       }
@@ -156,7 +157,11 @@ describe("POST /sessions", () => {
           files: [],
           timeoutSecs: 5,
         },
-        { session: { agent: "claude", model: null, meta: null, permissionMode: "approve-all" }, index: 1 },
+        {
+          session: { agent: "claude", model: "sonnet", meta: null, permissionMode: "approve-all" },
+          index: 1,
+        },
+        { session: { agent: "codex", model: null } },
         { prompt: "y", files: ["ff_1"], timeoutSecs: 9, index: 2 },
       ])
     }).pipe(Effect.scoped),

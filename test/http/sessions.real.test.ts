@@ -124,31 +124,34 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
   it.live(
     "three turns keep their context and model, and so does the fourth after kill -9 of the adapter; their events are what the contract says",
     () =>
-      withSession(
-        (session, app) =>
-          Effect.gen(function* () {
-            const answer = yield* app.turn(session, "SAY pear-1")
-            expect(said(answer)).toBe("pear-1")
-            expect(answer.json).toMatchObject({ turn_index: 1, stop_reason: "end_turn" })
-            const { events } = answer.json
-            expect(events.at(-1).result.stopReason).toBe("end_turn")
-            for (const event of events.slice(0, -1)) {
-              expect([event.jsonrpc, event.method]).toEqual(["2.0", "session/update"])
-            }
-            expect(new Set(events.slice(0, -1).map(({ params }: any) => params.sessionId)).size).toBe(1)
-            expect(received("pear-1").model).toContain("opus")
-            expect(received("pear-1").raw).not.toContain("pear-2")
+      withSession((session, app) =>
+        Effect.gen(function* () {
+          const answer = yield* app.turn(session, "SAY pear-1")
+          expect(said(answer)).toBe("pear-1")
+          expect(answer.json).toMatchObject({ turn_index: 1, stop_reason: "end_turn" })
+          const { events } = answer.json
+          expect(events.at(-1).result.stopReason).toBe("end_turn")
+          for (const event of events.slice(0, -1)) {
+            expect([event.jsonrpc, event.method]).toEqual(["2.0", "session/update"])
+          }
+          expect(new Set(events.slice(0, -1).map(({ params }: any) => params.sessionId)).size).toBe(1)
+          // The default of the service, which is not the agent's own.
+          expect(received("pear-1").model).toContain("sonnet")
+          expect(received("pear-1").raw).not.toContain("pear-2")
 
-            expect(yield* app.say(session, "SAY pear-2")).toBe("pear-2")
-            expect(yield* app.say(session, "SAY pear-3")).toBe("pear-3")
-            expect(received("pear-3").raw).toMatch(/SAY pear-1.*SAY pear-2/s)
-            yield* killAdapter
-            expect(yield* app.say(session, "SAY pear-4")).toBe("pear-4")
-            expect(received("pear-4").raw).toMatch(/SAY pear-1.*SAY pear-2.*SAY pear-3/s)
-            expect(received("pear-4").model).toContain("opus")
-            expect((yield* app.read(session)).json).toMatchObject({ status: "open", turn_count: 4 })
-          }),
-        { model: "opus" },
+          expect(yield* app.say(session, "SAY pear-2")).toBe("pear-2")
+          expect(yield* app.say(session, "SAY pear-3")).toBe("pear-3")
+          expect(received("pear-3").raw).toMatch(/SAY pear-1.*SAY pear-2/s)
+          yield* killAdapter
+          expect(yield* app.say(session, "SAY pear-4")).toBe("pear-4")
+          expect(received("pear-4").raw).toMatch(/SAY pear-1.*SAY pear-2.*SAY pear-3/s)
+          expect(received("pear-4").model).toContain("sonnet")
+          expect((yield* app.read(session)).json).toMatchObject({
+            model: "sonnet",
+            status: "open",
+            turn_count: 4,
+          })
+        }),
       ),
   )
 

@@ -130,31 +130,40 @@ const inOneSession = (backend: Backend) => {
 const alone = (backend: Backend) => {
   const check = checkOf(backend)
 
-  check("keeps the context: for three turns, after kill -9 of the agent, and of another client", (agents) =>
-    Effect.gen(function* () {
-      const session = yield* Effect.scoped(
-        Effect.gen(function* () {
-          const { acp, opened } = yield* realClient(agents)
-          const open = yield* opened()
-          expect(yield* open.hear("SAY the first is blue")).toBe("the first is blue")
-          yield* open.hear("SAY the second is red")
-          agents.api.reset()
-          yield* open.hear("SAY what were they")
-          expect(agents.sent()).toMatch(/the first is blue[\s\S]*the second is red/)
-          yield* killed(...adapters(agents))
-          const again = yield* reopened(acp, open)
-          agents.api.reset()
-          expect(yield* again.hear("SAY and now")).toBe("and now")
-          expect(agents.sent()).toContain("the first is blue")
-          return again
-        }),
-      )
-      const { acp } = yield* realClient(agents)
-      const again = yield* reopened(acp, session)
-      agents.api.reset()
-      yield* again.hear("SAY at last")
-      expect(agents.sent()).toMatch(/the first is blue[\s\S]*and now/)
-    }),
+  check(
+    "keeps context and model: for three turns, after kill -9 of the agent, and of another client",
+    (agents) =>
+      Effect.gen(function* () {
+        /** The model that was asked with that prompt. */
+        const asked = (prompt: string) =>
+          agents.api.requests.find((request) => request.prompt === prompt)?.model
+        const session = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { acp, opened } = yield* realClient(agents)
+            // Not the agent's own default.
+            const open = yield* opened({ model: "sonnet" })
+            expect(yield* open.hear("SAY the first is blue")).toBe("the first is blue")
+            expect(asked("SAY the first is blue")).toMatch(/sonnet/)
+            yield* open.hear("SAY the second is red")
+            agents.api.reset()
+            yield* open.hear("SAY what were they")
+            expect(agents.sent()).toMatch(/the first is blue[\s\S]*the second is red/)
+            yield* killed(...adapters(agents))
+            const again = yield* reopened(acp, open)
+            agents.api.reset()
+            expect(yield* again.hear("SAY and now")).toBe("and now")
+            expect(agents.sent()).toContain("the first is blue")
+            expect(asked("SAY and now")).toMatch(/sonnet/)
+            return again
+          }),
+        )
+        const { acp } = yield* realClient(agents)
+        const again = yield* reopened(acp, session)
+        agents.api.reset()
+        yield* again.hear("SAY at last")
+        expect(agents.sent()).toMatch(/the first is blue[\s\S]*and now/)
+        expect(asked("SAY at last")).toMatch(/sonnet/)
+      }),
   )
 
   check(

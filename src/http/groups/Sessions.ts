@@ -27,7 +27,8 @@ const SessionPath = Schema.Struct({
 })
 
 const SessionModel = Model.annotations({
-  description: "A model that the agent offers; by default the agent's own.",
+  description:
+    "A model that the agent offers; by default the service's DEFAULT_MODEL for claude, for others the agent's own.",
 })
 
 const OpenPayload = body({
@@ -79,7 +80,9 @@ const Meta = Schema.declare((value): value is SessionMeta => typeof value === "o
 const identity = {
   session_id: Schema.String.annotations({ description: "A UUID.", examples: [SESSION_ID] }),
   agent: Schema.String.annotations({ examples: ["claude"] }),
-  model: Schema.NullOr(Schema.String),
+  model: Schema.NullOr(Schema.String).annotations({
+    description: "`null` for the agent's own default.",
+  }),
   meta: Schema.NullOr(Meta),
 }
 
@@ -94,7 +97,7 @@ const OpenedSession = Schema.Struct({
       ok: true,
       session_id: SESSION_ID,
       agent: "claude",
-      model: null,
+      model: "sonnet",
       meta: { user: "ada" },
       created_at: 1_790_000_000,
     },
@@ -113,7 +116,7 @@ const state = {
 const STATE = {
   session_id: SESSION_ID,
   agent: "claude",
-  model: null,
+  model: "sonnet",
   meta: { user: "ada" },
   status: "open",
   turn_count: 2,

@@ -16,7 +16,7 @@ import type { RunDefaults } from "./Run.ts"
 
 const CLAUDE = AgentName.make("claude")
 
-export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
+export const SessionsHandlers = (defaults: RunDefaults) =>
   HttpApiBuilder.group(Api, "sessions", (handlers) =>
     Effect.gen(function* () {
       const pool = yield* SessionPool
@@ -27,9 +27,11 @@ export const SessionsHandlers = (defaults: Pick<RunDefaults, "timeoutSecs">) =>
         .handle("openSession", ({ payload, headers }) =>
           Effect.gen(function* () {
             const { token, origin } = yield* CurrentApp
+            const agent = payload.agent ?? CLAUDE
             const request = {
-              agent: payload.agent ?? CLAUDE,
-              model: payload.model ?? null,
+              agent,
+              // Other agents have models of other names.
+              model: payload.model ?? (agent === CLAUDE ? defaults.model : null),
               meta: payload.meta ?? null,
               permissionMode: payload.permission_mode ?? "approve-all",
             }
