@@ -59,6 +59,7 @@ const classOf = <const C extends string, const N extends string>(code: C, name: 
 }
 
 export class InvalidRequestError extends classOf("invalid_request", "InvalidRequestError") {}
+export class ModelNotFoundError extends classOf("model_not_found", "ModelNotFoundError") {}
 export class UnauthorizedError extends classOf("unauthorized", "UnauthorizedError") {}
 export class IpNotAllowedError extends classOf("ip_not_allowed", "IpNotAllowedError") {}
 export class NotFoundError extends classOf("not_found", "NotFoundError") {}
@@ -75,12 +76,14 @@ export class UnsupportedMediaTypeError extends classOf(
   "unsupported_media_type",
   "UnsupportedMediaTypeError",
 ) {}
+export class RateLimitedError extends classOf("rate_limited", "RateLimitedError") {}
 export class QuotaExceededError extends classOf("quota_exceeded", "QuotaExceededError") {}
 export class HeadersTooLargeError extends classOf("headers_too_large", "HeadersTooLargeError") {}
 export class InternalError extends classOf("internal", "InternalError") {}
 export class AgentUnavailableError extends classOf("agent_unavailable", "AgentUnavailableError") {}
 export class TurnFailedError extends classOf("turn_failed", "TurnFailedError") {}
 export class RunFailedError extends classOf("run_failed", "RunFailedError") {}
+export class BillingError extends classOf("billing", "BillingError") {}
 export class NotLoggedInError extends classOf("not_logged_in", "NotLoggedInError") {}
 export class PoolFullError extends classOf("pool_full", "PoolFullError") {}
 export class OverloadedError extends classOf("overloaded", "OverloadedError") {}
@@ -102,6 +105,7 @@ export class SettingsError extends classOf("invalid_settings", "SettingsError") 
 /** The class of each code. A new code does not compile until it has its class. */
 export const PROBLEM_ERRORS = {
   invalid_request: InvalidRequestError,
+  model_not_found: ModelNotFoundError,
   unauthorized: UnauthorizedError,
   ip_not_allowed: IpNotAllowedError,
   not_found: NotFoundError,
@@ -115,12 +119,14 @@ export const PROBLEM_ERRORS = {
   session_closed: SessionClosedError,
   payload_too_large: PayloadTooLargeError,
   unsupported_media_type: UnsupportedMediaTypeError,
+  rate_limited: RateLimitedError,
   quota_exceeded: QuotaExceededError,
   headers_too_large: HeadersTooLargeError,
   internal: InternalError,
   agent_unavailable: AgentUnavailableError,
   turn_failed: TurnFailedError,
   run_failed: RunFailedError,
+  billing: BillingError,
   not_logged_in: NotLoggedInError,
   pool_full: PoolFullError,
   overloaded: OverloadedError,

@@ -125,17 +125,75 @@ export class AgentUnavailable extends Schema.TaggedError<AgentUnavailable>()("Ag
   readonly code = "agent_unavailable"
 }
 
-/** The agent ended a turn without a stop reason: it failed, its provider refused, or its process ended. */
+/**
+ * The agent ended a turn without a stop reason: it failed, its provider refused, or its process ended. `kind` is the
+ * agent's own word for the cause, if it has one.
+ */
 export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
   reason: Schema.String,
+  kind: Schema.optional(Schema.String),
   ...diagnosis,
 }) {
   readonly code = "turn_failed"
 }
 
-/** The agent's executable has no login. */
-export class NotLoggedIn extends Schema.TaggedError<NotLoggedIn>()("NotLoggedIn", { ...diagnosis }) {
+/**
+ * The agent's executable has no login, or the provider does not accept it; then `reason` has the provider's words. Try
+ * again in `retryAfterSecs`, if it is known when the login is tried again.
+ */
+export class NotLoggedIn extends Schema.TaggedError<NotLoggedIn>()("NotLoggedIn", {
+  reason: Schema.optional(Schema.String),
+  retryAfterSecs: Schema.optional(Schema.Number),
+  ...diagnosis,
+}) {
   readonly code = "not_logged_in"
+}
+
+/**
+ * The provider refused because a limit of the login is reached. The limit ends at `resetsAt`, in milliseconds since 1970,
+ * if the provider said so; try again in `retryAfterSecs`. With `family`, the limit is one of the models with that word in
+ * their names, such as `opus`, and other models can still be asked.
+ */
+export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
+  reason: Schema.String,
+  resetsAt: Schema.optional(Schema.Number),
+  family: Schema.optional(Schema.String),
+  retryAfterSecs: Schema.Number,
+  ...diagnosis,
+}) {
+  readonly code = "rate_limited"
+}
+
+/** The provider has too much to do. */
+export class ProviderOverloaded extends Schema.TaggedError<ProviderOverloaded>()("ProviderOverloaded", {
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "overloaded"
+}
+
+/** The provider has no such model, or none that the login may use. */
+export class ModelNotFound extends Schema.TaggedError<ModelNotFound>()("ModelNotFound", {
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "model_not_found"
+}
+
+/** The provider wants to be paid first. */
+export class BillingRefused extends Schema.TaggedError<BillingRefused>()("BillingRefused", {
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "billing"
+}
+
+/** The prompt, with what belongs to it, is longer than the model or the provider takes. */
+export class PromptTooLong extends Schema.TaggedError<PromptTooLong>()("PromptTooLong", {
+  reason: Schema.String,
+  ...diagnosis,
+}) {
+  readonly code = "invalid_request"
 }
 
 /** The provider refused or could not be reached. `status` is its HTTP status, if it answered. */
@@ -179,9 +237,13 @@ export class AnswerMismatch extends Schema.TaggedError<AnswerMismatch>()("Answer
   readonly code = "run_failed"
 }
 
-/** The run exceeded `timeout_secs`. Its processes are gone. */
+/**
+ * The run exceeded `timeout_secs`. Its processes are gone. `waitedFor` is present if the agent was waiting at that time
+ * to ask its provider again: it says why the provider had refused.
+ */
 export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut", {
   timeoutSecs: Schema.Number,
+  waitedFor: Schema.optional(Schema.String),
   ...diagnosis,
 }) {
   readonly code = "timeout"
@@ -228,10 +290,19 @@ export class RunDefect extends Schema.TaggedError<RunDefect>()("RunDefect", {}) 
   readonly code = "internal"
 }
 
+/** A refusal of the provider whose cause is known. */
+export type ProviderFailure =
+  | NotLoggedIn
+  | RateLimited
+  | ProviderOverloaded
+  | ModelNotFound
+  | BillingRefused
+  | PromptTooLong
+
 /** A failure of the agent's executable. */
 export type AgentFailure =
   | ExecutableMissing
-  | NotLoggedIn
+  | ProviderFailure
   | ProviderRefused
   | ProcessKilled
   | ProcessFailed
@@ -254,6 +325,7 @@ export type RunFailure =
 /** A failure of an accepted turn. */
 export type TurnFailure =
   | AgentRefusal
+  | ProviderFailure
   | TurnFailed
   | RunTimedOut
   | Overloaded

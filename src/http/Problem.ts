@@ -63,6 +63,18 @@ export const TABLE = {
     retryable: false,
     sentence: () => "the body is not multipart/form-data",
   },
+  PromptTooLong: {
+    status: 400,
+    code: "invalid_request",
+    retryable: false,
+    sentence: ({ reason }) => `the prompt is too long for the model: ${reason}`,
+  },
+  ModelNotFound: {
+    status: 400,
+    code: "model_not_found",
+    retryable: false,
+    sentence: ({ reason }) => `the provider does not know the model: ${reason}`,
+  },
   NotHttp: {
     status: 400,
     code: "invalid_request",
@@ -165,6 +177,13 @@ export const TABLE = {
     sentence: ({ limit }) => `this app's files together would be larger than ${limit} bytes`,
     headers: retryAfterOfFailure,
   },
+  RateLimited: {
+    status: 429,
+    code: "rate_limited",
+    retryable: true,
+    sentence: ({ reason }) => `the provider's limit is reached: ${reason}`,
+    headers: retryAfterOfFailure,
+  },
   HeadersTooLarge: {
     status: 431,
     code: "headers_too_large",
@@ -215,6 +234,12 @@ export const TABLE = {
     sentence: ({ status, reason }) =>
       status === undefined ? `the provider: ${reason}` : `the provider answered ${status}: ${reason}`,
   },
+  BillingRefused: {
+    status: 502,
+    code: "billing",
+    retryable: false,
+    sentence: ({ reason }) => `the provider wants to be paid first: ${reason}`,
+  },
   ProcessKilled: {
     status: 502,
     code: "run_failed",
@@ -249,9 +274,9 @@ export const TABLE = {
     status: 503,
     code: "not_logged_in",
     retryable: true,
-    sentence: () =>
-      "the agent has no login: `npm run claude -- /login`, or `docker exec -it clawdforge claude /login`, or an ANTHROPIC_API_KEY for the service",
-    headers: retryAfter(60),
+    sentence: ({ reason }) =>
+      `${reason === undefined ? "the agent has no login" : `the provider does not accept the agent's login (${reason})`}: ${LOGIN_REMEDY}`,
+    headers: ({ retryAfterSecs = LOGIN_RETRY_SECS }) => ({ "retry-after": String(retryAfterSecs) }),
   },
   PoolFull: {
     status: 503,
@@ -267,6 +292,13 @@ export const TABLE = {
     sentence: ({ because }) => OVERLOADED[because],
     headers: retryAfterOfFailure,
   },
+  ProviderOverloaded: {
+    status: 503,
+    code: "overloaded",
+    retryable: true,
+    sentence: ({ reason }) => `the provider is overloaded: ${reason}`,
+    headers: retryAfter(30),
+  },
   ShuttingDown: {
     status: 503,
     code: "shutting_down",
@@ -278,7 +310,8 @@ export const TABLE = {
     status: 504,
     code: "timeout",
     retryable: true,
-    sentence: ({ timeoutSecs }) => `the run took longer than ${timeoutSecs} s and was ended`,
+    sentence: ({ timeoutSecs, waitedFor }) =>
+      `the run took longer than ${timeoutSecs} s and was ended${waitedFor === undefined ? "" : `: ${waitedFor}`}`,
   },
 } as const satisfies { readonly [T in Tag]: Row<T> }
 
@@ -294,6 +327,11 @@ const UNSUPPORTED = {
   boundary: () => "the Content-Type of the form has no boundary",
   compressed: () => "the body is compressed, as its Content-Encoding says; send it uncompressed",
 }
+
+const LOGIN_REMEDY =
+  "`npm run claude -- /login`, or `docker exec -it clawdforge claude /login`, or an ANTHROPIC_API_KEY for the service"
+/** A login that was refused is tried again after this time. */
+const LOGIN_RETRY_SECS = 30
 
 const OVERLOADED = {
   queue_full: "too many runs are waiting",
@@ -348,6 +386,8 @@ export type Problem<T extends Tag = Tag> = T extends Tag
       readonly exit_code?: number
       readonly duration_ms?: number
       readonly stop_reason?: string
+      /** When the provider's limit ends, in seconds since 1970. */
+      readonly resets_at?: number
     }
   : never
 
@@ -371,6 +411,9 @@ export const problemOf = <F extends AnyFailure>(failure: F, requestId: string): 
     ...(diagnosis.exitCode === undefined ? {} : { exit_code: diagnosis.exitCode }),
     ...(diagnosis.durationMs === undefined ? {} : { duration_ms: diagnosis.durationMs }),
     ...(diagnosis.stopReason === undefined ? {} : { stop_reason: diagnosis.stopReason }),
+    ...(failure._tag !== "RateLimited" || failure.resetsAt === undefined
+      ? {}
+      : { resets_at: Math.ceil(failure.resetsAt / 1000) }),
   } as never
 }
 

@@ -31,9 +31,12 @@ describe("the types of the client", () => {
       | ClientCode
       | Anywhere
       | "unauthorized"
+      | "model_not_found"
       | "not_found"
       | "idempotency_conflict"
       | "gone"
+      | "rate_limited"
+      | "billing"
       | "run_failed"
       | "agent_unavailable"
       | "not_logged_in"

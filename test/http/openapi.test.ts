@@ -112,10 +112,12 @@ describe("GET /openapi.json", () => {
   it("declares failures by status and code, always as problems", () => {
     expect(problemsOf("POST /run")).toEqual({
       ...OF_BODIES,
+      "400": ["invalid_request", "model_not_found"],
       "404": ["not_found"],
       "409": ["idempotency_conflict"],
       "410": ["gone"],
-      "502": ["agent_unavailable", "run_failed"],
+      "429": ["rate_limited"],
+      "502": ["agent_unavailable", "billing", "run_failed"],
       "503": ["not_logged_in", "overloaded", "shutting_down"],
       "504": ["timeout"],
     })
@@ -127,10 +129,12 @@ describe("GET /openapi.json", () => {
     })
     expect(problemsOf("POST /sessions/{id}/turn")).toEqual({
       ...OF_BODIES,
+      "400": ["invalid_request", "model_not_found"],
       "404": ["not_found"],
       "409": ["idempotency_conflict", "session_busy"],
       "410": ["gone", "session_closed"],
-      "502": ["agent_unavailable", "run_failed", "turn_failed"],
+      "429": ["rate_limited"],
+      "502": ["agent_unavailable", "billing", "run_failed", "turn_failed"],
       "503": ["not_logged_in", "overloaded", "shutting_down"],
       "504": ["timeout"],
     })

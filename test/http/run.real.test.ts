@@ -264,24 +264,62 @@ const failure = (payload: object, on: typeof withApp<Answer> = withApp) =>
   )
 
 describe("a failure of the real claude", () => {
-  it.live.each([401, 429, 529])("is 502 when the provider answers %i", (status) =>
-    Effect.flatMap(failure({ prompt: `STATUS ${status} please` }), (answer) => {
-      expect(answer.status).toBe(502)
-      expect(answer.json).toMatchObject({
-        ok: false,
-        code: "run_failed",
-        error: expect.stringContaining(String(status)),
-        exit_code: 1,
-        retryable: status !== 401,
-        duration_ms: expect.any(Number),
-      })
-      return Effect.promise(() => expectWithin(answer.json.duration_ms, 15_000))
+  it.live("has the code of its cause when the provider refuses", () =>
+    Effect.forEach(
+      [
+        ["minute", 429, "rate_limited", true],
+        ["spend", 429, "rate_limited", true],
+        ["overloaded", 503, "overloaded", true],
+        ["credit", 502, "billing", false],
+        ["payment", 502, "billing", false],
+        ["model", 400, "model_not_found", false],
+        ["tokens", 400, "invalid_request", false],
+        ["bytes", 400, "invalid_request", false],
+      ] as const,
+      ([name, status, code, retryable]) =>
+        Effect.gen(function* () {
+          const { text, json, headers } = yield* withApp((ask) => ask({ prompt: `REFUSE ${name}` }))
+          expect([name, json]).toMatchObject([
+            name,
+            { ok: false, status, code, retryable, exit_code: 1, duration_ms: expect.any(Number) },
+          ])
+          expect(text).not.toContain("sk-test-key")
+          expect([name, headers.has("retry-after")]).toEqual([name, retryable])
+          if (name === "spend") expect(json.resets_at).toBe(Date.UTC(2099, 11, 1) / 1000)
+        }),
+      { concurrency: 4 },
+    ),
+  )
+
+  it.live("is 503 not_logged_in when the provider does not accept the login", () =>
+    withOwnApp((ask) =>
+      Effect.forEach(
+        ["expired", "key", "revoked", "organization"],
+        (name) =>
+          Effect.map(ask({ prompt: `REFUSE ${name}` }), ({ json, headers }) => {
+            expect([name, json]).toMatchObject([
+              name,
+              { status: 503, code: "not_logged_in", retryable: true },
+            ])
+            expect(json.error).toMatch(/does not accept.*claude -- \/login/)
+            expect(Number(headers.get("retry-after"))).toBeGreaterThan(0)
+          }),
+        // All at once: a service that knows of it refuses what comes later.
+        { concurrency: "unbounded" },
+      ),
+    ),
+  )
+
+  it.live("is 504 at timeout_secs, and says what the agent waited for", () =>
+    Effect.map(failure({ prompt: "REFUSE wait", timeout_secs: 3 }), ({ json }) => {
+      expect(json).toMatchObject({ status: 504, code: "timeout" })
+      expect(json.error).toMatch(/429 \(rate_limit\).* waited 50 s to ask again/)
     }),
   )
 
-  it.live("is 502 when the model is unknown, and the prompt is never sent to another model", () =>
+  it.live("is 400 when the model is unknown, and the prompt is never sent to another model", () =>
     Effect.map(failure({ prompt: "SAY hello", model: "no-such-model" }), (answer) => {
-      expect(answer.json).toMatchObject({ status: 502, code: "run_failed", retryable: false })
+      expect(answer.json).toMatchObject({ status: 400, code: "model_not_found", retryable: false })
       expect(answer.json.error).toContain("no-such-model")
       expect(real.api.requests.every(({ model }) => model === "no-such-model")).toBe(true)
     }),
@@ -303,7 +341,7 @@ describe("a failure of the real claude", () => {
         delete process.env["ANTHROPIC_API_KEY"]
         const { json, headers } = yield* failure({ prompt: "SAY hello", model }, withOwnApp)
         expect(json).toMatchObject({ status: 503, code: "not_logged_in", retryable: true })
-        expect(headers.get("retry-after")).toBe("60")
+        expect(headers.get("retry-after")).toBe("30")
         expect(real.api.requests).toEqual([])
       }).pipe(
         Effect.ensuring(Effect.sync(() => (process.env["ANTHROPIC_API_KEY"] = "sk-test-key-0123456789"))),

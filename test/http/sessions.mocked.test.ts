@@ -201,7 +201,7 @@ describe("POST /sessions", () => {
       const refusals = [
         [new AgentUnavailable({ reason: "it does not start" }), 502, "agent_unavailable", null],
         [new ExecutableMissing({ program: "claude" }), 502, "agent_unavailable", null],
-        [new NotLoggedIn({}), 503, "not_logged_in", "60"],
+        [new NotLoggedIn({}), 503, "not_logged_in", "30"],
         [new ShuttingDown(), 503, "shutting_down", "5"],
         [
           new InvalidRequest({ issues: [{ path: ["agent"], message: "is not offered" }] }),
@@ -249,7 +249,7 @@ describe("POST /sessions/{id}/turn", () => {
     [new TurnFailed({ reason: "it crashed", exitCode: 1, stderr: "oops" }), 502, "turn_failed", null],
     [new AgentUnavailable({ reason: "it cannot resume" }), 502, "agent_unavailable", null],
     [new RunTimedOut({ timeoutSecs: 5, durationMs: 5000 }), 504, "timeout", null],
-    [new NotLoggedIn({}), 503, "not_logged_in", "60"],
+    [new NotLoggedIn({}), 503, "not_logged_in", "30"],
     [new ShuttingDown(), 503, "shutting_down", "5"],
     [new Unauthorized(), 401, "unauthorized", null],
     [new StorageFailed({ during: "a test", cause: new Error("/srv/db") }), 500, "internal", null],

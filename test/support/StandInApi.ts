@@ -1,11 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
+import { PROVIDER_REFUSALS, type ProviderRefusal } from "./ProviderRefusals.ts"
 
 /**
  * A local stand-in of the Messages API, enough for the real `claude`. The newest text of the prompt scripts the
  * answer, by these words:
  *
  *   SAY <text>      that text                    STATUS <n>   that HTTP error
+ *   REFUSE <name>   that refusal of `PROVIDER_REFUSALS`
  *   HANG            never answers                SLOW <ms>    answers after that time
  *   HELD            answers once it is released
  *   READ <path>     a call of the Read tool      RUN <command> a call of the Bash tool
@@ -168,9 +170,12 @@ const answer = async (
   const calls = all.split(" THEN ")
   const words = calls[results.length] ?? ""
   const after = (word: string) => new RegExp(`\\b${word} ([\\s\\S]*)`).exec(words)?.[1]
-  if (body.model.startsWith("no-such-")) return refuse(response, 404)
+  if (body.model.startsWith("no-such-")) return refuse(response, scriptedStatus(404))
   const status = Number(after("STATUS")?.split(" ")[0] ?? 0)
-  if (status > 0) return refuse(response, status)
+  if (status > 0) return refuse(response, scriptedStatus(status))
+  const name = after("REFUSE")?.split(" ")[0] ?? ""
+  if (name in PROVIDER_REFUSALS)
+    return refuse(response, PROVIDER_REFUSALS[name as keyof typeof PROVIDER_REFUSALS]())
   if (/\bHANG\b/.test(words)) return
   if (/\bHELD\b/.test(words)) await released
   const delay = Number(after("SLOW")?.split(" ")[0] ?? 0)
@@ -202,10 +207,16 @@ const answer = async (
   return text(response, body, after("SAY") ?? `you said: ${prompt.slice(0, 80)}`)
 }
 
-const refuse = (response: ServerResponse, status: number): void => {
-  response.writeHead(status, { "content-type": "application/json", "retry-after": "0" })
-  const error = { type: ERROR_TYPES[status] ?? "api_error", message: `scripted ${status}` }
-  response.end(JSON.stringify({ type: "error", error }))
+const scriptedStatus = (status: number): ProviderRefusal => ({
+  status,
+  type: ERROR_TYPES[status] ?? "api_error",
+  message: `scripted ${status}`,
+  headers: { "retry-after": "0" },
+})
+
+const refuse = (response: ServerResponse, { status, type, message, headers }: ProviderRefusal): void => {
+  response.writeHead(status, { "content-type": "application/json", ...headers })
+  response.end(JSON.stringify({ type: "error", error: { type, message } }))
 }
 
 const text = (response: ServerResponse, body: Body, words: string): void =>

@@ -72,7 +72,8 @@ describe("one-shot prompts", () => {
   it.each([
     [new Failure.NotLoggedIn({}), 503, "not_logged_in"],
     [new Failure.ExecutableMissing({ program: "claude" }), 502, "agent_unavailable"],
-    [new Failure.ProviderRefused({ status: 529, reason: "overloaded" }), 502, "run_failed"],
+    [new Failure.ProviderRefused({ status: 529, reason: "too much to do" }), 503, "overloaded"],
+    [new Failure.ProviderRefused({ status: 500, reason: "an error" }), 502, "run_failed"],
     [new Failure.ProcessFailed({ reason: "it broke", exitCode: 3 }), 502, "run_failed"],
   ])("fail as the test says: $_tag", async (failure, status, code) => {
     await start()

@@ -17,6 +17,7 @@ class ErrorTest(unittest.TestCase):
     def test_each_code_has_its_class(self) -> None:
         classes = {
             "invalid_request": clawdforge.InvalidRequest,
+            "model_not_found": clawdforge.ModelNotFound,
             "unauthorized": clawdforge.Unauthorized,
             "ip_not_allowed": clawdforge.Forbidden,
             "not_found": clawdforge.NotFound,
@@ -31,6 +32,7 @@ class ErrorTest(unittest.TestCase):
             "run_failed": clawdforge.RunFailed,
             "turn_failed": clawdforge.TurnFailed,
             "agent_unavailable": clawdforge.AgentUnavailable,
+            "billing": clawdforge.BillingRefused,
             "pool_full": clawdforge.PoolFull,
             "overloaded": clawdforge.Overloaded,
             "not_logged_in": clawdforge.NotLoggedIn,

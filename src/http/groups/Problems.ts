@@ -21,6 +21,7 @@ const makeSchema = (row: AnyRow) =>
     exit_code: Schema.optional(Schema.Number),
     duration_ms: Schema.optional(Schema.Number),
     stop_reason: Schema.optional(Schema.String),
+    resets_at: Schema.optional(Schema.Int),
   }).pipe(
     HttpApiSchema.withEncoding({ kind: "Json", contentType: MEDIA_TYPE }),
     Schema.annotations({

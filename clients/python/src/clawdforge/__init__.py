@@ -5,6 +5,7 @@ from ._answers import Health, Readiness, RunAnswer, RunList, RunState, SessionSt
 from ._client import Forge
 from ._errors import (
     AgentUnavailable,
+    BillingRefused,
     Conflict,
     DeadlineExceeded,
     Forbidden,
@@ -13,6 +14,7 @@ from ._errors import (
     IdempotencyConflict,
     InternalError,
     InvalidRequest,
+    ModelNotFound,
     NotFound,
     NotLoggedIn,
     Overloaded,
@@ -37,6 +39,7 @@ from ._stream import EventStream
 
 __all__ = [
     "AgentUnavailable",
+    "BillingRefused",
     "Conflict",
     "DeadlineExceeded",
     "Event",
@@ -51,6 +54,7 @@ __all__ = [
     "InternalError",
     "InvalidRequest",
     "MintedToken",
+    "ModelNotFound",
     "NotFound",
     "NotLoggedIn",
     "Overloaded",

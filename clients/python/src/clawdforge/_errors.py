@@ -97,6 +97,10 @@ class InvalidRequest(ForgeError):
     """The request is not valid; `issues` tell why."""
 
 
+class ModelNotFound(InvalidRequest):
+    """The provider does not know the model."""
+
+
 class Unauthorized(ForgeError):
     """The token is missing, unknown or revoked."""
 
@@ -149,6 +153,10 @@ class TurnFailed(RunFailed):
     """The agent did not answer a turn."""
 
 
+class BillingRefused(RunFailed):
+    """The provider wants to be paid first."""
+
+
 class AgentUnavailable(RunFailed):
     """The agent cannot be started, or cannot resume its session."""
 
@@ -162,11 +170,11 @@ class PoolFull(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """Too many runs are waiting, or this run waited too long."""
+    """Too many runs are waiting, this run waited too long, or the provider has too much to do."""
 
 
 class NotLoggedIn(Unavailable):
-    """The agent is not logged in."""
+    """The agent has no login, or its provider does not accept it."""
 
 
 class ShuttingDown(Unavailable):
@@ -183,6 +191,7 @@ class InternalError(ForgeError):
 
 _BY_CODE: Dict[str, Type[ForgeError]] = {
     "invalid_request": InvalidRequest,
+    "model_not_found": ModelNotFound,
     "unauthorized": Unauthorized,
     "ip_not_allowed": Forbidden,
     "not_found": NotFound,
@@ -197,6 +206,7 @@ _BY_CODE: Dict[str, Type[ForgeError]] = {
     "run_failed": RunFailed,
     "turn_failed": TurnFailed,
     "agent_unavailable": AgentUnavailable,
+    "billing": BillingRefused,
     "pool_full": PoolFull,
     "overloaded": Overloaded,
     "not_logged_in": NotLoggedIn,

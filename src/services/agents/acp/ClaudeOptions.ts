@@ -4,15 +4,18 @@ import type { Capabilities, SessionState } from "./Responses.ts"
 /** Whether the agent is Claude's adapter, which has options of its own. */
 const isClaude = ({ _meta }: Capabilities): boolean => _meta?.claudeCode != null
 
+/** The messages of `claude` that tell of the provider's limits, and of waits before the provider is asked again. */
+const PROVIDER_MESSAGES = [{ type: "rate_limit_event" }, { type: "system", subtype: "api_retry" }]
+
 /**
  * The `_meta` of a session for Claude's adapter; nothing for other agents. It sets the model, and turns off the
- * suggestions of what the user might ask next. All other restrictions are not left to the adapter: see
- * `infra/acp/claude-for-agents.sh`.
+ * suggestions of what the user might ask next. The adapter passes on what `claude` says of its provider. All other
+ * restrictions are not left to the adapter: see `infra/acp/claude-for-agents.sh`.
  */
 export const sessionMeta = (capabilities: Capabilities, { model }: AgentSession) => {
   if (!isClaude(capabilities)) return {}
   const options = { promptSuggestions: false, ...(model === null ? {} : { model }) }
-  return { _meta: { claudeCode: { options } } }
+  return { _meta: { claudeCode: { options, emitRawSDKMessages: PROVIDER_MESSAGES } } }
 }
 
 /**

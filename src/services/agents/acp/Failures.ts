@@ -1,4 +1,5 @@
 import { AgentUnavailable, type Diagnosis, NotLoggedIn, TurnFailed } from "../../../domain/Failure.ts"
+import { fieldsOf } from "../../../domain/Json.ts"
 import { type Confidential, redact, tail } from "../../../domain/Redaction.ts"
 import type { ProcessExit } from "../Processes.ts"
 
@@ -57,7 +58,13 @@ export const requestFailureOf = (problem: string, error: RpcError, confidential:
 export const turnFailureOf = (error: RpcError, confidential: Confidential) =>
   error.code === AUTH_REQUIRED
     ? new NotLoggedIn({})
-    : new TurnFailed({ reason: reasonOf(error, confidential) })
+    : new TurnFailed({ reason: reasonOf(error, confidential), ...kindOf(error) })
+
+/** The cause by which Claude's adapter names an error, for programs. */
+const kindOf = ({ data }: RpcError): { readonly kind?: string } => {
+  const kind = fieldsOf(data)["errorKind"]
+  return typeof kind === "string" ? { kind } : {}
+}
 
 /** Why an agent's process has ended, for a client to read. */
 export const diagnosisOf = ({ exit, stderr, confidential }: ProcessEnd): { reason: string } & Diagnosis => {

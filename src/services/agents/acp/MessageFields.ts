@@ -13,6 +13,13 @@ export const stopReasonOf = (message: AcpMessage): string | undefined => {
   return typeof reason === "string" ? reason : undefined
 }
 
+/**
+ * The message of `claude` itself that its adapter passes on, about the provider; undefined in any other message. It is
+ * for the service, and no part of a turn.
+ */
+export const claudeMessageOf = (message: AcpMessage): unknown =>
+  message["method"] === "_claude/sdkMessage" ? fieldsOf(message["params"])["message"] : undefined
+
 /** Updates that belong to an answer. Others, such as a list of commands, describe the agent itself. */
 const ANSWER_UPDATES = new Set(["agent_message_chunk", "agent_thought_chunk", "tool_call", "plan"])
 

@@ -5,10 +5,10 @@ import {
   ExecutableMissing,
   InvalidRequest,
   NotLoggedIn,
-  TurnFailed,
+  type TurnFailed,
 } from "../../../domain/Failure.ts"
 import type { Confidential } from "../../../domain/Redaction.ts"
-import { AUTH_REQUIRED, reasonOf } from "../acp/Failures.ts"
+import { AUTH_REQUIRED, reasonOf, turnFailureOf } from "../acp/Failures.ts"
 
 /** An error that acpx prints, its own or the agent's. */
 export const AcpxError = Schema.Struct({
@@ -62,7 +62,4 @@ export const turnFailure = (
   program: string,
   confidential: Confidential,
 ): AgentRefusal | TurnFailed =>
-  Option.getOrElse(
-    commonFailure(error, program),
-    () => new TurnFailed({ reason: reasonOf(error, confidential) }),
-  )
+  Option.getOrElse(commonFailure(error, program), () => turnFailureOf(error, confidential))

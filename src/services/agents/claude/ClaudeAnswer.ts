@@ -1,7 +1,6 @@
 import { Effect, Option } from "effect"
 import {
   type AgentFailure,
-  NotLoggedIn,
   OutputGarbled,
   ProcessFailed,
   ProcessKilled,
@@ -67,7 +66,10 @@ const toAnswer = (message: ResultMessage, text: string): ClaudeAnswer => ({
   sessionId: message.session_id ?? null,
 })
 
-/** The failure that the CLI reported in its result. An API error has an HTTP status, or a failed connection. */
+/**
+ * The failure that the CLI reported in its result. An API error has an HTTP status, or a failed connection. Why the
+ * provider refused is for `ProviderSigns` to say.
+ */
 const reportedFailure = (message: ResultMessage, run: FinishedRun): AgentFailure => {
   const text = message.result ?? message.errors?.join("; ") ?? message.subtype ?? "no reason given"
   const reason = tail(redact(text, run.confidential), REASON_MAX_CHARS)
@@ -75,24 +77,20 @@ const reportedFailure = (message: ResultMessage, run: FinishedRun): AgentFailure
   if (message.api_error_status != null) {
     return new ProviderRefused({ status: message.api_error_status, reason, ...details })
   }
-  if (LOGIN_NEEDED.test(text)) return new NotLoggedIn(details)
   return message.api_error == null
     ? new ProcessFailed({ reason, ...details })
     : new ProviderRefused({ reason, ...details })
 }
 
-/** The failure for a refused `set_model`: the provider does not know the model, or could not be reached. */
+/** The failure for a refused `set_model`: the provider does not know the model, or could not be asked. */
 export const modelRefusal = (response: {
   readonly error?: string | null | undefined
   readonly error_code?: string | null | undefined
-}): NotLoggedIn | ProviderRefused => {
-  const reason = response.error ?? "no reason given"
-  if (LOGIN_NEEDED.test(reason)) return new NotLoggedIn({})
-  return new ProviderRefused({ ...(response.error_code === "not_found" ? { status: 404 } : {}), reason })
-}
-
-/** The CLI's errors when it has no login, for a prompt and for a model that it has to look up. */
-const LOGIN_NEEDED = /not logged in|please run \/login|could not resolve authentication method/i
+}): ProviderRefused =>
+  new ProviderRefused({
+    ...(response.error_code === "not_found" ? { status: 404 } : {}),
+    reason: response.error ?? "no reason given",
+  })
 
 const failureWithoutResult = (run: FinishedRun): AgentFailure => {
   const exit = Option.getOrElse(run.exit, (): ProcessExit => ({ code: null, signal: null }))

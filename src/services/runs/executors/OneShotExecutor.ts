@@ -1,6 +1,6 @@
 import { Duration, Effect, Option } from "effect"
 import { resultOf } from "../../../domain/Answer.ts"
-import { diagnosed, RunTimedOut } from "../../../domain/Failure.ts"
+import { diagnosed } from "../../../domain/Failure.ts"
 import type { TokenId } from "../../../domain/Ids.ts"
 import type { OneShotSpec } from "../../../domain/Run.ts"
 import { type ClaudeLine, isShown } from "../../agents/claude/Protocol.ts"
@@ -8,6 +8,7 @@ import type { ClaudeAnswer } from "../../agents/claude/ClaudeAnswer.ts"
 import { claudeRequest } from "../../agents/claude/ClaudeRequest.ts"
 import { TextSoFar } from "../../agents/claude/TextSoFar.ts"
 import { ClaudeRunner } from "../../agents/ClaudeRunner.ts"
+import { ProviderSigns } from "../../agents/ProviderSigns.ts"
 import { WorkDirs } from "../../agents/WorkDirs.ts"
 import { Files } from "../../files/Files.ts"
 import { Journal } from "../../journal/Journal.ts"
@@ -51,8 +52,10 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
       { spec, cancelled, elapsedMillis }: StartedRun<"run">,
       textSoFar: TextSoFar,
     ) {
+      const signs = new ProviderSigns()
       const onLines = (lines: ReadonlyArray<ClaudeLine>) =>
         Effect.suspend(() => {
+          for (const { json } of lines) signs.add(json)
           const shown = lines.filter(isShown)
           for (const line of shown) textSoFar.add(line)
           const texts = shown.map(({ text }) => text)
@@ -69,8 +72,9 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
       ).pipe(
         Effect.timeoutFail({
           duration: Duration.seconds(spec.timeoutSecs),
-          onTimeout: () => new RunTimedOut({ timeoutSecs: spec.timeoutSecs }),
+          onTimeout: () => signs.timedOut(spec.timeoutSecs),
         }),
+        Effect.catchAll((failure) => Effect.flip(signs.explain(failure, spec.model))),
       )
       // Taken before the scope closes: the end of the processes is not the run's time.
       return { answer, durationMs: yield* elapsedMillis }

@@ -1,11 +1,18 @@
 import { Cause, Chunk, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
-import { AgentUnavailable, RunTimedOut, type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
+import { AgentUnavailable, type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
 import { withAttachments } from "../../../domain/File.ts"
 import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { TurnSpec } from "../../../domain/Run.ts"
 import type { SessionRecord } from "../../../domain/Session.ts"
-import { answerTextOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/MessageFields.ts"
+import {
+  answerTextOf,
+  claudeMessageOf,
+  isAnswer,
+  stopReasonOf,
+  usageOf,
+} from "../../agents/acp/MessageFields.ts"
 import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
+import { ProviderSigns } from "../../agents/ProviderSigns.ts"
 import { CANCEL_TIMEOUT } from "../../agents/Timeouts.ts"
 import { Files } from "../../files/Files.ts"
 import { Journal } from "../../journal/Journal.ts"
@@ -127,7 +134,12 @@ export const makeTurnExecutor = (options: {
     })
 
     /** Prompts the agent and journals what it sends, until it stops or the turn is cancelled. */
-    const converse = (run: StartedRun<"turn">, accepted: TurnOfSession, messages: ReceivedMessages) =>
+    const converse = (
+      run: StartedRun<"turn">,
+      accepted: TurnOfSession,
+      messages: ReceivedMessages,
+      signs: ProviderSigns,
+    ) =>
       Effect.gen(function* () {
         const { spec, cancelled, hasWaited } = run
         // The turn before may have changed a session that was read before its end.
@@ -143,7 +155,12 @@ export const makeTurnExecutor = (options: {
         let { answered } = session
         const journaling = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
           Effect.suspend((): Effect.Effect<void, TurnFailed | StorageFailed> => {
-            const some = Chunk.toReadonlyArray(chunk)
+            const some = Chunk.toReadonlyArray(chunk).filter((message) => {
+              const ofProvider = claudeMessageOf(message)
+              if (ofProvider !== undefined) signs.add(ofProvider)
+              else if (isAnswer(message)) signs.answerBegins()
+              return ofProvider === undefined
+            })
             const tooMuch = messages.add(some)
             if (tooMuch !== undefined) return new TurnFailed({ reason: tooMuch })
             const isFirstAnswer = !answered && some.some(isAnswer)
@@ -167,11 +184,13 @@ export const makeTurnExecutor = (options: {
       const { spec, turn, isCancelled } = run
       if (turn === null) return yield* Effect.dieMessage("a turn has a session")
       const messages = new ReceivedMessages()
-      const conversing = (yield* isCancelled) ? Effect.void : converse(run, turn, messages)
+      const signs = new ProviderSigns()
+      const conversing = (yield* isCancelled) ? Effect.void : converse(run, turn, messages, signs)
       yield* Effect.timeoutFail(conversing, {
         duration: Duration.seconds(spec.timeoutSecs),
-        onTimeout: () => new RunTimedOut({ timeoutSecs: spec.timeoutSecs }),
+        onTimeout: () => signs.timedOut(spec.timeoutSecs),
       }).pipe(
+        Effect.catchAll((failure) => Effect.flip(signs.explain(failure, turn.session.model))),
         // However a cancelled turn ends, it was cancelled.
         Effect.catchAll((failure) =>
           Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : Effect.fail(failure))),
