@@ -440,16 +440,23 @@ const contract = (backend: Backend) => {
   })
 
   describe("a model", () => {
-    check("is set for the session if the agent offers it", (agents) =>
-      Effect.gen(function* () {
-        const { acp, opened, session } = yield* agents.client({ agents: agents.scripted("--models", "a,b") })
-        const { hear } = yield* opened({ model: "b" })
-        expect(yield* hear("SAY-MODEL")).toBe("b")
-        expect((yield* failureOf(acp.open(session({ model: "c" }), Option.none())))._tag).toBe(
-          "InvalidRequest",
-        )
-      }),
-    )
+    for (const how of ["option", "option-without-category", "set_model"])
+      check(
+        `is set for the session if the agent offers it by ${how}, and again after the agent was ended`,
+        (agents) =>
+          Effect.gen(function* () {
+            const flags = ["--models", "a,b", "--models-by", how]
+            const { acp, opened, session } = yield* agents.client({ agents: agents.scripted(...flags) })
+            const open = yield* opened({ model: "b" })
+            expect(yield* open.hear("SAY-MODEL")).toBe("b")
+            yield* killed(Number(yield* open.hear("PID")))
+            const again = yield* reopened(acp, open)
+            expect(yield* again.hear("SAY-MODEL")).toBe("b")
+            expect((yield* failureOf(acp.open(session({ model: "c" }), Option.none())))._tag).toBe(
+              "InvalidRequest",
+            )
+          }),
+      )
 
     checkClient("is refused if the agent offers none", ({ acp, session }) =>
       Effect.gen(function* () {

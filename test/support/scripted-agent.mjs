@@ -21,7 +21,8 @@
 //   --no-resume    sessions are not kept              --load      offers session/load in place of session/resume
 //   --silent       never answers `initialize`         --slow-start <ms>  answers it late
 //   --fail-new | --hang-new  session/new fails | never answers
-//   --models a,b   offers these models
+//   --models a,b   offers these models; a process begins a session with the first
+//   --models-by option | option-without-category | set_model   in which way it offers them
 // A prompt that arrives while another of its session is at work is an error that says OVERLAP. A session that never had
 // a prompt is not kept.
 import { spawn } from "node:child_process"
@@ -39,6 +40,7 @@ const option = (name, otherwise) => (flag(name) ? process.argv[process.argv.inde
 const STATE = option("--state", join(tmpdir(), "scripted-agent"))
 const LOG = option("--log")
 const MODELS = option("--models")?.split(",")
+const MODELS_BY = option("--models-by", "option")
 const RESUMES = !flag("--no-resume")
 const LOADS = flag("--load")
 
@@ -51,33 +53,37 @@ const fileOf = (id) => join(STATE, `${id}.json`)
 
 const keep = (id) => {
   if (!RESUMES) return
-  const { cwd, prompts, model } = sessions.get(id)
+  const { cwd, prompts } = sessions.get(id)
   mkdirSync(STATE, { recursive: true })
-  writeFileSync(fileOf(id), JSON.stringify({ cwd, prompts, model }))
+  writeFileSync(fileOf(id), JSON.stringify({ cwd, prompts }))
 }
 
 const takeUp = (id) => {
   if (!existsSync(fileOf(id))) throw RequestError.resourceNotFound(id)
-  const session = { ...JSON.parse(readFileSync(fileOf(id), "utf8")), turn: undefined }
+  const session = { ...JSON.parse(readFileSync(fileOf(id), "utf8")), model: MODELS?.[0], turn: undefined }
   sessions.set(id, session)
   return session
 }
 
-const offered = (session) =>
-  MODELS === undefined
-    ? {}
-    : {
-        configOptions: [
-          {
-            id: "model",
-            name: "Model",
-            category: "model",
-            type: "select",
-            currentValue: session.model,
-            options: MODELS.map((value) => ({ value, name: value })),
-          },
-        ],
-      }
+const offered = (session) => {
+  if (MODELS === undefined) return {}
+  if (MODELS_BY === "set_model") {
+    const availableModels = MODELS.map((modelId) => ({ modelId, name: modelId }))
+    return { models: { currentModelId: session.model, availableModels } }
+  }
+  return {
+    configOptions: [
+      {
+        id: "model",
+        name: "Model",
+        ...(MODELS_BY === "option" ? { category: "model" } : {}),
+        type: "select",
+        currentValue: session.model,
+        options: MODELS.map((value) => ({ value, name: value })),
+      },
+    ],
+  }
+}
 
 const updateLine = (sessionId, update) =>
   `${JSON.stringify({ jsonrpc: "2.0", method: "session/update", params: { sessionId, update } })}\n`
@@ -253,11 +259,23 @@ const app = agent({ name: "scripted-agent" })
   })
   .onRequest(methods.agent.session.setConfigOption, ({ params }) => {
     const session = sessions.get(params.sessionId)
+    if (MODELS_BY === "set_model") throw RequestError.methodNotFound("session/set_config_option")
     if (session === undefined || params.configId !== "model" || !MODELS?.includes(params.value))
       throw RequestError.invalidParams()
     session.model = params.value
     return offered(session)
   })
+  .onRequest(
+    "session/set_model",
+    (params) => params,
+    ({ params }) => {
+      const session = sessions.get(params.sessionId)
+      if (session === undefined || MODELS_BY !== "set_model" || !MODELS?.includes(params.modelId))
+        throw RequestError.invalidParams()
+      session.model = params.modelId
+      return {}
+    },
+  )
   .onNotification(methods.agent.session.cancel, ({ params }) => {
     log("session/cancel", params.sessionId)
     sessions.get(params.sessionId)?.turn?.abort()

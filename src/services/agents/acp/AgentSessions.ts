@@ -7,7 +7,8 @@ import { CLOSE_TIMEOUT } from "../Timeouts.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
 import { canLoad, canResume, NewSessionResponse, SessionState } from "./Responses.ts"
 import { findLoaded } from "./LoadedSession.ts"
-import { modelOption, sessionMeta } from "./ClaudeOptions.ts"
+import { sessionMeta } from "./ClaudeOptions.ts"
+import { modelRequest } from "./SessionModel.ts"
 
 /** The name that Claude's adapter gives to the mode in which it asks for permission before it changes anything. */
 const DEFAULT_MODE = "default"
@@ -81,17 +82,17 @@ export const agentSessions = (timeout: Duration.Duration) => {
    */
   const configure = (agent: AgentProcess, session: AgentSession, ref: AgentSessionRef, state: SessionState) =>
     Effect.gen(function* () {
-      const option = modelOption(agent.capabilities, session, state)
-      if (option === "not_offered") {
+      const setModel = modelRequest(agent.capabilities, session, ref, state)
+      if (setModel === "not_offered") {
         return yield* new InvalidRequest({
           issues: [{ path: ["model"], message: "is not a model that this agent offers" }],
         })
       }
-      if (option !== undefined) {
+      if (setModel !== undefined) {
         yield* requestInTime(
           agent,
           "it does not take the model",
-          (to) => to.request(methods.agent.session.setConfigOption, { sessionId: ref, ...option }),
+          (to) => to.request(setModel.method, setModel.params),
           Schema.Unknown,
         )
       }

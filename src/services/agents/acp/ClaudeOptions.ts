@@ -1,8 +1,8 @@
 import type { AgentSession } from "../AcpxClient.ts"
-import type { Capabilities, SessionState } from "./Responses.ts"
+import type { Capabilities } from "./Responses.ts"
 
 /** Whether the agent is Claude's adapter, which has options of its own. */
-const isClaude = ({ _meta }: Capabilities): boolean => _meta?.claudeCode != null
+export const isClaude = ({ _meta }: Capabilities): boolean => _meta?.claudeCode != null
 
 /** The messages of `claude` that tell of the provider's limits, and of waits before the provider is asked again. */
 const PROVIDER_MESSAGES = [{ type: "rate_limit_event" }, { type: "system", subtype: "api_retry" }]
@@ -16,20 +16,4 @@ export const sessionMeta = (capabilities: Capabilities, { model }: AgentSession)
   if (!isClaude(capabilities)) return {}
   const options = { promptSuggestions: false, ...(model === null ? {} : { model }) }
   return { _meta: { claudeCode: { options, emitRawSDKMessages: PROVIDER_MESSAGES } } }
-}
-
-/**
- * The config option that sets the session's model in an agent other than Claude's adapter. Undefined when there is
- * nothing to set; "not_offered" when the agent does not offer the model.
- */
-export const modelOption = (
-  capabilities: Capabilities,
-  { model }: AgentSession,
-  { configOptions }: SessionState,
-) => {
-  if (model === null || isClaude(capabilities)) return undefined
-  const option = configOptions?.find(({ category, type }) => category === "model" && type === "select")
-  const values = option?.options?.flatMap((entry) => ("options" in entry ? entry.options : [entry]))
-  if (option === undefined || values?.some(({ value }) => value === model) !== true) return "not_offered"
-  return option.currentValue === model ? undefined : { configId: option.id, value: model }
 }

@@ -48,6 +48,8 @@ const sessionStateFields = {
     }),
   ),
   configOptions: nullish(Schema.Array(ConfigOption)),
+  /** No part of the protocol any more, so it may have any shape. */
+  models: Schema.optional(Schema.Unknown),
 }
 
 /** The state of a session that the agent has just opened. */
