@@ -23,18 +23,51 @@ const validatorFor = ({ $schema }: Schema): Ajv => {
 }
 
 /**
- * Whether the CLI's structured output can enforce the schema: it must describe an object, in plain draft-07. The CLI
- * silently drops any other schema.
+ * Whether the CLI's structured output can enforce the schema: it must describe an object, in plain draft-07, because the
+ * CLI silently drops any other schema. And the provider must accept it as the input of a tool.
  */
 const isNative = (schema: Schema): boolean => {
   if (schema["type"] !== "object" || "$schema" in schema) return false
   try {
+    if (!isToolInput(schema)) return false
     const options = { strict: true, strictTypes: false, strictTuples: false, validateFormats: false }
     new Ajv({ ...options, logger: false }).compile(schema)
     return true
   } catch {
     return false
   }
+}
+
+/** Keywords that the provider refuses at the top of a tool's input. `$ref` would replace what is beside it in draft-07. */
+const NOT_AT_TOP = ["oneOf", "anyOf", "allOf", "$ref"]
+
+/** Keywords whose value has the names of properties as keys, or in a list. */
+const NAMING = new Set(["properties", "required", "dependencies", "dependentRequired", "dependentSchemas"])
+
+/** The names that the provider accepts for properties of a tool's input. */
+const PROPERTY_NAME = /^[a-zA-Z0-9_.-]{1,64}$/
+
+/**
+ * Whether the Messages API accepts the schema as the input of a tool. It must also be valid in draft 2020-12, as any schema
+ * is that names no dialect and was compiled.
+ */
+const isToolInput = (schema: Schema): boolean =>
+  !NOT_AT_TOP.some((keyword) => keyword in schema) && hasToolNames(schema)
+
+/** Whether all properties, at any depth, have names that the provider accepts. */
+const hasToolNames = (value: unknown): boolean => {
+  if (typeof value !== "object" || value === null) return true
+  return Object.entries(value).every(([keyword, inner]) => {
+    if (!NAMING.has(keyword)) return hasToolNames(inner)
+    return namesIn(inner).every((name) => PROPERTY_NAME.test(name)) && hasToolNames(inner)
+  })
+}
+
+/** The names in the value of a keyword of `NAMING`: its keys, and the texts in its lists. */
+const namesIn = (value: unknown): ReadonlyArray<string> => {
+  if (Array.isArray(value)) return value.filter((name) => typeof name === "string")
+  if (typeof value !== "object" || value === null) return []
+  return [...Object.keys(value), ...Object.values(value).filter(Array.isArray).flatMap(namesIn)]
 }
 
 const invalid = (message: string): Verdict => ({ _tag: "Invalid", issues: [{ path: [], message }] })

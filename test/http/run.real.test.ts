@@ -130,6 +130,26 @@ describe("an answer of the real claude", () => {
     ),
   )
 
+  it.live("fits an output_schema that the provider refuses as the input of a tool", () =>
+    withApp((ask) =>
+      Effect.forEach(
+        [
+          [
+            { type: "object", properties: { größe: { type: "string" } }, required: ["größe"] },
+            { größe: "XL" },
+          ],
+          [{ type: "object", anyOf: [{ required: ["a"] }, { required: ["b"] }] }, { b: 1 }],
+        ],
+        ([output_schema, value]) =>
+          Effect.gen(function* () {
+            const { status, json } = yield* ask({ prompt: `SAY ${JSON.stringify(value)}`, output_schema })
+            expect([status, json.result]).toEqual([200, value])
+          }),
+        { concurrency: 2 },
+      ),
+    ),
+  )
+
   it.live("fits an output_schema that the CLI itself cannot take: a list, in a newer dialect", () =>
     withApp((ask) =>
       Effect.gen(function* () {

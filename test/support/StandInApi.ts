@@ -19,7 +19,8 @@ import { PROVIDER_REFUSALS, type ProviderRefusal } from "./ProviderRefusals.ts"
  *
  * A tool's result comes back as "tool said: …" or "tool failed: …". Of calls with THEN between them, each is made after the
  * result of the one before, and the answer has all results, a line each. With structured output asked for, the answer
- * is a call of that tool with the JSON after SAY. Models named `no-such-…` are not found.
+ * is a call of that tool with the JSON after SAY. Models named `no-such-…` are not found. A tool whose input the Messages
+ * API would refuse is refused in the same words.
  *
  * A `Script` lets prompts be in plain language: it says which of the words above each of them stands for.
  */
@@ -63,7 +64,7 @@ interface Body {
   readonly max_tokens?: number
   readonly system?: string | ReadonlyArray<Block>
   readonly messages: ReadonlyArray<{ readonly role: string; readonly content: string | ReadonlyArray<Block> }>
-  readonly tools?: ReadonlyArray<{ readonly name: string }>
+  readonly tools?: ReadonlyArray<{ readonly name: string; readonly input_schema?: object }>
   readonly output_config?: { readonly effort?: string }
 }
 
@@ -171,6 +172,9 @@ const answer = async (
   const words = calls[results.length] ?? ""
   const after = (word: string) => new RegExp(`\\b${word} ([\\s\\S]*)`).exec(words)?.[1]
   if (body.model.startsWith("no-such-")) return refuse(response, scriptedStatus(404))
+  const fault = (body.tools ?? []).map(({ input_schema }, n) => faultOfTool(n, input_schema)).find(Boolean)
+  if (fault !== undefined)
+    return refuse(response, { status: 400, type: "invalid_request_error", message: fault })
   const status = Number(after("STATUS")?.split(" ")[0] ?? 0)
   if (status > 0) return refuse(response, scriptedStatus(status))
   const name = after("REFUSE")?.split(" ")[0] ?? ""
@@ -206,6 +210,24 @@ const answer = async (
   if (/\bSYSTEM\b/.test(words)) return text(response, body, system.slice(-200))
   return text(response, body, after("SAY") ?? `you said: ${prompt.slice(0, 80)}`)
 }
+
+/** What the Messages API says of the input of a tool that it refuses. */
+const faultOfTool = (n: number, schema: object | undefined): string | undefined => {
+  if (schema === undefined) return undefined
+  const where = `tools.${n}.custom.input_schema`
+  if ("oneOf" in schema || "allOf" in schema || "anyOf" in schema)
+    return `${where}: input_schema does not support oneOf, allOf, or anyOf at the top level`
+  return propertyNames(schema).every((name) => /^[a-zA-Z0-9_.-]{1,64}$/.test(name))
+    ? undefined
+    : `${where}.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'`
+}
+
+const propertyNames = (value: unknown): ReadonlyArray<string> =>
+  typeof value !== "object" || value === null
+    ? []
+    : Object.entries(value).flatMap(([key, inner]) =>
+        (key === "properties" ? Object.keys(Object(inner) as object) : []).concat(propertyNames(inner)),
+      )
 
 const scriptedStatus = (status: number): ProviderRefusal => ({
   status,
