@@ -4,7 +4,7 @@ import type { OpenStreamsOptions } from "./http/sse/OpenStreams.ts"
 import * as AcpxRecordFiles from "./infra/acp/AcpxRecordFiles.ts"
 import { claudeForAgents } from "./infra/acp/ClaudeForAgents.ts"
 import * as AdminTokenFile from "./infra/AdminToken.ts"
-import { agentExecutables } from "./infra/Agents.ts"
+import { findAgents } from "./infra/Agents.ts"
 import { childEnvironment } from "./infra/ChildEnvironment.ts"
 import type { AppConfig } from "./infra/Config.ts"
 import * as DataDirLock from "./infra/DataDirLock.ts"
@@ -77,7 +77,7 @@ export const agent = (config: AppConfig): Layer.Layer<ClaudeRunner, never, Proce
 /** The agents of sessions: reached directly, or through acpx, as `agentBackend` says. */
 export const sessionAgents = (config: AppConfig, openTimeout = AGENT_OPEN_TIMEOUT) =>
   Layer.unwrapEffect(
-    Effect.map(agentExecutables(config.agents), (agents) => {
+    Effect.map(findAgents(config.agents), ({ executables: agents }) => {
       const claude = claudeExecutable(config.claudeBin).command
       const env = { ...claudeEnvironment(childEnvironment()), ...claudeForAgents(claude) }
       const options = { agents, env, idleSecs: config.agentIdleSecs, openTimeout }
@@ -114,14 +114,30 @@ const files = (config: AppConfig) =>
     maxBytesPerToken: config.maxFilesBytesPerToken,
   })
 
+/** Conversations with the agents that can be started. Says in the log which of the settings' agents cannot be. */
+const sessionPool = (config: AppConfig) =>
+  Layer.unwrapEffect(
+    Effect.gen(function* () {
+      const { executables, missing } = yield* findAgents(config.agents)
+      for (const [name, reason] of missing)
+        yield* Effect.logWarning(`CLAWDFORGE_AGENTS: ${name} cannot be started: it ${reason}`)
+      return SessionPool.layer({ ...config, agents: executables })
+    }),
+  )
+
 /**
- * Every service on this machine, without the HTTP API. `runner` is the agent of one-shots, `acpx` those of sessions. A
- * line can use the services of the lines below it.
+ * Every service on this machine, without the HTTP API. `runner` is the agent of one-shots. `acpx` are the agents of
+ * sessions; those of another layer are taken to have all agents of the settings. A line can use the services of the lines
+ * below it.
  */
-export const services = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) => {
+export const services = (
+  config: AppConfig,
+  runner = agent(config),
+  acpx?: ReturnType<typeof sessionAgents>,
+) => {
   const sessions = Sweeper.layer(config).pipe(
-    Layer.provideMerge(SessionPool.layer(config)),
-    Layer.provideMerge(acpx),
+    Layer.provideMerge(acpx === undefined ? sessionPool(config) : SessionPool.layer(config)),
+    Layer.provideMerge(acpx ?? sessionAgents(config)),
   )
   const runs = Layer.merge(Runs.layer(config), sessions).pipe(
     Layer.provideMerge(runner),
@@ -149,7 +165,7 @@ export const api = (config: AppConfig, streams: OpenStreamsOptions = {}) =>
   )
 
 /** The whole service, which listens as soon as it is built. */
-export const app = (config: AppConfig, runner = agent(config), acpx = sessionAgents(config)) =>
+export const app = (config: AppConfig, runner = agent(config), acpx?: ReturnType<typeof sessionAgents>) =>
   api(config).pipe(
     Layer.provideMerge(HttpServer.layer(config)),
     Layer.provideMerge(services(config, runner, acpx)),

@@ -2,8 +2,10 @@ import { Console, Effect, Layer } from "effect"
 import { app } from "./app.ts"
 import * as Banner from "./infra/Banner.ts"
 import { explain, load } from "./infra/Config.ts"
+import { namesInEnvFile } from "./infra/EnvFile.ts"
 import * as Logging from "./infra/Logging.ts"
 import * as LogWriter from "./infra/LogWriter.ts"
+import { unknownSettings } from "./infra/UnknownSettings.ts"
 
 const isTerminal = process.stdout.isTTY === true
 
@@ -34,11 +36,18 @@ const ignoreRepeatedSignals = Effect.sync(() => {
   process.on("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
 })
 
+const warnOfUnknownSettings = Effect.suspend(() =>
+  Effect.forEach(unknownSettings(Object.keys(process.env), namesInEnvFile()), (line) =>
+    Effect.logWarning(line),
+  ),
+)
+
 /**
  * Runs the service with the settings of the environment until it is interrupted. If it cannot start for a reason that the
  * operator can fix, prints that reason and exits with code 1; other failures are bugs, and are logged.
  */
-export const serve = Effect.zipRight(ignoreRepeatedSignals, load).pipe(
+export const serve = Effect.all([ignoreRepeatedSignals, warnOfUnknownSettings]).pipe(
+  Effect.zipRight(load),
   Effect.flatMap((config) => Layer.launch(Layer.provide(Banner.layer(isTerminal), app(config)))),
   Effect.catchTags({
     NoWayIn: ({ host }) =>

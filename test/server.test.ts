@@ -109,6 +109,26 @@ describe.concurrent("a service of its own", () => {
   )
 
   it(
+    "warns at its start of settings that nothing reads, and of agents that cannot be started",
+    withService(async ({ start }) => {
+      const server = await start({
+        CLAWDFORGE_MAX_QUEUE_TURNS: "1",
+        CLAWDFORGE_AGENTS: "claude,gone=/nowhere/agent",
+      })
+      const warnings = server
+        .output()
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+        .filter(({ level }) => level === "WARN")
+      expect(warnings.map(({ message }) => message)).toEqual([
+        "CLAWDFORGE_MAX_QUEUE_TURNS is not a setting, and is ignored: is CLAWDFORGE_MAX_QUEUED_TURNS meant?",
+        "CLAWDFORGE_AGENTS: gone cannot be started: it needs the command /nowhere/agent",
+      ])
+    }),
+  )
+
+  it(
     "outlives clients that reset their connections, and takes none of them for a stranger",
     withService(async ({ dataDir, start }) => {
       const server = await start()

@@ -5,6 +5,8 @@ import { FetchHttpClient } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect, Exit, Layer, Logger, LogLevel } from "effect"
+import { namesInEnvFile } from "../infra/EnvFile.ts"
+import { unknownSettings } from "../infra/UnknownSettings.ts"
 import { EXIT } from "./Exit.ts"
 import { Output } from "./Output.ts"
 import { exitCodeOf, program } from "./Program.ts"
@@ -57,7 +59,15 @@ const flushed = (code: number, end: (code: number) => void) =>
     end(EXIT.transport)
   })
 
-program(args, version).pipe(
+/** Prints names that are misspelt. The service logs them, and the doctor has them among its findings. */
+const warnOfUnknownSettings = Effect.forEach(
+  args[0] === "serve" || args[0] === "doctor"
+    ? []
+    : unknownSettings(Object.keys(process.env), namesInEnvFile()),
+  (line) => Console.error(`clawdforge: ${line}`),
+)
+
+Effect.zipRight(warnOfUnknownSettings, program(args, version)).pipe(
   Effect.provide(Layer.mergeAll(NodeContext.layer, FetchHttpClient.layer, Output.layer)),
   withFormattedHelp,
   Logger.withMinimumLogLevel(LogLevel.Warning),

@@ -1,44 +1,71 @@
-import { Effect, Option } from "effect"
+import type { AcpAgentInspection } from "acpx/agent-registry"
+import { Effect, Either, Option } from "effect"
 import type { AgentName } from "../domain/Session.ts"
 import type { Executable } from "../services/agents/Processes.ts"
+import { nearest } from "./Nearest.ts"
+
+/** An agent's program and arguments, or why it cannot be started. */
+type Launch = Either.Either<ReadonlyArray<string>, string>
 
 /** Finds how an agent is started. `command` is the operator's own command for it, if there is one. */
-type FindCommand = (name: AgentName, command: string | undefined) => ReadonlyArray<string> | undefined
+type FindCommand = (name: AgentName, command: string | undefined) => Launch
+
+export interface FoundAgents {
+  readonly executables: ReadonlyMap<AgentName, Executable>
+  /** The agents that cannot be started, each with the reason, to follow its name in a sentence. */
+  readonly missing: ReadonlyMap<AgentName, string>
+}
 
 /**
  * Finds how each agent is started: by the operator's command, else by an adapter that is installed next to this package,
- * else by the command in acpx's registry. An agent that is not installed is left out. Nothing is downloaded.
+ * else by the command in acpx's registry. Nothing is started or downloaded.
  */
-export const agentExecutables = (
+export const findAgents = (
   agents: ReadonlyMap<AgentName, Option.Option<string>>,
-): Effect.Effect<ReadonlyMap<AgentName, Executable>> =>
+): Effect.Effect<FoundAgents> =>
   Effect.map(registry, (find) => {
-    const found = new Map<AgentName, Executable>()
+    const executables = new Map<AgentName, Executable>()
+    const missing = new Map<AgentName, string>()
     for (const [name, operatorCommand] of agents) {
-      const [command, ...args] = find(name, Option.getOrUndefined(operatorCommand)) ?? []
-      if (command !== undefined) found.set(name, { command, args })
+      Either.match(find(name, Option.getOrUndefined(operatorCommand)), {
+        onLeft: (reason) => missing.set(name, reason),
+        onRight: ([command = "", ...args]) => executables.set(name, { command, args }),
+      })
     }
-    return found
+    return { executables, missing }
   })
 
 const registry: Effect.Effect<FindCommand> = Effect.tryPromise(() => import("acpx/agent-registry")).pipe(
-  Effect.map(
-    (acpx): FindCommand =>
-      (name, command) => {
-        if (command !== undefined) {
-          return launchOf(acpx.createAgentRegistry({ overrides: { [name]: command } }).inspect(name))
-        }
-        // This launches the adapter's script with our own Node. The one that `env` finds may be too old for it.
-        const installed = acpx.resolveInstalledBuiltInAgentLaunch(acpx.resolveAgentCommand(name))
-        return installed === undefined
-          ? launchOf(acpx.createAgentRegistry().inspect(name))
-          : [installed.command, ...installed.args]
-      },
-  ),
+  Effect.map((acpx): FindCommand => {
+    const known = acpx.listBuiltInAgents()
+    return (name, command) => {
+      if (command !== undefined) {
+        return launchOf(acpx.createAgentRegistry({ overrides: { [name]: command } }).inspect(name))
+      }
+      if (!known.includes(name)) {
+        const meant = nearest(name, known, 2)
+        return Either.left(`is not known${meant === undefined ? "" : `: is ${meant} meant?`}`)
+      }
+      // This launches the adapter's script with our own Node. The one that `env` finds may be too old for it.
+      const installed = acpx.resolveInstalledBuiltInAgentLaunch(acpx.resolveAgentCommand(name))
+      return installed === undefined
+        ? launchOf(acpx.createAgentRegistry().inspect(name))
+        : Either.right([installed.command, ...installed.args])
+    }
+  }),
   // acpx is an optional peer dependency. Without it, only agents with a command of the operator's can be started.
-  Effect.orElseSucceed((): FindCommand => (_, command) => command?.trim().split(/\s+/)),
+  Effect.orElseSucceed(
+    (): FindCommand => (_, command) =>
+      command === undefined
+        ? Either.left("is not known without the package acpx")
+        : Either.right(command.trim().split(/\s+/)),
+  ),
 )
 
-const launchOf = (
-  found: { readonly launch: { readonly kind: string; readonly argv?: ReadonlyArray<string> } } | undefined,
-): ReadonlyArray<string> | undefined => found?.launch.argv
+const launchOf = (found: AcpAgentInspection | undefined): Launch => {
+  if (found?.launch.kind === "installed") return Either.right(found.launch.argv)
+  const needs = found?.launch.requirements.map(({ kind, name }) => `the ${kind} ${name}`) ?? []
+  return Either.left(
+    needs.length === 0 ? "can be started only by a command of your own" : `needs ${needs.join(" and ")}`,
+  )
+}

@@ -48,6 +48,11 @@ const ADMIN_TOKEN_MIN_CHARS = 32
 
 type Parse<A> = (text: string) => A | undefined
 
+const names = new Set<string>()
+
+/** The names of all settings of the service. */
+export const settingNames: ReadonlySet<string> = names
+
 const truncate = (text: string) => (text.length > 80 ? `${text.slice(0, 80)}…` : text)
 
 /**
@@ -59,8 +64,9 @@ const variable = <A>(
   expected: string,
   parse: Parse<A>,
   quote: (text: string) => string = truncate,
-) =>
-  Config.string(name).pipe(
+) => {
+  names.add(name)
+  return Config.string(name).pipe(
     Config.option,
     Config.map(Option.filter((text) => text.trim() !== "")),
     Config.mapOrFail(
@@ -75,6 +81,7 @@ const variable = <A>(
       }),
     ),
   )
+}
 
 const withDefault = <A>(fallback: A) => Config.map<Option.Option<A>, A>(Option.getOrElse(() => fallback))
 

@@ -53,8 +53,10 @@ describe("clawdforge doctor", () => {
     Effect.gen(function* () {
       const { ACPX_BIN: _, ...env } = yield* machine
       expect(yield* faultsOf(env)).toEqual([])
-      const { code, stdout } = yield* cliProcess(["doctor"], { env })
+      const typo = { CLAWDFORGE_MAX_QUEUE_TURNS: "1" }
+      const { code, stdout } = yield* cliProcess(["doctor"], { env: { ...env, ...typo } })
       expect(code).toBe(0)
+      expect(stdout).toMatch(/^note +settings +CLAWDFORGE_MAX_QUEUE_TURNS is not a setting/m)
       expect(stdout).toMatch(/^ok +claude +0\.0\.1/m)
     }),
   )
@@ -63,6 +65,8 @@ describe("clawdforge doctor", () => {
     Effect.gen(function* () {
       const env = { ...(yield* machine), CLAUDE_BIN: "/nowhere/claude" }
       expect(yield* faultsOf(env)).toEqual(aboutAs("claude", /CLAUDE_BIN/, /npm ci.*CLAUDE_BIN/))
+      const agent = { ...(yield* machine), CLAWDFORGE_AGENTS: "claude,gemni" }
+      expect(yield* faultsOf(agent)).toEqual(aboutAs("agents", /gemni.*is gemini meant/, /CLAWDFORGE_AGENTS/))
       const acpx = { ...(yield* machine), ACPX_BIN: "/nowhere/acpx", CLAWDFORGE_AGENT_BACKEND: "acpx" }
       expect(yield* faultsOf(acpx)).toEqual(aboutAs("acpx", /missing/, /ACPX_BIN/))
     }),

@@ -562,7 +562,11 @@ describe("cf's secrets", { concurrent: true }, () => {
       const none = { CLAWDFORGE_URL: "", CLAWDFORGE_TOKEN: "", CLAWDFORGE_ADMIN_TOKEN: "" }
       const env = { ...none, HOME: dir, TMPDIR: tmp }
       const answered = yield* cf(["run", "SAY hi"], env)
-      expect([answered.code, answered.stderr, answered.json.result]).toEqual([0, "", "hi"])
+      expect([answered.code, answered.stderr, answered.json.result]).toEqual([
+        0,
+        `cf: ${file}: CLAWDFORGE_OTHER is not a setting of cf, and is ignored\n`,
+        "hi",
+      ])
       expect(readdirSync(dir).sort()).toEqual([".config", "tmp"])
       expect((yield* cf(["run", "SAY hi"], { ...env, CLAWDFORGE_TOKEN: "cf_unknown" })).code).toBe(3)
       const missing = yield* cf(["admin", "token-list"], env)

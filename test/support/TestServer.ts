@@ -103,7 +103,7 @@ export const startServer = (
 ): Effect.Effect<TestServer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const config = configFor(dataDir ?? (yield* temporaryDirectory), overrides)
-    const service = app(config, runner ?? agent(config), acpx ?? sessionAgents(config)).pipe(
+    const service = app(config, runner ?? agent(config), acpx).pipe(
       Layer.provide(Layer.succeed(Deadline, schemaDeadline)),
     )
     const context = yield* Layer.build(Layer.provide(service, Logger.remove(Logger.defaultLogger)))

@@ -1,10 +1,12 @@
 import { Command, Options } from "@effect/cli"
 import { Effect, Option } from "effect"
 import { explain, load } from "../../infra/Config.ts"
+import { namesInEnvFile } from "../../infra/EnvFile.ts"
+import { unknownSettings } from "../../infra/UnknownSettings.ts"
 import { connection } from "../Connection.ts"
 import { clis } from "../doctor/Clis.ts"
 import { directories } from "../doctor/Directories.ts"
-import { type Finding, fault, ok } from "../doctor/Finding.ts"
+import { type Finding, fault, note, ok } from "../doctor/Finding.ts"
 import { adminToken, allowlist, port } from "../doctor/Network.ts"
 import { service } from "../doctor/Service.ts"
 import { EXIT, Failed } from "../Exit.ts"
@@ -27,6 +29,9 @@ const checkMachine = (caller: Option.Option<string>) =>
         Effect.map(
           (findings): ReadonlyArray<Finding> => [
             ok("settings", "can be read"),
+            ...unknownSettings(Object.keys(process.env), namesInEnvFile()).map((line) =>
+              note("settings", line),
+            ),
             ...findings.flat(),
             ...allowlist(config, caller),
             adminToken(config),

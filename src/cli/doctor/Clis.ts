@@ -1,7 +1,6 @@
 import { Command, type CommandExecutor } from "@effect/platform"
 import { Duration, Effect, Option, Schema, Stream } from "effect"
-import type { AgentName } from "../../domain/Session.ts"
-import { agentExecutables } from "../../infra/Agents.ts"
+import { findAgents } from "../../infra/Agents.ts"
 import { childEnvironment } from "../../infra/ChildEnvironment.ts"
 import type { AppConfig } from "../../infra/Config.ts"
 import { acpxExecutable, claudeExecutable } from "../../infra/Executables.ts"
@@ -87,17 +86,15 @@ const acpx = (config: AppConfig) =>
   })
 
 const agents = (config: AppConfig) =>
-  Effect.map(agentExecutables(config.agents), (found) => {
-    const isMissing = (name: AgentName) => !found.has(name)
-    const missing = [...config.agents.keys()].filter(isMissing)
-    return missing.length === 0
-      ? ok("agents", [...found.keys()].join(", "))
+  Effect.map(findAgents(config.agents), ({ executables, missing }) =>
+    missing.size === 0
+      ? ok("agents", [...executables.keys()].join(", "))
       : fault(
           "agents",
-          `the service does not know how to start ${missing.join(", ")}`,
-          "correct the names in CLAWDFORGE_AGENTS, or give them commands: name=command",
-        )
-  })
+          [...missing].map(([name, reason]) => `${name} cannot be started: it ${reason}`).join("; "),
+          "install them, or correct CLAWDFORGE_AGENTS: names of agents, or name=command",
+        ),
+  )
 
 /** Checks the CLIs: whether they start, their versions, and the login of `claude`. */
 export const clis = (

@@ -8,7 +8,7 @@ import { tryStorage } from "../TryStorage.ts"
  * The environment variable that is the marker. Its value is `<owner>.<spawn>`. Every descendant inherits it, also in
  * another session, group or parent. A process that clears its environment loses it.
  */
-const VARIABLE = "CLAWDFORGE_PROCESS"
+export const MARKER_VARIABLE = "CLAWDFORGE_PROCESS"
 
 /** A part of a process's environment, in the form that the kernel shows it: variables separated by `\0`. */
 export type Marker = string & { readonly Marker: unique symbol }
@@ -24,12 +24,12 @@ export const ownerOf = (dataDir: string): Effect.Effect<string, StorageFailed> =
   )
 
 /** Marks all processes of an owner, those of this server and those of servers before it. */
-export const markerOfOwner = (owner: string): Marker => `\0${VARIABLE}=${owner}.` as Marker
+export const markerOfOwner = (owner: string): Marker => `\0${MARKER_VARIABLE}=${owner}.` as Marker
 
 /** A new marker for one process and its descendants, and the variable to add to the process's environment. */
 export const markSpawn = (owner: string) => {
   const value = `${owner}.${randomUUID()}`
-  return { env: { [VARIABLE]: value }, marker: `\0${VARIABLE}=${value}\0` as Marker }
+  return { env: { [MARKER_VARIABLE]: value }, marker: `\0${MARKER_VARIABLE}=${value}\0` as Marker }
 }
 
 export const hasMarker = (environment: string, marker: Marker): boolean => `\0${environment}`.includes(marker)

@@ -18,14 +18,17 @@ import { agentSessionOf } from "./AgentSession.ts"
 /** How long to wait before the next attempt to give back a place in a ledger that failed. */
 const ABANDON_INTERVAL = "5 seconds"
 
+/** The agents that a session can be opened with. */
+export interface Agents {
+  readonly has: (agent: AgentName) => boolean
+  readonly keys: () => Iterable<AgentName>
+}
+
 /**
  * Makes the opening of sessions. A session takes one of `limit` places first. A session that fails to open leaves no
  * trace.
  */
-export const makeOpening = (options: {
-  readonly agents: { readonly has: (agent: AgentName) => boolean }
-  readonly limit: number
-}) =>
+export const makeOpening = (options: { readonly agents: Agents; readonly limit: number }) =>
   Effect.gen(function* () {
     const client = yield* AcpxClient
     const dirs = yield* SessionDirs
@@ -33,6 +36,7 @@ export const makeOpening = (options: {
     const { sessions } = yield* Ledger
     const engine = yield* RunEngine
     const scope = yield* Effect.scope
+    const agentNames = [...options.agents.keys()].join(", ") || "it has none"
 
     const removeDir = (id: SessionId) =>
       Effect.catchAll(dirs.remove(id), ({ cause }) =>
@@ -64,7 +68,7 @@ export const makeOpening = (options: {
       yield* engine.accepting
       if (!options.agents.has(request.agent)) {
         return yield* new InvalidRequest({
-          issues: [{ path: ["agent"], message: "is not an agent of this service" }],
+          issues: [{ path: ["agent"], message: `is not one of this service's agents: ${agentNames}` }],
         })
       }
       const id = yield* ids.session

@@ -13,7 +13,7 @@ import {
   type Unauthorized,
 } from "../../domain/Failure.ts"
 import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
-import type { AgentName, Session, SessionRequest, TurnRequest } from "../../domain/Session.ts"
+import type { Session, SessionRequest, TurnRequest } from "../../domain/Session.ts"
 import type { Origin } from "../../domain/Origin.ts"
 import { Revocation } from "../access/Revocation.ts"
 import { AcpxClient } from "../agents/AcpxClient.ts"
@@ -23,14 +23,13 @@ import type { TurnReport } from "../runs/Report.ts"
 import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
 import { makeClosing } from "./Closing.ts"
-import { makeOpening } from "./Opening.ts"
+import { type Agents, makeOpening } from "./Opening.ts"
 import { makeTurnAcceptance } from "./TurnAcceptance.ts"
 import { agentSessionOf } from "./AgentSession.ts"
 
 /** Limits of sessions. An option that is not set has the contract's default. */
 export interface SessionPoolOptions {
-  /** The agents that a session can be opened with. */
-  readonly agents: { readonly has: (agent: AgentName) => boolean }
+  readonly agents: Agents
   /** How many sessions can be open at once, of all apps together; 32 by default. */
   readonly maxLiveSessions?: number
   /** How many turns can wait on one session; 32 by default. */
