@@ -1,5 +1,5 @@
 import { Option } from "effect"
-import { isShallow } from "./Json.ts"
+import { isWithin } from "./JsonScan.ts"
 
 /**
  * Returns the content of a text that is one code fence, with white space around it at most. A fence opens with three or
@@ -20,13 +20,11 @@ const insideFence = (text: string): Option.Option<string> => {
     : Option.none()
 }
 
-/** A deeper value may overflow the stack when it is written as JSON. */
-const MAX_DEPTH = 1000
+/** A deeper value may overflow the stack when it is written as JSON, and one with more values holds up everything else. */
+const LIMITS = { levels: 1000, values: 1_000_000 }
 
 const parseJson = (text: string): Option.Option<unknown> =>
-  Option.filter(Option.liftThrowable(JSON.parse as (text: string) => unknown)(text), (value) =>
-    isShallow(value, MAX_DEPTH),
-  )
+  isWithin(text, LIMITS) ? Option.liftThrowable(JSON.parse as (text: string) => unknown)(text) : Option.none()
 
 /**
  * Returns the `result` for an agent's final text: the value if the text, or the content of the one fence that it consists

@@ -16,6 +16,14 @@ export class TooManyFields extends Schema.TaggedError<TooManyFields>()("TooManyF
   readonly code = "invalid_request"
 }
 
+/** The body has more levels or values than any valid body. It is refused while it arrives, before it is parsed. */
+export class BodyTooComplex extends Schema.TaggedError<BodyTooComplex>()("BodyTooComplex", {
+  levels: Schema.Number,
+  values: Schema.Number,
+}) {
+  readonly code = "invalid_request"
+}
+
 /** The body is not a well-formed multipart form. */
 export class BodyNotForm extends Schema.TaggedError<BodyNotForm>()("BodyNotForm", {}) {
   readonly code = "invalid_request"
@@ -83,6 +91,7 @@ export class Internal extends Schema.TaggedError<Internal>()("Internal", {}) {
 export type HttpFailure =
   | BodyNotJson
   | TooManyFields
+  | BodyTooComplex
   | BodyNotForm
   | NotHttp
   | HeadersTooLarge

@@ -57,6 +57,13 @@ export const TABLE = {
     retryable: false,
     sentence: ({ limit }) => `the body has more than ${limit} fields, or a field with thousands of entries`,
   },
+  BodyTooComplex: {
+    status: 400,
+    code: "invalid_request",
+    retryable: false,
+    sentence: ({ levels, values }) =>
+      `the body has lists or objects more than ${levels} levels deep, or more than ${values} values`,
+  },
   BodyNotForm: {
     status: 400,
     code: "invalid_request",

@@ -1,9 +1,11 @@
 import type { HttpServerRequest } from "@effect/platform"
 import { Context, Effect, type Stream } from "effect"
 import type { Issue, Overloaded } from "../domain/Failure.ts"
+import { JsonScan } from "../domain/JsonScan.ts"
 import {
   type BodyNotForm,
   BodyNotJson,
+  BodyTooComplex,
   type BodyTooLarge,
   type BodyUnreadable,
   type RequestTooSlow,
@@ -23,11 +25,13 @@ export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   {
     /**
      * Reads the whole body. Limits hold for this body, and for all bodies together that arrive at the same time: beyond
-     * the second one it fails with `Overloaded`.
+     * the second one it fails with `Overloaded`. Each piece is passed to `inspect` as it arrives; its failure ends the
+     * reading.
      */
-    readonly bytes: (
+    readonly bytes: <E>(
       request: HttpServerRequest.HttpServerRequest,
-    ) => Effect.Effect<Uint8Array, BodyTooLarge | BodyUnreadable | RequestTooSlow | Overloaded>
+      inspect: (piece: Uint8Array) => Effect.Effect<void, E>,
+    ) => Effect.Effect<Uint8Array, E | BodyTooLarge | BodyUnreadable | RequestTooSlow | Overloaded>
     /** The parts of a multipart form, read no faster than the consumer takes them. It can be read once only. */
     readonly form: (
       request: HttpServerRequest.HttpServerRequest,
@@ -40,6 +44,8 @@ export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   }
 >() {}
 
+/** No field has more values, or more levels. */
+const BODY_LIMITS = { levels: 1000, values: 50_000 }
 const FIELDS_MAX = 64
 /** The most entries that a list or an object in a field may have. */
 const ENTRIES_MAX = 4096
@@ -57,7 +63,7 @@ export const withJsonBody = (
   body: Context.Tag.Service<RequestBody>,
 ): HttpServerRequest.HttpServerRequest => {
   const json = Effect.suspend(() => checkJson(request.headers)).pipe(
-    Effect.zipRight(body.bytes(request)),
+    Effect.zipRight(readSimple(request, body)),
     Effect.flatMap(parse),
   )
   // The framework chooses one of these by the media type.
@@ -69,6 +75,13 @@ export const withJsonBody = (
     multipart: { value: json },
   }) as HttpServerRequest.HttpServerRequest
 }
+
+/** Reads a body, and fails as soon as it is more complex than it may be. */
+const readSimple = (request: HttpServerRequest.HttpServerRequest, body: Context.Tag.Service<RequestBody>) =>
+  Effect.suspend(() => {
+    const scan = new JsonScan(BODY_LIMITS)
+    return body.bytes(request, (piece) => (scan.add(piece) ? Effect.void : new BodyTooComplex(BODY_LIMITS)))
+  })
 
 type Headers = HttpServerRequest.HttpServerRequest["headers"]
 

@@ -608,6 +608,29 @@ describe("GET /healthz", () => {
   )
 })
 
+describe("a body that is too complex to be parsed", () => {
+  it.live("is refused before it has arrived", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
+        const token = yield* server.mint("recipes")
+        for (const [start, more] of [
+          ['{"prompt":', "["],
+          ['{"output_schema":', '{"a":'],
+          ['{"prompt":[', "1,"],
+          ["{", '"a":1,'],
+          ['{"files":[', "[],"],
+        ] as const) {
+          // Most of what is declared never comes.
+          const head = post(token, `Content-Length: ${12 * 1024 * 1024}`)
+          const answer = yield* overSocket(server.url, [head, start, more.repeat(60_000)], /request_id/)
+          expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*levels deep, or more than 50000 values/)
+        }
+      }),
+    ),
+  )
+})
+
 describe("a body of twelve megabytes that is one JSON string", () => {
   it.live("is refused as fast as it can be read", () =>
     Effect.scoped(

@@ -30,6 +30,7 @@ describe.concurrent("an executable that", () => {
   it.live.each([
     ["floods stdout", "FLOOD", "printed more than 67108864 bytes"],
     ["floods stdout with its own protocol", "FLOOD-LINES", "printed more than 67108864 bytes"],
+    ["nests its values without end", "NEST", "printed a line of more than 10000 levels"],
     ["prints garbage", "GARBAGE", "what it printed is not its protocol"],
     ["exits 0 in silence", "SILENT", "it exited without printing an answer"],
     ["answers without a text", "NO-TEXT", "its result has no text"],

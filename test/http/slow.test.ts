@@ -98,7 +98,7 @@ const HEAD = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; b
 const FILE = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 
 const asJson = (body: RequestBody["Type"], request: HttpServerRequest.HttpServerRequest) =>
-  body.bytes(request)
+  body.bytes(request, () => Effect.void)
 const asForm = (body: RequestBody["Type"], request: HttpServerRequest.HttpServerRequest) =>
   Stream.runDrain(body.form(request))
 

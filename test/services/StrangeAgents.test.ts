@@ -121,6 +121,23 @@ describe("an agent's answer to a prompt", () => {
   )
 })
 
+describe("a line of an agent that would take long to parse", () => {
+  const nested = `${"[".repeat(20_000)}${"]".repeat(20_000)}`
+  const long = `[${"1,".repeat(1_000_001)}1]`
+  for (const [how, line] of [
+    ["of twenty thousand levels", nested],
+    ["of a million values", long],
+  ] as const) {
+    check(`ends the agent: ${how}`, (agents) =>
+      Effect.gen(function* () {
+        const { opened } = yield* agents.client({ agents: answering({}) })
+        const { ask } = yield* opened()
+        expect(yield* Effect.flip(ask(JSON.stringify([line])))).toMatchObject({ _tag: "TurnFailed" })
+      }),
+    )
+  }
+})
+
 describe("an agent that refuses to delete a session", () => {
   check("does not make the erasing fail", (agents) =>
     Effect.gen(function* () {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // A stand-in for the `claude` executable that speaks its stream-json and misbehaves as the prompt says:
-//   SAY <text> | SLOW <ms> | FLOOD | FLOOD-LINES | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | TALK-ON |
+//   SAY <text> | SLOW <ms> | FLOOD | FLOOD-LINES | NEST | GARBAGE | SILENT | EMOJI | HOLD | DEAF | DEAF-CHILD | HOLD-PIPE | TALK-ON |
 //   SAY-AND-HOLD-PIPE <text> | EXIT <code> | KILL | QUOTE | NO-TEXT
 //   DEAF is named so once it is
 //   STREAM <n> <ms>    says n parts, so far apart, and all else that the CLI prints with --include-partial-messages
@@ -105,6 +105,7 @@ const scripts = {
     }
     pump()
   },
+  NEST: () => process.stdout.write(`${"[".repeat(20_000)}${"]".repeat(20_000)}\n`),
   GARBAGE: () => process.stdout.write("\u0000}{ not json\nnor this\n", () => process.exit(0)),
   SILENT: () => process.exit(0),
   EMOJI: async () => {

@@ -2,8 +2,10 @@ import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, Option } from "effect"
+import { isWithin } from "../../domain/JsonScan.ts"
 import type { AgentSessionRef } from "../../domain/Session.ts"
 import { AcpxRecords } from "../../services/agents/acpx/AcpxRecords.ts"
+import { LINE_LIMITS } from "../../services/agents/LineLimits.ts"
 import { tryStorage } from "../TryStorage.ts"
 
 /** acpx's settings file. One in a working directory could redefine agents, permissions and credentials. */
@@ -66,6 +68,8 @@ const nameOf = (ref: AgentSessionRef): string => encodeURIComponent(ref)
 /** Replaces the parser's error, which quotes the text: a record has prompts, which must not be in a log. */
 const parseRecord = (record: string): RecordFile | null => {
   try {
+    // The agent of a session can write the file, too.
+    if (!isWithin(record, LINE_LIMITS)) throw new Error()
     return JSON.parse(record)
   } catch {
     throw new Error("the record is no JSON")

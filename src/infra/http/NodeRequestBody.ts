@@ -31,7 +31,7 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration
   let arriving = 0
 
   /** Reads a body into memory. `arriving` counts its bytes until it is complete or given up. */
-  const readAll = Effect.fn("RequestBody.bytes")(function* (request: Request) {
+  const readAll = Effect.fn("RequestBody.bytes")(function* <E>(request: Request, inspect: Inspect<E>) {
     const chunks: Array<Uint8Array> = []
     let size = 0
     yield* Effect.addFinalizer(() => Effect.sync(() => void (arriving -= size)))
@@ -44,6 +44,7 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration
         if (size > SMALL_BYTES && arriving > ARRIVING_MAX_BYTES) {
           return yield* new Overloaded({ because: "bodies_arriving", retryAfterSecs: 5 })
         }
+        yield* inspect(chunk)
         chunks.push(chunk)
       }),
     )
@@ -51,10 +52,13 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration
   }, Effect.scoped)
 
   return RequestBody.of({
-    bytes: (request) =>
+    bytes: (request, inspect) =>
       Effect.zipRight(
         checkDeclared(request, jsonLimit),
-        Effect.timeoutFail(readAll(request), { duration: timeout, onTimeout: () => new RequestTooSlow() }),
+        Effect.timeoutFail(readAll(request, inspect), {
+          duration: timeout,
+          onTimeout: () => new RequestTooSlow(),
+        }),
       ),
 
     form: (request) =>
@@ -90,6 +94,8 @@ const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration
 }
 
 type Request = HttpServerRequest.HttpServerRequest
+
+type Inspect<E> = (piece: Uint8Array) => Effect.Effect<void, E>
 
 /** The size in bytes that the request declares for its body; 0 without `Content-Length`. */
 const declaredSize = ({ headers }: Request): number => Number(headers["content-length"] ?? 0)

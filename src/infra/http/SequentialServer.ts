@@ -52,11 +52,18 @@ export class SequentialServer extends Server {
     return isFull(this.#connections.get(socket))
   }
 
-  /** Calls the function when every parsed request of a connection is answered. Only the last function is called. */
-  whenIdle(socket: Socket, act: () => void): void {
+  /**
+   * Calls the function when the requests of a connection are answered that have arrived as a whole: what comes next on it
+   * cannot be read. A request without its end is dropped. Only the last function is called.
+   */
+  whenAnswered(socket: Socket, act: () => void): void {
     const connection = this.#connections.get(socket)
-    if (connection?.current === undefined) act()
-    else connection.onIdle = act
+    if (connection?.waiting.at(-1)?.[1].complete === false) {
+      connection.waiting.pop()
+      this.#waiting -= 1
+    }
+    if (connection?.current?.complete) connection.onIdle = act
+    else act()
   }
 
   override emit(event: string | symbol, ...args: Array<any>): boolean {

@@ -35,7 +35,7 @@ export const answerUnreadableRequests = (
     const socket = duplex as Socket
     // Answers go out in the order of the requests.
     const answer = () =>
-      server.whenIdle(socket, () =>
+      server.whenAnswered(socket, () =>
         fork(answerProblem(socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined)),
       )
     if (error.code !== TOO_SLOW) return answer()

@@ -6,6 +6,7 @@ import {
   ProviderRefused,
   type StorageFailed,
 } from "../../domain/Failure.ts"
+import { JsonScan } from "../../domain/JsonScan.ts"
 import { redact, secretsIn } from "../../domain/Redaction.ts"
 import { CLAUDE_ARGUMENTS, claudeEnvironment } from "./claude/Command.ts"
 import { type ClaudeAnswer, modelRefusal, answerOf } from "./claude/ClaudeAnswer.ts"
@@ -21,6 +22,7 @@ import {
   userMessage,
 } from "./claude/Protocol.ts"
 import type { ClaudeRequest } from "./claude/ClaudeRequest.ts"
+import { LINE_LIMITS, TOO_COMPLEX } from "./LineLimits.ts"
 import { EXIT_TIMEOUT } from "./Timeouts.ts"
 import { type Executable, Processes, type RunningProcess } from "./Processes.ts"
 import type { WorkDir } from "./WorkDirs.ts"
@@ -120,6 +122,7 @@ const ask = (
       process.write(preamble(request)),
       process.output.pipe(
         limitOutput,
+        limitLines,
         Stream.decodeText("utf-8"),
         Stream.splitLines,
         Stream.filter((line) => line.trim() !== ""),
@@ -170,6 +173,15 @@ const handleControlResponse = (
 /** How a process exits whose output has ended, or that reported a failure. None if it does not exit in time. */
 const exitOf = (process: RunningProcess) =>
   Effect.zipRight(process.endInput, Effect.timeoutOption(process.exit, EXIT_TIMEOUT))
+
+/** Fails on a line that would take too long to parse. */
+const limitLines = <E, R>(output: Stream.Stream<Uint8Array, E, R>) =>
+  Stream.suspend(() => {
+    const scan = new JsonScan(LINE_LIMITS, { lines: true })
+    return Stream.tap(output, (chunk) =>
+      scan.add(chunk) ? Effect.void : new OutputGarbled({ reason: TOO_COMPLEX }),
+    )
+  })
 
 const limitOutput = <R>(output: Stream.Stream<Uint8Array, never, R>) =>
   Stream.mapAccumEffect(output, 0, (seen, chunk) =>

@@ -11,12 +11,13 @@ const PARTS_MAX = 16
 /** Bodies of web `Request`s, with limits in bytes. A form is parsed when its body is complete. */
 export const layer = (limits: { readonly json: number; readonly form: number }) =>
   Layer.succeed(RequestBody, {
-    bytes: (request) => readAll(request, limits.json),
+    bytes: (request, inspect) => readAll(request, limits.json, inspect),
     form: (request) =>
       Stream.unwrap(
         Effect.map(
-          Effect.flatMap(readAll(request, limits.form), (bytes) =>
-            parseForm(request.headers["content-type"] ?? "", bytes),
+          Effect.flatMap(
+            readAll(request, limits.form, () => Effect.void),
+            (bytes) => parseForm(request.headers["content-type"] ?? "", bytes),
           ),
           Stream.fromIterable,
         ),
@@ -30,7 +31,11 @@ export const layer = (limits: { readonly json: number; readonly form: number }) 
 
 const webRequestOf = (request: HttpServerRequest.HttpServerRequest): Request => request.source as Request
 
-const readAll = (request: HttpServerRequest.HttpServerRequest, limit: number) => {
+const readAll = <E>(
+  request: HttpServerRequest.HttpServerRequest,
+  limit: number,
+  inspect: (piece: Uint8Array) => Effect.Effect<void, E>,
+) => {
   const { body } = webRequestOf(request)
   if (body === null) return Effect.succeed(new Uint8Array())
   return Stream.fromReadableStream({ evaluate: () => body, onError: () => new BodyUnreadable() }).pipe(
@@ -38,6 +43,7 @@ const readAll = (request: HttpServerRequest.HttpServerRequest, limit: number) =>
       const size = before + bytes.length
       return size > limit ? new BodyTooLarge({ limit }) : Effect.succeed([size, bytes] as const)
     }),
+    Stream.tap(inspect),
     Stream.runCollect,
     Effect.map(concat),
     Effect.timeoutFail({ duration: BODY_TIMEOUT, onTimeout: () => new RequestTooSlow() }),

@@ -9,6 +9,7 @@ import {
 import { Effect, Stream } from "effect"
 import type { PermissionMode } from "../../../domain/Session.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
+import { endAtComplexLine } from "../LineLimits.ts"
 import type { RunningProcess } from "../Processes.ts"
 import { sessionOf } from "./MessageFields.ts"
 import { answerPermission } from "./Permission.ts"
@@ -35,7 +36,7 @@ export interface ConnectionListener {
 export const connect = (process: RunningProcess, listener: ConnectionListener): ClientConnection => {
   const pendingWaits = new Set<Effect.Effect<void>>()
   // The waits are done here, before the library: it reads as fast as it can and queues without a bound.
-  const output = Stream.tap(process.output, () =>
+  const output = Stream.tap(endAtComplexLine(process.output), () =>
     Effect.suspend(() => {
       const waits = [...pendingWaits]
       pendingWaits.clear()

@@ -2,6 +2,7 @@ import { Deferred, Duration, Effect, Exit, Option, Scope, Stream } from "effect"
 import { type AgentRefusal, AgentUnavailable, TurnFailed } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
+import { endAtComplexLine } from "../LineLimits.ts"
 import { programName, type RunningProcess } from "../Processes.ts"
 import { isNotFound } from "../acp/Failures.ts"
 import { makeTurnMessages, type TurnMessages } from "../acp/TurnMessages.ts"
@@ -94,7 +95,7 @@ export const acpxPrompt = (dependencies: PromptDependencies) => {
           )
       }
     }
-    return process.output.pipe(
+    return endAtComplexLine(process.output).pipe(
       Stream.decodeText("utf-8"),
       Stream.splitLines,
       Stream.runForEachWhile((line) => Effect.map(handleLine(line), () => isUsable)),
