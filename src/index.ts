@@ -52,12 +52,14 @@ export {
   type FileRecords,
   type KeyRecords,
   Ledger,
+  type LedgerRecords,
   type RefusalRecords,
   type RetentionRecords,
   type RunRecords,
   type StreamRecords,
   type TokenRecords,
 } from "./services/journal/Ledger.ts"
+export { holdChanges } from "./services/journal/HeldChanges.ts"
 export { OutputSchemas } from "./services/runs/OutputSchemas.ts"
 export {
   type Executable,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { fakeDate } from "./support/Faketime.ts"
 import { post, until, withService } from "./support/Service.ts"
+import { notChecked } from "./support/Tools.ts"
 
 /** The service as a process whose date jumps, as it does when an operator or NTP sets the clock of the machine. */
 
@@ -11,8 +12,8 @@ describe("a service whose date is set", () => {
     await withService(async ({ dataDir, start, mint, rows }) => {
       const date = fakeDate(dataDir())
       if (date === undefined) {
-        console.warn("not checked: a service whose date is set (needs libfaketime: apt-get install faketime)")
-        return test.skip("libfaketime is not installed")
+        notChecked("a service whose date is set", "libfaketime: apt-get install faketime")
+        return test.skip()
       }
       const { url } = await start(date.env)
       const token = await mint(url)

@@ -1,5 +1,6 @@
 import { Clock, Effect, Layer, Option } from "effect"
 import { IDEMPOTENCY_KEY_MILLIS } from "../domain/Origin.ts"
+import { holdChanges } from "../services/journal/HeldChanges.ts"
 import { Ledger } from "../services/journal/Ledger.ts"
 import { eventRecords } from "./ledger/EventMemory.ts"
 import { fileRecords } from "./ledger/FileMemory.ts"
@@ -21,14 +22,14 @@ export const ledger = (
     readonly streamRetentionSecs?: number
   } = {},
 ) =>
-  Layer.effect(
+  Layer.scoped(
     Ledger,
     Effect.gen(function* () {
       const memory = existing ?? new LedgerMemory()
       const { keys, streams, refusals, log } = memory
       const runs = runRecords(memory, options.streamRetentionSecs ?? 3600)
       yield* runs.loseUnfinished(yield* Clock.currentTimeMillis)
-      return {
+      return yield* holdChanges({
         writable: Effect.void,
         tokens: tokenRecords(memory),
         runs,
@@ -56,6 +57,6 @@ export const ledger = (
             ),
         },
         retention: retentionRecords(memory),
-      }
+      })
     }),
   )

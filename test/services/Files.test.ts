@@ -1,7 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Redacted, Scope, TestClock } from "effect"
+import { StorageFailed } from "../../src/domain/Failure.ts"
 import type { FileId, TokenId } from "../../src/domain/Ids.ts"
 import { Files } from "../../src/services/files/Files.ts"
+import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { fileContents, ids, LedgerMemory, ledger, secrets } from "../../src/testing.ts"
 
 const mine = "0".repeat(26) as TokenId
@@ -12,9 +14,10 @@ const withFiles = <A, E>(
   test: (files: typeof Files.Service, disk: Map<FileId, Uint8Array>) => Effect.Effect<A, E, Scope.Scope>,
   memory = new LedgerMemory(),
   disk = new Map<FileId, Uint8Array>(),
+  records = ledger(memory),
 ) => {
   const layer = Files.layer({ maxUploadBytes: 100_000, maxBytesPerToken: 250_000 }).pipe(
-    Layer.provide([fileContents(disk), ids, ledger(memory), secrets]),
+    Layer.provide([fileContents(disk), ids, records, secrets]),
   )
   return Effect.flatMap(Files, (files) => test(files, disk)).pipe(Effect.scoped, Effect.provide(layer))
 }
@@ -149,6 +152,43 @@ describe("files", () => {
         }),
       new LedgerMemory(),
       disk,
+    )
+  })
+
+  it.effect("leave a full disk when they expire, and their rows follow when there is room", () => {
+    const memory = new LedgerMemory()
+    const disk = new Map<FileId, Uint8Array>()
+    let isFull = true
+    const fullLedger = Layer.effect(
+      Ledger,
+      Effect.map(Ledger, (whole) => ({
+        ...whole,
+        files: {
+          ...whole.files,
+          remove: (...how: Parameters<typeof whole.files.remove>) =>
+            Effect.suspend(() =>
+              isFull
+                ? new StorageFailed({ during: "a test", cause: "a full disk" })
+                : whole.files.remove(...how),
+            ),
+        },
+      })),
+    ).pipe(Layer.provide(ledger(memory)))
+    return withFiles(
+      (files) =>
+        Effect.gen(function* () {
+          const [held] = [yield* upload(files, mine, 10_000), yield* upload(files, mine, 10_000)]
+          yield* files.hold(yield* files.find([held], mine))
+          yield* TestClock.adjust("60 seconds")
+          expect(yield* Effect.flip(files.expire)).toMatchObject({ _tag: "StorageFailed" })
+          expect([disk.size, memory.files.size]).toEqual([1, 2])
+          isFull = false
+          expect(yield* files.expire).toBe(1)
+          expect([disk.size, memory.files.size]).toEqual([1, 1])
+        }),
+      memory,
+      disk,
+      fullLedger,
     )
   })
 

@@ -43,6 +43,7 @@ class Log {
   readonly records: EventRecords = {
     append: () => Effect.void,
     changes: PubSub.subscribe(this.changes),
+    publish: (change) => PubSub.publish(this.changes, change),
     newest: Effect.sync(() => this.events.at(-1)?.seq ?? 0),
     trimmedTo: Effect.sync(() => this.trimmedTo),
     latest: () => Effect.succeed([]),

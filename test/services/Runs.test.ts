@@ -4,6 +4,7 @@ import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Fa
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import { type RunRequest, runRequest } from "../../src/domain/Run.ts"
 import type { TokenName } from "../../src/domain/Token.ts"
+import { holdChanges } from "../../src/services/journal/HeldChanges.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { Revocation } from "../../src/services/access/Revocation.ts"
 import { Journal } from "../../src/services/journal/Journal.ts"
@@ -413,18 +414,22 @@ describe("Runs", () => {
   it.effect("gives out an answer that cannot be recorded, and records it when that can be done again", () => {
     const memory = new LedgerMemory()
     let broken = true
-    const failing = Layer.effect(
+    const failing = Layer.scoped(
       Ledger,
-      Effect.map(Ledger, (whole) => ({
-        ...whole,
-        runs: {
-          ...whole.runs,
-          end: (...how: Parameters<typeof whole.runs.end>) =>
-            Effect.suspend(() =>
-              broken ? new StorageFailed({ during: "a test", cause: "a full disk" }) : whole.runs.end(...how),
-            ),
-        },
-      })),
+      Effect.flatMap(Ledger, (whole) =>
+        holdChanges({
+          ...whole,
+          runs: {
+            ...whole.runs,
+            end: (...how) =>
+              Effect.suspend(() =>
+                broken
+                  ? new StorageFailed({ during: "a test", cause: "a full disk" })
+                  : whole.runs.end(...how),
+              ),
+          },
+        }),
+      ),
     ).pipe(Layer.provide(ledger(memory)))
     return Effect.gen(function* () {
       expect((yield* ask).result).toBe("done")

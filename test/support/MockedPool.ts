@@ -3,6 +3,7 @@ import { type AgentRefusal, TurnFailed } from "../../src/domain/Failure.ts"
 import type { SessionId, TokenId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef, SessionRequest, TurnRequest } from "../../src/domain/Session.ts"
 import { AcpxClient } from "../../src/services/agents/AcpxClient.ts"
+import { holdChanges } from "../../src/services/journal/HeldChanges.ts"
 import { Ledger, type RunRecords, type SessionRecords } from "../../src/services/journal/Ledger.ts"
 import { Journal } from "../../src/services/journal/Journal.ts"
 import { RunEngine } from "../../src/services/runs/RunEngine.ts"
@@ -121,13 +122,15 @@ export const poolOn = (machine: Machine, scene: Scene = {}) => {
       })
     }),
   ).pipe(Layer.provide(acpxClient(reply)))
-  const records = Layer.effect(
+  const records = Layer.scoped(
     Ledger,
-    Effect.map(Ledger, (whole) => ({
-      ...whole,
-      runs: { ...whole.runs, ...scene.runs?.(whole.runs) },
-      sessions: { ...whole.sessions, ...scene.sessions?.(whole.sessions) },
-    })),
+    Effect.flatMap(Ledger, (whole) =>
+      holdChanges({
+        ...whole,
+        runs: { ...whole.runs, ...scene.runs?.(whole.runs) },
+        sessions: { ...whole.sessions, ...scene.sessions?.(whole.sessions) },
+      }),
+    ),
   ).pipe(Layer.provide(ledger(machine.memory)))
   const dirs = Layer.effect(
     SessionDirs,

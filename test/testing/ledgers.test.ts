@@ -560,7 +560,9 @@ describeLedgers(
         yield* streams.append([])
         yield* tokens.touch(new Map([[app.id, 5000]]))
         expect(yield* published).toEqual([])
-        expect(yield* Queue.takeAll(same)).toHaveLength(8)
+        yield* events.publish({ events: false, runs: [two] })
+        expect(yield* published).toEqual([{ events: false, runs: [two] }])
+        expect(yield* Queue.takeAll(same)).toHaveLength(9)
         expect(yield* Queue.takeAll(yield* events.changes)).toHaveLength(0)
       }).pipe(Effect.scoped),
     )

@@ -57,6 +57,7 @@ export const eventRecords = (
     append: (event) => events.append([event]).pipe(transaction("recording an event")),
 
     changes: PubSub.subscribe(changes),
+    publish: (change) => PubSub.publish(changes, change),
 
     newest: sql<{ seq: number | null }>`SELECT max(seq) AS seq FROM events`.pipe(
       Effect.map(([row]) => row?.seq ?? 0),

@@ -1,4 +1,5 @@
 import { Clock, Effect, Layer } from "effect"
+import { holdChanges } from "../../services/journal/HeldChanges.ts"
 import { Ledger } from "../../services/journal/Ledger.ts"
 import { eventRecords } from "./EventRecords.ts"
 import { makeEventWriter } from "./EventWriter.ts"
@@ -19,7 +20,7 @@ export const layer = (
     readonly streamRetentionSecs?: number
   } = {},
 ) =>
-  Layer.effect(
+  Layer.scoped(
     Ledger,
     Effect.gen(function* () {
       const database = yield* makeLedgerDatabase
@@ -29,7 +30,7 @@ export const layer = (
       const lost = yield* runs.loseUnfinished(yield* Clock.currentTimeMillis)
       if (lost > 0)
         yield* Effect.logWarning("runs of a server that died are recorded as lost", { runs: lost })
-      return {
+      return yield* holdChanges({
         // Takes the write lock and changes nothing.
         writable: Effect.asVoid(database.sql`UPDATE tokens SET name = name WHERE false`).pipe(
           asStorageFailure("looking whether the database can be written to"),
@@ -43,6 +44,6 @@ export const layer = (
         events: eventRecords(database, events),
         keys: keyRecords(database),
         retention: retentionRecords(database),
-      }
+      })
     }),
   )

@@ -88,7 +88,13 @@ export class Files extends Context.Tag("clawdforge/Files")<
         const expireBatch = Effect.gen(function* () {
           const now = yield* Clock.currentTimeMillis
           const due = (yield* ledger.due(now)).filter(({ id }) => !inUse.has(id))
-          const removed = due.length === 0 ? [] : yield* ledger.remove(due, now)
+          const removed =
+            due.length === 0
+              ? []
+              : yield* Effect.tapError(ledger.remove(due, now), () =>
+                  // A full disk takes no row, and the files are what it is full of. Nobody can use them any longer.
+                  Effect.forEach(due, ({ id }) => discard(contents, id), { discard: true }),
+                )
           for (const { tokenId, size } of removed) quotas.giveBack(tokenId, charge(size))
           yield* Effect.forEach(removed, ({ id }) => discard(contents, id), { discard: true })
           return removed.length

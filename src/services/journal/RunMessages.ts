@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { AnswerGone, type StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
 import { yieldToEventLoop } from "./YieldToEventLoop.ts"
+import { isEnd } from "../../domain/Stream.ts"
 import { type Journal, runScope } from "./Journal.ts"
 
 /** Reads all messages of a run so far, parsed. Fails with `AnswerGone` if some are no longer kept. */
@@ -20,6 +21,7 @@ export const readRunMessages = (
         if (event.kind === "resync") return yield* new AnswerGone()
         if (event.kind === "message") messages.push(JSON.parse(event.body))
       }
+      if (isEnd(last)) return messages
       // A run may have said megabytes: other work gets its turn.
       yield* yieldToEventLoop
     }

@@ -1,17 +1,4 @@
-import {
-  Cause,
-  Clock,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  FiberSet,
-  Layer,
-  Schedule,
-  Scope,
-} from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Layer, Scope } from "effect"
 import { ShuttingDown, type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
 import type { RunId, SessionId } from "../../domain/Ids.ts"
 import { encodeOutcome, type Report } from "../../domain/Outcome.ts"
@@ -25,9 +12,6 @@ import { monotonicMillis } from "../time/Monotonic.ts"
 import { recordOfOutcome, withDuration } from "./Report.ts"
 import { type LiveEntry, makeRunRegister } from "./RunRegister.ts"
 
-/** How long to wait before a ledger that failed is tried again. */
-const RECORD_INTERVAL = Duration.seconds(5)
-
 /** A failure that any run may have: the service stops, its token is revoked, the ledger fails. */
 type CommonFailure = ShuttingDown | Unauthorized | StorageFailed
 
@@ -35,7 +19,7 @@ type CommonFailure = ShuttingDown | Unauthorized | StorageFailed
 export interface LiveRun<K extends Kind> {
   readonly id: RunId
   readonly turn: AcceptedRun["turn"]
-  /** Waits for the outcome, which is recorded by then. A ledger that fails is not waited for: it is tried again. */
+  /** Waits for the outcome, which is recorded by then. A disk that fails is not waited for: see `holdChanges`. */
   readonly answer: Effect.Effect<ReportOf<K>, FailureOf<K> | CommonFailure>
   /** Cancels the run and waits for its outcome. */
   readonly cancel: Effect.Effect<void>
@@ -82,7 +66,6 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
         const journal = yield* Journal
         const revocation = yield* Revocation
         const register = yield* makeRunRegister
-        const scope = yield* Effect.scope
         const grace = Duration.seconds(options.shutdownGraceSecs ?? 10)
         const executors = new Map<Kind, Executor<Kind>>()
         const fibers = yield* FiberSet.make<unknown, unknown>()
@@ -131,8 +114,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
           })
 
         /**
-         * Records the outcome with the messages that are not stored yet. A ledger that fails is tried again in the
-         * background: the answer does not wait for it. Returns the outcome as it is recorded.
+         * Records the outcome with the messages that are not stored yet. Returns the outcome as it is recorded.
          */
         const record = <R extends Report, F extends FailureOf<Kind> | CommonFailure>(
           entry: LiveEntry,
@@ -145,15 +127,8 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
               Exit.mapError(exit, (failure) => withDuration(failure, durationMs)),
             )
             const ended = recordOfOutcome(outcome, durationMs)
-            const end = journal.drain(entry.id, (unstored) =>
+            yield* journal.drain(entry.id, (unstored) =>
               runs.end(entry.id, { at, ended, last, unstored, began: entry.began }),
-            )
-            yield* Effect.catchAll(end, (failure) =>
-              Effect.logError("a run's outcome is not recorded yet", Cause.die(failure.cause)).pipe(
-                Effect.zipRight(Effect.retry(end, Schedule.spaced(RECORD_INTERVAL))),
-                Effect.interruptible,
-                Effect.forkIn(scope),
-              ),
             )
             return outcome
           })

@@ -104,6 +104,7 @@ export class EventMemory {
 export const eventRecords = (events: EventMemory): EventRecords => ({
   append: (event) => Effect.sync(() => events.add(event)),
   changes: PubSub.subscribe(events.changes.hub),
+  publish: (change) => PubSub.publish(events.changes.hub, change),
   newest: Effect.sync(() => events.all.at(-1)?.seq ?? 0),
   trimmedTo: Effect.sync(() => events.trimmedTo),
   latest: (filter, limit) =>

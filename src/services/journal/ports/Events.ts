@@ -13,6 +13,8 @@ export interface EventRecords {
    * transaction. The subscription ends with the scope.
    */
   readonly changes: Effect.Effect<Queue.Dequeue<Change>, never, Scope.Scope>
+  /** Publishes a change that is not committed, such as one that is held in memory. */
+  readonly publish: (change: Change) => Effect.Effect<void>
   /** Returns the sequence number of the newest event that is left; 0 if there is none. */
   readonly newest: Effect.Effect<number, StorageFailed>
   /** Returns the sequence number up to which retention has removed all events. */
