@@ -21,6 +21,7 @@ const isService = args.length === 0 || (args.length === 1 && args[0] === "serve"
 // collection about once a second.
 v8.setFlagsFromString("--semi-space-growth-factor=1")
 v8.setFlagsFromString("--heap-growing-percent=30")
-if (isService || args[0] === "serve") await loadEnvFile()
+// These use the service's own settings, and send nothing anywhere.
+if (isService || ["serve", "backup", "restore"].includes(args[0])) await loadEnvFile()
 else await loadEnvFileOfClient()
 await source(isService ? "main" : "cli/main")

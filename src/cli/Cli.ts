@@ -1,4 +1,5 @@
 import { Command } from "@effect/cli"
+import { backup, restore } from "./commands/Backup.ts"
 import { doctor } from "./commands/Doctor.ts"
 import { events } from "./commands/Events.ts"
 import { openapi } from "./commands/OpenApi.ts"
@@ -13,5 +14,5 @@ export const clawdforge = Command.make("clawdforge").pipe(
   Command.withDescription(
     "One logged-in coding agent, served safely to every app on the network. Commands use the service at CLAWDFORGE_URL (by default on this machine) with CLAWDFORGE_TOKEN; the operator's commands use CLAWDFORGE_ADMIN_TOKEN. To print completions for your shell: clawdforge --completions bash (or sh, zsh, fish).",
   ),
-  Command.withSubcommands([serve, run, session, upload, token, events, doctor, openapi]),
+  Command.withSubcommands([serve, run, session, upload, token, events, backup, restore, doctor, openapi]),
 )

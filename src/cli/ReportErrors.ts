@@ -1,6 +1,7 @@
 import { ConfigError, Effect } from "effect"
 import { ForgeError } from "../client/Errors.ts"
 import { explain } from "../infra/Config.ts"
+import { BackupFailed } from "../infra/sqlite/Backup.ts"
 import { EXIT, Failed } from "./Exit.ts"
 import { Output } from "./Output.ts"
 
@@ -49,7 +50,7 @@ export const reportErrors =
       return Effect.flatMap(Output, ({ notice }) =>
         Effect.zipRight(
           Effect.forEach(linesOf(error), (line) => notice(`clawdforge: ${line}`)),
-          new Failed({ exitCode: EXIT.usage }),
+          new Failed({ exitCode: error instanceof BackupFailed ? EXIT.transport : EXIT.usage }),
         ),
       )
     })

@@ -395,6 +395,8 @@ describe("the command line itself", () => {
         "upload",
         "token mint",
         "events tail",
+        "backup",
+        "restore",
         "doctor",
         "openapi",
       ]) {

@@ -13,16 +13,19 @@ import streams from "./migrations/0005_streams.ts"
 import runInputs from "./migrations/0006_run_inputs.ts"
 
 /** The migrations, in order. A migration that has landed is never edited. */
-const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({
-    "0001_ledger": ledger,
-    "0002_files": files,
-    "0003_refusals": refusals,
-    "0004_sessions": sessions,
-    "0005_streams": streams,
-    "0006_run_inputs": runInputs,
-  }),
-})
+const migrations = {
+  "0001_ledger": ledger,
+  "0002_files": files,
+  "0003_refusals": refusals,
+  "0004_sessions": sessions,
+  "0005_streams": streams,
+  "0006_run_inputs": runInputs,
+}
+
+const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
+
+/** The number of the newest migration: the version of the schema. */
+export const SCHEMA_VERSION = Math.max(...Object.keys(migrations).map(Number.parseFloat))
 
 /** How long a statement waits for the lock of another program, in milliseconds. */
 export const BUSY_MILLIS = 5000
