@@ -20,6 +20,8 @@ const ADVICE: Readonly<Record<string, string>> = {
     "Is the service running? CLAWDFORGE_URL must be its address. `clawdforge doctor` looks for the cause.",
   unauthorized: "CLAWDFORGE_TOKEN must be an app's token, CLAWDFORGE_ADMIN_TOKEN the operator's token.",
   ip_not_allowed: "Neither ALLOW_CIDRS of the service nor the token's own list may leave out this machine.",
+  origin_not_allowed:
+    "The service does not know itself by the host name in CLAWDFORGE_URL: use its address, or add the name to its ALLOWED_HOSTS.",
   not_logged_in:
     "On the service's machine, run: npm run claude -- /login, or docker exec -it clawdforge claude /login.",
 }

@@ -62,6 +62,7 @@ export class InvalidRequestError extends classOf("invalid_request", "InvalidRequ
 export class ModelNotFoundError extends classOf("model_not_found", "ModelNotFoundError") {}
 export class UnauthorizedError extends classOf("unauthorized", "UnauthorizedError") {}
 export class IpNotAllowedError extends classOf("ip_not_allowed", "IpNotAllowedError") {}
+export class OriginNotAllowedError extends classOf("origin_not_allowed", "OriginNotAllowedError") {}
 export class NotFoundError extends classOf("not_found", "NotFoundError") {}
 export class MethodNotAllowedError extends classOf("method_not_allowed", "MethodNotAllowedError") {}
 export class NotAcceptableError extends classOf("not_acceptable", "NotAcceptableError") {}
@@ -108,6 +109,7 @@ export const PROBLEM_ERRORS = {
   model_not_found: ModelNotFoundError,
   unauthorized: UnauthorizedError,
   ip_not_allowed: IpNotAllowedError,
+  origin_not_allowed: OriginNotAllowedError,
   not_found: NotFoundError,
   method_not_allowed: MethodNotAllowedError,
   not_acceptable: NotAcceptableError,

@@ -39,6 +39,16 @@ export class AddressNotAllowed extends Schema.TaggedError<AddressNotAllowed>()("
   readonly code = "ip_not_allowed"
 }
 
+/**
+ * A web page of an origin that is neither the service's own nor allowed sent the request, or the request names a host that
+ * could be anybody's.
+ */
+export class OriginNotAllowed extends Schema.TaggedError<OriginNotAllowed>()("OriginNotAllowed", {
+  by: Schema.Literal("origin", "host"),
+}) {
+  readonly code = "origin_not_allowed"
+}
+
 export class TokenNotFound extends Schema.TaggedError<TokenNotFound>()("TokenNotFound", {}) {
   readonly code = "not_found"
 }
@@ -352,6 +362,7 @@ export type Failure =
   | InvalidRequest
   | Unauthorized
   | AddressNotAllowed
+  | OriginNotAllowed
   | TokenNotFound
   | FileTooLarge
   | QuotaExceeded

@@ -11,7 +11,13 @@ import { SystemGroup } from "./groups/System.ts"
 import { problems } from "./groups/Problems.ts"
 
 /** The problems that every route may answer with. */
-export const commonProblems = problems("InvalidRequest", "AddressNotAllowed", "NotAcceptable", "Internal")
+export const commonProblems = problems(
+  "InvalidRequest",
+  "AddressNotAllowed",
+  "OriginNotAllowed",
+  "NotAcceptable",
+  "Internal",
+)
 
 /**
  * `HttpApi.make` declares `HttpApiDecodeError` as an error of each route. This replaces it with the contract's problems:

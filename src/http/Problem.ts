@@ -101,6 +101,12 @@ export const TABLE = {
     retryable: false,
     sentence: ({ by }) => REFUSED_ADDRESS[by],
   },
+  OriginNotAllowed: {
+    status: 403,
+    code: "origin_not_allowed",
+    retryable: false,
+    sentence: ({ by }) => REFUSED_SITE[by],
+  },
   TokenNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such token" },
   FileNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such file" },
   SessionNotFound: { status: 404, code: "not_found", retryable: false, sentence: () => "no such session" },
@@ -351,6 +357,11 @@ const REFUSED_ADDRESS = {
   token: "this token may not be used from this address",
   undeclared_proxy: "this request comes through a proxy on the service's host that nobody declared",
   unreadable_hop: "the proxy's X-Forwarded-For does not say for whom it forwards",
+}
+
+const REFUSED_SITE = {
+  origin: "web pages of this Origin may not use the service; the operator can allow it (CORS_ORIGINS)",
+  host: "the service does not serve this Host name; the operator can allow it (ALLOWED_HOSTS)",
 }
 
 /** The reason phrase of each status (RFC 9110). */

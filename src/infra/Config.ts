@@ -11,6 +11,8 @@ export interface AppConfig {
   readonly adminToken: Option.Option<Redacted.Redacted>
   readonly allowCidrs: ReadonlyArray<string>
   readonly trustedProxies: ReadonlyArray<string>
+  readonly corsOrigins: ReadonlyArray<string>
+  readonly allowedHosts: ReadonlyArray<string>
   readonly claudeBin: Option.Option<string>
   readonly acpxBin: Option.Option<string>
   readonly defaultModel: string
@@ -93,14 +95,36 @@ const integer = (name: string, min: number, max: number) =>
     return number >= min && number <= max ? number : undefined
   })
 
-const cidrs = (name: string) =>
-  variable(name, "CIDRs such as 192.168.0.0/16,fd00::/8", (value) => {
+/** A comma-separated list. `parse` reads each part. */
+const list = (name: string, expected: string, parse: Parse<string>) =>
+  variable(name, expected, (value) => {
     const parts = value
       .split(",")
       .map((part) => part.trim())
       .filter((part) => part !== "")
-    return parts.every((part) => parseCidr(part) !== undefined) ? parts : undefined
+      .map(parse)
+    return parts.every((part) => part !== undefined) ? parts : undefined
   })
+
+const cidrs = (name: string) =>
+  list(name, "CIDRs such as 192.168.0.0/16,fd00::/8", (part) =>
+    parseCidr(part) === undefined ? undefined : part,
+  )
+
+/** Origins as browsers send them: without a path, and without the scheme's own port. */
+const origins = (name: string) =>
+  list(name, "origins such as https://app.example,http://localhost:3000", (part) => {
+    const text = part.replace(/\/$/, "").toLowerCase()
+    if (!/^[a-z][a-z\d+.-]*:\/\/[^/?#@\s*]+$/.test(text) || !URL.canParse(text)) return undefined
+    const { origin } = new URL(text)
+    // The origins of browser extensions and desktop apps have schemes that the URL parser does not know.
+    return origin === "null" ? text : origin
+  })
+
+const hosts = (name: string) =>
+  list(name, "host names without a port such as forge.example.com, or *", (part) =>
+    /^(?:\*|[\w-]+(?:\.[\w-]+)*\.?)$/.test(part) ? part.toLowerCase() : undefined,
+  )
 
 /** Names of agents, each with an optional command: `claude,mine=node /opt/mine.js`. */
 const agents = variable(
@@ -142,6 +166,8 @@ const variables = Config.all({
   adminToken,
   allowCidrs: cidrs("ALLOW_CIDRS").pipe(withDefault<ReadonlyArray<string>>([])),
   trustedProxies: cidrs("TRUSTED_PROXIES").pipe(withDefault<ReadonlyArray<string>>([])),
+  corsOrigins: origins("CORS_ORIGINS").pipe(withDefault<ReadonlyArray<string>>([])),
+  allowedHosts: hosts("ALLOWED_HOSTS").pipe(withDefault<ReadonlyArray<string>>([])),
   claudeBin: text("CLAUDE_BIN"),
   acpxBin: text("ACPX_BIN"),
   defaultModel: variable("DEFAULT_MODEL", "a model name", (value) =>

@@ -41,6 +41,8 @@ export const admitEverybody = (token: AppToken) =>
   Layer.succeed(Admission, {
     clientOf: ({ address }) => ({ address, local: true }),
     admitAddress: () => Effect.void,
+    siteOf: () => ({}),
+    admitSite: () => Effect.void,
     admitApp: () => Effect.succeed(token),
     isAdmin: () => false,
     admitAdmin: () => Effect.void,

@@ -16,7 +16,7 @@ const withDocs = (test: (tab: Tab, server: TestServer) => Effect.Effect<void>) =
   Effect.scoped(
     Effect.gen(function* () {
       const server = yield* startServer({ claudeBin: Option.some(scriptedClaude) })
-      const tab = yield* openTab
+      const tab = yield* openTab()
       const response = yield* Effect.promise(() => tab.page.goto(`${server.url}/docs`))
       expect(response?.status()).toBe(200)
       yield* Effect.promise(() => tab.page.getByRole("heading", { name: "clawdforge" }).waitFor())

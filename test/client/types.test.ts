@@ -23,7 +23,7 @@ type FailureOf<M extends (...args: never) => Effect.Effect<unknown, unknown>> = 
 type CodeOf<M extends (...args: never) => Effect.Effect<unknown, unknown>> =
   FailureOf<M> extends infer E ? (E extends { readonly code: infer C } ? C : never) : never
 type ClientCode = "connection_failed" | "deadline_exceeded" | "unexpected_answer"
-type Anywhere = "invalid_request" | "ip_not_allowed" | "not_acceptable" | "internal"
+type Anywhere = "invalid_request" | "ip_not_allowed" | "origin_not_allowed" | "not_acceptable" | "internal"
 
 describe("the types of the client", () => {
   it("have the codes of each route", () => {

@@ -28,7 +28,7 @@ const problemsOf = (route: string) => {
 const OF_ALL = {
   "400": ["invalid_request"],
   "401": ["unauthorized"],
-  "403": ["ip_not_allowed"],
+  "403": ["ip_not_allowed", "origin_not_allowed"],
   "406": ["not_acceptable"],
   "500": ["internal"],
 }

@@ -39,6 +39,8 @@ const appNamed = (name: string): AppToken => ({
 const admission = Layer.succeed(Admission, {
   clientOf: ({ address }) => ({ address, local: true }),
   admitAddress: () => Effect.void,
+  siteOf: () => ({}),
+  admitSite: () => Effect.void,
   admitApp: (bearer) =>
     Option.match(bearer, {
       onNone: () => new Unauthorized(),

@@ -20,6 +20,8 @@ describe("the configuration", () => {
         maxBodyBytes: 12 * 1024 * 1024,
         allowCidrs: [],
         trustedProxies: [],
+        corsOrigins: [],
+        allowedHosts: [],
         adminToken: Option.none(),
       })
     }),
@@ -40,6 +42,34 @@ describe("the configuration", () => {
         expect(trustedProxies).toEqual(["127.0.0.1", "::1"])
       },
     ),
+  )
+
+  it.effect("reads origins and host names as browsers write them", () =>
+    Effect.map(
+      loadFrom({
+        CORS_ORIGINS: "HTTPS://App.Example:443/, http://localhost:3000,tauri://localhost",
+        ALLOWED_HOSTS: "Forge.Example.com, *",
+      }),
+      ({ corsOrigins, allowedHosts }) => {
+        expect(corsOrigins).toEqual(["https://app.example", "http://localhost:3000", "tauri://localhost"])
+        expect(allowedHosts).toEqual(["forge.example.com", "*"])
+      },
+    ),
+  )
+
+  it.effect.each<[string, string]>([
+    ["CORS_ORIGINS", "*"],
+    ["CORS_ORIGINS", "app.example"],
+    ["CORS_ORIGINS", "null"],
+    ["CORS_ORIGINS", "https://app.example/path"],
+    ["CORS_ORIGINS", "https://*.example"],
+    ["ALLOWED_HOSTS", "forge.example.com:8800"],
+    ["ALLOWED_HOSTS", "https://forge.example.com"],
+    ["ALLOWED_HOSTS", "*.example.com"],
+  ])("refuses %s=%s", ([name, value]) =>
+    Effect.map(Effect.flip(loadFrom({ [name]: value })), (error) => {
+      expect(explain(error)).toEqual([expect.stringContaining(`${name}: given ${value}, expected `)])
+    }),
   )
 
   it.effect("never shows the admin token", () =>

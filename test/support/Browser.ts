@@ -30,21 +30,27 @@ export interface Tab {
   readonly complaints: ReadonlyArray<string>
 }
 
-/** An empty tab of a headless Chromium of its own; gone with the scope. */
-export const openTab: Effect.Effect<Tab, never, Scope.Scope> = Effect.gen(function* () {
-  const browser = yield* Effect.acquireRelease(
-    Effect.promise(() => chromium.launch({ executablePath: executable(), args: ARGS })),
-    (browser) => Effect.promise(() => browser.close()),
-  )
-  const page = yield* Effect.promise(() => browser.newPage({ viewport: { width: 1280, height: 900 } }))
-  // How quick the machine is, is not what is tested.
-  page.setDefaultTimeout(120_000)
-  const requested: Array<string> = []
-  const complaints: Array<string> = []
-  page.on("request", (request) => requested.push(request.url()))
-  page.on("pageerror", (error) => complaints.push(String(error)))
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(message.text())
+/** An empty tab of a headless Chromium of its own, to which these host names are this machine; gone with the scope. */
+export const openTab = (hosts: ReadonlyArray<string> = []): Effect.Effect<Tab, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const browser = yield* Effect.acquireRelease(
+      Effect.promise(() =>
+        chromium.launch({
+          executablePath: executable(),
+          args: [...ARGS, `--host-resolver-rules=${hosts.map((host) => `MAP ${host} 127.0.0.1`).join(",")}`],
+        }),
+      ),
+      (browser) => Effect.promise(() => browser.close()),
+    )
+    const page = yield* Effect.promise(() => browser.newPage({ viewport: { width: 1280, height: 900 } }))
+    // How quick the machine is, is not what is tested.
+    page.setDefaultTimeout(120_000)
+    const requested: Array<string> = []
+    const complaints: Array<string> = []
+    page.on("request", (request) => requested.push(request.url()))
+    page.on("pageerror", (error) => complaints.push(String(error)))
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) complaints.push(message.text())
+    })
+    return { page, requested, complaints }
   })
-  return { page, requested, complaints }
-})

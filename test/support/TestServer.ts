@@ -27,6 +27,8 @@ export const configFor = (dataDir: string, overrides: Partial<AppConfig> = {}): 
   adminToken: Option.some(Redacted.make(ADMIN_TOKEN)),
   allowCidrs: [],
   trustedProxies: [],
+  corsOrigins: [],
+  allowedHosts: [],
   claudeBin: Option.none(),
   acpxBin: Option.some(scriptedClaude),
   defaultModel: "sonnet",

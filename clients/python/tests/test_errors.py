@@ -20,6 +20,7 @@ class ErrorTest(unittest.TestCase):
             "model_not_found": clawdforge.ModelNotFound,
             "unauthorized": clawdforge.Unauthorized,
             "ip_not_allowed": clawdforge.Forbidden,
+            "origin_not_allowed": clawdforge.Forbidden,
             "not_found": clawdforge.NotFound,
             "conflict": clawdforge.Conflict,
             "session_busy": clawdforge.SessionBusy,

@@ -13,6 +13,12 @@ const serviceFault = (error: ForgeError): Finding => {
         "the service's allowlist excludes this machine (403 ip_not_allowed)",
         "where the service runs, add this machine's address to ALLOW_CIDRS; `clawdforge doctor --from ADDRESS` there checks it",
       )
+    case "origin_not_allowed":
+      return fault(
+        "service",
+        "the service does not serve the host name in CLAWDFORGE_URL (403 origin_not_allowed)",
+        "use the service's address, or add the name to ALLOWED_HOSTS where the service runs",
+      )
     case "connection_failed":
     case "deadline_exceeded":
       return fault(

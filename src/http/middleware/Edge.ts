@@ -10,6 +10,7 @@ import { RouteNotFound } from "../HttpFailure.ts"
 import { pathOf, RequestFacts, requestIdOf } from "../RequestContext.ts"
 import { isExactPath, parseTarget } from "../RequestTarget.ts"
 import { checkAccept } from "./Accept.ts"
+import { answerPreflight, isPreflight, withCors } from "./Cors.ts"
 import { answerProblems } from "./ProblemResponses.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -17,8 +18,8 @@ type Response = HttpServerResponse.HttpServerResponse
 
 /**
  * The steps of every request, also of one without a route, in this order: find the client's address and the request's
- * id; write one log line; turn failures into problems; check the address; check that the path is in its only spelling;
- * negotiate the content type; bound the body.
+ * id; write one log line; turn failures into problems; check the address, the web page and the host; check that the path is
+ * in its only spelling; answer preflights; negotiate the content type; bound the body.
  */
 export const Edge = HttpLayerRouter.middleware(
   Effect.gen(function* () {
@@ -36,19 +37,30 @@ export const Edge = HttpLayerRouter.middleware(
           forwardedFor: original.headers["x-forwarded-for"],
         })
         const request = yield* withClientAndId(original, client, ids)
+        const site = admission.siteOf(original.remoteAddress.value, {
+          host: request.headers["host"],
+          origin: request.headers["origin"],
+          forwardedHost: request.headers["x-forwarded-host"],
+          forwardedProto: request.headers["x-forwarded-proto"],
+        })
+        const answer: Effect.Effect<Response, unknown> =
+          site.crossOrigin !== undefined && isPreflight(request)
+            ? answerPreflight(request)
+            : Effect.zipRight(checkAccept(request), app)
         const handled = admission
           .admitAddress(client, requestIdOf(request))
           .pipe(
+            Effect.zipRight(admission.admitSite(site, client, requestIdOf(request))),
             Effect.zipRight(isExactPath(pathOf(request)) ? Effect.void : new RouteNotFound()),
-            Effect.zipRight(checkAccept(request)),
-            Effect.zipRight(app),
+            Effect.zipRight(answer),
             Effect.provideService(HttpServerRequest.HttpServerRequest, withJsonBody(request, body)),
           )
         const response = yield* withLogLine(request, answerProblems(request)(handled)).pipe(
           Effect.annotateLogs("request_id", requestIdOf(request)),
         )
         if (response.status >= 400 && response.status !== 408) yield* body.drop(request)
-        return HttpServerResponse.setHeader(withCharset(response), "x-request-id", requestIdOf(request))
+        const readable = site.crossOrigin === undefined ? response : withCors(response, site.crossOrigin)
+        return HttpServerResponse.setHeader(withCharset(readable), "x-request-id", requestIdOf(request))
       }) as unknown as typeof app
   }),
   { global: true },

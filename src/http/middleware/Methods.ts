@@ -19,8 +19,12 @@ for (const [path, methods] of methodsByPath) {
   paths.on("GET", path as `/${string}`, methods.has("GET") ? [...methods, "HEAD"] : [...methods])
 }
 
-/** Fails with `RouteNotFound` if no route has that path, with `MethodNotAllowed` if one has it for other methods. */
-export const failWithoutRoute = (url: string): Effect.Effect<never, RouteNotFound | MethodNotAllowed> => {
+/** The methods of the routes with that path. Fails if there is no such route. */
+export const methodsOf = (url: string): Effect.Effect<ReadonlyArray<string>, RouteNotFound> => {
   const found = paths.find("GET", url)
-  return found === undefined ? new RouteNotFound() : new MethodNotAllowed({ allowed: found.handler })
+  return found === undefined ? new RouteNotFound() : Effect.succeed(found.handler)
 }
+
+/** Fails with `RouteNotFound` if no route has that path, with `MethodNotAllowed` if one has it for other methods. */
+export const failWithoutRoute = (url: string): Effect.Effect<never, RouteNotFound | MethodNotAllowed> =>
+  Effect.flatMap(methodsOf(url), (allowed) => new MethodNotAllowed({ allowed }))

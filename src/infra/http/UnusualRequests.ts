@@ -1,4 +1,4 @@
-import { type Server, STATUS_CODES } from "node:http"
+import { type IncomingMessage, type Server, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import { Effect } from "effect"
 import { HeadersTooLarge, MethodNotAllowed, NotHttp, RequestTooSlow } from "../../http/HttpFailure.ts"
@@ -16,11 +16,20 @@ const LINGER_MILLIS = 1000
  * both; Java's client offers an upgrade to h2c with each first request.
  */
 export const acceptUnusualRequests = (server: Server): void => {
+  server.on("request", joinHosts)
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   // If anyone listens for upgrades, as the framework does, Node gives the request no body.
   server.on("newListener", (event) => {
     if (event === "upgrade") queueMicrotask(() => server.removeAllListeners("upgrade"))
   })
+}
+
+/** Node reports the first of several `Host` lines only. Joins them, so that they are refused as no host. */
+const joinHosts = ({ headers, rawHeaders }: IncomingMessage): void => {
+  const hosts = rawHeaders.filter(
+    (_, index) => /^host$/i.test(rawHeaders[index - 1] ?? "") && index % 2 === 1,
+  )
+  if (hosts.length > 1) headers.host = hosts.join(", ")
 }
 
 /**

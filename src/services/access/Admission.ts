@@ -1,5 +1,11 @@
 import { Context, Effect, Layer, Option, type Redacted } from "effect"
-import { AddressNotAllowed, type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
+import {
+  AddressNotAllowed,
+  InvalidRequest,
+  OriginNotAllowed,
+  type StorageFailed,
+  Unauthorized,
+} from "../../domain/Failure.ts"
 import type { Origin } from "../../domain/Origin.ts"
 import type { RefusalReason } from "../../domain/Refusal.ts"
 import type { AppToken } from "../../domain/Token.ts"
@@ -7,12 +13,13 @@ import { allowlistOf, cachedAllowlists } from "./Allowlist.ts"
 import { type Client, clientOf, type Peer } from "./ClientAddress.ts"
 import { Refusals } from "./Refusals.ts"
 import { Secrets } from "./Secrets.ts"
+import { type Site, type SiteHeaders, siteJudge, type SiteSettings } from "./Site.ts"
 import { TokenStore } from "./TokenStore.ts"
 
 /** How many parsed `ip_cidrs` of tokens are cached: more than a network has apps. */
 const TOKEN_ALLOWLISTS_MAX = 1000
 
-/** Admits requests: first by their address, then by their bearer token. Records each refusal in {@link Refusals}. */
+/** Admits requests: by their address, by the web page and the host that they name, and by their bearer token. Records each refusal in {@link Refusals}. */
 export class Admission extends Context.Tag("clawdforge/Admission")<
   Admission,
   {
@@ -20,6 +27,14 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
     readonly clientOf: (peer: Peer) => Client
     /** Admits clients on this host and in `allowCidrs`. Refuses a client whose address is not known. */
     readonly admitAddress: (client: Client, requestId: string) => Effect.Effect<void, AddressNotAllowed>
+    /** Judges the page and the host of a request. Ignores what `peer` forwards, unless it is in `trustedProxies`. */
+    readonly siteOf: (peer: string, headers: SiteHeaders) => Site
+    /** Admits programs, the service's own pages, and those of `corsOrigins`; under a host name that is the service's. */
+    readonly admitSite: (
+      site: Site,
+      client: Client,
+      requestId: string,
+    ) => Effect.Effect<void, OriginNotAllowed | InvalidRequest>
     /** Returns the app's token. Fails if there is no such token, or if it may not be used from the origin's address. */
     readonly admitApp: (
       bearer: Option.Option<Redacted.Redacted>,
@@ -34,11 +49,13 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
     ) => Effect.Effect<void, Unauthorized>
   }
 >() {
-  static readonly layer = (options: {
-    readonly allowCidrs: ReadonlyArray<string>
-    readonly trustedProxies: ReadonlyArray<string>
-    readonly adminToken: Option.Option<Redacted.Redacted>
-  }) =>
+  static readonly layer = (
+    options: SiteSettings & {
+      readonly allowCidrs: ReadonlyArray<string>
+      readonly trustedProxies: ReadonlyArray<string>
+      readonly adminToken: Option.Option<Redacted.Redacted>
+    },
+  ) =>
     Layer.effect(
       Admission,
       Effect.gen(function* () {
@@ -47,10 +64,11 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
         const refusals = yield* Refusals
         const allowed = allowlistOf(options.allowCidrs)
         const trusted = allowlistOf(options.trustedProxies)
+        const judge = siteJudge(options)
         const allowlistOfToken = cachedAllowlists(TOKEN_ALLOWLISTS_MAX)
 
         /** Records a refusal, and fails with it. */
-        const refuse = <F extends Unauthorized | AddressNotAllowed>(
+        const refuse = <F extends Unauthorized | AddressNotAllowed | OriginNotAllowed>(
           failure: F,
           reason: RefusalReason,
           origin: Origin,
@@ -75,6 +93,20 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
             unknown === undefined && (local || allowed.has(address))
               ? Effect.void
               : refuseAddress(unknown ?? "service", { address, requestId }),
+          siteOf: (peer, headers) =>
+            judge(
+              trusted.has(peer)
+                ? headers
+                : { ...headers, forwardedHost: undefined, forwardedProto: undefined },
+            ),
+          admitSite: ({ refused }, { address }, requestId) => {
+            if (refused === undefined) return Effect.void
+            return refused === "host_unreadable"
+              ? new InvalidRequest({
+                  issues: [{ path: ["Host"], message: "must be one host name or address" }],
+                })
+              : refuse(new OriginNotAllowed({ by: refused }), refused, { address, requestId })
+          },
           admitApp: (bearer, origin) =>
             Effect.mapError(bearer, () => new Unauthorized()).pipe(
               Effect.flatMap(tokens.authenticate),

@@ -5,6 +5,8 @@ export type ForgeSettings = Pick<
   AppConfig,
   | "allowCidrs"
   | "trustedProxies"
+  | "corsOrigins"
+  | "allowedHosts"
   | "defaultModel"
   | "defaultTimeoutSecs"
   | "maxConcurrentRuns"
@@ -31,6 +33,8 @@ const MEBIBYTE = 1024 * 1024
 export const DEFAULTS: ForgeSettings = {
   allowCidrs: [],
   trustedProxies: [],
+  corsOrigins: [],
+  allowedHosts: [],
   defaultModel: "sonnet",
   defaultTimeoutSecs: 120,
   maxConcurrentRuns: 8,

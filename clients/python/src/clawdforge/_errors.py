@@ -194,6 +194,7 @@ _BY_CODE: Dict[str, Type[ForgeError]] = {
     "model_not_found": ModelNotFound,
     "unauthorized": Unauthorized,
     "ip_not_allowed": Forbidden,
+    "origin_not_allowed": Forbidden,
     "not_found": NotFound,
     "conflict": Conflict,
     "session_busy": SessionBusy,
