@@ -267,7 +267,7 @@ describe.concurrent("GET /events/stream", () => {
           200,
           "text/event-stream; charset=utf-8",
         ])
-        expect(stream.headers.get("cache-control")).toBe("no-store")
+        expect(stream.headers.get("cache-control")).toBe("no-store, no-transform")
         expect(stream.headers.get("x-accel-buffering")).toBe("no")
         yield* run(garden)
         const id = yield* run(recipes)

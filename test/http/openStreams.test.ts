@@ -112,7 +112,7 @@ describe.concurrent("an answer that is a stream", () => {
       const { status, headers, close } = yield* server.open()
       expect(status).toBe(200)
       expect(headers.get("content-type")).toBe("text/event-stream; charset=utf-8")
-      expect(headers.get("cache-control")).toBe("no-store")
+      expect(headers.get("cache-control")).toBe("no-store, no-transform")
       expect(headers.get("x-accel-buffering")).toBe("no")
       close()
       yield* isOpen(server, 0)

@@ -7,8 +7,8 @@ import type { Consumer } from "../../services/journal/Consumer.ts"
 
 export const EVENT_STREAM = "text/event-stream"
 
-/** Response headers of every stream: no cache stores it, and no proxy buffers it. */
-export const STREAM_HEADERS = { "cache-control": "no-store", "x-accel-buffering": "no" }
+/** Response headers of every stream: no cache stores it, no proxy compresses it (which would hold it back), or buffers it. */
+export const STREAM_HEADERS = { "cache-control": "no-store, no-transform", "x-accel-buffering": "no" }
 
 /** One event on the wire. */
 export interface Frame {
