@@ -3,16 +3,19 @@
 export * from "./client/Errors.ts"
 export { ForgeClient, type ForgeMethods } from "./client/ForgeClient.ts"
 export type { ForgeSettings } from "./client/Settings.ts"
-export type {
-  AnyEnd,
-  LogEvent,
-  Message,
-  Result,
-  Resync,
-  RunAnswer,
-  RunBegun,
-  RunEvent,
-  TurnEnd,
+export type { Delta } from "./domain/AnswerText.ts"
+export {
+  type AnyEnd,
+  applyDelta,
+  type DeltaEvent,
+  type LogEvent,
+  type Message,
+  type Result,
+  type Resync,
+  type RunAnswer,
+  type RunBegun,
+  type RunEvent,
+  type TurnEnd,
 } from "./client/StreamedEvents.ts"
 export type {
   EventFilter,
@@ -28,6 +31,7 @@ export {
   type ForgeOptions,
   type RunOptions,
   type RunResult,
+  type RunStreamOptions,
   type UploadOptions,
 } from "./client/Forge.ts"
 export type { CallOptions, Events } from "./client/Promises.ts"

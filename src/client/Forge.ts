@@ -7,7 +7,7 @@ import { type CallOptions, Events, settle } from "./Promises.ts"
 import { ForgeSession, type KeyedOptions } from "./Session.ts"
 import { type CheckedSettings, checkSettings } from "./Settings.ts"
 import type { AnyEnd, LogEvent, Resync, RunAnswer, RunEvent } from "./StreamedEvents.ts"
-import { type EventFilter, type RunPayload, toPayload } from "./Streams.ts"
+import { type EventFilter, type ReadOptions, type RunPayload, toPayload } from "./Streams.ts"
 import { idempotencyHeaders } from "./Transport.ts"
 
 /** The settings of a `Forge`. */
@@ -32,6 +32,11 @@ type Request<M extends (...args: never) => unknown, K extends "payload" | "urlPa
 export interface RunOptions extends KeyedOptions {
   /** Adds tokens, cost, model and session id to the answer. */
   readonly usage?: boolean | undefined
+}
+
+export interface RunStreamOptions extends RunOptions {
+  /** Whether the stream has the answer's text in pieces; by default true. */
+  readonly deltas?: boolean | undefined
 }
 
 export interface UploadOptions extends KeyedOptions {
@@ -100,7 +105,7 @@ export class Forge {
   }
 
   /** Runs one prompt, and streams the answer. `break` ends the reading, and the run only if `on_disconnect` is `cancel`. */
-  stream(prompt: string | RunPayload, options: RunOptions = {}): Events<RunEvent<RunAnswer>> {
+  stream(prompt: string | RunPayload, options: RunStreamOptions = {}): Events<RunEvent<RunAnswer>> {
     return new Events(this.#client.streams.run(toPayload(prompt), options), options)
   }
 
@@ -135,10 +140,8 @@ const runsOf = ({ run, runs, streams }: ForgeMethods) => ({
     settle(runs.listRuns({ urlParams }), options),
   cancel: (id: string, options?: CallOptions) => settle(run.cancelRun({ path: { id } }), options),
   /** Streams a run's or a turn's events: the past ones from the beginning or after an event, then the live ones. */
-  events: (
-    id: string,
-    options: CallOptions & { readonly after?: string; readonly usage?: boolean } = {},
-  ): Events<RunEvent<AnyEnd>> => new Events(streams.runEvents(id, options), options),
+  events: (id: string, options: CallOptions & ReadOptions = {}): Events<RunEvent<AnyEnd>> =>
+    new Events(streams.runEvents(id, options), options),
 })
 
 const sessionsOf = (client: ForgeMethods, settings: CheckedSettings) => ({

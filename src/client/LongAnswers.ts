@@ -80,7 +80,7 @@ export const run = (
     ? payload
     : { ...payload, on_disconnect: payload.on_disconnect ?? ("cancel" as const) }
   return collect(secs, (onHead) =>
-    client.streams.run(request, { idempotencyKey, usage, resume, onHead }),
+    client.streams.run(request, { idempotencyKey, usage, resume, deltas: false, onHead }),
   ).pipe(Effect.map(({ result, head }) => ({ ...result, ...head })))
 }
 
@@ -103,7 +103,9 @@ export const takeTurn = (
       })
       .pipe(Effect.map(withRunId))
   }
-  return collect(secs, (onHead) => client.streams.turn(id, payload, { idempotencyKey, onHead })).pipe(
+  return collect(secs, (onHead) =>
+    client.streams.turn(id, payload, { idempotencyKey, deltas: false, onHead }),
+  ).pipe(
     Effect.map(({ result, messages, head }) =>
       Object.assign({}, result, { events: messages as TurnEvents }, head),
     ),

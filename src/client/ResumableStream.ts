@@ -1,6 +1,6 @@
 import { Effect, Option, Schema, Stream } from "effect"
 import type { OpenedStream } from "./Routes.ts"
-import { type AnyError, ConnectionError, UnexpectedAnswerError } from "./Errors.ts"
+import { type AnyError, ConnectionError, GoneError, UnexpectedAnswerError } from "./Errors.ts"
 import { eventsIn } from "./EventSource.ts"
 import { withDeadline } from "./Deadlines.ts"
 import { errorOfProblem } from "./Problems.ts"
@@ -30,7 +30,7 @@ export interface StreamSource {
   readonly open: (position: Position) => Effect.Effect<OpenedStream, AnyError>
   /** Whether the stream may be opened again after that position. */
   readonly resumable: (position: Position) => boolean
-  /** The name of the stream's last event; undefined if the stream never ends. */
+  /** The name of the stream's last event; undefined if the stream has none. */
   readonly last: string | undefined
 }
 
@@ -40,8 +40,9 @@ const OPENING_SECS = 75
 const FAILED_ATTEMPTS_MAX = 12
 
 /**
- * The events of a source, each once and in order, up to its last one. Reconnects after a lost connection. Fails with the
- * error of an `error` event, or with the last connection's error when it cannot be resumed.
+ * The events of a source, each once and in order, up to its last one. Has none if it begins after the last one. Reconnects
+ * after a lost connection. Fails with the error of an `error` event, with the last connection's error when it cannot be
+ * resumed, or with `GoneError` when its last event is no longer stored.
  */
 export const resumableStream = ({
   open,
@@ -69,6 +70,10 @@ export const resumableStream = ({
       }
       const opened = yield* Effect.either(open({ lastId, runId }).pipe(withDeadline(OPENING_SECS)))
       if (opened._tag === "Right") {
+        // The stream has ended, and nothing comes after `lastId`.
+        if (opened.right.head.status === 204) {
+          return yield* Effect.fail(hasOpened && last !== undefined ? Option.some(gone()) : Option.none())
+        }
         hasOpened = true
         runId ??= opened.right.head.runId
         return opened.right
@@ -91,7 +96,7 @@ export const resumableStream = ({
       Effect.gen(function* () {
         const json = parseJson(data)
         if (event === "error") return yield* Effect.fail(errorOfProblem(json))
-        if (!/^\d{1,15}$/.test(id) || json === undefined) {
+        if (!/^\d{1,15}(\.\d)?$/.test(id) || json === undefined) {
           return yield* Effect.fail(
             new UnexpectedAnswerError("an event of the stream is none of the service's"),
           )
@@ -121,5 +126,7 @@ export const resumableStream = ({
 
 const runIdIn = (data: unknown) =>
   Option.getOrUndefined(Schema.decodeUnknownOption(Schema.Struct({ run_id: Schema.String }))(data))?.run_id
+
+const gone = () => new GoneError("the rest of the stream is no longer stored")
 
 const endedEarly = () => new ConnectionError("the stream ended before its work did", { retryable: true })

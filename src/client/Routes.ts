@@ -14,7 +14,7 @@ import { type AnswerHead, headOf, lostConnection, transportOf } from "./Transpor
 
 /** Derives a method for each route of the declaration, and for each route that streams a function that opens it. */
 
-/** The answer of a stream, whose body is not read yet. */
+/** The answer of a stream, whose body is not read yet. With the status 204 the stream has ended. */
 export interface OpenedStream {
   readonly response: HttpClientResponse.HttpClientResponse
   readonly head: AnswerHead
@@ -145,7 +145,8 @@ const openerOf =
     Effect.flatMap(prepare(request), call).pipe(
       Effect.mapError(callError),
       Effect.filterOrFail(
-        ([, { headers }]) => headers["content-type"]?.startsWith(EVENT_STREAM) === true,
+        ([, { status, headers }]) =>
+          status === 204 || headers["content-type"]?.startsWith(EVENT_STREAM) === true,
         ([, { status }]) => new UnexpectedAnswerError("the answer is no stream of events", { status }),
       ),
       Effect.map(([, response]) => ({ response, head: headOf(response) })),

@@ -1,11 +1,12 @@
 import { Effect } from "effect"
+import { acpTextOf } from "../domain/AnswerText.ts"
 import type { AnswerOf, Derived } from "./Derived.ts"
 import type { ForgeMethods } from "./ForgeClient.ts"
 import { takeTurn } from "./LongAnswers.ts"
 import { type CallOptions, Events, settle } from "./Promises.ts"
 import type { CheckedSettings } from "./Settings.ts"
 import type { RunEvent, TurnEnd } from "./StreamedEvents.ts"
-import { toPayload, type TurnPayload } from "./Streams.ts"
+import { type ReadOptions, toPayload, type TurnPayload } from "./Streams.ts"
 
 type Sessions = Derived["sessions"]
 
@@ -28,21 +29,7 @@ export type TurnAnswer = Omit<AnswerOf<Sessions["takeTurn"]>, "text"> & {
 }
 
 /** The text of the answer in an agent's messages, without its thoughts and tool calls. */
-export const textOf = (events: ReadonlyArray<unknown>): string =>
-  events
-    .map((event) => (event as AgentMessage | null)?.params?.update)
-    .filter((update) => update?.sessionUpdate === "agent_message_chunk")
-    .map((update) => update?.content?.text ?? "")
-    .join("")
-
-interface AgentMessage {
-  readonly params?: {
-    readonly update?: {
-      readonly sessionUpdate?: string
-      readonly content?: { readonly text?: string }
-    }
-  }
-}
+export const textOf = (events: ReadonlyArray<unknown>): string => events.map(acpTextOf).join("")
 
 /** A conversation with an agent. `await using` closes it. */
 export class ForgeSession implements AsyncDisposable {
@@ -66,14 +53,17 @@ export class ForgeSession implements AsyncDisposable {
   }
 
   /** Takes a turn, and streams the answer. `break` ends the reading, and the turn only if `on_disconnect` is `cancel`. */
-  stream(prompt: string | TurnPayload, options: KeyedOptions = {}): Events<RunEvent<TurnEnd>> {
+  stream(
+    prompt: string | TurnPayload,
+    options: KeyedOptions & Pick<ReadOptions, "deltas"> = {},
+  ): Events<RunEvent<TurnEnd>> {
     return new Events(this.#client.streams.turn(this.id, toPayload(prompt), options), options)
   }
 
   /** Streams a turn's events: the past ones from the beginning or after an event, then the live ones. */
   events(
     turnIndex: number,
-    options: CallOptions & { readonly after?: string } = {},
+    options: CallOptions & Omit<ReadOptions, "usage"> = {},
   ): Events<RunEvent<TurnEnd>> {
     return new Events(this.#client.streams.turnEvents(this.id, turnIndex, options), options)
   }

@@ -1,4 +1,5 @@
 import { Effect, Schema, Stream } from "effect"
+import type { Delta } from "../domain/AnswerText.ts"
 import { EventType } from "../domain/Event.ts"
 import { Event } from "../http/groups/Events.ts"
 import { RunAnswer } from "../http/groups/Run.ts"
@@ -29,6 +30,19 @@ export interface Message {
   readonly data: unknown
 }
 
+/**
+ * A piece of the answer's text, or a reset: all text so far is void, and the agent begins its answer anew. The pieces since
+ * the last reset, joined, are the text that a one-shot's `result` is made from, and all that the agent says in a turn.
+ */
+export interface DeltaEvent {
+  readonly type: "delta"
+  readonly id: string
+  readonly data: Delta
+}
+
+/** Returns the text with a delta: appended, or "" after a reset. */
+export const applyDelta = (text: string, delta: Delta): string => ("reset" in delta ? "" : text + delta.text)
+
 /** The last event of a run's stream: the same answer as without a stream. */
 export interface Result<Answer> {
   readonly type: "result"
@@ -37,7 +51,7 @@ export interface Result<Answer> {
 }
 
 /** An event of a run's stream. */
-export type RunEvent<Answer> = RunBegun | Message | Result<Answer> | Resync
+export type RunEvent<Answer> = RunBegun | Message | DeltaEvent | Result<Answer> | Resync
 
 /** The answer to a one-shot. */
 export type RunAnswer = typeof RunAnswer.Type
@@ -59,6 +73,10 @@ export interface LogEvent {
 }
 
 const ResyncData = Schema.Struct({ oldest_id: Schema.NullOr(Schema.String) })
+const DeltaData: Schema.Schema<Delta> = Schema.Union(
+  Schema.Struct({ text: Schema.String }),
+  Schema.Struct({ reset: Schema.Literal(true) }),
+)
 const RunBegunData = Schema.Struct({
   run_id: Schema.String,
   session_id: Schema.optionalWith(Schema.String, { exact: true, nullable: true }),
@@ -84,6 +102,7 @@ export const runEventsOf = <Answer, I>(
     data,
   }: StreamEvent): Effect.Effect<ReadonlyArray<RunEvent<Answer>>, AnyError> => {
     if (type === "message") return Effect.succeed([{ type, id, data }])
+    if (type === "delta") return Effect.map(decode(DeltaData)(data), (data) => [{ type, id, data }])
     if (type === "run") return Effect.map(decode(RunBegunData)(data), (data) => [{ type, id, data }])
     if (type === "result") return Effect.map(decode(answer)(data), (data) => [{ type, id, data }])
     if (type === "resync") return Effect.map(decode(ResyncData)(data), (data) => [{ type, id, data }])

@@ -48,6 +48,8 @@ export interface StreamOptions {
   readonly idempotencyKey?: string | undefined
   /** Whether the result has tokens, cost, model and session id. Not for turns. */
   readonly usage?: boolean | undefined
+  /** Whether the stream has the answer's text in pieces; by default true. */
+  readonly deltas?: boolean | undefined
   /** Whether the stream resumes after a lost connection; by default true. */
   readonly resume?: boolean | undefined
   /** Called with the answer's head, each time that the request is answered. */
@@ -58,12 +60,14 @@ export interface ReadOptions {
   /** The id of the event after which the stream begins; by default it begins with the first event. */
   readonly after?: string | undefined
   readonly usage?: boolean | undefined
+  /** Whether the stream has the answer's text in pieces; by default true. */
+  readonly deltas?: boolean | undefined
 }
 
 /**
  * The streams of the API. They pass on each event once and in order, and resume by themselves after a lost connection.
  *
- * A stream of a run ends after its `result`. It fails with the problem of its `error` event, or with a `ConnectionError`
+ * The events of a run's stream are its messages, and the answer's text in pieces (`delta`). It ends after its `result`. It fails with the problem of its `error` event, or with a `ConnectionError`
  * if it cannot be resumed. A run goes on without a reader, unless its payload has `on_disconnect: "cancel"`.
  */
 export interface Streams {
@@ -94,7 +98,10 @@ export interface Streams {
 
 const resumeHeaders = (lastId: string | undefined) =>
   lastId === undefined ? {} : { "last-event-id": lastId }
-const usageParams = (usage = false) => (usage ? { include: "usage" } : {})
+const paramsOf = ({ usage = false, deltas = true }: Pick<ReadOptions, "usage" | "deltas">) => ({
+  ...(usage ? { include: "usage" } : {}),
+  ...(deltas ? { deltas: "1" } : {}),
+})
 
 /** Reads the stream of a run that exists already. */
 const read = <A, I>(open: Open, request: AnyRequest, options: ReadOptions, answer: Schema.Schema<A, I>) =>
@@ -103,7 +110,7 @@ const read = <A, I>(open: Open, request: AnyRequest, options: ReadOptions, answe
       open: ({ lastId }) =>
         open({
           ...request,
-          urlParams: usageParams(options.usage),
+          urlParams: paramsOf(options),
           headers: resumeHeaders(lastId ?? options.after),
         }),
       resumable: () => true,
@@ -121,16 +128,20 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
   const start = <A, I>(
     open: Open,
     request: AnyRequest,
-    { idempotencyKey, usage, resume = true, onHead }: StreamOptions,
+    { idempotencyKey, resume = true, onHead, ...options }: StreamOptions,
     answer: Schema.Schema<A, I>,
   ): Stream.Stream<RunEvent<A>, AnyError> => {
-    const requestWithKey = { ...request, headers: idempotencyHeaders({ idempotencyKey }) }
+    const requestWithKey = {
+      ...request,
+      urlParams: paramsOf(options),
+      headers: idempotencyHeaders({ idempotencyKey }),
+    }
     return runEventsOf(
       resumableStream({
         open: ({ runId, lastId }) =>
           runId === undefined
             ? Effect.tap(open(requestWithKey), ({ head }) => Effect.sync(() => onHead?.(head)))
-            : readRun({ path: { id: runId }, urlParams: usageParams(usage), headers: resumeHeaders(lastId) }),
+            : readRun({ path: { id: runId }, urlParams: paramsOf(options), headers: resumeHeaders(lastId) }),
         resumable: ({ runId }) => resume && (runId !== undefined || idempotencyKey !== undefined),
         last: "result",
       }),
@@ -148,8 +159,7 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
 
   // The functions above type all failures; the casts narrow them to those that each route declares.
   return {
-    run: (payload, options = {}) =>
-      start(openerOf("run"), { payload, urlParams: usageParams(options.usage) }, options, RunEnd) as never,
+    run: (payload, options = {}) => start(openerOf("run"), { payload }, options, RunEnd) as never,
     turn: (id, payload, options = {}) =>
       start(openerOf("takeTurn"), { path: { id }, payload }, options, TurnEnd) as never,
     runEvents: (id, options = {}) => read(readRun, { path: { id } }, options, AnyEnd) as never,

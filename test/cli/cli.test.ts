@@ -1,12 +1,14 @@
 import { once } from "node:events"
 import { spawnSync } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
+import type { ServerResponse } from "node:http"
 import { join } from "node:path"
 import { describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
 import { begin, cli, cliProcess, LAUNCHER, startCli } from "../support/Cli.ts"
 import { AgentName } from "../../src/domain/Session.ts"
+import { stubServer } from "../support/StubServer.ts"
 import { scriptedAgent, shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
@@ -22,6 +24,19 @@ const startService = Effect.gen(function* () {
   const agents = new Map([[AgentName.make("claude"), Option.some(command)]])
   return yield* startServer({ claudeBin: Option.some(scriptedClaude), agents })
 })
+
+/** Sends these events, each an id, a name and data, as the service sends a stream. */
+const eventStream = (
+  response: ServerResponse,
+  events: ReadonlyArray<readonly [id: string, event: string, data: object]>,
+) =>
+  response
+    .writeHead(200, { "content-type": "text/event-stream" })
+    .end(
+      events
+        .map(([id, event, data]) => `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+        .join(""),
+    )
 
 /** A new app of that service, and the environment that names both to the command. */
 const appOf = (server: TestServer, name: string) =>
@@ -61,6 +76,36 @@ describe("clawdforge run", () => {
       }
       expect((yield* run.end).code).toBe(0)
       expect(run.shown().match(/\d 😀/g)).toEqual(["0 😀", "1 😀", "2 😀"])
+    }),
+  )
+
+  it.scopedLive("prints the whole answer, also when the agent began it anew", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const words = ["run", "ANEW half of it | all of it"]
+      const read = yield* Effect.flatMap(begin(words, env, true), ({ end }) => end)
+      expect(read).toMatchObject({ code: 0, stdout: "half of it\nall of it\n", stderr: "" })
+      expect(yield* cli(words, env)).toMatchObject({ code: 0, stdout: "all of it\n" })
+      const goesOn = ["run", "ANEW half | half and half"]
+      const whole = yield* Effect.flatMap(begin(goesOn, env, true), ({ end }) => end)
+      expect(whole).toMatchObject({ code: 0, stdout: "half and half\n" })
+    }),
+  )
+
+  it.scopedLive("prints the whole answer when a part of its stream is no longer stored", () =>
+    Effect.gen(function* () {
+      const { url } = yield* stubServer((_, response) =>
+        eventStream(response, [
+          ["1", "run", { run_id: "01M" }],
+          ["2.1", "delta", { text: "the first " }],
+          ["5", "resync", { oldest_id: "6" }],
+          ["6.1", "delta", { text: "the last" }],
+          ["7", "result", { ok: true, result: "all of it", duration_ms: 1, stop_reason: "end_turn" }],
+        ]),
+      )
+      const env = { CLAWDFORGE_URL: url, CLAWDFORGE_TOKEN: "cf_some" }
+      const read = yield* Effect.flatMap(begin(["run", "hi"], env, true), ({ end }) => end)
+      expect(read).toMatchObject({ code: 0, stdout: "the first the last\nall of it\n" })
     }),
   )
 
@@ -225,6 +270,32 @@ describe("clawdforge session", () => {
       expect((yield* cli(["session", "close", id], env)).stdout).toBe("closed\n")
       expect((yield* cli(["session", "close", id], env)).stdout).toBe("was closed already\n")
       expect((yield* cli(["session", "turn", id, "SAY milk"], env)).code).toBe(4)
+    }),
+  )
+})
+
+describe("clawdforge session turn", () => {
+  it.scopedLive("fails when a part of the answer is no longer stored", () =>
+    Effect.gen(function* () {
+      const { url } = yield* stubServer((_, response) =>
+        eventStream(response, [
+          ["1", "run", { run_id: "01M", session_id: "s", turn_index: 1 }],
+          ["5", "resync", { oldest_id: "6" }],
+          ["6.1", "delta", { text: "the last" }],
+          [
+            "7",
+            "result",
+            { ok: true, session_id: "s", turn_index: 1, stop_reason: "end_turn", duration_ms: 1 },
+          ],
+        ]),
+      )
+      const env = { CLAWDFORGE_URL: url, CLAWDFORGE_TOKEN: "cf_some" }
+      for (const isRead of [true, false]) {
+        const words = ["session", "turn", "s", "hi"]
+        const ended = yield* Effect.flatMap(begin(words, env, isRead), ({ end }) => end)
+        expect(ended).toMatchObject({ code: 1, stdout: "the last\n" })
+        expect(ended.stderr).toContain("no longer stored")
+      }
     }),
   )
 })

@@ -129,7 +129,7 @@ describe("Forge", () => {
       expect(JSON.parse(second.text())).toContain("SAY two cups")
       expect(await session.cancel()).toEqual({ ok: true, cancelled: false })
       const told = await gathered(session.stream("SAY three"))
-      expect(told.map(({ type }) => type)).toEqual(["run", "message", "message", "result"])
+      expect(told.map(({ type }) => type)).toEqual(["run", "message", "delta", "message", "result"])
       expect(await gathered(session.events(3))).toEqual(told)
       throw new Error("left")
     }

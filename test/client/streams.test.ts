@@ -4,8 +4,10 @@ import { describe, expect, it, vi } from "@effect/vitest"
 import { FetchHttpClient } from "@effect/platform"
 import { Chunk, Deferred, Effect, Exit, Fiber, Option, Redacted, Scope, Stream, TestClock } from "effect"
 import {
+  applyDelta,
   ConnectionError,
   ForgeClient,
+  GoneError,
   type LogEvent,
   type Resync,
   UnauthorizedError,
@@ -58,8 +60,8 @@ describe("a stream whose connection is lost", { concurrent: true }, () => {
       expect(events).toEqual(yield* collect(whole.streams.runEvents(run)))
       expect(proxy.cuts).toEqual([])
       expect(lines(proxy.requests)).toEqual([
-        "post /run",
-        ...Array(6).fill(`get /runs/${run.toLowerCase()}/events`),
+        "post /run?deltas=1",
+        ...Array(6).fill(`get /runs/${run.toLowerCase()}/events?deltas=1`),
       ])
       const ids = new Set(events.map(({ id }) => id))
       expect(
@@ -77,7 +79,7 @@ describe("a stream whose connection is lost", { concurrent: true }, () => {
       expect(yield* Effect.flip(collect(cut.streams.run({ prompt: "SAY once" })))).toBeInstanceOf(
         ConnectionError,
       )
-      expect(lines(proxy.requests)).toEqual(["post /run"])
+      expect(lines(proxy.requests)).toEqual(["post /run?deltas=1"])
       expect((yield* whole.runs.listRuns()).runs).toHaveLength(1)
     }),
   )
@@ -88,7 +90,7 @@ describe("a stream whose connection is lost", { concurrent: true }, () => {
       proxy.cuts.push(20, 100)
       const events = yield* collect(cut.streams.run({ prompt: "SAY once" }, { idempotencyKey: "once" }))
       expect(events.at(-1)).toMatchObject({ type: "result", data: { ok: true, result: "once" } })
-      expect(lines(proxy.requests)).toEqual(["post /run", "post /run", "post /run"])
+      expect(lines(proxy.requests)).toEqual(Array(3).fill("post /run?deltas=1"))
       expect((yield* whole.runs.listRuns()).runs).toHaveLength(1)
     }),
   )
@@ -236,7 +238,10 @@ describe("a stream", { concurrent: true }, () => {
         "3 message",
         "9 result",
       ])
-      expect(stub.asked).toEqual(["POST /run", "GET /runs/01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC/events"])
+      expect(stub.asked).toEqual([
+        "POST /run?deltas=1",
+        "GET /runs/01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC/events?deltas=1",
+      ])
       expect(after).toEqual([undefined, "2"])
     }),
   )
@@ -251,6 +256,38 @@ describe("a stream", { concurrent: true }, () => {
         { type: "resync", id: "5", data: { oldest_id: "9" } },
         { type: "result", id: "9", data: ANSWER },
       ])
+    }),
+  )
+
+  it.scopedLive("has the answer's text in pieces, each once also after a lost connection", () =>
+    Effect.gen(function* () {
+      const { proxy, cut, whole } = yield* setUp
+      proxy.cuts.push(1500, 300, 300, 300)
+      const events = yield* collect(cut.streams.run({ prompt: "ANEW the first half | all of it, anew" }))
+      expect(proxy.cuts).toEqual([])
+      const deltas = events.flatMap((event) => (event.type === "delta" ? [event.data] : []))
+      expect(deltas).toContainEqual({ reset: true })
+      expect(deltas.reduce(applyDelta, "")).toBe("all of it, anew")
+      expect(events.at(-1)).toMatchObject({ type: "result", data: { result: "all of it, anew" } })
+      const run = (yield* whole.runs.listRuns()).runs[0]!.run_id
+      expect(events).toEqual(yield* collect(whole.streams.runEvents(run)))
+      expect(yield* collect(whole.streams.runEvents(run, { deltas: false }))).toEqual(
+        events.filter(({ type }) => type !== "delta"),
+      )
+      // A stream that has ended has nothing after its last event.
+      expect(yield* collect(whole.streams.runEvents(run, { after: events.at(-1)!.id }))).toEqual([])
+    }),
+  )
+
+  it.scopedLive("fails if it has ended, and its result is no longer stored", () =>
+    Effect.gen(function* () {
+      const { stub, client } = yield* stubbed((_, response, n) => {
+        if (n === 1) begin(response).end(BEGUN + frame(9, "resync", { oldest_id: null }))
+        else response.writeHead(204).end()
+      })
+      const error = yield* Effect.flip(collect(client.streams.run({ prompt: "a" })))
+      expect(error).toBeInstanceOf(GoneError)
+      expect(stub.asked).toHaveLength(2)
     }),
   )
 

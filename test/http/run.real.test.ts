@@ -2,6 +2,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { beforeEach, describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
+import { resultOf } from "../../src/domain/Answer.ts"
+import { openEvents } from "../support/EventSource.ts"
 import { expectWithin } from "../support/Pace.ts"
 import { claudeProcesses } from "../support/ProcessTable.ts"
 import { realClaude } from "../support/RealClaude.ts"
@@ -182,6 +184,41 @@ describe("an answer of the real claude", () => {
         expect(kept).not.toContain("canary-3d4e")
       }),
     ),
+  )
+})
+
+describe.concurrent("an answer of the real claude in a stream", () => {
+  it.live.each<[string, string, object, unknown]>([
+    ["is broken off, and given again", "OVERLOAD 1 SAY one two three four", {}, "one two three four"],
+    ["is broken off, and given otherwise", "OVERLOAD 1 SAY one two ANEW three", {}, "three"],
+    ["is cut, with each retry", 'BREAK 1 SAYING "Well. " SAY one two', {}, "one two"],
+    ["comes after a tool's call", 'THINKING "hm" SAYING "I look. " READ none', {}, /^tool failed/],
+    [
+      "is broken off after a thought, and resumed",
+      'OVERLOAD 2 THINKING "hm" SAY half of it',
+      {},
+      /^you said: Your response above was cut off/,
+    ],
+    [
+      "fits a schema",
+      'SAY {"qty":2}',
+      { output_schema: { type: "object", properties: { qty: { type: "number" } } } },
+      { qty: 2 },
+    ],
+  ])("has deltas that are joined its text, when it %s", ([, prompt, more, expected]) =>
+    Effect.gen(function* () {
+      const { server, token } = common()
+      const stream = yield* Effect.promise(() =>
+        openEvents(`${server.url}/run?deltas=1`, { token, method: "POST", body: { prompt, ...more } }),
+      )
+      expect(yield* Effect.promise(() => stream.ended)).toBe("ended")
+      const of = (name: string) =>
+        stream.events.filter(({ event }) => event === name).map(({ data }) => JSON.parse(data))
+      const text = of("delta").reduce((text, delta) => (delta.reset ? "" : text + delta.text), "")
+      const [{ result }] = of("result")
+      expect(resultOf(text)).toEqual(result)
+      expect(result).toEqual(expected instanceof RegExp ? expect.stringMatching(expected) : expected)
+    }),
   )
 })
 

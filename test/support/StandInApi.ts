@@ -16,6 +16,10 @@ import { PROVIDER_REFUSALS, type ProviderRefusal } from "./ProviderRefusals.ts"
  *   CALL <name> <JSON>  a call of that tool with that input, whether it was offered or not
  *   SYSTEM          the end of the system prompt it got
  *   EARLIER         what the user said before in this conversation
+ *   THINKING "…" SAYING "…"   a thought and a text before what else the answer has, such as a call of a tool
+ *   BREAK <n>       the streamed answer breaks off in the middle of its n-th block, each time that it is asked for
+ *   OVERLOAD <n>    the same, by an error event of an overloaded provider
+ *   ANEW <text>     at the end: an answer that is not streamed says that text in place of the one after SAY
  *
  * A tool's result comes back as "tool said: …" or "tool failed: …". Of calls with THEN between them, each is made after the
  * result of the one before, and the answer has all results, a line each. With structured output asked for, the answer
@@ -61,6 +65,7 @@ interface Block {
 
 interface Body {
   readonly model: string
+  readonly stream?: boolean
   readonly max_tokens?: number
   readonly system?: string | ReadonlyArray<Block>
   readonly messages: ReadonlyArray<{ readonly role: string; readonly content: string | ReadonlyArray<Block> }>
@@ -184,32 +189,50 @@ const answer = async (
   if (/\bHELD\b/.test(words)) await released
   const delay = Number(after("SLOW")?.split(" ")[0] ?? 0)
   if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))
+  const before = [
+    ...quoted(words, "THINKING").map((thinking) => ({ type: "thinking" as const, thinking })),
+    ...quoted(words, "SAYING").map((text) => ({ type: "text" as const, text })),
+  ]
+  const [, how, block] = /\b(BREAK|OVERLOAD) (\d+)/.exec(words) ?? []
+  const breaks = how === undefined ? undefined : { block: Number(block), byError: how === "OVERLOAD" }
+  const send = (last: Content, stop: "end_turn" | "tool_use") =>
+    body.stream === true
+      ? stream(response, body, [...before, last], stop, breaks)
+      : whole(response, body, [...before, last], stop)
+  const text = (words: string) => send({ type: "text", text: words }, "end_turn")
+  const tool = (name: string, input: object) =>
+    send({ type: "tool_use", id: fresh("toolu"), name, input }, "tool_use")
   if (results.length === calls.length) {
     const told = results.map(
       ({ is_error, content }) => `tool ${is_error ? "failed" : "said"}: ${textOf(content)}`,
     )
-    return text(response, body, told.join("\n"))
+    return text(told.join("\n"))
   }
   const path = after("READ")?.replace(/^ATTACHED$/, /^- (\S+)/m.exec(prompt)?.[1] ?? "")
-  if (path !== undefined) return tool(response, body, "Read", { file_path: path })
+  if (path !== undefined) return tool("Read", { file_path: path })
   const written = after("WRITE")
-  if (written !== undefined) return tool(response, body, "Write", { file_path: written, content: "written" })
+  if (written !== undefined) return tool("Write", { file_path: written, content: "written" })
   const called = /^(\w+) (.*)/.exec(after("CALL") ?? "")
-  if (called !== null) return tool(response, body, called[1] ?? "", JSON.parse(called[2] ?? "") as object)
+  if (called !== null) return tool(called[1] ?? "", JSON.parse(called[2] ?? "") as object)
   const command = after("RUN")
-  if (command !== undefined) return tool(response, body, "Bash", { command, description: "as told" })
+  if (command !== undefined) return tool("Bash", { command, description: "as told" })
   if (tools.includes("StructuredOutput")) {
-    return tool(response, body, "StructuredOutput", JSON.parse(after("SAY") ?? "{}") as object)
+    return tool("StructuredOutput", JSON.parse(after("SAY") ?? "{}") as object)
   }
   if (/\bEARLIER\b/.test(words)) {
     const said = body.messages
       .filter(({ role }) => role === "user")
       .map(({ content }) => saidIn(content).at(-1))
-    return text(response, body, `earlier: ${said.slice(0, -1).join(" ")}`)
+    return text(`earlier: ${said.slice(0, -1).join(" ")}`)
   }
-  if (/\bSYSTEM\b/.test(words)) return text(response, body, system.slice(-200))
-  return text(response, body, after("SAY") ?? `you said: ${prompt.slice(0, 80)}`)
+  if (/\bSYSTEM\b/.test(words)) return text(system.slice(-200))
+  const [said, anew = said] = after("SAY")?.split(" ANEW ") ?? []
+  return text((body.stream === true ? said : anew) ?? `you said: ${prompt.slice(0, 80)}`)
 }
+
+/** The texts in quotes after a word. */
+const quoted = (words: string, word: string): ReadonlyArray<string> =>
+  [...words.matchAll(new RegExp(`\\b${word} "([^"]*)"`, "g"))].map(([, text = ""]) => text)
 
 /** What the Messages API says of the input of a tool that it refuses. */
 const faultOfTool = (n: number, schema: object | undefined): string | undefined => {
@@ -241,37 +264,94 @@ const refuse = (response: ServerResponse, { status, type, message, headers }: Pr
   response.end(JSON.stringify({ type: "error", error: { type, message } }))
 }
 
-const text = (response: ServerResponse, body: Body, words: string): void =>
-  stream(response, body, "end_turn", { type: "text", text: "" }, { type: "text_delta", text: words })
-
-const tool = (response: ServerResponse, body: Body, name: string, input: object): void =>
-  stream(
-    response,
-    body,
-    "tool_use",
-    { type: "tool_use", id: fresh("toolu"), name, input: {} },
-    { type: "input_json_delta", partial_json: JSON.stringify(input) },
-  )
-
 const fresh = (kind: string): string => `${kind}_${Math.random().toString(36).slice(2)}`
 
-const stream = (response: ServerResponse, body: Body, stop: string, block: object, delta: object): void => {
+/** A block of an answer. */
+type Content =
+  | { readonly type: "thinking"; readonly thinking: string }
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "tool_use"; readonly id: string; readonly name: string; readonly input: object }
+
+const USAGE = {
+  input_tokens: 12,
+  output_tokens: 3,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+}
+
+// The CLI takes messages of the same id for parts of one.
+const messageOf = ({ model }: Body) => ({
+  id: fresh("msg"),
+  type: "message",
+  role: "assistant",
+  model,
+  usage: USAGE,
+})
+
+const whole = (response: ServerResponse, body: Body, blocks: ReadonlyArray<Content>, stop: string): void => {
+  response.writeHead(200, { "content-type": "application/json" })
+  const content = blocks.map((block) =>
+    block.type === "thinking" ? { ...block, signature: "signed" } : block,
+  )
+  response.end(JSON.stringify({ ...messageOf(body), content, stop_reason: stop, stop_sequence: null }))
+}
+
+const halves = (text: string) => {
+  const middle = Math.ceil(text.length / 2)
+  return [text.slice(0, middle), text.slice(middle)]
+}
+
+/** A block as it begins, and its content in two deltas. */
+const streamed = (block: Content) => {
+  switch (block.type) {
+    case "thinking":
+      return {
+        begun: { type: "thinking", thinking: "", signature: "" },
+        deltas: [
+          ...halves(block.thinking).map((thinking) => ({ type: "thinking_delta", thinking })),
+          { type: "signature_delta", signature: "signed" },
+        ],
+      }
+    case "text":
+      return {
+        begun: { type: "text", text: "" },
+        deltas: halves(block.text).map((text) => ({ type: "text_delta", text })),
+      }
+    case "tool_use":
+      return {
+        begun: { ...block, input: {} },
+        deltas: halves(JSON.stringify(block.input)).map((json) => ({
+          type: "input_json_delta",
+          partial_json: json,
+        })),
+      }
+  }
+}
+
+const stream = (
+  response: ServerResponse,
+  body: Body,
+  blocks: ReadonlyArray<Content>,
+  stop: string,
+  breaks: { readonly block: number; readonly byError: boolean } | undefined,
+): void => {
   response.writeHead(200, { "content-type": "text/event-stream" })
   const send = (type: string, data: object) =>
     response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`)
-  const usage = {
-    input_tokens: 12,
-    output_tokens: 3,
-    cache_creation_input_tokens: 0,
-    cache_read_input_tokens: 0,
+  const begun = { ...messageOf(body), content: [], stop_reason: null, stop_sequence: null }
+  send("message_start", { message: begun })
+  for (const [index, block] of blocks.entries()) {
+    const { begun, deltas } = streamed(block)
+    send("content_block_start", { index, content_block: begun })
+    for (const delta of deltas) {
+      send("content_block_delta", { index, delta })
+      if (breaks?.block !== index + 1) continue
+      if (!breaks.byError) return void setImmediate(() => response.destroy())
+      send("error", { error: { type: "overloaded_error", message: "Overloaded" } })
+      return void response.end()
+    }
+    send("content_block_stop", { index })
   }
-  // The CLI takes messages of the same id for parts of one.
-  const id = fresh("msg")
-  const message = { id, type: "message", role: "assistant", model: body.model, content: [], usage }
-  send("message_start", { message: { ...message, stop_reason: null, stop_sequence: null } })
-  send("content_block_start", { index: 0, content_block: block })
-  send("content_block_delta", { index: 0, delta })
-  send("content_block_stop", { index: 0 })
   send("message_delta", { delta: { stop_reason: stop, stop_sequence: null }, usage: { output_tokens: 3 } })
   send("message_stop", {})
   response.end()

@@ -5,6 +5,7 @@
 //   DEAF is named so once it is
 //   STREAM <n> <ms>    says n parts, so far apart, and all else that the CLI prints with --include-partial-messages
 //   STEP <dir> <n>     the same, but says part k only once there is a file <dir>/k, from 0
+//   ANEW <text> | <text>  says the first in parts, as a stream that breaks; then the second, whole, as its answer
 //   CAT (what the attached files hold) | LIST (their paths) | SPOIL (overwrites them)
 //   ESCAPE <name> <words>  starts processes of that name that leave its group, then does as the other words say
 import { spawn } from "node:child_process"
@@ -59,6 +60,26 @@ const inParts = async (count, before) => {
   event({ type: "content_block_stop", index: 0 })
   event({ type: "message_delta", delta: { stop_reason: "end_turn", stop_sequence: null } })
   event({ type: "message_stop" })
+  say(result(text))
+}
+
+/** An answer whose stream breaks: the CLI asks again, without streaming. */
+const anew = async (half, text) => {
+  const event = (event, more) =>
+    say({ type: "stream_event", event, session_id: "scripted", parent_tool_use_id: null, ...more })
+  const message = { type: "message", role: "assistant", model: "scripted" }
+  event({ type: "message_start", message: { ...message, id: "msg_broken", content: [], stop_reason: null } })
+  event({ type: "content_block_start", index: 0, content_block: { type: "text", text: "" } })
+  for (const part of half.match(/[\s\S]{1,4}/g) ?? [])
+    event({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text: part } })
+  event({ type: "content_block_stop", index: 0 })
+  event({ type: "message_stop" }, { abandoned_blocks: { api_message_id: "msg_broken", from_block_index: 0 } })
+  say({
+    type: "assistant",
+    message: { ...message, id: "msg_whole", content: [{ type: "text", text }], stop_reason: "end_turn" },
+    session_id: "scripted",
+    parent_tool_use_id: null,
+  })
   say(result(text))
 }
 
@@ -161,6 +182,7 @@ const scripts = {
       while (!existsSync(`${dir}/${k}`)) await sleep(5)
     })
   },
+  ANEW: (rest) => anew(...rest.split(" | ")),
   CAT: (_, files) => say(result(files.map((path) => readFileSync(path, "utf8")).join(","))),
   LIST: (_, files, header) => say(result(JSON.stringify({ files, header }))),
   SPOIL: (_, files) => {

@@ -1,12 +1,12 @@
 import { Command, Options } from "@effect/cli"
 import { Effect, Option } from "effect"
+import { resultOf } from "../../domain/Answer.ts"
 import { Effort, SystemMode } from "../../domain/Run.ts"
 import { client } from "../Connection.ts"
 import { reportErrors } from "../ReportErrors.ts"
 import { definedOptions } from "../DefinedOptions.ts"
 import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
-import * as Speech from "../Speech.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
 import { readTextFile } from "../Texts.ts"
 import { uploadFiles } from "../Upload.ts"
@@ -68,18 +68,21 @@ export const run = Command.make("run", runOptions, (options) =>
       }),
     }
     // A pipe gets the answer's value only, without the text that the model writes before it.
-    const isSilent = options.json || Option.isSome(options.schema) || !out.isRead
-    const { answer, isShown } = yield* printStream(
+    const isLive = !options.json && Option.isNone(options.schema) && out.isRead
+    const { answer, text } = yield* printStream(
       forge.streams.run(payload, {
         ...definedOptions({ idempotencyKey: options.key }),
         usage: options.usage,
       }),
-      isSilent ? () => "" : Speech.ofClaude,
-      // A run with a key is not cancelled: a later command may ask for its answer.
-      (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
+      {
+        isLive,
+        // A run with a key is not cancelled: a later command may ask for its answer.
+        cancel: (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
+      },
     )
     if (options.json) yield* out.json(answer)
-    else if (!isShown) {
+    // What is shown may lack a part that was no longer stored.
+    else if (!isLive || JSON.stringify(resultOf(text)) !== JSON.stringify(answer.result)) {
       yield* typeof answer.result === "string" ? out.line(answer.result) : out.json(answer.result)
     }
     yield* failIfCancelled(answer)

@@ -3,10 +3,10 @@ import { Effect, Option, Schema } from "effect"
 import { AgentName, PermissionMode } from "../../domain/Session.ts"
 import { client } from "../Connection.ts"
 import { reportErrors } from "../ReportErrors.ts"
+import { EXIT, Failed } from "../Exit.ts"
 import { definedOptions } from "../DefinedOptions.ts"
 import { Output } from "../Output.ts"
 import { promptArg, promptOf } from "../Prompt.ts"
-import * as Speech from "../Speech.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
 import * as Table from "../Table.ts"
 import { uploadFiles } from "../Upload.ts"
@@ -61,18 +61,23 @@ const turn = Command.make(
       const files = yield* uploadFiles(forge, options)
       const payload = { prompt, files, ...definedOptions({ timeout_secs: options.timeout }) }
       const events: Array<unknown> = []
-      const textOf = (message: unknown) => {
-        if (!options.json) return Speech.ofAgent(message)
-        events.push(message)
-        return ""
-      }
-      const { answer } = yield* printStream(
+      // A pipe gets the answer when it is complete.
+      const isLive = !options.json && out.isRead
+      const { answer, text, isIncomplete } = yield* printStream(
         forge.streams.turn(options.session, payload, definedOptions({ idempotencyKey: options.key })),
-        textOf,
-        (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
+        {
+          isLive,
+          onMessage: (message) => events.push(message),
+          cancel: (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
+        },
       )
       const { stop_reason, duration_ms, ...turn } = answer
       if (options.json) yield* out.json({ ...turn, events, stop_reason, duration_ms })
+      else if (!isLive && text !== "") yield* out.line(text.replace(/\n$/, ""))
+      if (isIncomplete) {
+        yield* out.notice("clawdforge: a part of the answer is no longer stored, and is missing here")
+        return yield* new Failed({ exitCode: EXIT.transport })
+      }
       yield* failIfCancelled(answer)
       if (stop_reason !== "end_turn") yield* out.notice(`clawdforge: the turn ended with ${stop_reason}`)
     }).pipe(reportErrors(options.json)),

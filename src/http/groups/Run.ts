@@ -18,6 +18,7 @@ import {
   ALSO_STREAMS,
   body,
   Cancelled,
+  Deltas,
   FileTokens,
   Include,
   OnDisconnect,
@@ -87,7 +88,7 @@ export class RunGroup extends HttpApiGroup.make("run")
   .add(
     HttpApiEndpoint.post("run", "/run")
       .setPayload(RunPayload)
-      .setUrlParams(query(Include))
+      .setUrlParams(query({ ...Include, ...Deltas }))
       .setHeaders(IdempotencyHeaders)
       .addSuccess(RunAnswer)
       .addError(

@@ -11,6 +11,7 @@ import {
   ALSO_STREAMS,
   body,
   Cancelled,
+  Deltas,
   FileTokens,
   OnDisconnect,
   optional,
@@ -53,6 +54,7 @@ const TurnPayload = body({
 
 const TurnQuery = query({
   ...TurnInclude,
+  ...Deltas,
   events: Schema.optional(
     Schema.Literal("none").annotations({
       message: expected("must be none"),

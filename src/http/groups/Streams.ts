@@ -1,31 +1,39 @@
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { ReaderAuth } from "./Auth.ts"
 import { problems } from "./Problems.ts"
 import {
   Answers,
+  Deltas,
   EventId,
   EventStreamBody,
   Include,
   optionalParam,
   query,
+  RunEventId,
   RunPath,
   TurnInclude,
 } from "./Wire.ts"
 
 const after = optionalParam(
-  EventId.annotations({ description: "Sends what came after that event; `Last-Event-ID` goes before it." }),
+  RunEventId.annotations({
+    description: "Sends what came after that event; `Last-Event-ID` goes before it.",
+  }),
 )
 
-const RunQuery = query({ ...Include, after })
-const TurnQuery = query({ ...TurnInclude, after })
+const RunQuery = query({ ...Include, ...Deltas, after })
+const TurnQuery = query({ ...TurnInclude, ...Deltas, after })
 
 /** The request headers of a stream: a client that reconnects resumes by them. */
-export const ResumeHeaders = Schema.Struct({
-  "last-event-id": optionalParam(
-    EventId.annotations({ description: "The last event that the client has: sends what came after it." }),
-  ),
-})
+const resumeHeaders = (eventId: typeof EventId) =>
+  Schema.Struct({
+    "last-event-id": optionalParam(
+      eventId.annotations({ description: "The last event that the client has: sends what came after it." }),
+    ),
+  })
+
+export const ResumeHeaders = resumeHeaders(EventId)
+const RunResumeHeaders = resumeHeaders(RunEventId)
 
 const TurnPath = Schema.Struct({
   id: Schema.String.annotations({
@@ -35,16 +43,22 @@ const TurnPath = Schema.Struct({
   n: Schema.String.annotations({ description: "The turn's index, from 1.", examples: ["2"] }),
 })
 
+/** The answer when a stream has ended and nothing comes after the given place. */
+export const STREAM_OVER = HttpApiSchema.NoContent.annotations({
+  description: "The run has ended, and its stream has nothing after that place.",
+})
+
 const DESCRIPTION =
-  "First what there is, then what comes, once and in order, up to the `result` or the `error`, also after a restart of the service. When some of it is kept no more, one `resync` event says so: its id is where that ends, `oldest_id` is what comes next."
+  "First what there is, then what comes, once and in order, up to the `result` or the `error`, also after a restart of the service. After its last event, the stream of a run that has ended is `204`, which stops a browser's `EventSource`. When some of it is kept no more, one `resync` event says so: its id is where that ends, `oldest_id` is what comes next."
 
 export class StreamsGroup extends HttpApiGroup.make("streams")
   .add(
     HttpApiEndpoint.get("runEvents", "/runs/:id/events")
       .setPath(RunPath)
       .setUrlParams(RunQuery)
-      .setHeaders(ResumeHeaders)
+      .setHeaders(RunResumeHeaders)
       .addSuccess(EventStreamBody)
+      .addSuccess(STREAM_OVER)
       .addError(problems("RunNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a run's stream, from any place in it")
       .annotate(OpenApi.Description, DESCRIPTION)
@@ -54,8 +68,9 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
     HttpApiEndpoint.get("turnEvents", "/sessions/:id/turns/:n/events")
       .setPath(TurnPath)
       .setUrlParams(TurnQuery)
-      .setHeaders(ResumeHeaders)
+      .setHeaders(RunResumeHeaders)
       .addSuccess(EventStreamBody)
+      .addSuccess(STREAM_OVER)
       .addError(problems("RunNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a turn's stream, from any place in it")
       .annotate(OpenApi.Description, DESCRIPTION)

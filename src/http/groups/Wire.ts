@@ -85,7 +85,7 @@ export class Answers extends Context.Reference<Answers>()("clawdforge/http/Answe
 
 const EVENTS = {
   description:
-    "Events, as they come: `run`, a `message` for each message of the agent, and at last one `result` or `error`.",
+    'Events, as they come: `run`, a `message` for each message of the agent, and at last one `result` or `error`. With `deltas=1` also `delta` events: `{"text":"…"}` is the next piece of the answer, `{"reset":true}` says that the agent begins it anew.',
 }
 
 /** The answer of a route that only streams. */
@@ -145,6 +145,26 @@ export const EventId = Schema.String.pipe(
     examples: ["4711"],
   }),
 )
+
+/** The id of an event of a run's stream. The events that `deltas` adds have a dot and a digit after that of their message. */
+export const RunEventId = Schema.String.pipe(
+  Schema.pattern(/^\d{1,15}(\.[12])?$/),
+  Schema.annotations({
+    message: expected("must be the id of an event, such as 4711 or 4711.1"),
+    examples: ["4711"],
+  }),
+)
+
+/** Whether a stream has the answer's text in pieces. */
+export const Deltas = {
+  deltas: optionalParam(
+    Schema.Literal("0", "1").annotations({
+      message: expected("must be 0 or 1"),
+      description:
+        "With `1`, a stream has a `delta` event for each piece of the answer's text, after the message that it comes from.",
+    }),
+  ),
+}
 
 export const RUN_ID = "01JQ3T4Z8ZJ0V5N6W7X8Y9ZABC"
 

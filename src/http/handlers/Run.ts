@@ -7,7 +7,13 @@ import { CurrentApp } from "../groups/Auth.ts"
 import { makeAcceptOnce } from "../IdempotentRequests.ts"
 import { note, orProblem } from "../RequestContext.ts"
 import { runIdOf } from "../RunLookup.ts"
-import { cancelOnDisconnect, makeRunAnswers, prefersEvents, runAnswer } from "../views/RunAnswers.ts"
+import {
+  cancelOnDisconnect,
+  makeRunAnswers,
+  optionsOf,
+  prefersEvents,
+  runAnswer,
+} from "../views/RunAnswers.ts"
 
 /** The values for fields that a request leaves out. */
 export interface RunDefaults {
@@ -47,7 +53,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
               { headers, owner: token.id, route: "POST /run", fields: payload, origin },
               (origin) => cancelOnDisconnect(onDisconnect, runs.open(request, token.id, origin)),
             )
-            const options = { usage: urlParams.include === "usage" }
+            const options = optionsOf(urlParams)
             if (accepted === undefined) {
               return prefersEvents(httpRequest)
                 ? answers.stream(httpRequest, viewer, replayed, options)

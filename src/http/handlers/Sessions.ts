@@ -7,10 +7,15 @@ import { App } from "../../domain/Viewer.ts"
 import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
-import { includedIn } from "../groups/Wire.ts"
 import { makeAcceptOnce, makeOnce } from "../IdempotentRequests.ts"
 import { note, orProblem } from "../RequestContext.ts"
-import { cancelOnDisconnect, makeRunAnswers, prefersEvents, turnAnswer } from "../views/RunAnswers.ts"
+import {
+  cancelOnDisconnect,
+  makeRunAnswers,
+  optionsOf,
+  prefersEvents,
+  turnAnswer,
+} from "../views/RunAnswers.ts"
 import { openedSessionAnswer, sessionAnswer } from "../views/SessionAnswers.ts"
 import type { RunDefaults } from "./Run.ts"
 
@@ -63,7 +68,7 @@ export const SessionsHandlers = (defaults: RunDefaults) =>
               files: payload.files ?? [],
             }
             const onDisconnect = payload.on_disconnect ?? "continue"
-            const options = { ...includedIn(urlParams.include), events: urlParams.events !== "none" }
+            const options = optionsOf(urlParams)
             const { accepted, replayed } = yield* acceptOnce(
               { headers, owner: token.id, route: `POST /sessions/${id}/turn`, fields: payload, origin },
               (origin) => cancelOnDisconnect(onDisconnect, pool.turn(id, request, token.id, origin)),

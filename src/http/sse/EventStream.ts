@@ -10,10 +10,16 @@ export const EVENT_STREAM = "text/event-stream"
 /** Response headers of every stream: no cache stores it, no proxy compresses it (which would hold it back), or buffers it. */
 export const STREAM_HEADERS = { "cache-control": "no-store, no-transform", "x-accel-buffering": "no" }
 
-/** One event on the wire. */
-export interface Frame {
-  /** The event's id: its sequence number. A client sends it as `Last-Event-ID` to resume after this event. */
+/** A place in a stream: after the event with that id. */
+export interface Position {
+  /** The sequence number of a stored event; 0 is the stream's beginning. */
   readonly seq: number
+  /** Counts, from 1, the events that are made from the stored one and follow it; absent for the stored one itself. */
+  readonly part?: number | undefined
+}
+
+/** One event on the wire. A client sends its id as `Last-Event-ID` to resume after this event. */
+export interface Frame extends Position {
   /** The event's name. */
   readonly event: string
   /** JSON text. */
@@ -32,10 +38,13 @@ export const COMMENT = new TextEncoder().encode(":\n\n")
 /** Replaces line breaks by spaces. JSON has line breaks only between tokens, so its value stays the same. */
 const oneLine = (text: string): string => text.replace(/[\r\n]+/g, " ")
 
+/** The id of the event before a position: `4711`, or `4711.1` for the first event that is made from that one. */
+export const idOf = ({ seq, part }: Position): string => (part === undefined ? `${seq}` : `${seq}.${part}`)
+
 export const render = (frames: Iterable<Frame>): Uint8Array => {
   let text = ""
-  for (const { seq, event, data } of frames) {
-    text += `id: ${seq}\nevent: ${oneLine(event)}\ndata: ${oneLine(data)}\n\n`
+  for (const frame of frames) {
+    text += `id: ${idOf(frame)}\nevent: ${oneLine(frame.event)}\ndata: ${oneLine(frame.data)}\n\n`
   }
   return new TextEncoder().encode(text)
 }
@@ -50,6 +59,8 @@ const PIECE_BYTES = 64 * 1024
 export class Progress {
   /** The `seq` of the last frame that was given to the reader. */
   cursor: number
+  /** The `part` of that frame. */
+  part: number | undefined
   /** Whether all given frames are written and the reader waits for the next one: it is between two events. */
   isIdle = false
   /** Whether the last frame of the stream was given. */
@@ -77,6 +88,7 @@ export class Progress {
     const last = frames.at(-1)
     if (last === undefined) return
     this.cursor = last.seq
+    this.part = last.part
     this.isOver = isLast(last)
     this.#rest = render(frames)
   }

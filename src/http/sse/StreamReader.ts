@@ -110,6 +110,7 @@ const NOTHING = new Uint8Array()
 export const endRevoked = (reader: StreamReader): Effect.Effect<void> =>
   end(reader, {
     seq: reader.progress.cursor,
+    part: reader.progress.part,
     event: "error",
     data: JSON.stringify(problemOf(new Unauthorized(), reader.requestId)),
   })

@@ -1,19 +1,28 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Either } from "effect"
+import { acpTextOf } from "../../domain/AnswerText.ts"
 import { RunDefect, type StorageFailed } from "../../domain/Failure.ts"
 import { decodeOutcome, type Report } from "../../domain/Outcome.ts"
 import type { RunRecord } from "../../domain/Run.ts"
 import type { StreamEvent, StreamGap } from "../../domain/Stream.ts"
 import type { Viewer } from "../../domain/Viewer.ts"
-import { answerTextOf } from "../../services/agents/acp/MessageFields.ts"
 import type { AcpMessage } from "../../services/agents/AcpxClient.ts"
-import { type Consumer, mapped } from "../../services/journal/Consumer.ts"
+import { type Consumer, flatMapped } from "../../services/journal/Consumer.ts"
 import { Journal, runScope } from "../../services/journal/Journal.ts"
 import { Runs } from "../../services/runs/Runs.ts"
-import { EVENT_STREAM, type Frame, gapFrame } from "../sse/EventStream.ts"
+import {
+  EVENT_STREAM,
+  type Frame,
+  type Frames,
+  gapFrame,
+  type Position,
+  STREAM_HEADERS,
+} from "../sse/EventStream.ts"
 import { OpenStreams } from "../sse/OpenStreams.ts"
 import { preferredMediaType } from "../PreferredMediaType.ts"
 import { problemOf } from "../Problem.ts"
+import { includedIn } from "../groups/Wire.ts"
+import { type FramesOf, framesAfter, withDeltas } from "./DeltaFrames.ts"
 
 /**
  * The answers to runs: an object or a stream, with the same content. A replayed request gets the same answer as the
@@ -25,15 +34,26 @@ export type AnsweredRun = Pick<RunRecord, "id" | "sessionId" | "turnIndex" | "re
 
 /** What a client wants in the answer. */
 export interface AnswerOptions {
-  /** Only events after that sequence number; 0 by default. */
-  readonly after?: number
   /** Whether the answer has token usage, cost and model, and a one-shot's the agent's session; by default it has not. */
   readonly usage?: boolean
   /** Whether the answer to a turn has the agent's words; by default it has not. */
   readonly text?: boolean
   /** Whether the answer to a turn, unless it is a stream, has the agent's messages; by default it has. */
   readonly events?: boolean
+  /** Whether a stream has the answer's text in pieces, beside the messages; by default it has not. */
+  readonly deltas?: boolean
 }
+
+/** The options that a request's query parameters ask for. */
+export const optionsOf = (urlParams: {
+  readonly include?: string | undefined
+  readonly events?: "none" | undefined
+  readonly deltas?: "0" | "1" | undefined
+}): AnswerOptions => ({
+  ...includedIn(urlParams.include),
+  events: urlParams.events !== "none",
+  deltas: urlParams.deltas === "1",
+})
 
 /** Makes the answer to a one-shot, with its keys in the order of v0.2. */
 export const runAnswer = (report: Report, { usage = false }: AnswerOptions = {}) => ({
@@ -64,7 +84,7 @@ export const turnAnswer = (
   ...(events && messages !== undefined ? { events: messages } : {}),
   stop_reason: report.stopReason,
   duration_ms: report.durationMs,
-  ...(text ? { text: messages?.map(answerTextOf).join("") ?? null } : {}),
+  ...(text ? { text: messages?.map(acpTextOf).join("") ?? null } : {}),
   ...(usage ? { usage: report.usage, cost_usd: report.costUsd, model: report.model ?? null } : {}),
 })
 
@@ -118,6 +138,8 @@ export const cancelOnDisconnect = <A extends { readonly cancel: Effect.Effect<vo
         Effect.tap(accept, ({ cancel }) => Effect.addFinalizer(() => cancel)),
       )
 
+const withRunId = ({ id }: AnsweredRun) => HttpServerResponse.setHeader("x-run-id", id)
+
 export const makeRunAnswers = Effect.gen(function* () {
   const journal = yield* Journal
   const runs = yield* Runs
@@ -127,6 +149,7 @@ export const makeRunAnswers = Effect.gen(function* () {
   const withTurnText = <E>(
     run: AnsweredRun,
     options: AnswerOptions,
+    framesOf: FramesOf,
     { take, ready }: Consumer<Frame, E>,
   ): Consumer<StreamEvent | StreamGap, StorageFailed | E> => {
     let result: StreamEvent | undefined
@@ -141,15 +164,43 @@ export const makeRunAnswers = Effect.gen(function* () {
     return {
       take: (events) => {
         const last = events.at(-1)
-        if (last?.kind !== "result") return take(events.map((event) => runFrame(run, event, options)))
+        if (last?.kind !== "result") return take(events.flatMap(framesOf))
         result = last
-        take(events.slice(0, -1).map((event) => runFrame(run, event, options)))
+        take(events.slice(0, -1).flatMap(framesOf))
         return false
       },
       ready: Effect.suspend(() =>
         result === undefined ? ready : Effect.zipRight(ready, giveResult(result)),
       ),
     }
+  }
+
+  /** Makes a response that sends a run's stream, whether or not the run has ended. */
+  const stream = (
+    request: HttpServerRequest.HttpServerRequest,
+    viewer: Viewer,
+    run: AnsweredRun,
+    options: AnswerOptions = {},
+    after: Position = { seq: 0 },
+  ): HttpServerResponse.HttpServerResponse => {
+    const frames: Frames = (reader) =>
+      Effect.gen(function* () {
+        const plain: FramesOf = (event) => [runFrame(run, event, options)]
+        const framesOf = options.deltas === true ? withDeltas(run, plain) : plain
+        if (options.deltas === true) {
+          const rest = yield* framesAfter(journal, run, after, framesOf)
+          if (rest.length > 0 && !reader.take(rest)) yield* reader.ready
+        }
+        yield* journal.follow(
+          runScope(run.id),
+          after.seq,
+          options.text === true && run.sessionId !== null
+            ? withTurnText(run, options, framesOf, reader)
+            : flatMapped(reader, framesOf),
+        )
+      })
+    const bytesAfter = (seq: number) => journal.bytesAfter(run.id, seq)
+    return streams.answer(request, viewer, { after: after.seq, frames, bytesAfter }).pipe(withRunId(run))
   }
 
   return {
@@ -168,28 +219,26 @@ export const makeRunAnswers = Effect.gen(function* () {
         return turnAnswer(run, report, yield* runs.messages(run.id), options)
       }),
 
-    /** Makes a response that sends a run's stream, whether or not the run has ended. */
-    stream: (
+    stream,
+
+    /**
+     * Makes a response that sends a run's stream from a position on, whether or not the run has ended. 204 if it has, and
+     * nothing comes after the position: a browser's `EventSource` would ask for ever.
+     */
+    replay: (
       request: HttpServerRequest.HttpServerRequest,
       viewer: Viewer,
-      run: AnsweredRun,
-      options: AnswerOptions = {},
-    ): HttpServerResponse.HttpServerResponse => {
-      const { after = 0 } = options
-      return streams
-        .answer(request, viewer, {
-          after,
-          frames: (reader) =>
-            journal.follow(
-              runScope(run.id),
-              after,
-              options.text === true && run.sessionId !== null
-                ? withTurnText(run, options, reader)
-                : mapped(reader, (event) => runFrame(run, event, options)),
-            ),
-          bytesAfter: (after) => journal.bytesAfter(run.id, after),
-        })
-        .pipe(HttpServerResponse.setHeader("x-run-id", run.id))
-    },
+      run: RunRecord,
+      after: Position,
+      options: AnswerOptions,
+    ) =>
+      Effect.gen(function* () {
+        const isOver =
+          run.finishedAt !== null &&
+          after.seq > 0 &&
+          (yield* journal.read(runScope(run.id), after.seq)).length === 0
+        if (!isOver) return stream(request, viewer, run, options, after)
+        return HttpServerResponse.empty({ status: 204, headers: STREAM_HEADERS }).pipe(withRunId(run))
+      }),
   }
 })

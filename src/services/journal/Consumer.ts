@@ -11,8 +11,11 @@ export interface Consumer<A, E = never> {
   readonly ready: Effect.Effect<void, E>
 }
 
-/** Makes a consumer that gives each item, changed by `change`, to another consumer. */
-export const mapped = <A, B, E>(to: Consumer<B, E>, change: (item: A) => B): Consumer<A, E> => ({
-  take: (items) => to.take(items.map(change)),
+/** Makes a consumer that gives what `change` makes of each item to another consumer. */
+export const flatMapped = <A, B, E>(
+  to: Consumer<B, E>,
+  change: (item: A) => ReadonlyArray<B>,
+): Consumer<A, E> => ({
+  take: (items) => to.take(items.flatMap(change)),
   ready: to.ready,
 })

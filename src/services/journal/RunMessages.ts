@@ -1,9 +1,28 @@
 import { Effect } from "effect"
 import { AnswerGone, type StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
+import { isEnd, type StreamEvent, type StreamGap } from "../../domain/Stream.ts"
 import { yieldToEventLoop } from "./YieldToEventLoop.ts"
-import { isEnd } from "../../domain/Stream.ts"
 import { type Journal, runScope } from "./Journal.ts"
+
+/** Calls `visit` with each event of a run so far, in order, until it returns false. */
+export const forEachRunEvent = (
+  journal: typeof Journal.Service,
+  run: RunId,
+  visit: (event: StreamEvent | StreamGap) => boolean,
+): Effect.Effect<void, StorageFailed> =>
+  Effect.gen(function* () {
+    for (let after = 0; ; ) {
+      const events = yield* journal.read(runScope(run), after)
+      const last = events.at(-1)
+      if (last === undefined) return
+      after = last.seq
+      for (const event of events) if (!visit(event)) return
+      if (isEnd(last)) return
+      // A run may have said megabytes: other work gets its turn.
+      yield* yieldToEventLoop
+    }
+  })
 
 /** Reads all messages of a run so far, parsed. Fails with `AnswerGone` if some are no longer kept. */
 export const readRunMessages = (
@@ -12,17 +31,12 @@ export const readRunMessages = (
 ): Effect.Effect<ReadonlyArray<unknown>, AnswerGone | StorageFailed> =>
   Effect.gen(function* () {
     const messages: Array<unknown> = []
-    for (let after = 0; ; ) {
-      const events = yield* journal.read(runScope(run), after)
-      const last = events.at(-1)
-      if (last === undefined) return messages
-      after = last.seq
-      for (const event of events) {
-        if (event.kind === "resync") return yield* new AnswerGone()
-        if (event.kind === "message") messages.push(JSON.parse(event.body))
-      }
-      if (isEnd(last)) return messages
-      // A run may have said megabytes: other work gets its turn.
-      yield* yieldToEventLoop
-    }
+    let isGone = false
+    yield* forEachRunEvent(journal, run, (event) => {
+      if (event.kind === "message") messages.push(JSON.parse(event.body))
+      isGone = event.kind === "resync"
+      return !isGone
+    })
+    if (isGone) return yield* new AnswerGone()
+    return messages
   })

@@ -27,14 +27,6 @@ const ANSWER_UPDATES = new Set(["agent_message_chunk", "agent_thought_chunk", "t
 export const isAnswer = (message: AcpMessage): boolean =>
   ANSWER_UPDATES.has(String(fieldsOf(fieldsOf(message["params"])["update"])["sessionUpdate"]))
 
-/** The answer text in a message; empty if it has none. */
-export const answerTextOf = (message: AcpMessage): string => {
-  if (message["method"] !== "session/update") return ""
-  const update = fieldsOf(fieldsOf(message["params"])["update"])
-  const text = fieldsOf(update["content"])["text"]
-  return update["sessionUpdate"] === "agent_message_chunk" && typeof text === "string" ? text : ""
-}
-
 const count = (value: unknown): number => (typeof value === "number" && value >= 0 ? value : 0)
 
 /** The token counts of the result that ends a turn; null when it has none. */

@@ -1,12 +1,12 @@
 import { Duration, Effect, Option } from "effect"
 import { resultOf } from "../../../domain/Answer.ts"
+import { addClaudeMessage, type AnswerText, NO_TEXT } from "../../../domain/AnswerText.ts"
 import { diagnosed } from "../../../domain/Failure.ts"
 import type { TokenId } from "../../../domain/Ids.ts"
 import type { OneShotSpec } from "../../../domain/Run.ts"
 import { type ClaudeLine, isShown } from "../../agents/claude/Protocol.ts"
 import type { ClaudeAnswer } from "../../agents/claude/ClaudeAnswer.ts"
 import { claudeRequest } from "../../agents/claude/ClaudeRequest.ts"
-import { TextSoFar } from "../../agents/claude/TextSoFar.ts"
 import { ClaudeRunner } from "../../agents/ClaudeRunner.ts"
 import { ProviderSigns } from "../../agents/ProviderSigns.ts"
 import { WorkDirs } from "../../agents/WorkDirs.ts"
@@ -47,17 +47,15 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
     const workDirs = yield* WorkDirs
     const queue = yield* makeFairQueue<TokenId>(options)
 
-    /** Asks the CLI. Returns its answer, or none if the run was cancelled first, and when that was. */
-    const ask = Effect.fn("OneShot.ask")(function* (
-      { spec, cancelled, elapsedMillis }: StartedRun<"run">,
-      textSoFar: TextSoFar,
-    ) {
+    /** Asks the CLI. Returns its answer, or none if the run was cancelled first; the text by then; and how long it took. */
+    const ask = Effect.fn("OneShot.ask")(function* ({ spec, cancelled, elapsedMillis }: StartedRun<"run">) {
+      let written: AnswerText = NO_TEXT
       const signs = new ProviderSigns()
       const onLines = (lines: ReadonlyArray<ClaudeLine>) =>
         Effect.suspend(() => {
           for (const { json } of lines) signs.add(json)
           const shown = lines.filter(isShown)
-          for (const line of shown) textSoFar.add(line)
+          for (const { json } of shown) written = addClaudeMessage(written, json)[0]
           const texts = shown.map(({ text }) => text)
           return texts.length === 0 ? Effect.void : journal.append(spec.id, texts)
         })
@@ -77,7 +75,7 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
         Effect.catchAll((failure) => Effect.flip(signs.explain(failure, spec.model))),
       )
       // Taken before the scope closes: the end of the processes is not the run's time.
-      return { answer, durationMs: yield* elapsedMillis }
+      return { answer, written: written.text ?? "", durationMs: yield* elapsedMillis }
     }, Effect.scoped)
 
     const resultFor = (answer: ClaudeAnswer, { outputSchema }: OneShotSpec) => {
@@ -98,9 +96,8 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
           inOrder: (accept) => accept,
         }),
       execute: Effect.fn("OneShot.execute")(function* (run: StartedRun<"run">) {
-        const textSoFar = new TextSoFar()
-        const { answer, durationMs } = yield* ask(run, textSoFar)
-        if (Option.isNone(answer)) return cancelledReport(textSoFar.text, durationMs)
+        const { answer, written, durationMs } = yield* ask(run)
+        if (Option.isNone(answer)) return cancelledReport(written, durationMs)
         return reportOf(answer.value, yield* resultFor(answer.value, run.spec), durationMs)
       }),
     } satisfies Executor<"run">

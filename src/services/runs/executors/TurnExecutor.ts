@@ -1,16 +1,11 @@
 import { Cause, Chunk, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { acpTextOf } from "../../../domain/AnswerText.ts"
 import { AgentUnavailable, type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
 import { withAttachments } from "../../../domain/File.ts"
 import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { TurnSpec } from "../../../domain/Run.ts"
 import type { SessionRecord } from "../../../domain/Session.ts"
-import {
-  answerTextOf,
-  claudeMessageOf,
-  isAnswer,
-  stopReasonOf,
-  usageOf,
-} from "../../agents/acp/MessageFields.ts"
+import { claudeMessageOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/MessageFields.ts"
 import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
 import { ProviderSigns } from "../../agents/ProviderSigns.ts"
 import { CANCEL_TIMEOUT } from "../../agents/Timeouts.ts"
@@ -60,7 +55,7 @@ class ReceivedMessages {
       if (this.#chars > TURN_MAX_CHARS) return Number.isFinite(this.#chars) ? TOO_LONG : TOO_DEEP
       if (this.#chars > HELD_MAX_CHARS) this.#held = undefined
       this.#held?.push(message)
-      this.answerChars += answerTextOf(message).length
+      this.answerChars += acpTextOf(message).length
       this.last = message
     }
     return undefined
