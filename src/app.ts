@@ -62,7 +62,14 @@ export const machine = (config: AppConfig) =>
     WorkDirectories.layer(config.runsDir).pipe(Layer.provideMerge(ProcessGroups.layer(config.dataDir))),
     SessionDirectories.layer(config.sessionsDir),
     FileDirectory.layer(config.filesDir),
-    DiskSpace.layer([config.dataDir, config.runsDir, config.sessionsDir, config.filesDir, config.dbPath]),
+    DiskSpace.layer(
+      [config.dataDir, config.runsDir, config.sessionsDir, config.filesDir, config.dbPath],
+      [
+        { setting: "RUNS_DIR", path: config.runsDir, isRemade: true },
+        { setting: "ACPX_SESSIONS_CWD", path: config.sessionsDir, isRemade: false },
+        { setting: "FILES_DIR", path: config.filesDir, isRemade: false },
+      ],
+    ),
     OutputSchemaValidator.layer,
     idsLayer,
     secretsLayer,

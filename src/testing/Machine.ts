@@ -94,8 +94,9 @@ const fileContentsIn = (bytes: Map<FileId, Uint8Array>, copies: Map<string, Uint
     list: Effect.sync(() => [...bytes.keys()]),
   })
 
-/** Disks with that much free space. */
-export const disks = (freeBytes: number) => Layer.succeed(Disks, { freeBytes: Effect.succeed(freeBytes) })
+/** Disks with that much free space, which can be written to. */
+export const disks = (freeBytes: number) =>
+  Layer.succeed(Disks, { freeBytes: Effect.succeed(freeBytes), unwritable: Effect.succeed([]) })
 
 /** Accepts every schema, and every value as one that fits. */
 export const outputSchemas = Layer.succeed(OutputSchemas, {

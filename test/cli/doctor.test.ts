@@ -1,6 +1,6 @@
 import { createServer as createHttpServer, request } from "node:http"
 import { createServer, type AddressInfo } from "node:net"
-import { writeFileSync } from "node:fs"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
@@ -96,6 +96,16 @@ describe("clawdforge doctor", () => {
       const { CLAUDE_BIN: _, ACPX_BIN: __, ...env } = yield* machine
       const found = yield* faultsInProcess({ ...env, CLAUDE_CONFIG_DIR: yield* temporaryDirectory })
       expect(found).toEqual(aboutAs("login", /not logged in/, /\/login/))
+    }),
+  )
+
+  it.scopedLive("finds a database that cannot be written to", () =>
+    Effect.gen(function* () {
+      const env = yield* machine
+      mkdirSync(join(env.DATA_DIR, "clawdforge.db"), { recursive: true })
+      expect(yield* faultsOf(env)).toEqual(
+        aboutAs("data", /DB_PATH: .*clawdforge.db cannot be written to/, /DB_PATH/),
+      )
     }),
   )
 

@@ -48,6 +48,8 @@ describe("GET /readyz", () => {
           "ok service: takes work",
           "ok database: can be written to",
           expect.stringMatching(/^ok disk: \d+ MiB free$/),
+          "ok directories: can be written to",
+          "ok processes: can be started",
           "ok claude: 0.0.1 (scripted)",
           "ok login: present",
           "ok acpx: 0.0.1 (scripted)",

@@ -39,6 +39,26 @@ const writeFault = (variable: string, directory: string) =>
     )
   })
 
+/** A fault if the database's file is there and cannot be written to, else undefined. Changes nothing in it. */
+const databaseFault = (file: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    if (!(yield* fs.exists(file))) return undefined
+    yield* fs.open(file, { flag: "r+" })
+    return undefined
+  }).pipe(
+    Effect.scoped,
+    Effect.catchAll((error) =>
+      Effect.succeed(
+        fault(
+          "data",
+          `DB_PATH: ${file} cannot be written to${error._tag === "SystemError" ? ` (${error.reason})` : ""}`,
+          "let the service's user write it (chown, chmod), or set DB_PATH to another file",
+        ),
+      ),
+    ),
+  )
+
 /** Checks all directories that the service writes to, and the free space of their disks. */
 export const directories = (
   config: AppConfig,
@@ -53,7 +73,9 @@ export const directories = (
       ACPX_SESSIONS_CWD: config.sessionsDir,
     }
     const results = yield* Effect.forEach(Object.entries(all), ([variable, dir]) => writeFault(variable, dir))
-    const faults = results.filter((finding) => finding !== undefined)
+    const faults = [...results, yield* databaseFault(config.dbPath)].filter(
+      (finding) => finding !== undefined,
+    )
     // If DATA_DIR cannot be written to, the others usually fail for the same reason: by default they are inside it.
     if (faults.length > 0) return faults.slice(0, results[0] === undefined ? faults.length : 1)
     const places = yield* Effect.forEach(Object.values(all), nearestExisting)

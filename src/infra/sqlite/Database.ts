@@ -11,6 +11,7 @@ import refusals from "./migrations/0003_refusals.ts"
 import sessions from "./migrations/0004_sessions.ts"
 import streams from "./migrations/0005_streams.ts"
 import runInputs from "./migrations/0006_run_inputs.ts"
+import writeTrials from "./migrations/0007_write_trials.ts"
 
 /** The migrations, in order. A migration that has landed is never edited. */
 const migrations = {
@@ -20,6 +21,7 @@ const migrations = {
   "0004_sessions": sessions,
   "0005_streams": streams,
   "0006_run_inputs": runInputs,
+  "0007_write_trials": writeTrials,
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })

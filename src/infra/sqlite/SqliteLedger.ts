@@ -5,7 +5,7 @@ import { eventRecords } from "./EventRecords.ts"
 import { makeEventWriter } from "./EventWriter.ts"
 import { fileRecords } from "./FileRecords.ts"
 import { keyRecords } from "./IdempotencyKeyRecords.ts"
-import { asStorageFailure, makeLedgerDatabase } from "./LedgerDatabase.ts"
+import { makeLedgerDatabase } from "./LedgerDatabase.ts"
 import { refusalRecords } from "./RefusalRecords.ts"
 import { retentionRecords } from "./RetentionRecords.ts"
 import { runRecords } from "./RunRecords.ts"
@@ -31,9 +31,11 @@ export const layer = (
       if (lost > 0)
         yield* Effect.logWarning("runs of a server that died are recorded as lost", { runs: lost })
       return yield* holdChanges({
-        // Takes the write lock and changes nothing.
-        writable: Effect.asVoid(database.sql`UPDATE tokens SET name = name WHERE false`).pipe(
-          asStorageFailure("looking whether the database can be written to"),
+        // A statement that changes nothing, or is rolled back, succeeds on a full disk.
+        writable: Effect.flatMap(Clock.currentTimeMillis, (at) =>
+          database.transaction("looking whether the database can be written to")(
+            Effect.asVoid(database.sql`INSERT OR REPLACE INTO write_trials (id, at) VALUES (1, ${at})`),
+          ),
         ),
         tokens: tokenRecords(database, events),
         runs,

@@ -1,6 +1,7 @@
 import { Cause, Effect, Either } from "effect"
 import type { AgentRefusal, StorageFailed } from "../../domain/Failure.ts"
 import type { SessionId } from "../../domain/Ids.ts"
+import { errorCodeOf } from "./ErrorCode.ts"
 
 /** The results of a sweep. */
 export interface SweepCounts {
@@ -62,16 +63,10 @@ const describe = (failure: StepFailure): string => {
   if (typeof failure === "string") return failure
   switch (failure._tag) {
     case "StorageFailed":
-      return `${failure.during}: ${codeOf(failure.cause)}`
+      return `${failure.during}: ${errorCodeOf(failure.cause)}`
     case "AgentUnavailable":
       return failure.reason
     default:
       return failure.code
   }
-}
-
-const codeOf = (error: unknown): string => {
-  if (typeof error !== "object" || error === null) return "unknown"
-  if ("code" in error && typeof error.code === "string") return error.code
-  return "cause" in error ? codeOf(error.cause) : "unknown"
 }

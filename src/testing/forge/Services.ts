@@ -17,7 +17,7 @@ import { type AgentScript, scriptedAgents } from "../AcpxClient.ts"
 import { type ClaudeScript, scriptedClaude } from "../Claude.ts"
 import { countingIds, countingSecrets } from "../Ids.ts"
 import { ledger } from "../Ledger.ts"
-import { disks, fileContents, jsonSchemas, sessionDirs, workDirs } from "../Machine.ts"
+import { disks, fileContents, jsonSchemas, processes, sessionDirs, workDirs } from "../Machine.ts"
 import { clis } from "../Services.ts"
 import type { ForgeMemory } from "./Memory.ts"
 import type { ForgeSettings } from "./Settings.ts"
@@ -47,6 +47,7 @@ const machine = ({ settings, memory }: ForgeParts) =>
     sessionDirs(memory.sessionDirs),
     fileContents(memory.uploads, memory.attached),
     disks(PLENTY_BYTES),
+    processes(() => ({ lines: [], exit: { code: 0, signal: null } })),
     jsonSchemas,
     countingIds(memory.counters.ids),
     countingSecrets(memory.counters.secrets),
