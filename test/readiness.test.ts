@@ -52,6 +52,11 @@ const failures = async (): Promise<ReadonlyArray<string>> => {
 
 const isWell = () => readiness(server.url, (lines) => !lines.includes("fail"))
 
+const upload = async () => {
+  const headers = { authorization: `Bearer ${token}` }
+  return (await fetch(`${server.url}/files`, { method: "POST", headers, body: fileForm("x") })).status
+}
+
 const run = () => post(server.url, "/run", token, { prompt: "SAY hello" })
 
 describe("GET /readyz of a service", () => {
@@ -79,10 +84,6 @@ describe("GET /readyz of a service", () => {
   })
 
   it("whose directory of uploads is gone is red, as uploads fail, and says which it is", async () => {
-    const upload = async () => {
-      const headers = { authorization: `Bearer ${token}` }
-      return (await fetch(`${server.url}/files`, { method: "POST", headers, body: fileForm("x") })).status
-    }
     const files = join(service.dataDir(), "files")
     renameSync(files, `${files}.away`)
     expect(await failures()).toContain("fail directories: cannot be written to: FILES_DIR (ENOENT)")
