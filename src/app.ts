@@ -15,6 +15,7 @@ import * as HttpServer from "./infra/http/HttpServer.ts"
 import * as NodeConnections from "./infra/http/NodeConnections.ts"
 import * as NodeRequestBody from "./infra/http/NodeRequestBody.ts"
 import { idsLayer, secretsLayer } from "./infra/Identifiers.ts"
+import * as Memory from "./infra/Memory.ts"
 import * as OutputSchemaValidator from "./infra/OutputSchemaValidator.ts"
 import * as ProcessGroups from "./infra/processes/ProcessGroups.ts"
 import * as SessionDirectories from "./infra/SessionDirectories.ts"
@@ -159,6 +160,7 @@ export const services = (
     Layer.provideMerge(TokenStore.layer),
     Layer.provideMerge(AdminTokenFile.layer(config)),
     Layer.provideMerge(machine(config)),
+    Layer.provideMerge(Memory.layer(config)),
   )
 }
 

@@ -349,7 +349,7 @@ const LOGIN_RETRY_SECS = 30
 const OVERLOADED = {
   queue_full: "too many runs are waiting",
   waited_too_long: "the run waited too long for its turn",
-  bodies_arriving: "too many large requests are arriving at once",
+  memory: "the service has as many large requests in hand as its memory allows",
 }
 
 const REFUSED_ADDRESS = {

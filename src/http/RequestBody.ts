@@ -1,7 +1,8 @@
 import type { HttpServerRequest } from "@effect/platform"
 import { Context, Effect, type Stream } from "effect"
-import type { Issue, Overloaded } from "../domain/Failure.ts"
+import type { Issue } from "../domain/Failure.ts"
 import { JsonScan } from "../domain/JsonScan.ts"
+import { BYTES_PER_CHAR, RequestMemory } from "../services/runs/MemoryBudget.ts"
 import {
   type BodyNotForm,
   BodyNotJson,
@@ -24,14 +25,13 @@ export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
   RequestBody,
   {
     /**
-     * Reads the whole body. Limits hold for this body, and for all bodies together that arrive at the same time: beyond
-     * the second one it fails with `Overloaded`. Each piece is passed to `inspect` as it arrives; its failure ends the
+     * Reads the whole body, within its limits. Each piece is passed to `inspect` as it arrives; its failure ends the
      * reading.
      */
     readonly bytes: <E>(
       request: HttpServerRequest.HttpServerRequest,
       inspect: (piece: Uint8Array) => Effect.Effect<void, E>,
-    ) => Effect.Effect<Uint8Array, E | BodyTooLarge | BodyUnreadable | RequestTooSlow | Overloaded>
+    ) => Effect.Effect<Uint8Array, E | BodyTooLarge | BodyUnreadable | RequestTooSlow>
     /** The parts of a multipart form, read no faster than the consumer takes them. It can be read once only. */
     readonly form: (
       request: HttpServerRequest.HttpServerRequest,
@@ -46,6 +46,8 @@ export class RequestBody extends Context.Tag("clawdforge/http/RequestBody")<
 
 /** No field has more values, or more levels. */
 const BODY_LIMITS = { levels: 1000, values: 50_000 }
+/** A body up to this size is always read: a cancel, a revocation. */
+const SMALL_BYTES = 64 * 1024
 const FIELDS_MAX = 64
 /** The most entries that a list or an object in a field may have. */
 const ENTRIES_MAX = 4096
@@ -76,11 +78,19 @@ export const withJsonBody = (
   }) as HttpServerRequest.HttpServerRequest
 }
 
-/** Reads a body, and fails as soon as it is more complex than it may be. */
+/** Reads a body. Fails as soon as it is more complex than it may be, or with `Overloaded` if there is no memory for it. */
 const readSimple = (request: HttpServerRequest.HttpServerRequest, body: Context.Tag.Service<RequestBody>) =>
   Effect.suspend(() => {
     const scan = new JsonScan(BODY_LIMITS)
-    return body.bytes(request, (piece) => (scan.add(piece) ? Effect.void : new BodyTooComplex(BODY_LIMITS)))
+    let size = 0
+    return body.bytes(
+      request,
+      Effect.fnUntraced(function* (piece) {
+        if (!scan.add(piece)) return yield* new BodyTooComplex(BODY_LIMITS)
+        size += piece.length
+        if (size > SMALL_BYTES) yield* (yield* RequestMemory).take(piece.length * BYTES_PER_CHAR)
+      }),
+    )
   })
 
 type Headers = HttpServerRequest.HttpServerRequest["headers"]

@@ -31,6 +31,8 @@ export const scale = {
   fairRuns: scaled(40, 200),
   /** Runs of the real `claude` at once. */
   realRuns: scaled(10, 50),
+  /** Prompts of ten megabytes at once. */
+  largePrompts: scaled(8, 20),
   /** Mebibytes of an upload without a length. */
   uploadMebibytes: scaled(128, 1024),
 } as const

@@ -4,6 +4,7 @@ import { RequestId } from "../../domain/Ids.ts"
 import { Admission } from "../../services/access/Admission.ts"
 import type { Client } from "../../services/access/ClientAddress.ts"
 import { Ids } from "../../services/access/Ids.ts"
+import { MemoryBudget, RequestMemory } from "../../services/runs/MemoryBudget.ts"
 import { monotonicMillis } from "../../services/time/Monotonic.ts"
 import { RequestBody, withJsonBody } from "../RequestBody.ts"
 import { RouteNotFound } from "../HttpFailure.ts"
@@ -26,6 +27,7 @@ export const Edge = HttpLayerRouter.middleware(
     const admission = yield* Admission
     const ids = yield* Ids
     const body = yield* RequestBody
+    const budget = yield* MemoryBudget
 
     return (app) =>
       Effect.gen(function* () {
@@ -47,6 +49,7 @@ export const Edge = HttpLayerRouter.middleware(
           site.crossOrigin !== undefined && isPreflight(request)
             ? answerPreflight(request)
             : Effect.zipRight(checkAccept(request), app)
+        const memory = budget.open()
         const handled = admission
           .admitAddress(client, requestIdOf(request))
           .pipe(
@@ -54,6 +57,8 @@ export const Edge = HttpLayerRouter.middleware(
             Effect.zipRight(isExactPath(pathOf(request)) ? Effect.void : new RouteNotFound()),
             Effect.zipRight(answer),
             Effect.provideService(HttpServerRequest.HttpServerRequest, withJsonBody(request, body)),
+            Effect.provideService(RequestMemory, memory),
+            Effect.ensuring(memory.giveBack),
           )
         const response = yield* withLogLine(request, answerProblems(request)(handled)).pipe(
           Effect.annotateLogs("request_id", requestIdOf(request)),

@@ -2,7 +2,6 @@ import type { IncomingMessage } from "node:http"
 import type { HttpServerRequest } from "@effect/platform"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Duration, Effect, Layer, Option, Stream } from "effect"
-import { Overloaded } from "../../domain/Failure.ts"
 import { BodyTooLarge, BodyUnreadable, RequestTooSlow } from "../../http/HttpFailure.ts"
 import { RequestBody } from "../../http/RequestBody.ts"
 import { formParts } from "./FormReader.ts"
@@ -13,10 +12,6 @@ const DROPPED_MAX_BYTES = 4 * 1024 * 1024
 /** A JSON body must arrive within this time; of an upload, `PACE_BYTES` must arrive in each such period. */
 const BODY_TIMEOUT = Duration.seconds(60)
 const PACE_BYTES = 1024 * 1024
-/** The most bytes of all JSON bodies together that are still arriving. Bodies up to `SMALL_BYTES` are always read. */
-const ARRIVING_MAX_BYTES = 256 * 1024 * 1024
-const SMALL_BYTES = 64 * 1024
-
 /** Reads bodies from Node's socket. The limits also hold for chunked bodies, which declare no length. */
 export const layer = (limits: {
   /** The largest JSON body, in bytes. */
@@ -28,28 +23,21 @@ export const layer = (limits: {
 }) => Layer.sync(RequestBody, () => makeRequestBody(limits.json, limits.form, limits.timeout ?? BODY_TIMEOUT))
 
 const makeRequestBody = (jsonLimit: number, formLimit: number, timeout: Duration.Duration) => {
-  let arriving = 0
-
-  /** Reads a body into memory. `arriving` counts its bytes until it is complete or given up. */
+  /** Reads a body into memory. */
   const readAll = Effect.fn("RequestBody.bytes")(function* <E>(request: Request, inspect: Inspect<E>) {
     const chunks: Array<Uint8Array> = []
     let size = 0
-    yield* Effect.addFinalizer(() => Effect.sync(() => void (arriving -= size)))
     yield* Stream.runForEach(
       read(request),
       Effect.fnUntraced(function* (chunk) {
         size += chunk.length
-        arriving += chunk.length
         if (size > jsonLimit) return yield* new BodyTooLarge({ limit: jsonLimit })
-        if (size > SMALL_BYTES && arriving > ARRIVING_MAX_BYTES) {
-          return yield* new Overloaded({ because: "bodies_arriving", retryAfterSecs: 5 })
-        }
         yield* inspect(chunk)
         chunks.push(chunk)
       }),
     )
     return Buffer.concat(chunks)
-  }, Effect.scoped)
+  })
 
   return RequestBody.of({
     bytes: (request, inspect) =>

@@ -1,5 +1,5 @@
 import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Layer, Scope } from "effect"
-import { ShuttingDown, type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
+import { type Overloaded, ShuttingDown, type StorageFailed, Unauthorized } from "../../domain/Failure.ts"
 import type { RunId, SessionId } from "../../domain/Ids.ts"
 import { encodeOutcome, type Report } from "../../domain/Outcome.ts"
 import type { RunSpec } from "../../domain/Run.ts"
@@ -8,9 +8,13 @@ import { Journal } from "../journal/Journal.ts"
 import { type AcceptedRun, type AcceptRefusal, Ledger } from "../journal/Ledger.ts"
 import type { Executor, FailureOf, Kind, RefusalOf, ReportOf, SpecOf } from "./executors/Executor.ts"
 import type { Place } from "./FairQueue.ts"
+import { BYTES_PER_CHAR, MemoryBudget, RequestMemory } from "./MemoryBudget.ts"
 import { monotonicMillis } from "../time/Monotonic.ts"
 import { recordOfOutcome, withDuration } from "./Report.ts"
 import { type LiveEntry, makeRunRegister } from "./RunRegister.ts"
+
+/** Characters of a prompt that need no memory from the budget: runs of usual size are limited by their number. */
+const FREE_CHARS = 64 * 1024
 
 /** A failure that any run may have: the service stops, its token is revoked, the ledger fails. */
 type CommonFailure = ShuttingDown | Unauthorized | StorageFailed
@@ -42,7 +46,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
      */
     readonly accept: <K extends Kind>(
       spec: SpecOf<K> & { readonly kind: K },
-    ) => Effect.Effect<LiveRun<K>, RefusalOf<K> | AcceptRefusal<SpecOf<K>> | ShuttingDown>
+    ) => Effect.Effect<LiveRun<K>, RefusalOf<K> | AcceptRefusal<SpecOf<K>> | Overloaded | ShuttingDown>
     /**
      * Cancels a run, or all turns of a session, queued or running, and waits for their outcomes. Returns false if there
      * was none.
@@ -65,12 +69,22 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
         const { runs } = yield* Ledger
         const journal = yield* Journal
         const revocation = yield* Revocation
+        const budget = yield* MemoryBudget
         const register = yield* makeRunRegister
         const grace = Duration.seconds(options.shutdownGraceSecs ?? 10)
         const executors = new Map<Kind, Executor<Kind>>()
         const fibers = yield* FiberSet.make<unknown, unknown>()
         const graceOver = yield* Deferred.make<void>()
         let stopping = false
+
+        /** Takes the memory for a run's prompt until the run ends, from the request that brought it where it can. */
+        const takeMemory = ({ input: { prompt, ...input } }: RunSpec) =>
+          Effect.gen(function* () {
+            const request = yield* RequestMemory
+            const share = yield* Effect.acquireRelease(Effect.sync(budget.open), ({ giveBack }) => giveBack)
+            const chars = prompt.length + (("system" in input ? input.system : undefined)?.length ?? 0)
+            yield* share.takeFrom(request, Math.max(0, chars - FREE_CHARS) * BYTES_PER_CHAR)
+          })
 
         /** Returns the executor of a kind. None is a mistake of whoever composed the service. */
         const executorOf = <K extends Kind>(kind: K): Effect.Effect<Executor<K>> =>
@@ -196,7 +210,9 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
             const executor = yield* executorOf<K>(spec.kind)
             const held = yield* Scope.make()
             const release = Scope.close(held, Exit.void)
-            return yield* Effect.interruptible(executor.prepare(spec)).pipe(
+            return yield* Effect.interruptible(
+              Effect.zipRight(takeMemory(spec as RunSpec), executor.prepare(spec)),
+            ).pipe(
               Effect.flatMap(({ enter, inOrder }) =>
                 inOrder(Effect.flatMap(enter, (place) => begin<K>(executor, spec, place, release))),
               ),

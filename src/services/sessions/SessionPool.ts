@@ -3,6 +3,7 @@ import {
   type AgentRefusal,
   type FileNotFound,
   type InvalidRequest,
+  type Overloaded,
   type PoolFull,
   type SessionBusy,
   type SessionClosed,
@@ -77,6 +78,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       | SessionNotFound
       | SessionClosed
       | SessionBusy
+      | Overloaded
       | FileNotFound
       | ShuttingDown
       | Unauthorized
