@@ -1,5 +1,6 @@
 import { FileSystem, Path } from "@effect/platform"
 import { Config, Effect, Option, Redacted } from "effect"
+import { SettingsError } from "../client/Errors.ts"
 import { ForgeClient } from "../client/ForgeClient.ts"
 import type { ForgeSettings } from "../client/Settings.ts"
 import { readTextFile } from "./Texts.ts"
@@ -29,6 +30,9 @@ export const localUrl = (host: string, port: string | number): string => {
   return `http://${address.includes(":") ? `[${address}]` : address}:${port}`
 }
 
+/** The address with a scheme: `127.0.0.1:8800` is taken as `http://127.0.0.1:8800`, as by curl. */
+const withScheme = (url: string): string => (/^[a-z][a-z0-9+.-]*:\/\//i.test(url) ? url : `http://${url}`)
+
 /**
  * The client's settings, from CLAWDFORGE_URL, CLAWDFORGE_TOKEN and CLAWDFORGE_ADMIN_TOKEN.
  *
@@ -42,7 +46,7 @@ export const connection = Effect.gen(function* () {
     host,
     Option.getOrElse(read.port, () => "8800"),
   )
-  const url = Option.getOrElse(read.url, () => local)
+  const url = Option.match(read.url, { onNone: () => local, onSome: withScheme })
   const isLocal = url.replace(/\/+$/, "") === local
   // The service generates a token on loopback only; it is not sent to any other address.
   const generatedToken =
@@ -78,4 +82,17 @@ const readGeneratedToken = (dataDir: string) =>
   })
 
 /** The client of the service, with the environment's settings. */
-export const client = Effect.flatMap(connection, ({ settings }) => ForgeClient.make(settings))
+export const client = Effect.flatMap(connection, ({ settings }) => clientOf(settings))
+
+/** A client with settings of the environment. A failure names the variable, in place of the client's setting. */
+export const clientOf = (settings: ForgeSettings) =>
+  Effect.mapError(
+    ForgeClient.make(settings),
+    ({ message }) => new SettingsError(message.replace(/^\w+/, (name) => VARIABLES[name] ?? name)),
+  )
+
+const VARIABLES: Readonly<Record<string, string>> = {
+  baseUrl: "CLAWDFORGE_URL",
+  token: "CLAWDFORGE_TOKEN",
+  adminToken: "CLAWDFORGE_ADMIN_TOKEN",
+} satisfies Partial<Record<keyof ForgeSettings, string>>

@@ -17,19 +17,13 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 
 const hasColours = process.stdout.isTTY === true && !process.env["NO_COLOR"]
 
-/**
- * Puts the description of a command on its own line: the library pads all commands to the longest one. Removes colours
- * unless stdout is a terminal: the library always writes them.
- */
-const formatHelp = (text: unknown): unknown => {
-  if (typeof text !== "string") return text
-  const folded = text.replace(/^( *- .*\S) {2,}(\S.*)$/gm, "$1\n      $2")
-  return hasColours ? folded : stripVTControlCharacters(folded)
-}
-const withFormattedHelp = <A, E, R>(program: Effect.Effect<A, E, R>) =>
+const plain = (text: unknown) => (typeof text === "string" ? stripVTControlCharacters(text) : text)
+
+/** Removes colours unless stdout is a terminal: the library always writes them. */
+const withoutColours = <A, E, R>(program: Effect.Effect<A, E, R>) =>
   Console.consoleWith((console) => {
-    const log = (...args: ReadonlyArray<unknown>) => console.log(...args.map(formatHelp))
-    return Effect.withConsole(program, { ...console, log })
+    const log = (...args: ReadonlyArray<unknown>) => console.log(...args.map(plain))
+    return hasColours ? program : Effect.withConsole(program, { ...console, log })
   })
 
 const args = process.argv.slice(2)
@@ -69,7 +63,7 @@ const warnOfUnknownSettings = Effect.forEach(
 
 Effect.zipRight(warnOfUnknownSettings, program(args, version)).pipe(
   Effect.provide(Layer.mergeAll(NodeContext.layer, FetchHttpClient.layer, Output.layer)),
-  withFormattedHelp,
+  withoutColours,
   Logger.withMinimumLogLevel(LogLevel.Warning),
   NodeRuntime.runMain({
     disableErrorReporting: true,

@@ -239,6 +239,18 @@ describe("a failure", () => {
     }),
   )
 
+  it.scopedLive("of CLAWDFORGE_URL names the variable; without a scheme it is http", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const bare = { ...env, CLAWDFORGE_URL: new URL(env.CLAWDFORGE_URL).host }
+      expect((yield* cli(["session", "list"], bare)).code).toBe(0)
+      for (const words of [["session", "list"], ["doctor"]]) {
+        const { code, stderr } = yield* cli(words, { ...env, CLAWDFORGE_URL: "ftp://forge.lan" })
+        expect([code, stderr]).toEqual([2, "clawdforge: CLAWDFORGE_URL is no http(s) URL\n"])
+      }
+    }),
+  )
+
   it.scopedLive("tells when to try again", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ maxLiveSessions: 0 })

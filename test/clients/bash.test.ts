@@ -584,6 +584,8 @@ describe("cf's secrets", { concurrent: true }, () => {
       const env = { CLAWDFORGE_URL: "", HOME: dir, TMPDIR: tmp }
       writeFileSync(file, text, { mode: 0o600 })
       expect((yield* cf(["run", "SAY hi"], env)).json.result).toBe("hi")
+      const bare = { CLAWDFORGE_URL: new URL(system().server.url).host }
+      expect((yield* cf(["healthz"], bare)).code).toBe(0)
       writeFileSync(file, text, "utf16le")
       const refused = yield* cf(["run", "SAY hi"], env)
       expect([refused.code, refused.stderr]).toEqual([

@@ -1,5 +1,8 @@
 import { Command, Options } from "@effect/cli"
-import { Effect, Option } from "effect"
+import type { CommandExecutor, FileSystem, HttpClient, Path } from "@effect/platform"
+import { Chunk, Effect, Either, type Option, Stream } from "effect"
+import type { SettingsError } from "../../client/Errors.ts"
+import type { ForgeSettings } from "../../client/Settings.ts"
 import { explain, load } from "../../infra/Config.ts"
 import { namesInEnvFile } from "../../infra/EnvFile.ts"
 import { unknownSettings } from "../../infra/UnknownSettings.ts"
@@ -8,7 +11,7 @@ import { clis } from "../doctor/Clis.ts"
 import { directories } from "../doctor/Directories.ts"
 import { type Finding, fault, note, ok } from "../doctor/Finding.ts"
 import { adminToken, allowlist, port } from "../doctor/Network.ts"
-import { service } from "../doctor/Service.ts"
+import { notRunning, service } from "../doctor/Service.ts"
 import { EXIT, Failed } from "../Exit.ts"
 import { reportErrors } from "../ReportErrors.ts"
 import { Output } from "../Output.ts"
@@ -19,31 +22,53 @@ const from = Options.text("from").pipe(
   Options.optional,
 )
 
-/** Checks what a service would need if it were started on this machine now. */
-const checkMachine = (caller: Option.Option<string>) =>
-  load.pipe(
-    Effect.flatMap((config) =>
-      Effect.all([clis(config), directories(config), Effect.map(port(config), Array.of)], {
-        concurrency: "unbounded",
-      }).pipe(
-        Effect.map(
-          (findings): ReadonlyArray<Finding> => [
-            ok("settings", "can be read"),
-            ...unknownSettings(Object.keys(process.env), namesInEnvFile()).map((line) =>
-              note("settings", line),
-            ),
-            ...findings.flat(),
-            ...allowlist(config, caller),
-            adminToken(config),
-          ],
+/** Findings, each given when it is known. */
+type Checks = Stream.Stream<
+  Finding,
+  SettingsError,
+  CommandExecutor.CommandExecutor | FileSystem.FileSystem | HttpClient.HttpClient | Path.Path
+>
+
+/** Checks the service at that address, and its token. */
+const checkService = (settings: ForgeSettings): Checks => Stream.fromIterableEffect(service(settings))
+
+/** Checks what a service needs on this machine, and whether it runs. */
+const checkMachine = (caller: Option.Option<string>, settings: ForgeSettings): Checks =>
+  Stream.unwrap(
+    Effect.map(Effect.either(load), (loaded) => {
+      if (Either.isLeft(loaded)) {
+        const lines = explain(loaded.left)
+        return Stream.fromIterable(
+          lines.map((line) => fault("settings", line, "correct it in the environment or in .env")),
+        )
+      }
+      const config = loaded.right
+      const atOnce = [
+        ok("settings", "can be read"),
+        ...unknownSettings(Object.keys(process.env), namesInEnvFile()).map((line) => note("settings", line)),
+        ...allowlist(config, caller),
+        adminToken(config),
+      ]
+      const portAndService = Stream.unwrap(
+        Effect.map(port(config), (finding) =>
+          Stream.concat(
+            Stream.make(finding),
+            // `ok`: the port is free. `note`: a clawdforge listens there.
+            {
+              ok: Stream.make(notRunning(String(settings.baseUrl))),
+              note: checkService(settings),
+              fault: Stream.empty,
+            }[finding.level],
+          ),
         ),
-      ),
-    ),
-    Effect.catchAll((error) =>
-      Effect.succeed(
-        explain(error).map((line) => fault("settings", line, "correct it in the environment or in .env")),
-      ),
-    ),
+      )
+      const slow: ReadonlyArray<Checks> = [
+        clis(config),
+        Stream.fromIterableEffect(directories(config)),
+        portAndService,
+      ]
+      return Stream.concat(Stream.fromIterable(atOnce), Stream.mergeAll(slow, { concurrency: "unbounded" }))
+    }),
   )
 
 const MARKS = { ok: "ok   ", note: "note ", fault: "FAULT" } as const
@@ -53,23 +78,20 @@ const lineOf = ({ level, name, detail, remedy }: Finding): string =>
 
 /**
  * Checks what can keep a service or an app from working: this machine, if the service is to run on it; and the service
- * itself, if it is running. Exits with 0 if there is no fault.
+ * itself. Prints each finding when it is known. Exits with 0 if there is no fault; that no service runs is one.
  */
 export const doctor = Command.make("doctor", { json, from }, ({ json, from }) =>
   Effect.gen(function* () {
     const out = yield* Output
     const { isLocal, settings } = yield* connection
-    const here = isLocal ? yield* checkMachine(from) : []
-    // A local service that is not started yet is no fault.
-    const isUp = !isLocal || here.some(({ name, level }) => name === "port" && level === "note")
-    const findings = [
-      ok("node", `Node ${process.versions.node}`),
-      ...here,
-      ...(isUp ? yield* service(settings) : []),
-    ]
+    const findings = yield* Stream.make(ok("node", `Node ${process.versions.node}`)).pipe(
+      Stream.concat(isLocal ? checkMachine(from, settings) : checkService(settings)),
+      Stream.tap((finding) => (json ? Effect.void : out.line(lineOf(finding)))),
+      Stream.runCollect,
+      Effect.map(Chunk.toReadonlyArray),
+    )
     const hasNoFault = findings.every(({ level }) => level !== "fault")
     if (json) yield* out.json({ ok: hasNoFault, findings })
-    else yield* Effect.forEach(findings, (finding) => out.line(lineOf(finding)))
     if (!hasNoFault) return yield* new Failed({ exitCode: EXIT.transport })
   }).pipe(reportErrors(json)),
 ).pipe(

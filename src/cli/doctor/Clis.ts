@@ -40,31 +40,34 @@ const INSTALL =
 const Status = Schema.parseJson(Schema.Struct({ loggedIn: Schema.Boolean }))
 
 const claude = (config: AppConfig) =>
-  Effect.gen(function* () {
-    const executable = claudeExecutable(config.claudeBin)
-    const version = yield* versionOf(executable)
-    if (Option.isNone(version)) {
+  Stream.unwrap(
+    Effect.map(versionOf(claudeExecutable(config.claudeBin)), (version) => {
+      if (Option.isSome(version))
+        return Stream.make(ok("claude", version.value)).pipe(Stream.concat(login(config)))
       const detail = Option.isSome(config.claudeBin)
         ? "the program in CLAUDE_BIN does not start"
         : "claude is missing"
-      return [fault("claude", detail, `${INSTALL}; or set CLAUDE_BIN to the path of claude`)]
-    }
-    const status = Option.flatMap(yield* outputOf(executable, "auth", "status", "--json"), ([text]) =>
-      Schema.decodeOption(Status)(text),
-    )
-    const login = Option.match(status, {
-      onNone: () => note("login", "claude does not say whether it is logged in"),
-      onSome: ({ loggedIn }) =>
-        loggedIn
-          ? ok("login", "claude is logged in")
-          : fault(
-              "login",
-              "claude is not logged in",
-              "npm run claude -- /login (installed as a package: npx clawdforge-claude /login), or set ANTHROPIC_API_KEY",
-            ),
-    })
-    return [ok("claude", version.value), login]
-  })
+      return Stream.make(fault("claude", detail, `${INSTALL}; or set CLAUDE_BIN to the path of claude`))
+    }),
+  )
+
+const login = (config: AppConfig) =>
+  Effect.map(outputOf(claudeExecutable(config.claudeBin), "auth", "status", "--json"), (output) =>
+    Option.match(
+      Option.flatMap(output, ([text]) => Schema.decodeOption(Status)(text)),
+      {
+        onNone: () => note("login", "claude does not say whether it is logged in"),
+        onSome: ({ loggedIn }) =>
+          loggedIn
+            ? ok("login", "claude is logged in")
+            : fault(
+                "login",
+                "claude is not logged in",
+                "npm run claude -- /login (installed as a package: npx clawdforge-claude /login), or set ANTHROPIC_API_KEY",
+              ),
+      },
+    ),
+  )
 
 const acpx = (config: AppConfig) =>
   Effect.map(versionOf(acpxExecutable(config.acpxBin)), (version) => {
@@ -96,11 +99,8 @@ const agents = (config: AppConfig) =>
         ),
   )
 
-/** Checks the CLIs: whether they start, their versions, and the login of `claude`. */
-export const clis = (
-  config: AppConfig,
-): Effect.Effect<ReadonlyArray<Finding>, never, CommandExecutor.CommandExecutor> =>
-  Effect.map(
-    Effect.all([claude(config), acpx(config), agents(config)], { concurrency: "unbounded" }),
-    ([claude, acpx, agents]) => [...claude, acpx, agents],
-  )
+/** Checks the CLIs: whether they start, their versions, and the login of `claude`. Gives each finding when it is known. */
+export const clis = (config: AppConfig): Stream.Stream<Finding, never, CommandExecutor.CommandExecutor> =>
+  Stream.mergeAll([claude(config), Stream.fromEffect(acpx(config)), Stream.fromEffect(agents(config))], {
+    concurrency: "unbounded",
+  })

@@ -1,8 +1,8 @@
 import type { HttpClient } from "@effect/platform"
 import { Effect } from "effect"
 import type { ForgeError, SettingsError } from "../../client/Errors.ts"
-import { ForgeClient } from "../../client/ForgeClient.ts"
 import type { ForgeSettings } from "../../client/Settings.ts"
+import { clientOf } from "../Connection.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
 
 const serviceFault = (error: ForgeError): Finding => {
@@ -50,12 +50,20 @@ const tokenFault = (error: ForgeError): Finding => {
   }
 }
 
+/** The service that should run on this machine does not. */
+export const notRunning = (url: string): Finding =>
+  fault(
+    "service",
+    `no service runs at ${url}`,
+    "start it: npm start, or clawdforge serve. The other lines say what it needs for that",
+  )
+
 /** Checks that the service admits this machine, and that it knows the app's token. */
 export const service = (
   settings: ForgeSettings,
 ): Effect.Effect<ReadonlyArray<Finding>, SettingsError, HttpClient.HttpClient> =>
   Effect.gen(function* () {
-    const forge = yield* ForgeClient.make(settings)
+    const forge = yield* clientOf(settings)
     const health = yield* Effect.either(forge.system.health())
     if (health._tag === "Left") return [serviceFault(health.left)]
     const reachable = ok("service", `${settings.baseUrl} answers`)
