@@ -7,6 +7,7 @@ import * as AdminTokenFile from "./infra/AdminToken.ts"
 import { findAgents } from "./infra/Agents.ts"
 import { childEnvironment } from "./infra/ChildEnvironment.ts"
 import type { AppConfig } from "./infra/Config.ts"
+import * as CredentialFile from "./infra/CredentialFile.ts"
 import * as DataDirLock from "./infra/DataDirLock.ts"
 import * as DiskSpace from "./infra/DiskSpace.ts"
 import { acpxExecutable, claudeExecutable } from "./infra/Executables.ts"
@@ -39,6 +40,7 @@ import { Idempotency } from "./services/runs/Idempotency.ts"
 import { RunEngine } from "./services/runs/RunEngine.ts"
 import { Runs } from "./services/runs/Runs.ts"
 import { SessionPool } from "./services/sessions/SessionPool.ts"
+import { LoginMonitor } from "./services/upkeep/LoginMonitor.ts"
 import { Readiness } from "./services/upkeep/Readiness.ts"
 import { Sweeper } from "./services/upkeep/Sweeper.ts"
 
@@ -72,6 +74,7 @@ export const machine = (config: AppConfig) =>
       ],
     ),
     OutputSchemaValidator.layer,
+    CredentialFile.layer(childEnvironment()),
     idsLayer,
     secretsLayer,
   ).pipe(Layer.provide(DataDirLock.layer(config.dataDir)))
@@ -156,6 +159,7 @@ export const services = (
   )
   return Layer.merge(admission(config), Readiness.layer).pipe(
     Layer.provideMerge(Layer.merge(runs, clis(config))),
+    Layer.provideMerge(LoginMonitor.layer),
     Layer.provideMerge(Layer.mergeAll(Revocation.layer, Refusals.layer, Idempotency.layer)),
     Layer.provideMerge(TokenStore.layer),
     Layer.provideMerge(AdminTokenFile.layer(config)),

@@ -29,6 +29,8 @@ export { LedgerMemory, type RunInMemory, type SessionInMemory } from "./testing/
 export { ManualClock } from "./testing/ManualClock.ts"
 export {
   acpxRecords,
+  credentialFile,
+  CredentialMemory,
   disks,
   fileContents,
   jsonSchemas,
@@ -43,6 +45,7 @@ export {
   clis,
   idempotency,
   journal,
+  loginMonitor,
   noFiles,
   readiness,
   refusals,

@@ -12,6 +12,7 @@ import {
   ids,
   LedgerMemory,
   ledger,
+  loginMonitor,
   noFiles,
   outputSchemas,
   revocation,
@@ -78,7 +79,7 @@ describe("a consumer's test", () => {
     const agent = claudeRunner(({ prompt }) => Effect.succeed(claudeAnswer(`you said ${prompt}`)))
     const TestRuns = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
       Layer.provide(Layer.provideMerge(RunEngine.layer(), Layer.merge(Journal.layer, revocation))),
-      Layer.provide([agent, ids, ledger(memory), noFiles, outputSchemas, workDirs]),
+      Layer.provide([agent, ids, ledger(memory), loginMonitor(), noFiles, outputSchemas, workDirs]),
     )
     return Effect.gen(function* () {
       const run = yield* (yield* Runs).open(Run.runRequest("hello"), "0".repeat(26) as never, origin)
@@ -95,7 +96,7 @@ describe("a consumer's test", () => {
       const claude = Session.AgentName.make("claude")
       const TestSessions = SessionPool.layer({ agents: new Set([claude]) }).pipe(
         Layer.provide(Layer.provideMerge(RunEngine.layer(), Layer.merge(Journal.layer, revocation))),
-        Layer.provide([agents, ids, ledger(memory), noFiles, sessionDirs()]),
+        Layer.provide([agents, ids, ledger(memory), loginMonitor(), noFiles, sessionDirs()]),
       )
       return Effect.gen(function* () {
         const pool = yield* SessionPool

@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { RunId, SessionId, TokenId } from "./Ids.ts"
+import { LoginState } from "./Login.ts"
 import type { StreamGap } from "./Stream.ts"
 import { TokenName } from "./Token.ts"
 import { maySee, type Viewer } from "./Viewer.ts"
@@ -71,7 +72,11 @@ const AdmissionRefused = event("admission.refused", {
   count: Schema.Number,
   request_id: Schema.String,
 })
-const LoginChanged = event("login.changed", { logged_in: Schema.Boolean })
+const LoginChanged = event("login.changed", {
+  logged_in: Schema.Boolean,
+  /** Absent in events of older versions. */
+  state: Schema.optional(LoginState),
+})
 
 /** An event of the log. */
 export const Event = Schema.Union(

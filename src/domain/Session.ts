@@ -20,6 +20,9 @@ export const AgentName = Schema.String.pipe(
 )
 export type AgentName = typeof AgentName.Type
 
+/** The agent that is there without a setting. It shares its login with one-shots. */
+export const CLAUDE = AgentName.make("claude")
+
 /** The answer to an agent that asks for permission: always yes; yes to tools that only read; always no. */
 export const PermissionMode = Schema.Literal("approve-all", "approve-reads", "deny-all").annotations({
   message: expected("must be approve-all, approve-reads or deny-all"),

@@ -3,6 +3,7 @@ import { FileNotFound, StorageFailed } from "../domain/Failure.ts"
 import type { FileId, SessionId } from "../domain/Ids.ts"
 import type { AgentSessionRef } from "../domain/Session.ts"
 import { AcpxRecords } from "../services/agents/acpx/AcpxRecords.ts"
+import { type Credential, CredentialFile } from "../services/upkeep/CredentialFile.ts"
 import { Disks } from "../services/upkeep/Disks.ts"
 import { FileContents } from "../services/files/FileContents.ts"
 import { judgedBy } from "../infra/OutputSchemaVerdicts.ts"
@@ -97,6 +98,24 @@ const fileContentsIn = (bytes: Map<FileId, Uint8Array>, copies: Map<string, Uint
 /** Disks with that much free space, which can be written to. */
 export const disks = (freeBytes: number) =>
   Layer.succeed(Disks, { freeBytes: Effect.succeed(freeBytes), unwritable: Effect.succeed([]) })
+
+/** The file of a login. `write` replaces it; without a call there is none. */
+export class CredentialMemory {
+  #credential: Option.Option<Credential> = Option.none()
+  #writes = 0
+
+  readonly read = Effect.sync(() => this.#credential)
+
+  /** Writes a login that ends then, in milliseconds since 1970. By default nobody knows when. */
+  readonly write = (expiresAt: number | null = null): void => {
+    this.#writes += 1
+    this.#credential = Option.some({ fingerprint: String(this.#writes), expiresAt })
+  }
+}
+
+/** The file of a login in memory, for a test to write. */
+export const credentialFile = (memory?: CredentialMemory) =>
+  Layer.sync(CredentialFile, () => ({ read: (memory ?? new CredentialMemory()).read }))
 
 /** Accepts every schema, and every value as one that fits. */
 export const outputSchemas = Layer.succeed(OutputSchemas, {

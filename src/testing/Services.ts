@@ -8,6 +8,7 @@ import { Journal } from "../services/journal/Journal.ts"
 import { Files } from "../services/files/Files.ts"
 import { Idempotency } from "../services/runs/Idempotency.ts"
 import { RunEngine } from "../services/runs/RunEngine.ts"
+import { LoginMonitor, type LoginStatus } from "../services/upkeep/LoginMonitor.ts"
 import { type Check, Readiness } from "../services/upkeep/Readiness.ts"
 import { makeRevocation, Revocation } from "../services/access/Revocation.ts"
 import { type Refused, Refusals } from "../services/access/Refusals.ts"
@@ -59,6 +60,15 @@ export const tokenStore = (tokens: ReadonlyMap<string, AppToken>) =>
 /** CLIs with these versions. `needed` are the ones that the service needs. */
 export const clis = (versions: CliVersions, needed: ReadonlyArray<Cli> = ["claude"]) =>
   Layer.succeed(Clis, { versions: Effect.succeed(versions), needed })
+
+/** A login that always is in that state, and admits everything. */
+export const loginMonitor = (status: LoginStatus = { state: "ok", ok: true, detail: "present" }) =>
+  Layer.succeed(LoginMonitor, {
+    status: Effect.succeed(status),
+    admit: () => Effect.void,
+    attempt: () => Effect.succeed({ worked: Effect.void, failed: () => Effect.void }),
+    asked: () => Effect.void,
+  })
 
 /** Readiness with these checks. Without any, the service is ready. */
 export const readiness = (checks: ReadonlyArray<Check> = []) =>

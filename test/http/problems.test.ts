@@ -589,6 +589,7 @@ describe("GET /healthz", () => {
             acpx_present: true,
             acpx_version: "0.0.1 (scripted)",
             open_sessions: 0,
+            login: expect.any(String),
           },
         ])
       }),

@@ -77,7 +77,8 @@ const servedOn = (pool: Pool, log: Array<Record<string, unknown>> = []) =>
         Mock.runEngine,
         Mock.runs(Effect.die("no run is asked for")),
         tokens,
-        Mock.clis({ claude: Option.some("mock"), acpx: Option.none(), loggedIn: Option.some(true) }),
+        Mock.clis({ claude: Option.some("mock"), acpx: Option.none() }),
+        Mock.loginMonitor(),
         Mock.readiness(),
         Mock.retention,
         Mock.idempotency,
@@ -491,7 +492,7 @@ describe("GET /healthz", () => {
       yield* ask("POST", "/sessions", {}, "another")
       yield* ask("DELETE", `/sessions/${id}`)
       expect((yield* ask("GET", "/healthz")).text).toBe(
-        '{"ok":true,"claude_present":true,"claude_version":"mock","acpx_present":false,"acpx_version":null,"open_sessions":1}',
+        '{"ok":true,"claude_present":true,"claude_version":"mock","acpx_present":false,"acpx_version":null,"open_sessions":1,"login":"ok"}',
       )
     }).pipe(Effect.scoped),
   )

@@ -3,11 +3,12 @@ import { Effect, Fiber, Layer, Option, TestClock } from "effect"
 import { ProcessFailed, ShuttingDown, StorageFailed } from "../../src/domain/Failure.ts"
 import { type Cli, type CliVersions } from "../../src/services/agents/Clis.ts"
 import { Disks } from "../../src/services/upkeep/Disks.ts"
+import { type LoginStatus } from "../../src/services/upkeep/LoginMonitor.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { Readiness } from "../../src/services/upkeep/Readiness.ts"
 import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { Processes } from "../../src/services/agents/Processes.ts"
-import { clis, processes } from "../../src/testing.ts"
+import { clis, loginMonitor, processes } from "../../src/testing.ts"
 
 const cause = Object.assign(new Error("/srv/secret: read-only"), { code: "EROFS" })
 const broken = new StorageFailed({ during: "a test", cause })
@@ -27,6 +28,7 @@ const failing = (wrong: Wrong) =>
 interface Wrong {
   readonly versions?: Partial<CliVersions>
   readonly needed?: ReadonlyArray<Cli>
+  readonly login?: LoginStatus
   readonly accepting?: Effect.Effect<void, ShuttingDown>
   readonly writable?: Effect.Effect<void, StorageFailed>
   readonly freeBytes?: Effect.Effect<number, StorageFailed>
@@ -45,11 +47,11 @@ const withChecks = <A>(
         {
           claude: Option.some("2.1.0"),
           acpx: Option.some("0.19.1"),
-          loggedIn: Option.some(true),
           ...wrong.versions,
         },
         wrong.needed,
       ),
+      loginMonitor(wrong.login),
       Layer.mock(RunEngine, { accepting: wrong.accepting ?? Effect.void }),
       Layer.mock(Ledger, { writable: wrong.writable ?? Effect.void } as never),
       Layer.succeed(Disks, {
@@ -87,11 +89,10 @@ describe("readiness", () => {
       { versions: { acpx: Option.none() }, needed: ["claude", "acpx"] },
       /^acpx cannot be started/,
     ],
-    ["there is no login", { versions: { loggedIn: Option.some(false) } }, /^login none: .*\/login/],
     [
-      "claude does not say whether it has a login",
-      { versions: { loggedIn: Option.none() } },
-      /^login not known/,
+      "there is no login",
+      { login: { state: "missing", ok: false, detail: "none: log in" } },
+      /^login none: log in$/,
     ],
   ])("says so when %s, and nothing of the machine's paths", ([, wrong, said]) =>
     Effect.map(failing(wrong), (found) => {

@@ -16,6 +16,7 @@ import {
   ids,
   LedgerMemory,
   ledger,
+  loginMonitor,
   noFiles,
   outputSchemas,
   revocation,
@@ -35,7 +36,7 @@ const runsWith = (
   Runs.layer({ maxConcurrentRuns, maxQueueWaitSecs: 300, ...more }).pipe(
     Layer.provideMerge(RunEngine.layer({ shutdownGraceSecs })),
     Layer.provideMerge(Layer.merge(Journal.layer, revocation)),
-    Layer.provide([runner, ledger(memory), ids, noFiles, outputSchemas, workDirs]),
+    Layer.provide([runner, ledger(memory), ids, loginMonitor(), noFiles, outputSchemas, workDirs]),
   )
 
 /** As a client does that hangs up: who stops waiting cancels. */
@@ -447,6 +448,7 @@ describe("Runs", () => {
             claudeRunner(() => Effect.succeed(claudeAnswer("done"))),
             failing,
             ids,
+            loginMonitor(),
             noFiles,
             outputSchemas,
             workDirs,

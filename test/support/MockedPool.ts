@@ -14,6 +14,7 @@ import {
   ids,
   LedgerMemory,
   ledger,
+  loginMonitor,
   type MockPrompt,
   noFiles,
   revocation,
@@ -139,7 +140,7 @@ export const poolOn = (machine: Machine, scene: Scene = {}) => {
   return SessionPool.layer({ agents: new Set([wanted.agent]), ...scene }).pipe(
     Layer.provideMerge(RunEngine.layer({ shutdownGraceSecs })),
     Layer.provideMerge(Layer.merge(Journal.layer, revocation)),
-    Layer.provide([client, records, dirs, ids, scene.files ?? noFiles]),
+    Layer.provide([client, records, dirs, ids, loginMonitor(), scene.files ?? noFiles]),
     Layer.provide(Logger.remove(Logger.defaultLogger)),
   )
 }

@@ -113,7 +113,14 @@ describe("a scripted claude", () => {
   const runs = Runs.layer({ maxConcurrentRuns: 2 }).pipe(
     Layer.provideMerge(Layer.provideMerge(RunEngine.layer(), Layer.merge(Journal.layer, Mock.revocation))),
     Layer.provideMerge(Mock.scriptedClaude()),
-    Layer.provide([Mock.ids, Mock.ledger(), Mock.noFiles, Mock.outputSchemas, Mock.workDirs]),
+    Layer.provide([
+      Mock.ids,
+      Mock.ledger(),
+      Mock.loginMonitor(),
+      Mock.noFiles,
+      Mock.outputSchemas,
+      Mock.workDirs,
+    ]),
   )
   it.effect("answers, fails, and says what it was asked", () =>
     Effect.gen(function* () {
@@ -163,7 +170,7 @@ describe("scripted agents", () => {
   const pool = SessionPool.layer({ agents: new Set([agent]) }).pipe(
     Layer.provideMerge(Layer.provideMerge(RunEngine.layer(), Layer.merge(Journal.layer, Mock.revocation))),
     Layer.provideMerge(Mock.scriptedAgents()),
-    Layer.provide([Mock.ids, Mock.ledger(), Mock.noFiles, Mock.sessionDirs()]),
+    Layer.provide([Mock.ids, Mock.ledger(), Mock.loginMonitor(), Mock.noFiles, Mock.sessionDirs()]),
   )
   const session = Effect.flatMap(SessionPool, ({ open, turn }) =>
     Effect.map(

@@ -21,7 +21,7 @@ const app = {
   lastUsedAt: null,
   revokedAt: null,
 }
-const versions = { claude: Option.none(), acpx: Option.none(), loggedIn: Option.none() }
+const versions = { claude: Option.none(), acpx: Option.none() }
 
 /** What stands in for each service, by itself. */
 const standIns = [
@@ -32,6 +32,8 @@ const standIns = [
   Mock.admitEverybody(app),
   Mock.claudeRunner(() => Effect.succeed(Mock.claudeAnswer("ok"))),
   Mock.clis(versions),
+  Mock.credentialFile(),
+  Mock.loginMonitor(),
   Mock.disks(1),
   Mock.fileContents(),
   Mock.idempotency,

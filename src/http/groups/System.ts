@@ -1,5 +1,6 @@
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { LoginState } from "../../domain/Login.ts"
 
 const Health = Schema.Struct({
   ok: Schema.Boolean.annotations({ description: "False when a CLI that is needed is missing." }),
@@ -11,6 +12,14 @@ const Health = Schema.Struct({
     description: "Of all apps; the last number that is known.",
     examples: [3],
   }),
+  /** Older services do not say it. */
+  login: Schema.optional(
+    LoginState.annotations({
+      description:
+        "What is known of the login of `claude`: `missing` also if the provider does not accept it, `limited` if a limit of it is reached, `expiring` if it ends within a day.",
+      examples: ["ok"],
+    }),
+  ),
 }).annotations({
   identifier: "Health",
   examples: [
@@ -21,6 +30,7 @@ const Health = Schema.Struct({
       acpx_present: true,
       acpx_version: "0.19.1",
       open_sessions: 3,
+      login: "ok",
     },
   ],
 })

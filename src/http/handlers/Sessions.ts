@@ -2,7 +2,7 @@ import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect, Schema } from "effect"
 import { SessionNotFound } from "../../domain/Failure.ts"
 import { SessionId } from "../../domain/Ids.ts"
-import { AgentName, OpenedSession } from "../../domain/Session.ts"
+import { CLAUDE, OpenedSession } from "../../domain/Session.ts"
 import { App } from "../../domain/Viewer.ts"
 import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
@@ -18,8 +18,6 @@ import {
 } from "../views/RunAnswers.ts"
 import { openedSessionAnswer, sessionAnswer } from "../views/SessionAnswers.ts"
 import type { RunDefaults } from "./Run.ts"
-
-const CLAUDE = AgentName.make("claude")
 
 export const SessionsHandlers = (defaults: RunDefaults) =>
   HttpApiBuilder.group(Api, "sessions", (handlers) =>

@@ -1,6 +1,7 @@
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Duration, Effect, Option, Ref } from "effect"
 import { Clis } from "../../services/agents/Clis.ts"
+import { LoginMonitor } from "../../services/upkeep/LoginMonitor.ts"
 import { type Check, Readiness } from "../../services/upkeep/Readiness.ts"
 import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
@@ -16,6 +17,7 @@ const lineOf = ({ name, ok, isWarning = false, detail }: Check): string =>
 export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
   Effect.gen(function* () {
     const clis = yield* Clis
+    const logins = yield* LoginMonitor
     const readiness = yield* Readiness
     const pool = yield* SessionPool
     const docsPage = yield* makeDocsPage
@@ -28,13 +30,14 @@ export const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
     )
     return handlers
       .handle("health", () =>
-        Effect.map(Effect.all([clis.versions, openSessions]), ([versions, open]) => ({
+        Effect.map(Effect.all([clis.versions, openSessions, logins.status]), ([versions, open, login]) => ({
           ok: clis.needed.every((cli) => Option.isSome(versions[cli])),
           claude_present: Option.isSome(versions.claude),
           claude_version: Option.getOrNull(versions.claude),
           acpx_present: Option.isSome(versions.acpx),
           acpx_version: Option.getOrNull(versions.acpx),
           open_sessions: open,
+          login: login.state,
         })),
       )
       .handle("live", () => Effect.succeed("ok\n"))

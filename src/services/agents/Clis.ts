@@ -1,5 +1,5 @@
-import { Cause, Clock, Context, Duration, Effect, Layer, Option, Ref, Schema, Stream } from "effect"
-import { Ledger } from "../journal/Ledger.ts"
+import { Context, Duration, Effect, Layer, Option, Ref, Schema, Stream } from "effect"
+import { LoginMonitor } from "../upkeep/LoginMonitor.ts"
 import { type Executable, Processes } from "./Processes.ts"
 
 const PROBE_INTERVAL = Duration.seconds(60)
@@ -13,17 +13,15 @@ export interface CliVersions {
   readonly claude: Option.Option<string>
   /** The version of `acpx`. None when it is missing or does not answer. */
   readonly acpx: Option.Option<string>
-  /** Whether `claude` has a login. None when that is not known, or not known yet. */
-  readonly loggedIn: Option.Option<boolean>
 }
 
 /** A CLI that the service may need. */
 export type Cli = "claude" | "acpx"
 
 /**
- * Probes which CLIs are installed, and whether `claude` has a login. The versions are probed once when the layer is
- * built, then every 60 s in the background; the login only in the background. A change of the login is recorded as the
- * event `login.changed`.
+ * Probes which CLIs are installed, and whether `claude` says that it has a login, which the `LoginMonitor` gets to know.
+ * The versions are probed once when the layer is built, then every 60 s in the background; the login only in the
+ * background.
  */
 export class Clis extends Context.Tag("clawdforge/Clis")<
   Clis,
@@ -45,7 +43,7 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
       Clis,
       Effect.gen(function* () {
         const processes = yield* Processes
-        const { events } = yield* Ledger
+        const login = yield* LoginMonitor
 
         /** Runs a CLI. Returns what it prints and how it exits; none when it is missing or too slow. */
         const output = ({ command, args }: Executable, more: ReadonlyArray<string>) =>
@@ -77,31 +75,11 @@ export class Clis extends Context.Tag("clawdforge/Clis")<
           { concurrency: "unbounded" },
         )
 
-        const latest = yield* Ref.make<CliVersions>({ ...(yield* versions), loggedIn: Option.none() })
-        const update = (found: Partial<CliVersions>) =>
-          Ref.update(latest, (before) => ({ ...before, ...found }))
-        /** The login as it was last recorded. The first known value is no change, so it makes no event. */
-        let recorded: boolean | undefined
-        /** Records a change of the login. When the ledger fails, the next probe tries again. */
-        const record = (now: boolean) =>
-          Effect.gen(function* () {
-            const at = yield* Clock.currentTimeMillis
-            const nobody = { runId: null, sessionId: null, tokenId: null }
-            if (now !== (recorded ?? now))
-              yield* events.append({ type: "login.changed", at, ...nobody, data: { logged_in: now } })
-            recorded = now
-          }).pipe(
-            Effect.catchAll(({ cause }) =>
-              Effect.logWarning("a change of the login is not recorded yet", Cause.die(cause)),
-            ),
-          )
+        const latest = yield* Ref.make<CliVersions>(yield* versions)
         // The start does not wait for the login: the CLI takes ten times as long for it as for its version.
         const probe = Effect.zipRight(
-          loggedIn.pipe(
-            Effect.tap((loggedIn) => update({ loggedIn })),
-            Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: record })),
-          ),
-          Effect.flatMap(Effect.delay(versions, PROBE_INTERVAL), update),
+          Effect.flatMap(loggedIn, Option.match({ onNone: () => Effect.void, onSome: login.asked })),
+          Effect.flatMap(Effect.delay(versions, PROBE_INTERVAL), (found) => Ref.set(latest, found)),
         )
         yield* Effect.forkScoped(Effect.forever(probe))
         return { versions: Ref.get(latest), needed: options.needed }

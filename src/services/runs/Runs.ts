@@ -3,7 +3,9 @@ import {
   type AnswerGone,
   type FileNotFound,
   type InvalidRequest,
+  type NotLoggedIn,
   type Overloaded,
+  type RateLimited,
   type RunFailure,
   RunNotFound,
   type ShuttingDown,
@@ -21,6 +23,7 @@ import { Files } from "../files/Files.ts"
 import { Journal } from "../journal/Journal.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { readRunMessages } from "../journal/RunMessages.ts"
+import { LoginMonitor } from "../upkeep/LoginMonitor.ts"
 import { makeOneShotExecutor } from "./executors/OneShotExecutor.ts"
 import { makeFairQueue } from "./FairQueue.ts"
 import { OutputSchemas } from "./OutputSchemas.ts"
@@ -58,7 +61,8 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
   {
     /**
      * Accepts a one-shot. From here on it has an id, a row and an outcome, whatever happens to the caller. Fails with
-     * `InvalidRequest` for an output schema that is none, and with `FileNotFound` for a file that is not the owner's.
+     * `InvalidRequest` for an output schema that is none, with `FileNotFound` for a file that is not the owner's, and as
+     * `LoginMonitor.admit` does.
      */
     readonly open: (
       request: RunRequest,
@@ -66,7 +70,14 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
       origin: Origin,
     ) => Effect.Effect<
       OpenRun,
-      InvalidRequest | FileNotFound | Overloaded | ShuttingDown | Unauthorized | StorageFailed
+      | InvalidRequest
+      | FileNotFound
+      | NotLoggedIn
+      | RateLimited
+      | Overloaded
+      | ShuttingDown
+      | Unauthorized
+      | StorageFailed
     >
     /** Returns a run. */
     readonly get: (run: RunId, viewer: Viewer) => Effect.Effect<RunRecord, RunNotFound | StorageFailed>
@@ -98,6 +109,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         const { runs, sessions } = yield* Ledger
         const ids = yield* Ids
         const engine = yield* RunEngine
+        const logins = yield* LoginMonitor
         const journal = yield* Journal
         const schemas = yield* OutputSchemas
         const waiting = {
@@ -120,6 +132,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
         const open = Effect.fn("Runs.open")(function* (request: RunRequest, owner: TokenId, origin: Origin) {
           const { prompt, system, model, systemMode, effort, timeoutSecs, outputSchema } = request
           yield* engine.accepting
+          yield* Effect.interruptible(logins.admit(model))
           const attached = yield* Effect.interruptible(files.find(request.files, owner))
           const isSchemaNative = yield* Effect.interruptible(checkSchema(request, owner))
           const { id, answer, cancel } = yield* engine.accept<"run">({

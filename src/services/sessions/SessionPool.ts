@@ -4,7 +4,9 @@ import {
   type FileNotFound,
   type InvalidRequest,
   type Overloaded,
+  type NotLoggedIn,
   type PoolFull,
+  type RateLimited,
   type SessionBusy,
   type SessionClosed,
   SessionNotFound,
@@ -66,7 +68,8 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
     >
     /**
      * Accepts a turn. It has an id, a row and later an outcome, also if the caller is interrupted. The turns of a
-     * session run one at a time, in the order in which they were accepted.
+     * session run one at a time, in the order in which they were accepted. A turn of `claude` fails as
+     * `LoginMonitor.admit` does.
      */
     readonly turn: (
       session: SessionId,
@@ -80,6 +83,8 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       | SessionBusy
       | Overloaded
       | FileNotFound
+      | NotLoggedIn
+      | RateLimited
       | ShuttingDown
       | Unauthorized
       | StorageFailed

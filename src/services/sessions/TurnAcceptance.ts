@@ -2,12 +2,13 @@ import { Effect } from "effect"
 import { SessionClosed, StorageFailed } from "../../domain/Failure.ts"
 import type { TokenId } from "../../domain/Ids.ts"
 import type { Origin } from "../../domain/Origin.ts"
-import type { SessionRecord, TurnRequest } from "../../domain/Session.ts"
+import { CLAUDE, type SessionRecord, type TurnRequest } from "../../domain/Session.ts"
 import { Ids } from "../access/Ids.ts"
 import { Files } from "../files/Files.ts"
 import { Journal } from "../journal/Journal.ts"
 import { readRunMessages } from "../journal/RunMessages.ts"
 import type { TurnReport } from "../runs/Report.ts"
+import { LoginMonitor } from "../upkeep/LoginMonitor.ts"
 import { type LiveRun, RunEngine } from "../runs/RunEngine.ts"
 
 /**
@@ -19,6 +20,7 @@ export const makeTurnAcceptance = Effect.gen(function* () {
   const ids = yield* Ids
   const engine = yield* RunEngine
   const journal = yield* Journal
+  const logins = yield* LoginMonitor
 
   /**
    * Adds the turn's messages to its report. They are read from the journal if they were too many to be held in memory.
@@ -43,6 +45,8 @@ export const makeTurnAcceptance = Effect.gen(function* () {
   ) {
     yield* engine.accepting
     if (session.status === "closed") return yield* new SessionClosed()
+    // Other agents have logins of their own.
+    if (session.agent === CLAUDE) yield* Effect.interruptible(logins.admit(session.model))
     const attached = yield* Effect.interruptible(files.find(request.files, owner))
     const live = yield* engine.accept<"turn">({
       kind: "turn",

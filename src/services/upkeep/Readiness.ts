@@ -3,6 +3,7 @@ import type { ExecutableMissing, ProcessFailed, StorageFailed } from "../../doma
 import { Clis } from "../agents/Clis.ts"
 import { Processes, type ProcessSpec } from "../agents/Processes.ts"
 import { Disks } from "./Disks.ts"
+import { LoginMonitor } from "./LoginMonitor.ts"
 import { Logs } from "./Logs.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { RunEngine } from "../runs/RunEngine.ts"
@@ -51,6 +52,7 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
       const clis = yield* Clis
       const disks = yield* Disks
       const ledger = yield* Ledger
+      const logins = yield* LoginMonitor
       const logs = yield* Logs
       const processes = yield* Processes
       const runs = yield* RunEngine
@@ -102,22 +104,13 @@ export class Readiness extends Context.Tag("clawdforge/Readiness")<
       )
 
       const tools = Effect.map(
-        clis.versions,
-        ({ claude, acpx, loggedIn }): ReadonlyArray<Check> => [
+        Effect.all([clis.versions, logins.status]),
+        ([{ claude, acpx }, login]): ReadonlyArray<Check> => [
           Option.match(claude, {
             onNone: () => failed("claude", "cannot be started: install it again, or see CLAUDE_BIN"),
             onSome: (version) => passed("claude", version),
           }),
-          Option.match(loggedIn, {
-            onNone: () => failed("login", "not known: the CLI has not said"),
-            onSome: (is) =>
-              is
-                ? passed("login", "present")
-                : failed(
-                    "login",
-                    "none: `npm run claude -- /login`, or an ANTHROPIC_API_KEY for the service",
-                  ),
-          }),
+          { name: "login", ok: login.ok, isWarning: login.ok && login.state !== "ok", detail: login.detail },
           Option.match(acpx, {
             onNone: () =>
               clis.needed.includes("acpx")

@@ -1,10 +1,11 @@
-import { Layer, Option, Redacted } from "effect"
+import { Context, Layer, Option, Redacted } from "effect"
 import { AgentName } from "../../domain/Session.ts"
 import { Admission } from "../../services/access/Admission.ts"
 import { Journal } from "../../services/journal/Journal.ts"
 import { Files } from "../../services/files/Files.ts"
 import { Idempotency } from "../../services/runs/Idempotency.ts"
 import { RunEngine } from "../../services/runs/RunEngine.ts"
+import { LoginMonitor } from "../../services/upkeep/LoginMonitor.ts"
 import { Readiness } from "../../services/upkeep/Readiness.ts"
 import { Revocation } from "../../services/access/Revocation.ts"
 import { Refusals } from "../../services/access/Refusals.ts"
@@ -17,7 +18,15 @@ import { type AgentScript, scriptedAgents } from "../AcpxClient.ts"
 import { type ClaudeScript, scriptedClaude } from "../Claude.ts"
 import { countingIds, countingSecrets } from "../Ids.ts"
 import { ledger } from "../Ledger.ts"
-import { disks, fileContents, jsonSchemas, processes, sessionDirs, workDirs } from "../Machine.ts"
+import {
+  credentialFile,
+  disks,
+  fileContents,
+  jsonSchemas,
+  processes,
+  sessionDirs,
+  workDirs,
+} from "../Machine.ts"
 import { clis } from "../Services.ts"
 import type { ForgeMemory } from "./Memory.ts"
 import type { ForgeSettings } from "./Settings.ts"
@@ -51,12 +60,12 @@ const machine = ({ settings, memory }: ForgeParts) =>
     jsonSchemas,
     countingIds(memory.counters.ids),
     countingSecrets(memory.counters.secrets),
-    clis({
-      claude: Option.some("0.0.0 (in memory)"),
-      acpx: Option.none(),
-      loggedIn: Option.some(true),
-    }),
+    credentialFile(),
+    clis({ claude: Option.some("0.0.0 (in memory)"), acpx: Option.none() }),
   )
+
+/** The login of `claude`, which says that it has one. */
+const login = Layer.tap(LoginMonitor.layer, (context) => Context.get(context, LoginMonitor).asked(true))
 
 /** Every service of production, on ports in memory and scripted agents. */
 export const services = (parts: ForgeParts) => {
@@ -80,7 +89,7 @@ export const services = (parts: ForgeParts) => {
   return Layer.merge(Admission.layer({ ...settings, adminToken }), Readiness.layer).pipe(
     Layer.provideMerge(runs),
     Layer.provideMerge(Layer.mergeAll(Revocation.layer, Refusals.layer, Idempotency.layer)),
-    Layer.provideMerge(TokenStore.layer),
+    Layer.provideMerge(Layer.merge(TokenStore.layer, login)),
     Layer.provideMerge(machine(parts)),
   )
 }

@@ -31,6 +31,8 @@ class Health:
     acpx_present: bool = False
     acpx_version: Optional[str] = None
     open_sessions: int = 0
+    #: `ok`, `expiring`, `missing`, `limited` or `unknown`.
+    login: str = "unknown"
 
 
 @dataclass(frozen=True)

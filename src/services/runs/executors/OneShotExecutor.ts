@@ -9,6 +9,7 @@ import type { ClaudeAnswer } from "../../agents/claude/ClaudeAnswer.ts"
 import { claudeRequest } from "../../agents/claude/ClaudeRequest.ts"
 import { ClaudeRunner } from "../../agents/ClaudeRunner.ts"
 import { ProviderSigns } from "../../agents/ProviderSigns.ts"
+import { LoginMonitor } from "../../upkeep/LoginMonitor.ts"
 import { WorkDirs } from "../../agents/WorkDirs.ts"
 import { Files } from "../../files/Files.ts"
 import { Journal } from "../../journal/Journal.ts"
@@ -41,6 +42,7 @@ export interface OneShotOptions {
 export const makeOneShotExecutor = (options: OneShotOptions) =>
   Effect.gen(function* () {
     const files = yield* Files
+    const logins = yield* LoginMonitor
     const journal = yield* Journal
     const runner = yield* ClaudeRunner
     const schemas = yield* OutputSchemas
@@ -62,7 +64,11 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
       const answering = Effect.gen(function* () {
         const dir = yield* workDirs.make(spec.id)
         const attached = yield* files.attach(spec.input.files, dir.cwd)
-        return yield* runner.run(claudeRequest(spec, attached), dir, onLines)
+        const attempt = yield* logins.attempt(spec.model)
+        return yield* runner.run(claudeRequest(spec, attached), dir, onLines).pipe(
+          Effect.catchAll((failure) => Effect.flip(signs.explain(failure, spec.model))),
+          Effect.tapBoth({ onSuccess: () => attempt.worked, onFailure: attempt.failed }),
+        )
       })
       const answer = yield* Effect.raceFirst(
         Effect.asSome(answering),
@@ -72,7 +78,6 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
           duration: Duration.seconds(spec.timeoutSecs),
           onTimeout: () => signs.timedOut(spec.timeoutSecs),
         }),
-        Effect.catchAll((failure) => Effect.flip(signs.explain(failure, spec.model))),
       )
       // Taken before the scope closes: the end of the processes is not the run's time.
       return { answer, written: written.text ?? "", durationMs: yield* elapsedMillis }
@@ -96,6 +101,8 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
           inOrder: (accept) => accept,
         }),
       execute: Effect.fn("OneShot.execute")(function* (run: StartedRun<"run">) {
+        // It may have become known meanwhile that it cannot work.
+        if (run.hasWaited) yield* logins.admit(run.spec.model)
         const { answer, written, durationMs } = yield* ask(run)
         if (Option.isNone(answer)) return cancelledReport(written, durationMs)
         return reportOf(answer.value, yield* resultFor(answer.value, run.spec), durationMs)

@@ -4,7 +4,7 @@ import { AgentUnavailable, type StorageFailed, TurnFailed } from "../../../domai
 import { withAttachments } from "../../../domain/File.ts"
 import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { TurnSpec } from "../../../domain/Run.ts"
-import type { SessionRecord } from "../../../domain/Session.ts"
+import { CLAUDE, type SessionRecord } from "../../../domain/Session.ts"
 import { claudeMessageOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/MessageFields.ts"
 import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
 import { ProviderSigns } from "../../agents/ProviderSigns.ts"
@@ -15,6 +15,7 @@ import { Ledger } from "../../journal/Ledger.ts"
 import { agentSessionOf } from "../../sessions/AgentSession.ts"
 import { SessionDirs } from "../../sessions/SessionDirs.ts"
 import { makeSessionQueues } from "../../sessions/SessionQueues.ts"
+import { type Attempt, LoginMonitor } from "../../upkeep/LoginMonitor.ts"
 import type { PartialTurnReport } from "../Report.ts"
 import type { Executor, StartedRun } from "./Executor.ts"
 
@@ -28,6 +29,9 @@ const TOO_LONG = `it sent more than ${TURN_MAX_CHARS} characters in one turn`
 
 /** Characters of a turn's messages that are held for its answer. A longer turn's answer is read from the journal. */
 const HELD_MAX_CHARS = 1024 * 1024
+
+/** The attempt of another agent than `claude`, which has a login of its own. */
+const UNREPORTED: Attempt = { worked: Effect.void, failed: () => Effect.void }
 
 /** The report of a turn that is cancelled before it starts. */
 const UNSTARTED: PartialTurnReport = {
@@ -94,6 +98,7 @@ export const makeTurnExecutor = (options: {
     const journal = yield* Journal
     const dirs = yield* SessionDirs
     const files = yield* Files
+    const logins = yield* LoginMonitor
     const { sessions } = yield* Ledger
     const queues = yield* makeSessionQueues(options.maxQueuedTurns)
 
@@ -180,12 +185,17 @@ export const makeTurnExecutor = (options: {
       if (turn === null) return yield* Effect.dieMessage("a turn has a session")
       const messages = new ReceivedMessages()
       const signs = new ProviderSigns()
+      const { agent, model } = turn.session
+      // It may have become known meanwhile that it cannot work.
+      if (run.hasWaited && !(yield* isCancelled) && agent === CLAUDE) yield* logins.admit(model)
+      const attempt = agent === CLAUDE ? yield* logins.attempt(model) : UNREPORTED
       const conversing = (yield* isCancelled) ? Effect.void : converse(run, turn, messages, signs)
       yield* Effect.timeoutFail(conversing, {
         duration: Duration.seconds(spec.timeoutSecs),
         onTimeout: () => signs.timedOut(spec.timeoutSecs),
       }).pipe(
-        Effect.catchAll((failure) => Effect.flip(signs.explain(failure, turn.session.model))),
+        Effect.catchAll((failure) => Effect.flip(signs.explain(failure, model))),
+        Effect.tapError(attempt.failed),
         // However a cancelled turn ends, it was cancelled.
         Effect.catchAll((failure) =>
           Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : Effect.fail(failure))),
@@ -195,6 +205,7 @@ export const makeTurnExecutor = (options: {
       if (stopReason === undefined && !(yield* isCancelled)) {
         return yield* new TurnFailed({ reason: "it ended without a stop reason" })
       }
+      if (stopReason !== undefined && stopReason !== "cancelled") yield* attempt.worked
       return {
         ...messages.held,
         durationMs: yield* run.elapsedMillis,

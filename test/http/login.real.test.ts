@@ -1,0 +1,109 @@
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { beforeAll, describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { realClaude } from "../support/RealClaude.ts"
+import { appOf, backends, shared } from "../support/Sessions.ts"
+import { ADMIN_TOKEN, startServer } from "../support/TestServer.ts"
+
+/**
+ * A service on the real `claude` with the login of a subscription, whose provider refuses it: for runs, and for turns by
+ * way of the real adapter.
+ */
+
+const real = realClaude()
+
+/** Logs in anew, as `claude /login` does. */
+const logIn = (token: string) => {
+  const login = { accessToken: token, expiresAt: Date.now() + 100 * 3_600_000, scopes: ["user:inference"] }
+  mkdirSync(join(real.home, ".claude"), { recursive: true })
+  writeFileSync(join(real.home, ".claude", ".credentials.json"), JSON.stringify({ claudeAiOauth: login }))
+}
+
+beforeAll(() => {
+  delete process.env["ANTHROPIC_API_KEY"]
+  process.env["CLAUDE_CODE_MAX_RETRIES"] = "0"
+  logIn("sk-ant-oat01-first")
+})
+
+describe.each(backends)("the login of the real claude by way of %s", (agentBackend) => {
+  const world = shared(
+    Effect.gen(function* () {
+      const server = yield* startServer({ agentBackend })
+      const token = yield* server.mint("recipes")
+      return { server, token, app: appOf(server, token) }
+    }),
+  )
+
+  it.live(
+    "is missing once the provider refuses it, and is tried when it changes; limits hold for their models",
+    () =>
+      Effect.gen(function* () {
+        const { server, token, app } = world()
+        const run = (prompt: string, model = "sonnet") => server.run(token, { prompt, model })
+        /** Asks, and expects to be refused without a request to the provider. */
+        const refusedAtOnce = (ask: ReturnType<typeof run>) =>
+          Effect.gen(function* () {
+            real.api.reset()
+            const answer = yield* ask
+            expect(real.api.requests).toEqual([])
+            return answer
+          })
+        const login = Effect.gen(function* () {
+          const { json } = yield* server.request("GET", "/healthz")
+          const { text, status } = yield* server.request("GET", "/readyz")
+          return [json.login, status, /^(\w+) login: .*$/m.exec(text)?.[0]]
+        })
+        const session = yield* app.opened({ model: "sonnet" })
+        expect((yield* run("SAY hello")).json.result).toBe("hello")
+
+        // Whichever refusal comes first, both routes know it.
+        expect((yield* run("REFUSE expired")).json).toMatchObject({ status: 503, code: "not_logged_in" })
+        const dead = yield* refusedAtOnce(app.turn(session, "SAY hello"))
+        expect(dead.json).toMatchObject({ status: 503, code: "not_logged_in" })
+        expect(dead.json.error).toContain("OAuth token has expired")
+        expect(Number(dead.headers.get("retry-after"))).toBeLessThanOrEqual(30)
+        expect((yield* refusedAtOnce(run("SAY hello", "opus"))).json.code).toBe("not_logged_in")
+        expect(yield* login).toEqual([
+          "missing",
+          503,
+          expect.stringMatching(/^fail login: the provider does not/),
+        ])
+
+        logIn("sk-ant-oat01-second-one")
+        expect((yield* run("SAY back again")).json.result).toBe("back again")
+        expect(yield* login).toEqual(["ok", 200, "ok login: present"])
+
+        // A limit of some models, told by a turn, holds for runs too.
+        const limited = yield* app.turn(session, "REFUSE sonnet_week")
+        expect(limited.json).toMatchObject({ status: 429, code: "rate_limited", retryable: true })
+        const secs = Number(limited.headers.get("retry-after"))
+        expect(secs).toBeGreaterThan(86_000)
+        expect(secs).toBeLessThanOrEqual(86_460)
+        expect(limited.json.resets_at).toBeGreaterThan(Date.now() / 1000 + 86_000)
+        const again = yield* refusedAtOnce(run("SAY hello"))
+        expect(again.json).toMatchObject({
+          status: 429,
+          code: "rate_limited",
+          resets_at: limited.json.resets_at,
+        })
+        expect((yield* run("SAY hello", "opus")).json.result).toBe("hello")
+        expect(yield* login).toEqual([
+          "ok",
+          200,
+          expect.stringMatching(/^ok login: present; sonnet is limited until/),
+        ])
+
+        expect((yield* run("REFUSE five_hours", "opus")).json).toMatchObject({
+          status: 429,
+          code: "rate_limited",
+        })
+        expect((yield* refusedAtOnce(app.turn(session, "SAY hello"))).json.code).toBe("rate_limited")
+        expect(yield* login).toEqual(["limited", 503, expect.stringMatching(/^fail login: limited until/)])
+
+        // The newest first.
+        const events = yield* server.request("GET", "/events?type=login.changed", { token: ADMIN_TOKEN })
+        expect(events.json.events.map(({ data }: any) => data.state)).toEqual(["limited", "ok", "missing"])
+      }),
+  )
+})
