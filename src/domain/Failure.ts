@@ -24,8 +24,13 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("Invali
   readonly code = "invalid_request"
 }
 
-/** No token, a wrong scheme, an unknown or a revoked token. Deliberately one failure: a client cannot tell which. */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {
+/**
+ * No token, a wrong scheme, an unknown or a revoked token. Deliberately one failure: a client cannot tell which. `wanted` is
+ * there only when the bearer is the operator's, who may know, and an app's is wanted.
+ */
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {
+  wanted: Schema.optional(Schema.Literal("app")),
+}) {
   readonly code = "unauthorized"
 }
 

@@ -92,7 +92,10 @@ export const TABLE = {
     status: 401,
     code: "unauthorized",
     retryable: false,
-    sentence: () => "a valid bearer token is needed",
+    sentence: ({ wanted }) =>
+      wanted === "app"
+        ? "this is the operator's token, and this route takes an app's (cf_…); POST /admin/tokens makes one"
+        : "a valid bearer token is needed",
     headers: () => ({ "www-authenticate": "Bearer" }),
   },
   AddressNotAllowed: {

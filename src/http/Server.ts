@@ -6,6 +6,7 @@ import { AdminHandlers } from "./handlers/Admin.ts"
 import { AdminAuthLive, AppAuthLive, ReaderAuthLive } from "./handlers/Auth.ts"
 import { EventsHandlers } from "./handlers/Events.ts"
 import { FilesHandlers } from "./handlers/Files.ts"
+import { KnownQueryLive } from "./handlers/KnownQuery.ts"
 import { MaintenanceHandlers } from "./handlers/Maintenance.ts"
 import { type RunDefaults, RunHandlers } from "./handlers/Run.ts"
 import { RunsHandlers } from "./handlers/Runs.ts"
@@ -14,6 +15,7 @@ import { StreamsHandlers } from "./handlers/Streams.ts"
 import { SystemHandlers } from "./handlers/System.ts"
 import { Edge } from "./middleware/Edge.ts"
 import { EXACT_PATHS } from "./RequestTarget.ts"
+import { RootRoute } from "./RootRoute.ts"
 import { OpenStreams, type OpenStreamsOptions } from "./sse/OpenStreams.ts"
 
 /**
@@ -38,7 +40,7 @@ export const bodyLimits = (settings: { readonly maxBodyBytes: number; readonly m
 
 /** The API and everything that every request passes through, served on the `HttpServer` of the environment. */
 export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) => {
-  const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), Edge).pipe(
+  const routes = Layer.mergeAll(HttpLayerRouter.addHttpApi(Api), RootRoute, Edge).pipe(
     Layer.provide([
       RunHandlers(defaults),
       RunsHandlers,
@@ -50,7 +52,7 @@ export const serve = (defaults: RunDefaults, streams: OpenStreamsOptions = {}) =
       AdminHandlers,
       SystemHandlers,
     ]),
-    Layer.provide([AppAuthLive, AdminAuthLive, ReaderAuthLive]),
+    Layer.provide([AppAuthLive, AdminAuthLive, ReaderAuthLive, KnownQueryLive]),
   )
   return EndRuns.pipe(
     Layer.provideMerge(

@@ -76,7 +76,6 @@ describe("an app's bearer token", () => {
           "Bearer ",
           "Bearer cf_unknown",
           `Bearer ${revoked}`,
-          `Bearer ${ADMIN_TOKEN}`,
         ]) {
           const other = yield* server.request("POST", "/run", { body: say, headers: { authorization } })
           expect(anonymous(other)).toEqual(anonymous(missing))
@@ -125,7 +124,18 @@ describe("an app's bearer token", () => {
       Effect.gen(function* () {
         const token = yield* server.mint("recipes")
         expect((yield* server.request("GET", "/admin/tokens", { token })).status).toBe(401)
-        expect((yield* server.run(ADMIN_TOKEN, say)).status).toBe(401)
+        for (const [method, path] of [
+          ["POST", "/run"],
+          ["POST", "/sessions"],
+          ["POST", "/files"],
+          ["GET", "/sessions"],
+        ] as const) {
+          const answer = yield* server.request(method, path, { token: ADMIN_TOKEN })
+          expect([answer.status, answer.json.error]).toEqual([
+            401,
+            "this is the operator's token, and this route takes an app's (cf_…); POST /admin/tokens makes one",
+          ])
+        }
       }),
     ),
   )

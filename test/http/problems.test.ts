@@ -484,7 +484,6 @@ describe("a route", () => {
     withApp((server, token) =>
       Effect.gen(function* () {
         for (const path of [
-          "/",
           "/nowhere",
           "/runs/x/y/z",
           "/admin",

@@ -190,7 +190,7 @@ describe("GET /runs", () => {
     ["limit=501", "limit must be a whole number from 1 to 500"],
     ["limit=", "limit must be a whole number from 1 to 500"],
     ["limit=1e2", "limit must be a whole number from 1 to 500"],
-    ["limit=1&limit=2", "limit must be a whole number from 1 to 500"],
+    ["limit=1&limit=2", "limit is there twice"],
     ["cursor=", "cursor must be the next_cursor of a list"],
     ["cursor=garbage", "cursor must be the next_cursor of a list"],
     ["cursor=%F0%9F%98%80", "cursor must be the next_cursor of a list"],

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { expected } from "../../domain/Failure.ts"
 import { TokenName } from "../../domain/Token.ts"
 import { parseCidr } from "../../services/access/Allowlist.ts"
+import { KnownQuery } from "./KnownQuery.ts"
 import { problems } from "./Problems.ts"
 import { AdminAuth } from "./Auth.ts"
 import { body, optional, UnixSeconds } from "./Wire.ts"
@@ -114,5 +115,6 @@ export class AdminGroup extends HttpApiGroup.make("admin")
       .addError(problems("TokenNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Revoke a token at once"),
   )
+  .middleware(KnownQuery)
   .middleware(AdminAuth)
   .annotate(OpenApi.Description, "The operator's routes.") {}

@@ -4,6 +4,7 @@ import { EventType } from "../../domain/Event.ts"
 import { expected } from "../../domain/Failure.ts"
 import { RunId } from "../../domain/Ids.ts"
 import { ReaderAuth } from "./Auth.ts"
+import { KnownQuery } from "./KnownQuery.ts"
 import { problems } from "./Problems.ts"
 import { ResumeHeaders } from "./Streams.ts"
 import {
@@ -156,6 +157,7 @@ export class EventsGroup extends HttpApiGroup.make("events")
       )
       .annotate(Answers, "events"),
   )
+  .middleware(KnownQuery)
   .middleware(ReaderAuth)
   .annotate(
     OpenApi.Description,

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { FileTtlSecs } from "../../domain/File.ts"
 import { AppAuth } from "./Auth.ts"
 import { IdempotencyHeaders } from "./IdempotencyHeaders.ts"
+import { KnownQuery } from "./KnownQuery.ts"
 import { problems } from "./Problems.ts"
 
 const UploadForm = HttpApiSchema.Multipart(
@@ -52,6 +53,7 @@ export class FilesGroup extends HttpApiGroup.make("files")
       )
       .annotate(OpenApi.Summary, "Upload a file for prompts of this app"),
   )
+  .middleware(KnownQuery)
   .middleware(AppAuth)
   .annotate(
     OpenApi.Description,

@@ -2,6 +2,7 @@ import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { expected } from "../../domain/Failure.ts"
 import { AdminAuth } from "./Auth.ts"
+import { KnownQuery } from "./KnownQuery.ts"
 import { problems } from "./Problems.ts"
 import { body, optional } from "./Wire.ts"
 
@@ -66,5 +67,6 @@ export class MaintenanceGroup extends HttpApiGroup.make("maintenance")
         "Nobody is held up: it works in small steps. Hanging up ends it; what is removed is removed.",
       ),
   )
+  .middleware(KnownQuery)
   .middleware(AdminAuth)
   .annotate(OpenApi.Description, "The operator's upkeep of the log.") {}

@@ -12,6 +12,7 @@ import {
   Usage,
 } from "../../domain/Run.ts"
 import { IdempotencyHeaders } from "./IdempotencyHeaders.ts"
+import { KnownQuery } from "./KnownQuery.ts"
 import { problems } from "./Problems.ts"
 import { AppAuth } from "./Auth.ts"
 import {
@@ -138,5 +139,6 @@ export class RunGroup extends HttpApiGroup.make("run")
         "It ends with what it has, and `stop_reason` is `cancelled`. Answers when nothing of it is left.",
       ),
   )
+  .middleware(KnownQuery)
   .middleware(AppAuth)
   .annotate(OpenApi.Description, "One-shot prompts.") {}

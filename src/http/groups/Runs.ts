@@ -4,6 +4,7 @@ import { expected } from "../../domain/Failure.ts"
 import { RunId } from "../../domain/Ids.ts"
 import { RunStatus, Usage } from "../../domain/Run.ts"
 import { ReaderAuth } from "./Auth.ts"
+import { KnownQuery } from "./KnownQuery.ts"
 import { problems } from "./Problems.ts"
 import { ListLimit, optionalParam, query, RUN_ID, RunPath, SessionFilter, UnixSeconds } from "./Wire.ts"
 
@@ -106,6 +107,7 @@ export class RunsGroup extends HttpApiGroup.make("runs")
       .addError(problems("RunNotFound", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a run's state"),
   )
+  .middleware(KnownQuery)
   .middleware(ReaderAuth)
   .annotate(
     OpenApi.Description,

@@ -6,6 +6,7 @@ import { AgentName, PermissionMode, SessionMeta } from "../../domain/Session.ts"
 import type { AcpMessage } from "../../services/agents/AcpxClient.ts"
 import { AppAuth } from "./Auth.ts"
 import { IdempotencyHeaders } from "./IdempotencyHeaders.ts"
+import { KnownQuery } from "./KnownQuery.ts"
 import { problems } from "./Problems.ts"
 import {
   ALSO_STREAMS,
@@ -311,6 +312,7 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
         "Its turns, at work or waiting, end as cancelled first. It can be read until it is deleted for good.",
       ),
   )
+  .middleware(KnownQuery)
   .middleware(AppAuth)
   .annotate(
     OpenApi.Description,

@@ -1,6 +1,7 @@
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { ReaderAuth } from "./Auth.ts"
+import { KnownQuery } from "./KnownQuery.ts"
 import { problems } from "./Problems.ts"
 import {
   Answers,
@@ -76,5 +77,6 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
       .annotate(OpenApi.Description, DESCRIPTION)
       .annotate(Answers, "events"),
   )
+  .middleware(KnownQuery)
   .middleware(ReaderAuth)
   .annotate(OpenApi.Description, "What runs and turns say, again and live.") {}

@@ -1,4 +1,5 @@
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { KnownQuery } from "./KnownQuery.ts"
 import { Schema } from "effect"
 import { LoginState } from "../../domain/Login.ts"
 
@@ -78,4 +79,5 @@ export class SystemGroup extends HttpApiGroup.make("system")
       .addSuccess(HttpApiSchema.Empty(304).annotations({ description: "The page that the browser has." }))
       .annotate(OpenApi.Summary, "This API, as a page to read and to try it from"),
   )
+  .middleware(KnownQuery)
   .annotate(OpenApi.Description, "The service itself. No token needed.") {}

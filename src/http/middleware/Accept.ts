@@ -12,8 +12,8 @@ import { EXACT_PATHS } from "../RequestTarget.ts"
 const JSON_FORMS = ["application/json", "application/problem+json"]
 const OFFERED = { json: JSON_FORMS, events: [EVENT_STREAM], either: [...JSON_FORMS, EVENT_STREAM] }
 
-/** Probes and the docs page: they have one form each and send it whatever `Accept` says. */
-const EXEMPT: ReadonlySet<string> = new Set(["/healthz", "/livez", "/readyz", "/docs"])
+/** Probes and pages: they have one form each and send it whatever `Accept` says. */
+const EXEMPT: ReadonlySet<string> = new Set(["/", "/healthz", "/livez", "/readyz", "/docs"])
 
 /** The routes that stream, by method and path. */
 const streamRoutes = FindMyWay.make<"events" | "either">(EXACT_PATHS)

@@ -15,6 +15,7 @@ HttpApi.reflect(Api, {
 })
 
 const paths = FindMyWay.make<ReadonlyArray<string>>(EXACT_PATHS)
+paths.on("GET", "/", ["GET", "HEAD"])
 for (const [path, methods] of methodsByPath) {
   paths.on("GET", path as `/${string}`, methods.has("GET") ? [...methods, "HEAD"] : [...methods])
 }

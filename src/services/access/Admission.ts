@@ -110,7 +110,13 @@ export class Admission extends Context.Tag("clawdforge/Admission")<
           admitApp: (bearer, origin) =>
             Effect.mapError(bearer, () => new Unauthorized()).pipe(
               Effect.flatMap(tokens.authenticate),
-              Effect.catchTag("Unauthorized", (failure) => refuse(failure, "bearer", origin)),
+              Effect.catchTag("Unauthorized", () =>
+                refuse(
+                  isAdmin(bearer) ? new Unauthorized({ wanted: "app" }) : new Unauthorized(),
+                  "bearer",
+                  origin,
+                ),
+              ),
               Effect.tap((token) =>
                 token.ipCidrs.length === 0 || allowlistOfToken(token.ipCidrs).has(origin.address)
                   ? Effect.void

@@ -24,6 +24,9 @@ const DOCUMENTS: ReadonlySet<string | undefined> = new Set(["/docs", "/openapi.j
 const givesBack = (route: Route | undefined, status: number): boolean =>
   status < 300 && route !== undefined && /^\/(?:sessions|runs|events)\b/.test(route.path)
 
+/** What leads to the docs. */
+const isRoot = (target: string): boolean => /^(?:https?:\/\/[^/?]*)?\/?(?:\?&*)?$/i.test(target)
+
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
@@ -53,11 +56,12 @@ export const complaints = (
     for (const pattern of INWARD) must(!pattern.test(body), `tells what it is made of: ${pattern}`)
   }
 
-  if (route === undefined) must(BEFORE_ROUTES.has(status) || status === 401, `is ${status} for no route`)
+  if (route === undefined)
+    must(BEFORE_ROUTES.has(status) || status === 401 || status === 302, `is ${status} for no route`)
   else must(route.answers.has(status) || BEFORE_ROUTES.has(status), `${status} is not declared`)
 
   if (status < 400) {
-    must(status < 300 || status === 304, `is ${status}`)
+    must(status < 300 || status === 304 || isRoot(request.target), `is ${status}`)
     if (/json/.test(headers.get("content-type") ?? "") && answer.method !== "HEAD")
       must(parsed(body) !== undefined, "is no JSON")
     return found

@@ -297,7 +297,7 @@ export const HARMLESS: ReadonlyArray<readonly [what: string, change: (document: 
   ],
   [
     "a status with a problem",
-    (document) => (run(document).responses["429"] = document.paths["/files"].post.responses["429"]),
+    (document) => (run(document).responses["402"] = document.paths["/files"].post.responses["429"]),
   ],
   ["another token is let in, too", (document) => run(document).security.push({ admin: [] })],
   ["no token is asked for", (document) => (run(document).security = [])],
