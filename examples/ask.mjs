@@ -12,7 +12,10 @@ try {
   await using session = await forge.session({ agent: "claude" })
   const turn = await session.turn("My pancakes take 2 cups of flour for two people.")
   console.log(turn.text())
-  for await (const event of session.stream("And for five?")) console.log(event.id, event.type)
+  for await (const event of session.stream("And for five?")) {
+    if (event.type === "delta") process.stdout.write("reset" in event.data ? "\n" : event.data.text)
+  }
+  console.log()
 } catch (error) {
   if (!(error instanceof ForgeError)) throw error
   console.error(`${error.code}: ${error.message}`)

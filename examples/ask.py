@@ -12,6 +12,7 @@ try:
     with forge.session(agent="claude") as session:
         print(session.turn("My pancakes take 2 cups of flour for two people.").text())
         for event in session.stream("And for five?"):
-            print(event.id, event.type)
+            print("\n" if event.reset else event.text(), end="", flush=True)
+        print()
 except ForgeError as error:
     sys.exit(f"{error.code}: {error}")

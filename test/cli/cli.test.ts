@@ -20,7 +20,7 @@ import {
 } from "../support/TestServer.ts"
 
 const startService = Effect.gen(function* () {
-  const command = scriptedAgent(yield* temporaryDirectory)
+  const command = scriptedAgent(yield* temporaryDirectory, "--models sonnet")
   const agents = new Map([[AgentName.make("claude"), Option.some(command)]])
   return yield* startServer({ claudeBin: Option.some(scriptedClaude), agents })
 })

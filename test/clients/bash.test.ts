@@ -58,7 +58,7 @@ const system = shared(
     const dir = yield* temporaryDirectory
     const settings = {
       claudeBin: Option.some(scriptedClaude),
-      agents: new Map([[AgentName.make("claude"), Option.some(scriptedAgent(dir))]]),
+      agents: new Map([[AgentName.make("claude"), Option.some(scriptedAgent(dir, "--models sonnet"))]]),
       maxLiveSessions: 3,
     }
     const server: TestServer = yield* startServer(settings, dir)

@@ -42,7 +42,7 @@ describe("the Python client", { timeout: 300_000 }, () => {
       const server = yield* startServer(
         {
           claudeBin: Option.some(scriptedClaude),
-          agents: new Map([[AgentName.make("claude"), Option.some(scriptedAgent(dir))]]),
+          agents: new Map([[AgentName.make("claude"), Option.some(scriptedAgent(dir, "--models sonnet"))]]),
           maxLiveSessions: 3,
         },
         dir,

@@ -199,7 +199,7 @@ describe("the examples, with the package", () => {
     const { code, output } = await folder.node([copied("ask.mjs")], service())
     expect({ code, output }).toEqual({
       code: 0,
-      output: expect.stringMatching(/Hello from your own forge.* after \d+ ms\nNoted\.\n[\s\S]* result\n$/),
+      output: expect.stringMatching(/Hello from your own forge.* after \d+ ms\nNoted\.\nFive cups\.\n$/),
     })
   })
 
@@ -212,7 +212,7 @@ describe("the examples, with the package", () => {
     })
     expect({ code, output }).toEqual({
       code: 0,
-      output: expect.stringMatching(/Hello from your own forge.* after \d+ ms\nNoted\.\n[\s\S]* result\n$/),
+      output: expect.stringMatching(/Hello from your own forge.* after \d+ ms\nNoted\.\nFive cups\.\n$/),
     })
   })
 

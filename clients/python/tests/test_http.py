@@ -193,7 +193,28 @@ class StreamTest(unittest.TestCase):
             self.assertEqual((stream.result().result, stream.result().run_id), ({"qty": 2}, "01M"))
         self.assertEqual([b"Last-Event-ID: 1\r\n" in one for one in asked], [False, False, True, True, True])
         for one in asked[1:]:
-            self.assertTrue(one.startswith(b"GET /runs/01M/events?include=usage HTTP/1.1\r\n"), one)
+            self.assertTrue(one.startswith(b"GET /runs/01M/events?include=usage&deltas=1 HTTP/1.1\r\n"), one)
+
+    def test_of_which_nothing_is_left_has_no_events(self) -> None:
+        server, asked = answering(b"HTTP/1.1 204 No Content\r\n\r\n")
+        with server:
+            stream = Forge(server.url, TOKEN).run_events("01M", after="2.1")
+            self.assertEqual(list(stream), [])
+            with self.assertRaises(ValueError):
+                stream.result()
+        self.assertEqual(len(asked), 1)
+        self.assertIn(b"Last-Event-ID: 2.1\r\n", asked[0])
+
+    def test_whose_result_is_no_longer_stored_is_gone(self) -> None:
+        gap = b'id: 9\nevent: resync\ndata: {"oldest_id":null}\n\n'
+        server, asked = answering(STREAM + RUN + gap, b"HTTP/1.1 204 No Content\r\n\r\n")
+        with server:
+            stream = Forge(server.url, TOKEN).stream("hi")
+            for _ in range(2):
+                with self.assertRaises(clawdforge.Gone) as raised:
+                    stream.result()
+        self.assertEqual((raised.exception.code, raised.exception.run_id), ("gone", "01M"))
+        self.assertEqual(len(asked), 2)
 
     def test_gives_up_when_nothing_comes_of_it(self) -> None:
         server, asked = answering(STREAM + RUN, STREAM)

@@ -103,6 +103,14 @@ class RunTest(ServiceTest):
             self.assertEqual(stream.result().stop_reason, "cancelled")
         self.assertFalse(self.forge.cancel_run(run.run_id or ""))
 
+    def test_streams_the_whole_answer_also_when_it_begins_anew(self) -> None:
+        stream = self.forge.stream("ANEW half of it | all of it")
+        shown = ""
+        for event in stream:
+            shown = "" if event.reset else shown + event.text()
+        self.assertEqual((shown, stream.text(), stream.result().result), ("all of it",) * 3)
+        self.assertEqual("".join(event.text() for event in self.forge.stream("ANEW half | half and half")), "half and half")
+
     def test_tells_what_happened(self) -> None:
         run_id = self.forge.run("SAY told").run_id
         types = [event["type"] for event in self.forge.events(run_id=run_id)]
@@ -205,7 +213,20 @@ class SessionTest(ServiceTest):
             answer = stream.result()
             self.assertEqual(answer.text(), "".join(PARTS))
             self.assertEqual(session.turn_events(1).result(), answer)
+            self.assertEqual(session.turn_events(1, after=events[9].id).result().text(), "".join(PARTS))
             self.assertEqual(list(self.forge.run_events(answer.run_id or "")), events)
+
+    def test_tells_what_a_turn_took_and_leaves_its_messages_out(self) -> None:
+        with self.forge.session() as session:
+            plain = session.turn("SAY hello")
+            self.assertEqual((plain.usage, plain.cost_usd, plain.model), (None, None, None))
+            lean = session.turn("USAGE SAY hello", include_usage=True, include_events=False)
+            self.assertEqual((lean.text(), lean.events), ("hello", []))
+            self.assertEqual((lean.usage or {})["output_tokens"], 5)
+            stream = session.stream("USAGE SAY hello", include_usage=True)
+            self.assertEqual((stream.result().usage, stream.result().text()), (lean.usage, "hello"))
+            self.assertEqual(session.turn_events(3, include_usage=True).result().usage, lean.usage)
+            self.assertEqual(self.forge.get_run(stream.run_id or "").usage, lean.usage)
 
     def test_is_used_by_many_threads(self) -> None:
         with self.forge.session() as session:

@@ -4,7 +4,7 @@ import random
 import unittest
 from typing import Any, List
 
-from clawdforge._sse import Event, Frame, Parser
+from clawdforge._sse import Event, Frame, Parser, turn_text
 
 STREAM = (
     b"\xef\xbb\xbf: a comment\n\n"
@@ -65,20 +65,27 @@ class ParserTest(unittest.TestCase):
 
 
 class EventTest(unittest.TestCase):
-    def test_has_the_words_of_turns_and_runs(self) -> None:
-        chunk = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "of a turn"}}
-        self.assertEqual(Event("1", "message", {"params": {"update": chunk}}).text(), "of a turn")
-        delta = {"type": "stream_event", "event": {"type": "x", "delta": {"text": "of a run"}}}
-        self.assertEqual(Event("1", "message", delta).text(), "of a run")
-        self.assertEqual(Event("1", "message", {**delta, "parent_tool_use_id": "t"}).text(), "")
+    def test_has_a_piece_of_the_answer_or_a_reset(self) -> None:
+        piece, reset = Event("1.2", "delta", {"text": "two cups"}), Event("1.1", "delta", {"reset": True})
+        self.assertEqual([(event.text(), event.reset) for event in (piece, reset)], [("two cups", False), ("", True)])
 
-    def test_has_none_where_there_are_none(self) -> None:
+    def test_has_neither_where_there_is_none(self) -> None:
+        chunk = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "of a turn"}}
+        raw = {"type": "stream_event", "event": {"delta": {"text": "of a run"}}, "params": {"update": chunk}}
+        odd: List[Any] = [{}, [], None, "text", {"text": 1}, {"reset": "true"}]
+        for event in [Event("1", "message", raw), *(Event("1", "delta", data) for data in odd)]:
+            self.assertEqual((event.text(), event.reset), ("", False), event)
+
+
+class TurnTextTest(unittest.TestCase):
+    def test_is_the_text_of_the_answer_in_a_message(self) -> None:
+        chunk = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "of a turn"}}
         thought = {"sessionUpdate": "agent_thought_chunk", "content": {"text": "hm"}}
         odd = {"sessionUpdate": "agent_message_chunk", "content": [1]}
+        self.assertEqual(turn_text({"params": {"update": chunk}}), "of a turn")
         updates: List[Any] = [{"params": {"update": update}} for update in (thought, odd)]
-        for data in ({}, [], None, "text", {"params": 1}, *updates):
-            self.assertEqual(Event("1", "message", data).text(), "")
-        self.assertEqual(Event("1", "result", {"params": {"update": odd}}).text(), "")
+        for message in ({}, [], None, "text", {"params": 1}, *updates):
+            self.assertEqual(turn_text(message), "")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Dict, List, Mapping, Optional, Type, TypeVar
 
 from ._errors import UnexpectedAnswer
-from ._sse import Event
+from ._sse import turn_text
 
 A = TypeVar("A")
 
@@ -70,10 +70,18 @@ class TurnAnswer:
     events: List[Dict[str, Any]] = field(default_factory=list)
     run_id: Optional[str] = None
     replayed: bool = False
+    #: The next three fields are set with `include_usage=True` only, and if the agent has told them.
+    usage: Optional[Dict[str, Any]] = None
+    cost_usd: Optional[float] = None
+    model: Optional[str] = None
+    #: The text as the service has it. None if it was not asked for.
+    joined_text: Optional[str] = field(default=None, repr=False, compare=False)
 
     def text(self) -> str:
         """The text of the agent's answer, without its thoughts and tool calls."""
-        return "".join(Event("", "message", event).text() for event in self.events)
+        if self.joined_text is not None:
+            return self.joined_text
+        return "".join(turn_text(event) for event in self.events)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ._answers import (
 from ._http import JsonBody, Transport, segment
 from ._multipart import FileForm
 from ._session import (
+    DELTAS,
     Files,
     OnDisconnect,
     Session,
@@ -129,7 +130,8 @@ class Forge:
         idempotency_key: Optional[str] = None,
     ) -> EventStream[RunAnswer]:
         """
-        Runs one prompt, and streams the agent's messages; the last event is the `result`.
+        Runs one prompt, and streams the agent's messages and the answer's text in pieces; the last event is the
+        `result`.
 
         If the connection is lost before the service has answered, raises TransportError, unless there is an
         `idempotency_key`. If it is lost later, the stream resumes.
@@ -140,7 +142,7 @@ class Forge:
             _run_body(
                 prompt, model, system, system_mode, effort, files, timeout_secs, output_schema, on_disconnect
             ),
-            query=_usage(include_usage),
+            query={**_usage(include_usage), **DELTAS},
             key=idempotency_key,
             to_answer=_streamed_run,
             keeps_messages=False,
@@ -228,7 +230,7 @@ class Forge:
         return read(
             self._transport,
             f"/runs/{segment(run_id)}/events",
-            query=_usage(include_usage),
+            query={**_usage(include_usage), **DELTAS},
             after=after,
             to_answer=_streamed_either,
         )

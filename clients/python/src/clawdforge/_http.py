@@ -219,7 +219,8 @@ class Transport:
             headers["Last-Event-ID"] = after
         clock = Clock(None, STREAM_IDLE_SECS)
         response = self.open(method, path, query=query, body=body, headers=headers, clock=clock)
-        if _media_type(response) != "text/event-stream":
+        # 204: the stream has ended, and nothing comes after that event.
+        if response.status != 204 and _media_type(response) != "text/event-stream":
             response.close()
             raise UnexpectedAnswer("the answer is no stream", code="unexpected_answer", status=response.status)
         return response

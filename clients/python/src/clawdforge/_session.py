@@ -17,6 +17,9 @@ DEFAULT_TIMEOUT_SECS = 120
 QUEUE_SECS = 30
 SPARE_SECS = 30
 
+#: Streams have the answer's text in pieces: the agent's messages alone may hold half an answer and then the whole.
+DELTAS = {"deltas": "1"}
+
 
 def deadline_of(timeout_secs: Optional[int], deadline: Optional[float]) -> float:
     if deadline is not None:
@@ -57,17 +60,24 @@ class Session:
         *,
         files: Optional[Files] = None,
         timeout_secs: Optional[int] = None,
+        include_usage: bool = False,
+        include_events: bool = True,
         on_disconnect: Optional[OnDisconnect] = None,
         idempotency_key: Optional[str] = None,
         deadline: Optional[float] = None,
     ) -> TurnAnswer:
         """
         Takes a turn, and waits for the agent's answer: for `timeout_secs` (by default 120) plus 60 seconds, or for
-        `deadline` seconds. A turn that waits behind others may need a longer `deadline`.
+        `deadline` seconds. A turn that waits behind others may need a longer `deadline`. Without `include_events` the
+        answer has the agent's text only, not its messages, which may be many megabytes.
         """
         json, headers = self._transport.call(
             "POST",
             f"{self._path}/turn",
+            query={
+                "include": _include(text=not include_events, usage=include_usage),
+                "events": None if include_events else "none",
+            },
             body=_turn_body(prompt, files, timeout_secs, on_disconnect),
             key=idempotency_key,
             deadline=deadline_of(timeout_secs, deadline),
@@ -80,27 +90,38 @@ class Session:
         *,
         files: Optional[Files] = None,
         timeout_secs: Optional[int] = None,
+        include_usage: bool = False,
         on_disconnect: Optional[OnDisconnect] = None,
         idempotency_key: Optional[str] = None,
     ) -> EventStream[TurnAnswer]:
-        """Takes a turn, and streams the agent's messages; the last event is the `result`."""
+        """
+        Takes a turn, and streams the agent's messages and the answer's text in pieces; the last event is the `result`.
+        """
         return begin(
             self._transport,
             f"{self._path}/turn",
             _turn_body(prompt, files, timeout_secs, on_disconnect),
-            query={},
+            query={"include": _include(usage=include_usage), **DELTAS},
             key=idempotency_key,
             to_answer=streamed_turn,
             keeps_messages=True,
         )
 
-    def turn_events(self, turn_index: int, *, after: Optional[str] = None) -> EventStream[TurnAnswer]:
+    def turn_events(
+        self, turn_index: int, *, after: Optional[str] = None, include_usage: bool = False
+    ) -> EventStream[TurnAnswer]:
         """
-        Streams a turn's events: the past ones from the beginning or after an event, then the live ones. `result()` has
-        only the messages that this stream has delivered.
+        Streams a turn's events: the past ones from the beginning or after an event, then the live ones. The `events` of
+        `result()` are only the messages that this stream has delivered; its `text()` is whole.
         """
-        path = f"{self._path}/turns/{int(turn_index)}/events"
-        return read(self._transport, path, query={}, after=after, to_answer=streamed_turn, keeps_messages=True)
+        return read(
+            self._transport,
+            f"{self._path}/turns/{int(turn_index)}/events",
+            query={"include": _include(text=after is not None, usage=include_usage), **DELTAS},
+            after=after,
+            to_answer=streamed_turn,
+            keeps_messages=True,
+        )
 
     def state(self) -> SessionState:
         json, _ = self._transport.call("GET", self._path)
@@ -136,13 +157,19 @@ def _turn_body(
     return JsonBody({"prompt": prompt, **options})
 
 
+def _include(*, text: bool = False, usage: bool = False) -> Optional[str]:
+    return ",".join([*(["text"] if text else []), *(["usage"] if usage else [])]) or None
+
+
 def replayed(headers: Headers) -> bool:
     return headers.get("Idempotent-Replayed") == "true"
 
 
 def turn_answer(json: Any, headers: Headers) -> TurnAnswer:
-    return answer(TurnAnswer, json, run_id=headers.get("X-Run-Id"), replayed=replayed(headers))
+    return answer(
+        TurnAnswer, json, joined_text=json.get("text"), run_id=headers.get("X-Run-Id"), replayed=replayed(headers)
+    )
 
 
 def streamed_turn(json: Any, messages: List[Dict[str, Any]]) -> TurnAnswer:
-    return answer(TurnAnswer, json, events=messages)
+    return answer(TurnAnswer, json, joined_text=json.get("text"), events=messages)

@@ -19,19 +19,20 @@ class Event:
     data: Any
 
     def text(self) -> str:
-        """The answer's text in a `message` event: usually a piece of the answer, often empty."""
-        if self.type != "message" or not isinstance(self.data, dict):
+        """The piece of the answer's text in a `delta` event. Empty for all other events."""
+        if self.type != "delta" or not isinstance(self.data, dict):
             return ""
-        return _words_of_turn(self.data) or _words_of_run(self.data)
+        text = self.data.get("text")
+        return text if isinstance(text, str) else ""
+
+    @property
+    def reset(self) -> bool:
+        """Whether all text so far is void: the agent begins its answer anew."""
+        return self.type == "delta" and isinstance(self.data, dict) and self.data.get("reset") is True
 
 
-def _at(value: Any, *path: str) -> Any:
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def _words_of_turn(message: Any) -> str:
+def turn_text(message: Any) -> str:
+    """The answer's text in a message of the Agent Client Protocol. Empty for messages without any."""
     update = _at(message, "params", "update")
     if _at(update, "sessionUpdate") != "agent_message_chunk":
         return ""
@@ -39,12 +40,10 @@ def _words_of_turn(message: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _words_of_run(line: Any) -> str:
-    # A subagent's text is not part of the answer.
-    if _at(line, "type") != "stream_event" or _at(line, "parent_tool_use_id") is not None:
-        return ""
-    text = _at(line, "event", "delta", "text")
-    return text if isinstance(text, str) else ""
+def _at(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,21 @@ import json
 from collections import deque
 from typing import Any, Callable, Deque, Dict, Generic, Iterator, List, Mapping, Optional, TypeVar
 
-from ._errors import ForgeError, TransportError, UnexpectedAnswer, error_of
+from ._errors import ForgeError, Gone, TransportError, UnexpectedAnswer, error_of
 from ._http import Body, Patience, Response, Transport, passes, segment
 from ._sse import Event, Frame, Parser
 
 T = TypeVar("T")
 
+#: The status of a stream that has ended, and has nothing after the place that was asked for.
+NOTHING_MORE = 204
+
 
 class EventStream(Generic[T], Iterator[Event]):
     """
     The events of a run or a turn, each exactly once and in order; the `result` is the last. An `error` event raises its
-    exception.
+    exception. The answer's text comes in pieces (`event.text()`); if the agent begins it anew, an event with `event.reset`
+    comes first.
 
     After a lost connection, or 45 seconds without a byte, the stream reconnects and resumes after its last event. Closing
     the stream, also by the end of a `with` statement, does not end the run, unless it has `on_disconnect="cancel"`.
@@ -49,6 +53,10 @@ class EventStream(Generic[T], Iterator[Event]):
         self._answer: Optional[T] = None
         self._failure: Optional[ForgeError] = None
         self._is_over = False
+        #: The pieces of the answer's text since the last reset.
+        self._pieces: List[str] = []
+        if response.status == NOTHING_MORE:
+            self.close()
 
     def __iter__(self) -> EventStream[T]:
         return self
@@ -60,6 +68,10 @@ class EventStream(Generic[T], Iterator[Event]):
             self._receive()
         return self._deliver(self._arrived.popleft())
 
+    def text(self) -> str:
+        """The answer's text so far: the pieces since the last reset. Reads nothing."""
+        return "".join(self._pieces)
+
     def result(self) -> T:
         """Reads the rest of the stream, and returns the answer."""
         for _ in self:
@@ -67,7 +79,7 @@ class EventStream(Generic[T], Iterator[Event]):
         if self._failure is not None:
             raise self._failure
         if self._answer is None:
-            raise ValueError("the stream was closed before its result")
+            raise ValueError("the stream was closed before its result, or began after it")
         return self._answer
 
     def close(self) -> None:
@@ -103,7 +115,14 @@ class EventStream(Generic[T], Iterator[Event]):
         self._arrived.extend(self._parser.push(piece))
 
     def _reopened(self) -> Response:
-        return self._transport.stream("GET", self._path, query=self._query, after=self.last_event_id)
+        response = self._transport.stream("GET", self._path, query=self._query, after=self.last_event_id)
+        if response.status == NOTHING_MORE:
+            self.close()
+            # The result would have closed this stream.
+            self._failure = Gone("the rest of the stream is no longer stored", code="gone")
+            self._failure.run_id = self.run_id
+            raise self._failure
+        return response
 
     def _wait_after(self, error: ForgeError) -> None:
         if self._patience is None:
@@ -129,6 +148,9 @@ class EventStream(Generic[T], Iterator[Event]):
         except ValueError:
             data = frame.data
         event = Event(frame.id, frame.type, data)
+        if event.reset:
+            self._pieces.clear()
+        self._pieces.append(event.text())
         if event.type == "message" and self._messages is not None:
             self._messages.append(data)
         if event.type == "result":
