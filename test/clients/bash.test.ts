@@ -205,6 +205,35 @@ describe("cf", { concurrent: true }, () => {
       expect(dashed.lines[0].event).toBe("run")
     }))
 
+  test("streams the whole answer, also when it begins anew", () =>
+    Effect.gen(function* () {
+      const { code, stderr, lines, json } = yield* cf(["run", "--stream", "ANEW half of it | all of it"])
+      expect([code, stderr, json.data.result]).toEqual([0, "", "all of it"])
+      const deltas = lines.filter(({ event }) => event === "delta")
+      expect(deltas.findLast(({ data }) => data.reset)).toBeDefined()
+      expect(deltas.reduce((text, { data }) => (data.reset ? "" : text + data.text), "")).toBe("all of it")
+      const run = lines[0].data.run_id
+      for (const [n, { id }] of lines.entries()) {
+        const rest = yield* cf(["events", run, "--after", id])
+        expect([rest.code, rest.stderr, rest.lines]).toEqual([0, "", lines.slice(n + 1)])
+      }
+    }))
+
+  test("says what a turn took, and leaves its messages out", () =>
+    Effect.gen(function* () {
+      const env = yield* newApp("thrifty")
+      const ask = valueIn(env)
+      const { session_id: id } = yield* ask("session", "open")
+      const lean = yield* ask("session", "turn", id, "--usage", "--no-events", "USAGE SAY hello")
+      expect(lean).toMatchObject({ text: "hello", usage: { output_tokens: 5 }, cost_usd: null })
+      expect(Object.keys(lean)).not.toContain("events")
+      const streamed = yield* cf(["session", "turn", id, "--usage", "--stream", "USAGE SAY hello"], env)
+      expect(streamed.json.data.usage).toEqual(lean.usage)
+      const run = yield* ask("runs", streamed.lines[0].data.run_id)
+      expect(run.usage).toEqual(lean.usage)
+      yield* ask("session", "close", id)
+    }))
+
   test("takes a prompt of 5 MB from stdin", () =>
     Effect.gen(function* () {
       const prompt = `漢字 "and" \\ more\n`.repeat(260_000)
@@ -286,7 +315,7 @@ describe("cf", { concurrent: true }, () => {
     Effect.gen(function* () {
       const { session_id } = yield* value("session", "open")
       const { code, lines } = yield* cf(["session", "turn", session_id, "--stream", "HUGE 8000000"])
-      expect([code, lines.length]).toEqual([0, 4])
+      expect([code, lines.length]).toEqual([0, 5])
       const { text } = lines[1].data.params.update.content
       expect(text.length).toBeGreaterThan(7_900_000)
       expect(text === "x".repeat(text.length)).toBe(true)
@@ -304,7 +333,7 @@ describe("cf", { concurrent: true }, () => {
       const events = (yield* value("events", "--type", "run.completed", "--limit", "1")).events
       expect(events[0].run_id).toBe(run.run_id)
       const all = yield* cf(["events", run.run_id], env)
-      expect(all.lines.map(({ event }) => event)).toEqual(["run", "message", "result"])
+      expect(all.lines.map(({ event }) => event)).toEqual(["run", "message", "delta", "result"])
       const rest = yield* cf(["events", run.run_id, "--after", all.lines[0].id], env)
       expect(rest.lines).toEqual(all.lines.slice(1))
       // With the operator's token, everybody's.
@@ -369,6 +398,9 @@ describe("cf, refused,", () => {
         ["upload", "/nowhere"],
         ["admin", "token-mint"],
         ["events", "--after", "x"],
+        ["events", "--after", "1.1"],
+        ["events", "01M", "--after", "1.5"],
+        ["session", "turn", "id", "--stream", "--no-events", "a"],
       ]
       for (const args of bad) {
         const { code, stdout, stderr } = yield* cf(args)
@@ -462,6 +494,24 @@ describe("cf, when a connection is lost,", { concurrent: true }, () => {
       const { code, stderr } = yield* cf(args, { CLAWDFORGE_URL: url }, "", command)
       expect([code, stderr]).toEqual([0, ""])
       expect(seen).toBe(5)
+    }))
+
+  test("fails when a stream has ended, and its result is no longer stored", () =>
+    Effect.gen(function* () {
+      const command = yield* commandWithoutPauses()
+      let asked = 0
+      const url = yield* serving((_, response) => {
+        asked += 1
+        if (asked > 1) return response.writeHead(204).end()
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        return response.end('id: 9\nevent: resync\ndata: {"oldest_id":null}\n\n')
+      })
+      const ended = yield* cf(["events", "01M", "--after", "5"], { CLAWDFORGE_URL: url }, "", command)
+      expect([ended.code, ended.stderr, asked]).toEqual([
+        1,
+        "cf: the rest of the stream is no longer stored\n",
+        2,
+      ])
     }))
 
   test("gives up where others answer", () =>
