@@ -63,7 +63,7 @@ export const machine = (config: AppConfig) =>
   Layer.mergeAll(
     SqliteLedger.layer(config).pipe(Layer.provide(Database.layer(config.dbPath))),
     WorkDirectories.layer(config.runsDir).pipe(Layer.provideMerge(ProcessGroups.layer(config.dataDir))),
-    SessionDirectories.layer(config.sessionsDir),
+    SessionDirectories.layer(config.sessionsDir, childEnvironment()),
     FileDirectory.layer(config.filesDir),
     DiskSpace.layer(
       [config.dataDir, config.runsDir, config.sessionsDir, config.filesDir, config.dbPath],

@@ -4,6 +4,8 @@ import { Effect, Layer, Schema } from "effect"
 import type { StorageFailed } from "../domain/Failure.ts"
 import { SessionId } from "../domain/Ids.ts"
 import { SessionDirs } from "../services/sessions/SessionDirs.ts"
+import { type ClaudeTraces, claudeTraces } from "./acp/ClaudeTraces.ts"
+import { removeTree } from "./RemoveTree.ts"
 import { tryStorage } from "./TryStorage.ts"
 
 /** Uninterruptible: Node finishes what it has begun in any case, and a later removal must not run at the same time. */
@@ -17,21 +19,27 @@ const hasCode = (error: unknown, ...codes: ReadonlyArray<string>): boolean =>
  * Keeps one directory for each session under `root`, with mode 0700. When the layer is built, it makes `root`. Entries
  * of `root` that are not named like a session are left alone.
  *
+ * A session's directory is removed with the empty directories that `claude` leaves of it in its home, which `claude` gets
+ * by `env`.
+ *
  * An agent may put anything into its session's directory. So nothing is written through a link in it, and nothing
  * behind a link is removed.
  */
-export const layer = (root: string): Layer.Layer<SessionDirs, StorageFailed> =>
+export const layer = (
+  root: string,
+  env: Readonly<Record<string, string>> = {},
+): Layer.Layer<SessionDirs, StorageFailed> =>
   Layer.effect(
     SessionDirs,
     Effect.as(
       tryStorageToEnd("making the directory of all sessions", () =>
         mkdir(root, { recursive: true, mode: 0o700 }),
       ),
-      sessionDirs(resolve(root)),
+      sessionDirs(resolve(root), claudeTraces(root, env)),
     ),
   )
 
-const sessionDirs = (root: string) => {
+const sessionDirs = (root: string, traces: ClaudeTraces) => {
   const of = (session: SessionId) => join(root, session)
   return SessionDirs.of({
     of,
@@ -41,13 +49,18 @@ const sessionDirs = (root: string) => {
         await makeOurs(of(session))
         return await makeNew(join(of(session), `attached-${turnIndex}`))
       }),
-    remove: (session) => tryStorageToEnd("removing a session's directory", () => removeTree(of(session))),
+    remove: (session) =>
+      tryStorageToEnd("removing a session's directory", async () => {
+        await removeTree(of(session))
+        await traces.remove(session)
+      }),
     list: tryStorageToEnd("listing the sessions' directories", async () => {
       const entries = await readdir(root, { withFileTypes: true })
-      return entries
+      const sessions = entries
         .filter((entry) => entry.isDirectory())
         .map(({ name }) => name)
         .filter(Schema.is(SessionId))
+      return [...new Set([...sessions, ...(await traces.list())])]
     }),
   })
 }
@@ -75,23 +88,4 @@ const makeNew = async (path: string) => {
     if (!hasCode(error, "EEXIST")) throw error
     return await mkdtemp(`${path}-`)
   }
-}
-
-const removeTree = async (path: string) => {
-  const remove = () => rm(path, { recursive: true, force: true, maxRetries: 3 })
-  try {
-    await remove()
-  } catch (error) {
-    if (!hasCode(error, "EACCES", "EPERM")) throw error
-    await unlock(path)
-    await remove()
-  }
-}
-
-/** Sets the mode of every directory in a tree to 0700. Links are not followed. */
-const unlock = async (path: string): Promise<void> => {
-  if (!(await isDirectory(path))) return
-  await chmod(path, 0o700)
-  const entries = await readdir(path, { withFileTypes: true })
-  for (const entry of entries) if (entry.isDirectory()) await unlock(join(path, entry.name))
 }

@@ -33,6 +33,7 @@ export const processes = (
 /** Working directories that exist as paths only. */
 export const workDirs = Layer.succeed(WorkDirs, {
   make: (run) => Effect.succeed({ cwd: `/runs/${run}/work`, tmp: `/runs/${run}/tmp` }),
+  removeOrphans: Effect.succeed(0),
 })
 
 /**

@@ -305,6 +305,8 @@ describe("events", () => {
         // A place is not given twice.
         yield* TestClock.adjust("400 days")
         expect((yield* trim).events).toBe(3)
+        const sql = yield* SqlClient.SqlClient
+        expect(yield* sql`SELECT * FROM event_counts`).toEqual([])
         yield* run(302, { at: NOW + 400 * DAY, messages: 0 })
         const [first] = yield* events.after(0, { viewer: OPERATOR }, 1)
         expect(first?.seq).toBeGreaterThan(all.at(-1)?.seq ?? 0)

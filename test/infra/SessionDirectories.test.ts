@@ -45,6 +45,46 @@ const modeOf = (path: string) => statSync(path).mode & 0o777
 const begun = (what: Effect.Effect<void, StorageFailed>) =>
   Effect.fork(what).pipe(Effect.zipLeft(Effect.yieldNow()), Effect.flatMap(Fiber.interrupt))
 
+describe("what claude leaves in its home of a session", () => {
+  const [first, second] = ["12", "34"].map((end) => session.replace(/..$/, end)) as [SessionId, SessionId]
+  const conversation = "0a1b2c3d-9f0e-4d5b-8a37-2b1c0d9e8f70"
+
+  it.live("is removed with the session's directory, as far as it is empty, and nothing else is", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const dir = yield* temporaryDirectory
+        const root = join(dir, "data_1", "sessions")
+        const home = join(dir, "claude")
+        const projectOf = (id: string, of = root) =>
+          join(home, "projects", `${of.replace(/[^a-zA-Z0-9]/g, "-")}-${id}`)
+        const projects = () => readdirSync(join(home, "projects")).map((name) => join(home, "projects", name))
+        for (const id of [session, first, second]) mkdirSync(projectOf(id), { recursive: true })
+        // A session with a transcript, of which the conversation has an environment; and what is not the service's.
+        const transcript = join(projectOf(second), `${conversation}.jsonl`)
+        writeFileSync(transcript, "said")
+        const environments = [conversation, first].map((id) => join(home, "session-env", id))
+        for (const environment of environments) mkdirSync(environment, { recursive: true })
+        const others = [projectOf(session, "/elsewhere"), projectOf("notes")]
+        for (const other of others) mkdirSync(other)
+
+        yield* Effect.gen(function* () {
+          const dirs = yield* SessionDirs
+          yield* dirs.make(first)
+          expect((yield* dirs.list).toSorted()).toEqual([first, session].toSorted())
+          for (const id of [session, first, second]) yield* dirs.remove(id)
+          expect(yield* dirs.list).toEqual([])
+          expect(projects().toSorted()).toEqual([...others, projectOf(second)].toSorted())
+          expect(environments.map((environment) => existsSync(environment))).toEqual([false, true])
+          rmSync(transcript)
+          expect(yield* dirs.list).toEqual([second])
+          yield* dirs.remove(second)
+          expect(projects().toSorted()).toEqual(others.toSorted())
+        }).pipe(Effect.provide(SessionDirectories.layer(root, { CLAUDE_CONFIG_DIR: home })))
+      }),
+    ),
+  )
+})
+
 describe("the directory of a session", () => {
   it.effect("is private, and exists until it is removed", () =>
     withDirs((dirs, root) =>

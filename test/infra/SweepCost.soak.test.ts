@@ -92,6 +92,7 @@ describe("a sweep of a large ledger", () => {
                 eventMaxRows: 1000,
                 auditRetentionDays: 50,
               }),
+              Mock.workDirs,
               Mock.sessionDirs(new Set(["00000000-0000-4000-8000-999999999999" as SessionId])),
               Files.layer({ maxUploadBytes: 1, maxBytesPerToken: 1 }).pipe(
                 Layer.provide([Mock.fileContents(), Mock.ids, Mock.secrets]),

@@ -3,6 +3,7 @@ import { Clock, Effect, Fiber, Layer, Logger, LogLevel, TestClock } from "effect
 import { AgentUnavailable, StorageFailed } from "../../src/domain/Failure.ts"
 import type { FileId, RunId, SessionId, TokenId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef } from "../../src/domain/Session.ts"
+import { WorkDirs } from "../../src/services/agents/WorkDirs.ts"
 import { Files } from "../../src/services/files/Files.ts"
 import { Ledger, type SessionRecords } from "../../src/services/journal/Ledger.ts"
 import { Retention } from "../../src/services/journal/Retention.ts"
@@ -37,6 +38,7 @@ class World {
   pool: (usual: Pool) => Partial<Pool> = () => ({})
   files: Partial<Files["Type"]> = { expire: Effect.succeed(0) }
   sessionDirs: Partial<SessionDirs["Type"]> = {}
+  workDirs: Partial<WorkDirs["Type"]> = {}
   retention: Partial<Retention["Type"]> = {}
 
   readonly run = <A, E>(test: Effect.Effect<A, E, Ledger | Sweeper>) => {
@@ -61,10 +63,14 @@ class World {
       Retention,
       Effect.map(Retention, (usual) => ({ ...usual, ...this.retention })),
     ).pipe(Layer.provide(Mock.retention))
+    const workDirs = Layer.effect(
+      WorkDirs,
+      Effect.map(WorkDirs, (usual) => ({ ...usual, ...this.workDirs })),
+    ).pipe(Layer.provide(Mock.workDirs))
     return test.pipe(
       Effect.provide(
         Sweeper.layer(this.options).pipe(
-          Layer.provide([pool, dirs, retention, Layer.mock(Files, this.files)]),
+          Layer.provide([pool, dirs, retention, workDirs, Layer.mock(Files, this.files)]),
           Layer.provideMerge(Mock.ledger(this.memory)),
         ),
       ),
@@ -247,7 +253,7 @@ describe("a sweep", () => {
     }).pipe(
       Effect.provide(
         Sweeper.layer(new World().options).pipe(
-          Layer.provide([Layer.mock(SessionPool, {}), Mock.retention, Mock.sessionDirs()]),
+          Layer.provide([Layer.mock(SessionPool, {}), Mock.retention, Mock.sessionDirs(), Mock.workDirs]),
           Layer.provideMerge(files),
           Layer.provide(Mock.ledger(memory)),
         ),
@@ -374,6 +380,12 @@ describe("a sweep", () => {
         expect(atWork.all).toBeGreaterThan(6)
       }),
     )
+  })
+
+  it.effect("removes the directories of runs that their runs could not remove", () => {
+    const world = new World()
+    world.workDirs = { removeOrphans: Effect.succeed(3) }
+    return world.run(Effect.map(sweep, (done) => expect(done).toEqual({ ...nothing, directories: 3 })))
   })
 
   it.effect("ends with its layer, also in the middle of its work", () => {

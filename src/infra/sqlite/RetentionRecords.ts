@@ -120,7 +120,10 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
         if (last === undefined) return { removed, done: true }
         yield* sql`DELETE FROM events WHERE seq <= ${last.seq}`
         yield* sql`UPDATE retention SET trimmed_to = ${last.seq} WHERE name = 'events'`
-        return { removed, done: removed < ROWS_MAX }
+        const done = removed < ROWS_MAX
+        // The trigger counts down to zero, also for apps of which there will never be an event again.
+        if (done) yield* sql`DELETE FROM event_counts WHERE count = 0`
+        return { removed, done }
       }).pipe(step("removing events whose time is over")),
 
     dropKeys: (at) =>

@@ -10,8 +10,13 @@ export interface WorkDir {
   readonly tmp: string
 }
 
-/** Port: new private directories for each run. They are removed with their contents when the scope closes. */
+/** Port: new private directories for each run. */
 export class WorkDirs extends Context.Tag("clawdforge/WorkDirs")<
   WorkDirs,
-  { readonly make: (run: RunId) => Effect.Effect<WorkDir, StorageFailed, Scope.Scope> }
+  {
+    /** Makes the directories. They are removed with their contents when the scope closes. */
+    readonly make: (run: RunId) => Effect.Effect<WorkDir, StorageFailed, Scope.Scope>
+    /** Removes directories that no run has any more, as their own removal failed. Returns how many are removed. */
+    readonly removeOrphans: Effect.Effect<number, StorageFailed>
+  }
 >() {}

@@ -12,9 +12,12 @@ export class SessionDirs extends Context.Tag("clawdforge/SessionDirs")<
     readonly make: (session: SessionId) => Effect.Effect<void, StorageFailed>
     /** Makes a new directory inside it, for the files of a turn. Returns the new directory's absolute path. */
     readonly forFiles: (session: SessionId, turnIndex: number) => Effect.Effect<string, StorageFailed>
-    /** Removes the directory and its contents. Does nothing when it does not exist. */
+    /**
+     * Removes the directory and its contents, and what is empty of what an agent keeps for it elsewhere. Does nothing
+     * when there is none.
+     */
     readonly remove: (session: SessionId) => Effect.Effect<void, StorageFailed>
-    /** Returns every session that has a directory. */
+    /** Returns every session of which `remove` would remove something. */
     readonly list: Effect.Effect<ReadonlyArray<SessionId>, StorageFailed>
   }
 >() {}

@@ -11,7 +11,7 @@ export interface SweepCounts {
   readonly deleted: number
   /** Expired uploads that were removed. */
   readonly files: number
-  /** Directories of sessions that are not open, which were removed. */
+  /** Directories of sessions that are not open and of runs that have ended, which were removed. */
   readonly directories: number
   /** Rows that were removed because their retention was over: texts, streams, events, idempotency keys. */
   readonly trimmed: number

@@ -1,5 +1,6 @@
 import { Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { SessionRecord } from "../../domain/Session.ts"
+import { WorkDirs } from "../agents/WorkDirs.ts"
 import { Files } from "../files/Files.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { Retention } from "../journal/Retention.ts"
@@ -27,8 +28,8 @@ export interface SweeperOptions {
 }
 
 /**
- * Cleans up regularly: closes idle sessions, deletes closed ones, and removes expired uploads, directories without a
- * session, and rows whose retention is over.
+ * Cleans up regularly: closes idle sessions, deletes closed ones, and removes expired uploads, directories that nobody owns,
+ * and rows whose retention is over.
  */
 export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
   Sweeper,
@@ -43,13 +44,14 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
   /** Sweeps every `sweepIntervalSecs`, as long as the layer lives. */
   static readonly layer = (
     options: SweeperOptions,
-  ): Layer.Layer<Sweeper, never, Files | Ledger | Retention | SessionDirs | SessionPool> =>
+  ): Layer.Layer<Sweeper, never, Files | Ledger | Retention | SessionDirs | SessionPool | WorkDirs> =>
     Layer.scoped(
       Sweeper,
       Effect.gen(function* () {
         const files = yield* Files
         const { sessions } = yield* Ledger
         const dirs = yield* SessionDirs
+        const workDirs = yield* WorkDirs
         const pool = yield* SessionPool
         const retention = yield* Retention
         const steps = new StepRunner()
@@ -104,6 +106,7 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
           yield* counter.attempt("closed", closeIdle(counter, at - options.sessionTtlSecs * 1000))
           yield* counter.attempt("files", files.expire)
           yield* counter.attempt("directories", removeOrphans(counter))
+          yield* counter.attempt("directories", workDirs.removeOrphans)
           yield* counter.attempt("deleted", erase(counter, at - options.sessionHardTtlSecs * 1000))
           yield* counter.attempt("trimmed", trim)
 
