@@ -1,6 +1,8 @@
 import { Context, Deferred, Effect, Layer, Mailbox, Option, Stream } from "effect"
 import type { AgentRefusal, TurnFailed } from "../domain/Failure.ts"
+import { SessionId } from "../domain/Ids.ts"
 import { AgentSessionRef } from "../domain/Session.ts"
+import { makeUnpromptedMessages, type UnpromptedMessages } from "../services/agents/acp/UnpromptedMessages.ts"
 import { type AcpMessage, AcpxClient, type AgentSession } from "../services/agents/AcpxClient.ts"
 import { remainingText, type Say, Script } from "./Script.ts"
 
@@ -15,12 +17,19 @@ export interface MockPrompt {
 /** The failures of a turn on its agent. */
 type AgentTurnFailure = AgentRefusal | TurnFailed
 
+/** Which parts of {@link acpxClient} a test controls beside its replies. */
+export interface AcpxClientOptions {
+  /** What agents say while no turn is open. */
+  readonly unprompted?: UnpromptedMessages
+}
+
 /**
  * A client of agents without processes. Each prompt is answered by `reply`, and fails or hangs as `reply` does. What
  * `reply` says is streamed at once. A cancelled prompt ends as cancelled at once.
  */
 export const acpxClient = (
   reply: (prompt: MockPrompt, say: Say) => Effect.Effect<string, AgentTurnFailure>,
+  { unprompted = makeUnpromptedMessages() }: AcpxClientOptions = {},
 ): Layer.Layer<AcpxClient> =>
   Layer.sync(AcpxClient, () => {
     const histories = new Map<AgentSessionRef, Array<string>>()
@@ -61,6 +70,7 @@ export const acpxClient = (
           histories.set(ref, histories.get(ref) ?? [])
           return ref
         }),
+      unprompted: unprompted.stream,
       prompt: (session, ref, prompt) => Stream.unwrapScoped(turn(session, ref, prompt)),
       cancel: (_, ref) =>
         Effect.suspend(() => {
@@ -85,8 +95,16 @@ const result = (stopReason: string): AcpMessage => ({ jsonrpc: "2.0", id: 1, res
 
 /** What agents do with the turns of sessions, in the order in which the turns begin. By default they answer `ok`. */
 export class AgentScript extends Script<MockPrompt, string, AgentTurnFailure> {
+  /** Passes on what agents say while no turn is open. */
+  readonly unprompted = makeUnpromptedMessages()
+
   constructor(defaultReply: (prompt: MockPrompt) => string = () => "ok") {
     super(defaultReply, (text) => text)
+  }
+
+  /** Has the agent of a session say something while no turn is open. */
+  sayUnprompted(session: string, text: string): void {
+    this.unprompted.offer(SessionId.make(session), chunk(`mock-${session}`, text))
   }
 }
 
@@ -106,5 +124,5 @@ export const scriptedAgents = (script?: AgentScript): Layer.Layer<AcpxClient | S
 const layerOf = (script: AgentScript) =>
   Layer.merge(
     Layer.succeed(ScriptedAgents, script),
-    acpxClient((prompt, say) => Effect.map(script.perform(prompt, say), ({ reply }) => reply)),
+    acpxClient((prompt, say) => Effect.map(script.perform(prompt, say), ({ reply }) => reply), script),
   )

@@ -7,6 +7,7 @@ import { fileRecords } from "./ledger/FileMemory.ts"
 import { LedgerMemory, nameOfKey } from "./ledger/LedgerMemory.ts"
 import { retentionRecords } from "./ledger/RetentionMemory.ts"
 import { runRecords } from "./ledger/RunMemory.ts"
+import { sessionMessageRecords } from "./ledger/SessionMessageMemory.ts"
 import { sessionRecords } from "./ledger/SessionMemory.ts"
 import { streamRecords } from "./ledger/StreamMemory.ts"
 import { tokenRecords } from "./ledger/TokenMemory.ts"
@@ -34,6 +35,7 @@ export const ledger = (
         tokens: tokenRecords(memory),
         runs,
         sessions: sessionRecords(memory),
+        sessionMessages: sessionMessageRecords(memory),
         files: fileRecords(memory),
         refusals: {
           append: (more) =>

@@ -94,6 +94,7 @@ export const retention = Layer.succeed(Retention, {
 /** A journal that stores nothing. Followers and outcomes wait for ever. */
 export const journal = Layer.succeed(Journal, {
   append: () => Effect.void,
+  appendToSessions: () => Effect.void,
   drain: (_, write) => write([]),
   read: () => Effect.succeed([]),
   follow: () => Effect.never,

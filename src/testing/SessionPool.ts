@@ -9,6 +9,7 @@ import {
 } from "../domain/Failure.ts"
 import type { SessionId, TokenId } from "../domain/Ids.ts"
 import type { Session, SessionRequest, TurnRequest } from "../domain/Session.ts"
+import { App, maySee, type Viewer } from "../domain/Viewer.ts"
 import { Ids } from "../services/access/Ids.ts"
 import { Revocation } from "../services/access/Revocation.ts"
 import { SessionPool } from "../services/sessions/SessionPool.ts"
@@ -56,11 +57,14 @@ export const sessionPool = (
       const sessions = new Map<SessionId, MockSession>()
       const all = () => [...sessions.values()]
       const countOpen = () => all().filter(({ isOpen }) => isOpen).length
-      const getOwned = (id: SessionId, owner: TokenId) =>
+      const find = (id: SessionId, viewer: Viewer) =>
         Effect.suspend(() => {
           const session = sessions.get(id)
-          return session?.state.tokenId === owner ? Effect.succeed(session) : new SessionNotFound()
+          return session !== undefined && maySee(viewer, session.state.tokenId)
+            ? Effect.succeed(session)
+            : new SessionNotFound()
         })
+      const getOwned = (id: SessionId, owner: TokenId) => find(id, App({ tokenId: owner }))
       const close = (session: MockSession) => Effect.map(Clock.currentTimeMillis, (now) => session.close(now))
       const { register } = yield* Revocation
       yield* register((owner) =>
@@ -92,6 +96,7 @@ export const sessionPool = (
           }),
         cancel: (id, owner) => Effect.flatMap(getOwned(id, owner), (session) => session.cancel),
         get: (id, owner) => Effect.map(getOwned(id, owner), ({ state }) => state),
+        find: (id, viewer) => Effect.map(find(id, viewer), ({ state }) => state),
         list: (owner, { includeClosed }) =>
           Effect.sync(() =>
             all()

@@ -35,7 +35,8 @@ export interface RunningForge extends ScriptingOf<(typeof Forge.Service)["claude
   /** Mints the token of another app. Resolves to the bearer token. */
   readonly mint: (name: string) => Promise<string>
   /** What the agents of sessions do. */
-  readonly agents: ScriptingOf<(typeof Forge.Service)["agents"]>
+  readonly agents: ScriptingOf<(typeof Forge.Service)["agents"]> &
+    Pick<(typeof Forge.Service)["agents"], "sayUnprompted">
   /** What it stores. */
   readonly memory: ForgeMemory
   /**
@@ -62,7 +63,9 @@ export const startLayer = async <R, E>(layer: Layer.Layer<Forge | R, E>): Promis
     get requests() {
       return claude.requests
     },
-    agents: withPromises(agents),
+    agents: Object.assign(withPromises(agents), {
+      sayUnprompted: (session: string, text: string) => agents.sayUnprompted(session, text),
+    }),
     mint: (name) => runtime.runPromise(mint(name)),
     advance: (time) => runtime.runPromise(advance(time)),
     dispose,

@@ -70,6 +70,7 @@ describe("GET /openapi.json", () => {
       "GET /runs/{id}/events",
       "GET /sessions",
       "GET /sessions/{id}",
+      "GET /sessions/{id}/events",
       "GET /sessions/{id}/turns/{n}/events",
       "POST /admin/tokens",
       "POST /events/maintenance",
@@ -103,6 +104,7 @@ describe("GET /openapi.json", () => {
     expect(Object.fromEntries(streams)).toEqual({
       "GET /events/stream": ["text/event-stream"],
       "GET /runs/{id}/events": ["text/event-stream"],
+      "GET /sessions/{id}/events": ["text/event-stream"],
       "GET /sessions/{id}/turns/{n}/events": ["text/event-stream"],
       "POST /run": ["application/json", "text/event-stream"],
       "POST /sessions/{id}/turn": ["application/json", "text/event-stream"],

@@ -65,7 +65,7 @@ class Log {
         const { seq } = this.events.at(-1) ?? { seq: this.trimmedTo }
         this.events.push(event(seq + 1 + (seq % 3), more))
       }
-      return PubSub.publish(this.changes, { events: true, runs: [] })
+      return PubSub.publish(this.changes, { events: true, runs: [], sessions: [] })
     })
 
   readonly trim = (to: number) => {

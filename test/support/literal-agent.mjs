@@ -1,19 +1,29 @@
 #!/usr/bin/env node
 // An ACP agent that writes what it is told to, to the letter, and knows no protocol beyond that.
 //   --answers JSON   by method: what stands in the answer beside `jsonrpc` and the request's id
+//   --with JSON      by method: lines that are written in one piece with the answer, after it
 // A prompt is a JSON array of lines, which are written as they stand, but with the prompt's id for $ID. After `stderr:` a
 // line goes there; `exit` is its end.
 import { createInterface } from "node:readline"
 
-const at = process.argv.indexOf("--answers")
+const option = (name) => {
+  const at = process.argv.indexOf(name)
+  return at < 0 ? {} : JSON.parse(process.argv[at + 1])
+}
+const more = option("--with")
 const answers = {
   initialize: { result: { protocolVersion: 1, agentCapabilities: { sessionCapabilities: { close: {} } } } },
   "session/close": { result: {} },
-  ...(at < 0 ? {} : JSON.parse(process.argv[at + 1])),
+  ...option("--answers"),
 }
 
 let opened = 0
 const newSession = () => ({ result: { sessionId: `s-${(opened += 1)}` } })
+
+const answer = (method, message) =>
+  console.log(
+    [JSON.stringify({ jsonrpc: "2.0", ...message }), ...(method in more ? [more[method]] : [])].join("\n"),
+  )
 
 const linesOf = ({ prompt: [{ text }] }) => JSON.parse(text)
 
@@ -27,7 +37,7 @@ createInterface({ input: process.stdin })
         else console.log(one.replaceAll("$ID", id))
       }
     } else if (method === "session/new" && !(method in answers)) {
-      console.log(JSON.stringify({ jsonrpc: "2.0", id, ...newSession() }))
-    } else if (method in answers) console.log(JSON.stringify({ jsonrpc: "2.0", id, ...answers[method] }))
+      answer(method, { id, ...newSession() })
+    } else if (method in answers) answer(method, { id, ...answers[method] })
   })
   .on("close", () => process.exit(0))

@@ -3,7 +3,9 @@
 //   SAY <text>     says it (without any word below, it says "echo: " and the prompt)
 //   SLOW <ms>      waits first, obeys a cancel        DEAF <ms>  waits first, ignores it
 //   HANG           never answers, obeys nothing       CRASH      says something, then exits with 3
-//   KILL           says something, then SIGKILL       LATE       an update after the result
+//   KILL           says something, then SIGKILL       LATE [ms]  an update after the result, by default 50 ms later
+//   SELF <ms>      so long after the result it prompts itself: it says something, asks for permission to edit, and says
+//                  what it was told
 //   ERR | AUTH     a JSON-RPC error, -32603 | -32000  QUOTE      -32603 that quotes the prompt and the environment
 //   LOSE           forgets that it has the session open, and goes on
 //   GARBAGE        a line that is no JSON first       STDERR     a line on stderr first
@@ -192,7 +194,16 @@ const perform = async (session, sessionId, text, client, cancelled) => {
     await write(updateLine(sessionId, chunk("too late")))
     log("late", sessionId)
   }
-  if (said("LATE\\b")) setTimeout(sayLate, 50)
+  const late = said("LATE\\b(?: (\\d+))?")
+  if (late) setTimeout(sayLate, Number(late[1] ?? 50))
+  const self = said("SELF (\\d+)")
+  const promptItself = async () => {
+    await say("by myself")
+    const outcome = await askPermission(client, sessionId, "edit")
+    await say(`permission ${outcome.optionId ?? outcome.outcome}`)
+    log("self", sessionId)
+  }
+  if (self) setTimeout(promptItself, Number(self[1]))
   const stopReason = said("REFUSE\\b") ? "refusal" : said("MAXTOK\\b") ? "max_tokens" : "end_turn"
   return said("USAGE\\b")
     ? { stopReason, usage: { inputTokens: 10, outputTokens: 5, totalTokens: 15 } }

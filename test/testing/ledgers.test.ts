@@ -6,7 +6,12 @@ import { IDEMPOTENCY_KEY_MILLIS } from "../../src/domain/Origin.ts"
 import type { AgentSessionRef } from "../../src/domain/Session.ts"
 import type { TokenName } from "../../src/domain/Token.ts"
 import { OPERATOR, type Viewer } from "../../src/domain/Viewer.ts"
-import { type Change, Ledger } from "../../src/services/journal/Ledger.ts"
+import {
+  type Change,
+  Ledger,
+  SESSION_BYTES_MAX,
+  SESSION_MESSAGES_MAX,
+} from "../../src/services/journal/Ledger.ts"
 import { runEnd, origin, queuedAt } from "../support/LedgerRuns.ts"
 import {
   APP,
@@ -527,41 +532,41 @@ describeLedgers(
         const changes = yield* events.changes
         const same = yield* events.changes
         const published: Effect.Effect<ReadonlyArray<Change>> = Effect.map(Queue.takeAll(changes), (all) =>
-          [...all].map(({ events, runs }) => ({ events, runs: runs.toSorted() })),
+          [...all].map(({ events, runs }) => ({ events, runs: runs.toSorted(), sessions: [] })),
         )
         const [one, two] = [runId(11), runId(12)]
         expect(yield* published).toEqual([])
         yield* runs.accept(oneShot(11), { at: 2000, startedAt: 2000 })
-        expect(yield* published).toEqual([{ events: true, runs: [one] }])
+        expect(yield* published).toEqual([{ events: true, runs: [one], sessions: [] }])
         yield* runs.accept(oneShot(12), queuedAt(2000))
         yield* runs.start(two, 2001)
         expect(yield* published).toEqual([
-          { events: true, runs: [two] },
-          { events: true, runs: [] },
+          { events: true, runs: [two], sessions: [] },
+          { events: true, runs: [], sessions: [] },
         ])
         yield* streams.append([
           { run: one, at: 1, body: '"a"' },
           { run: two, at: 1, body: '"b"' },
           { run: one, at: 1, body: '"c"' },
         ])
-        expect(yield* published).toEqual([{ events: false, runs: [one, two] }])
+        expect(yield* published).toEqual([{ events: false, runs: [one, two], sessions: [] }])
         const unstored = [{ run: one, at: 1, body: '"d"' }]
         yield* runs.end(one, runEnd(done, 3000, result, { unstored }))
         yield* runs.end(one, runEnd(done, 3001, result, { unstored }))
-        expect(yield* published).toEqual([{ events: true, runs: [one] }])
+        expect(yield* published).toEqual([{ events: true, runs: [one], sessions: [] }])
         yield* runs.accept(oneShot(13), queuedAt(2000))
         expect(yield* runs.loseUnfinished(4000)).toBe(2)
-        expect((yield* published).slice(1)).toEqual([{ events: true, runs: [two, runId(13)] }])
+        expect((yield* published).slice(1)).toEqual([{ events: true, runs: [two, runId(13)], sessions: [] }])
         const refusal = { address: "a", code: "unauthorized", reason: "bearer", tokenId: null } as const
         const counted = { ...refusal, at: 1, requestId: "r", count: 1 }
         yield* refusals.append([counted, counted])
-        expect(yield* published).toEqual([{ events: true, runs: [] }])
+        expect(yield* published).toEqual([{ events: true, runs: [], sessions: [] }])
         yield* refusals.append([])
         yield* streams.append([])
         yield* tokens.touch(new Map([[app.id, 5000]]))
         expect(yield* published).toEqual([])
-        yield* events.publish({ events: false, runs: [two] })
-        expect(yield* published).toEqual([{ events: false, runs: [two] }])
+        yield* events.publish({ events: false, runs: [two], sessions: [] })
+        expect(yield* published).toEqual([{ events: false, runs: [two], sessions: [] }])
         expect(yield* Queue.takeAll(same)).toHaveLength(9)
         expect(yield* Queue.takeAll(yield* events.changes)).toHaveLength(0)
       }).pipe(Effect.scoped),
@@ -625,6 +630,120 @@ describeLedgers(
         expect(yield* streams.gap(one, 0)).toEqual(Option.none())
         const known = (yield* events.after(0, ALL, 100)).map(({ seq }) => seq)
         expect(known.filter((seq) => seqs.includes(seq))).toEqual([])
+      }),
+    )
+
+    contract("stores what is said in an open session between turns, with the session's events in order", () =>
+      Effect.gen(function* () {
+        const { events, runs, sessionMessages, sessions } = yield* Ledger
+        yield* sessions.reserve(sessionOf(2, 1400), 100)
+        yield* sessions.reserve(sessionOf(3, 1400), 100)
+        yield* opened(1, 1500)
+        const changes = yield* events.changes
+        const [one, two] = [sessionId(1), sessionId(2)]
+        yield* sessionMessages.append([
+          { session: one, at: 1600, body: '"é"' },
+          { session: two, at: 1600, body: '"is opening"' },
+          { session: sessionId(3), at: 1600, body: '"is given up"' },
+          { session: sessionId(9), at: 1600, body: '"is unknown"' },
+          { session: one, at: 1601, body: '"b"' },
+        ])
+        yield* runs.accept(turn(21, 1), { at: 1700, startedAt: 1700 })
+        yield* runs.end(runId(21), runEnd(done, 1800, result))
+        yield* sessionMessages.append([{ session: one, at: 1900, body: '"c"' }])
+        yield* sessions.close(one, 2000, origin)
+        yield* sessionMessages.append([{ session: one, at: 2001, body: '"after the close"' }])
+        yield* sessionMessages.append([])
+        // The end of a turn that the close cancelled.
+        yield* events.append({
+          type: "session.turn",
+          at: 2002,
+          runId: null,
+          sessionId: one,
+          tokenId: app.id,
+          data: { turn_index: 2 },
+        })
+
+        const read = yield* sessionMessages.read(one, 0)
+        expect(read.map((item) => ("type" in item ? item.type : [item.at, item.body, item.token]))).toEqual([
+          "session.create",
+          [1600, '"é"', "app"],
+          [1601, '"b"', "app"],
+          "session.turn",
+          [1900, '"c"', "app"],
+          "session.close",
+        ])
+        const seqs = read.map(({ seq }) => seq)
+        expect(seqs).toEqual([...new Set(seqs)].sort((one, other) => one - other))
+        expect(yield* sessionMessages.read(one, seqs[2] ?? 0)).toEqual(read.slice(3))
+        expect(yield* sessionMessages.read(one, seqs.at(-1) ?? 0)).toEqual([])
+        expect(yield* sessionMessages.read(two, 0)).toMatchObject([{ body: '"is opening"', token: "app" }])
+        yield* sessions.abandon(sessionId(3))
+        yield* sessions.abandonAll
+        for (const given of [sessionId(2), sessionId(3), sessionId(9)]) {
+          expect(yield* sessionMessages.read(given, 0)).toEqual([])
+        }
+        expect(yield* sessionMessages.gap(one, 0)).toEqual(Option.none())
+        const told = [...(yield* Queue.takeAll(changes))]
+        const changed = told.filter(({ sessions }) => sessions.includes(one))
+        expect(changed.map(({ events }) => events)).toEqual([false, true, false, true, true])
+
+        yield* sessions.remove(one, 3000)
+        expect((yield* sessionMessages.read(one, 0)).some(({ seq }) => seq === seqs[1])).toBe(false)
+      }).pipe(Effect.scoped),
+    )
+
+    contract("keeps the newest of what is said in a session, and tells what is gone", () =>
+      Effect.gen(function* () {
+        const { retention, sessionMessages } = yield* Ledger
+        yield* opened(1, 1500)
+        yield* opened(2, 1500)
+        const [one, two] = [sessionId(1), sessionId(2)]
+        const said = (session: SessionId) =>
+          Effect.map(sessionMessages.read(session, 0), (items) =>
+            items.flatMap((item) => ("body" in item ? [item] : [])),
+          )
+        yield* sessionMessages.append([{ session: two, at: 1600, body: '"other"' }])
+        const many = Array.from({ length: SESSION_MESSAGES_MAX + 3 }, (_, n) => `"${n}"`)
+        yield* sessionMessages.append(many.map((body, n) => ({ session: one, at: 1700 + n, body })))
+        const [first, second] = [[...(yield* said(one))], yield* said(two)]
+        for (;;) {
+          const more = yield* sessionMessages.read(one, first.at(-1)?.seq ?? 0)
+          if (more.length === 0) break
+          first.push(...more.flatMap((item) => ("body" in item ? [item] : [])))
+        }
+        expect(first.map(({ body }) => body)).toEqual(many.slice(3))
+        expect(second.map(({ body }) => body)).toEqual(['"other"'])
+        const gap = { kind: "resync", seq: (first[0]?.seq ?? 0) - 1, oldest: first[0]?.seq }
+        expect(yield* sessionMessages.gap(one, 0)).toEqual(Option.some(gap))
+        expect(yield* sessionMessages.gap(one, gap.seq)).toEqual(Option.none())
+        expect(yield* sessionMessages.gap(two, 0)).toEqual(Option.none())
+
+        const large = JSON.stringify("x".repeat(SESSION_BYTES_MAX))
+        yield* sessionMessages.append([
+          { session: two, at: 5000, body: '"small"' },
+          { session: two, at: 5000, body: large },
+        ])
+        expect((yield* said(two)).map(({ body }) => body.length)).toEqual([large.length])
+        yield* sessionMessages.append([{ session: two, at: 5001, body: '"next"' }])
+        expect((yield* said(two)).map(({ body }) => body)).toEqual(['"next"'])
+
+        const before = yield* retention.sizes
+        expect(before).toMatchObject({ streamRows: SESSION_MESSAGES_MAX + 1 })
+        let removed = 0
+        for (let step = { removed: 0, done: false }; !step.done; removed += step.removed) {
+          step = yield* retention.dropSessionMessages(1705)
+        }
+        expect(removed).toBe(2)
+        expect((yield* said(one))[0]).toMatchObject({ at: 1705 })
+        for (let step = { removed: 0, done: false }; !step.done; ) {
+          step = yield* retention.dropSessionMessages(5002)
+        }
+        expect([yield* said(one), yield* said(two)]).toEqual([[], []])
+        expect(yield* sessionMessages.gap(one, 0)).toEqual(
+          Option.some({ kind: "resync", seq: first.at(-1)?.seq, oldest: null }),
+        )
+        expect(yield* retention.sizes).toMatchObject({ streamRows: 0, streamBytes: 0 })
       }),
     )
 

@@ -22,6 +22,11 @@ const after = optionalParam(
   }),
 )
 
+const SessionQuery = query({
+  after: optionalParam(
+    EventId.annotations({ description: "Sends what came after that event; `Last-Event-ID` goes before it." }),
+  ),
+})
 const RunQuery = query({ ...Include, ...Deltas, after })
 const TurnQuery = query({ ...TurnInclude, ...Deltas, after })
 
@@ -35,6 +40,13 @@ const resumeHeaders = (eventId: typeof EventId) =>
 
 export const ResumeHeaders = resumeHeaders(EventId)
 const RunResumeHeaders = resumeHeaders(RunEventId)
+
+const SessionPath = Schema.Struct({
+  id: Schema.String.annotations({
+    description: "The session's id.",
+    examples: ["1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"],
+  }),
+})
 
 const TurnPath = Schema.Struct({
   id: Schema.String.annotations({
@@ -77,6 +89,30 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
       .annotate(OpenApi.Description, DESCRIPTION)
       .annotate(Answers, "events"),
   )
+  .add(
+    HttpApiEndpoint.get("sessionEvents", "/sessions/:id/events")
+      .setPath(SessionPath)
+      .setUrlParams(SessionQuery)
+      .setHeaders(ResumeHeaders)
+      .addSuccess(
+        EventStreamBody.annotations({
+          description:
+            "Events, as they come: `session.message` for what the agent sends while no turn is open, and the session's own events. Each is an object as in the list of events. The `data` of a `session.message` is `{\"message\":…}`, with the agent's message as it was sent.",
+        }),
+      )
+      .addSuccess(
+        HttpApiSchema.NoContent.annotations({
+          description: "The session is closed, and its stream has nothing after that place.",
+        }),
+      )
+      .addError(problems("SessionNotFound", "StorageFailed"))
+      .annotate(OpenApi.Summary, "Follow what happens to a session beside its turns")
+      .annotate(
+        OpenApi.Description,
+        "First what there is, then what comes, once and in order, until the session is closed; also after a restart of the service. What an agent says after a turn's answer, or by itself, is here and in no turn. When some of it is kept no more, one `resync` event says so: its id is where that ends, `oldest_id` is the next message that is left. After its last event, the stream of a closed session is `204`.",
+      )
+      .annotate(Answers, "events"),
+  )
   .middleware(KnownQuery)
   .middleware(ReaderAuth)
-  .annotate(OpenApi.Description, "What runs and turns say, again and live.") {}
+  .annotate(OpenApi.Description, "What runs, turns and sessions say, again and live.") {}

@@ -1,7 +1,5 @@
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
-import { Effect, Schema } from "effect"
-import { SessionNotFound } from "../../domain/Failure.ts"
-import { SessionId } from "../../domain/Ids.ts"
+import { Effect } from "effect"
 import { CLAUDE, OpenedSession } from "../../domain/Session.ts"
 import { App } from "../../domain/Viewer.ts"
 import { SessionPool } from "../../services/sessions/SessionPool.ts"
@@ -9,6 +7,7 @@ import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { makeAcceptOnce, makeOnce } from "../IdempotentRequests.ts"
 import { note, orProblem } from "../RequestContext.ts"
+import { sessionIdOf } from "../SessionLookup.ts"
 import {
   cancelOnDisconnect,
   makeRunAnswers,
@@ -114,6 +113,3 @@ const turnResponse = (answer: ReturnType<typeof turnAnswer>) => {
   const { events } = answer
   return events === undefined ? HttpServerResponse.unsafeJson(answer) : { ...answer, events }
 }
-
-/** Returns the session id of a path. Text that no session id can be is `SessionNotFound`, like an unknown id. */
-const sessionIdOf = (id: string) => (Schema.is(SessionId)(id) ? Effect.succeed(id) : new SessionNotFound())

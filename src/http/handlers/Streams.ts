@@ -1,16 +1,25 @@
-import { HttpApiBuilder } from "@effect/platform"
+import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
+import { flatMapped } from "../../services/journal/Consumer.ts"
+import { Journal, sessionScope } from "../../services/journal/Journal.ts"
+import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { CurrentReader } from "../groups/Auth.ts"
-import { orProblem } from "../RequestContext.ts"
-import type { Position } from "../sse/EventStream.ts"
+import { note, orProblem } from "../RequestContext.ts"
+import { type Position, STREAM_HEADERS } from "../sse/EventStream.ts"
+import { OpenStreams } from "../sse/OpenStreams.ts"
 import { makeRunAnswers, optionsOf } from "../views/RunAnswers.ts"
 import { makeRunLookup } from "../RunLookup.ts"
+import { sessionIdOf } from "../SessionLookup.ts"
+import { sessionFrame } from "../views/SessionEvents.ts"
 
 export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =>
   Effect.gen(function* () {
     const lookup = yield* makeRunLookup
     const answers = yield* makeRunAnswers
+    const sessions = yield* SessionPool
+    const journal = yield* Journal
+    const streams = yield* OpenStreams
 
     return handlers
       .handle("runEvents", ({ request, path, urlParams, headers }) =>
@@ -24,6 +33,31 @@ export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =
             positionOf(urlParams, headers),
             optionsOf(urlParams),
           )
+        }).pipe(orProblem),
+      )
+      .handle("sessionEvents", ({ request, path, urlParams, headers }) =>
+        Effect.gen(function* () {
+          const { viewer } = yield* CurrentReader
+          const id = yield* sessionIdOf(path.id)
+          yield* note("session_id", id)
+          const session = yield* sessions.find(id, viewer)
+          const { seq: after } = positionOf(urlParams, headers)
+          const scope = sessionScope(id)
+          if (session.status === "closed" && (yield* journal.read(scope, after)).length === 0) {
+            // It stops an `EventSource`, which would connect again and again.
+            return HttpServerResponse.empty({ status: 204, headers: STREAM_HEADERS })
+          }
+          return streams.answer(request, viewer, {
+            after,
+            frames: (reader) =>
+              journal.follow(
+                scope,
+                after,
+                flatMapped(reader, (item) => [sessionFrame(id, item)]),
+              ),
+            // What is kept of a session is bounded, and is read from the ledger only as the client takes it.
+            bytesAfter: () => Effect.succeed(0),
+          })
         }).pipe(orProblem),
       )
       .handle("turnEvents", ({ request, path, urlParams, headers }) =>

@@ -12,6 +12,7 @@ import sessions from "./migrations/0004_sessions.ts"
 import streams from "./migrations/0005_streams.ts"
 import runInputs from "./migrations/0006_run_inputs.ts"
 import writeTrials from "./migrations/0007_write_trials.ts"
+import sessionMessages from "./migrations/0008_session_messages.ts"
 
 /** The migrations, in order. A migration that has landed is never edited. */
 const migrations = {
@@ -22,6 +23,7 @@ const migrations = {
   "0005_streams": streams,
   "0006_run_inputs": runInputs,
   "0007_write_trials": writeTrials,
+  "0008_session_messages": sessionMessages,
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })

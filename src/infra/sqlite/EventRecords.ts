@@ -18,7 +18,14 @@ const EventRow = Schema.Struct({
   data: Schema.parseJson(),
 })
 
-const decodeEvents = Schema.decodeUnknown(Schema.Array(Schema.compose(EventRow, Event, { strict: false })))
+/** Selects events `e` as rows that `decodeEvents` decodes. */
+export const SELECT_EVENTS = `
+  SELECT e.seq, e.type, e.at, e.run_id, e.session_id, e.token_id, t.name AS token, e.data
+  FROM events e LEFT JOIN tokens t ON t.id = e.token_id`
+
+export const decodeEvents = Schema.decodeUnknown(
+  Schema.Array(Schema.compose(EventRow, Event, { strict: false })),
+)
 
 const Position = Schema.Struct({ seq: Schema.Number, at: Schema.Number })
 
@@ -27,9 +34,7 @@ export const eventRecords = (
   { sql, transaction, changes }: LedgerDatabase,
   events: EventWriter,
 ): EventRecords => {
-  const found = sql.literal(`
-    SELECT e.seq, e.type, e.at, e.run_id, e.session_id, e.token_id, t.name AS token, e.data
-    FROM events e LEFT JOIN tokens t ON t.id = e.token_id`)
+  const found = sql.literal(SELECT_EVENTS)
   // The conditions that match the fewest rows come first, and only the first may use an index (token and type together
   // have one). The unary plus keeps the others from it. By itself, SQLite might choose an index that reads thousands of
   // rows for a run that has four.

@@ -1,7 +1,8 @@
-import type { SqlError } from "@effect/sql"
+import type { SqlClient, SqlError } from "@effect/sql"
 import { Effect } from "effect"
 import type { NewEvent } from "../../domain/Event.ts"
 import type { RunId } from "../../domain/Ids.ts"
+import { isSessionEventType } from "../../domain/SessionStream.ts"
 import type { StreamKind } from "../../domain/Stream.ts"
 import type { LedgerDatabase } from "./LedgerDatabase.ts"
 
@@ -23,8 +24,11 @@ export interface EventWriter {
   ) => Effect.Effect<void, SqlError.SqlError>
 }
 
-/** Takes the next numbers of the sequence, and returns the last of them. */
 const TAKE_SEQS = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events' RETURNING seq"
+
+/** Takes the next numbers of the sequence, and returns the first of them. */
+export const takeSeqs = (sql: SqlClient.SqlClient, count: number) =>
+  Effect.map(sql.unsafe<{ seq: number }>(TAKE_SEQS, [count]), ([row]) => (row?.seq ?? 0) - count + 1)
 
 /** The numbers of rows that an INSERT can have. They are few, so that each statement is prepared once. */
 const INSERT_SIZES = [32, 8, 4, 2, 1] as const
@@ -59,7 +63,7 @@ const pieces = function* <A>(list: ReadonlyArray<A>) {
 }
 
 /** Makes the writer of events. */
-export const makeEventWriter = ({ sql, noteChange }: LedgerDatabase): EventWriter => {
+export const makeEventWriter = ({ sql, noteChange, noteSession }: LedgerDatabase): EventWriter => {
   const insertStream = (stream: ReadonlyArray<NewStreamEvent>, first: number) =>
     Effect.suspend(() => {
       let seq = first
@@ -81,10 +85,12 @@ export const makeEventWriter = ({ sql, noteChange }: LedgerDatabase): EventWrite
       Effect.gen(function* () {
         if (events.length === 0) {
           if (stream.length === 0) return
-          const [row] = yield* sql.unsafe<{ seq: number }>(TAKE_SEQS, [stream.length])
-          return yield* insertStream(stream, (row?.seq ?? 0) - stream.length + 1)
+          return yield* insertStream(stream, yield* takeSeqs(sql, stream.length))
         }
         noteChange()
+        for (const { type, sessionId } of events) {
+          if (sessionId !== null && isSessionEventType(type)) noteSession(sessionId)
+        }
         let room = stream.length
         let first: number | undefined
         for (const [size, some] of pieces(events)) {

@@ -1,7 +1,7 @@
 import { SqlClient, SqlError } from "@effect/sql"
 import { Context, Effect, Option, ParseResult, PubSub } from "effect"
 import { StorageFailed } from "../../domain/Failure.ts"
-import type { RunId } from "../../domain/Ids.ts"
+import type { RunId, SessionId } from "../../domain/Ids.ts"
 import type { Change } from "../../services/journal/Ledger.ts"
 import { executeUnprepared } from "./Pragmas.ts"
 
@@ -25,6 +25,8 @@ export interface LedgerDatabase {
   readonly quickTransaction: LedgerDatabase["transaction"]
   /** Notes, within a transaction, that it adds to a run's stream, or (without a run) to the log. */
   readonly noteChange: (run?: RunId) => void
+  /** Notes, within a transaction, that it adds to a session's stream. */
+  readonly noteSession: (session: SessionId) => void
   /** Publishes the change of each transaction after its COMMIT. */
   readonly changes: Effect.Effect.Success<ReturnType<typeof PubSub.unbounded<Change>>>
 }
@@ -50,10 +52,11 @@ export const makeLedgerDatabase: Effect.Effect<LedgerDatabase, never, SqlClient.
     // The notes of the current transaction. There is only one at a time, as it reserves the only connection.
     let hasEvents = false
     let runs = new Set<RunId>()
+    let sessions = new Set<SessionId>()
 
     const publish = Effect.suspend(() =>
-      hasEvents || runs.size > 0
-        ? PubSub.publish(changes, { events: hasEvents, runs: [...runs] })
+      hasEvents || runs.size > 0 || sessions.size > 0
+        ? PubSub.publish(changes, { events: hasEvents, runs: [...runs], sessions: [...sessions] })
         : Effect.void,
     )
 
@@ -70,6 +73,7 @@ export const makeLedgerDatabase: Effect.Effect<LedgerDatabase, never, SqlClient.
               const connection = yield* sql.reserve
               hasEvents = false
               runs = new Set()
+              sessions = new Set()
               if (quick) yield* executeUnprepared(connection, "PRAGMA synchronous = NORMAL")
               const work = restore(effect).pipe(
                 Effect.mapInputContext((context: Context.Context<R>) =>
@@ -101,6 +105,7 @@ export const makeLedgerDatabase: Effect.Effect<LedgerDatabase, never, SqlClient.
         if (run === undefined) hasEvents = true
         else runs.add(run)
       },
+      noteSession: (session) => void sessions.add(session),
       changes,
     }
   },

@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import type { RunId } from "../../domain/Ids.ts"
+import type { RunId, SessionId } from "../../domain/Ids.ts"
 import { IDEMPOTENCY_KEY_MILLIS } from "../../domain/Origin.ts"
 import { type RetentionRecords, ROWS_MIN_MILLIS, type StreamPass } from "../../services/journal/Ledger.ts"
 import { yieldToEventLoop } from "../../services/journal/YieldToEventLoop.ts"
@@ -110,6 +110,24 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
         return { removed: gone.length, done, pass: { ...pass, seq } }
       }).pipe(step("removing rows of streams")),
 
+    dropSessionMessages: (before) =>
+      Effect.gen(function* () {
+        // By number, not by time: what is removed must be a session's oldest, also after the clock was set.
+        const there = yield* sql<{ seq: number; at: number; bytes: number; sessionId: SessionId }>`
+          SELECT seq, at, bytes, session_id FROM session_messages ORDER BY seq LIMIT ${ROWS_MAX}`
+        const young = there.findIndex(({ at }) => at >= before)
+        const old = young < 0 ? there : there.slice(0, young)
+        const due = firstWithin(old, BYTES_MAX)
+        const last = due.at(-1)
+        if (last === undefined) return { removed: 0, done: true }
+        yield* sql`DELETE FROM session_messages WHERE seq <= ${last.seq}`
+        const trimmedTo = new Map(due.map(({ sessionId, seq }) => [sessionId, seq]))
+        for (const [session, seq] of trimmedTo) {
+          yield* sql`UPDATE sessions SET messages_trimmed_to = ${seq} WHERE id = ${session}`
+        }
+        return { removed: due.length, done: due.length === old.length && old.length < ROWS_MAX }
+      }).pipe(step("removing what agents said between turns")),
+
     dropEvents: (before) =>
       Effect.gen(function* () {
         const rows = yield* sql<{ seq: number; at: number }>`
@@ -138,7 +156,9 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
 
     sizes: Effect.gen(function* () {
       const [row] = yield* sql<{ events: number; rows: number; bytes: number; size: number; free: number }>`
-        SELECT rows, bytes, (SELECT coalesce(sum(count), 0) FROM event_counts) AS events,
+        SELECT rows + (SELECT count(*) FROM session_messages) AS rows,
+          bytes + (SELECT coalesce(sum(bytes), 0) FROM session_messages) AS bytes,
+          (SELECT coalesce(sum(count), 0) FROM event_counts) AS events,
           page_count * page_size AS size, freelist_count * page_size AS free
         FROM stream_totals, pragma_page_count, pragma_page_size, pragma_freelist_count`
       return {

@@ -56,6 +56,12 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
           true,
         )
 
+  /** Removes the messages of a session that is gone. */
+  const dropMessages = (session: SessionId) =>
+    Effect.asVoid(sql`
+      DELETE FROM session_messages
+      WHERE session_id = ${session} AND NOT EXISTS (SELECT 1 FROM sessions WHERE id = ${session})`)
+
   const find = SqlSchema.findOne({
     Request: SessionId,
     Result: SessionRow,
@@ -125,13 +131,15 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
       }).pipe(transaction("opening a session")),
 
     abandon: (session) =>
-      Effect.asVoid(sql`DELETE FROM sessions WHERE id = ${session} AND status = 'opening'`).pipe(
-        asStorageFailure("giving up a session's place"),
+      sql`DELETE FROM sessions WHERE id = ${session} AND status = 'opening'`.pipe(
+        Effect.zipRight(dropMessages(session)),
+        transaction("giving up a session's place"),
       ),
 
     abandonAll: sql<{ id: SessionId }>`DELETE FROM sessions WHERE status = 'opening' RETURNING id`.pipe(
       Effect.map((rows) => rows.map(({ id }) => id)),
-      asStorageFailure("giving up the places of a server that died"),
+      Effect.tap((abandoned) => Effect.forEach(abandoned, dropMessages, { discard: true })),
+      transaction("giving up the places of a server that died"),
     ),
 
     find: (session) => find(session).pipe(asStorageFailure("looking up a session")),
@@ -177,6 +185,7 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
     remove: (session, at) =>
       sql<{ tokenId: TokenId }>`
         DELETE FROM sessions WHERE id = ${session} AND status = 'closed' RETURNING token_id`.pipe(
+        Effect.zipLeft(dropMessages(session)),
         Effect.flatMap((rows) => recorded({ type: "session.hard_delete", at, data: {} }, session, rows)),
         transaction("deleting a session"),
       ),

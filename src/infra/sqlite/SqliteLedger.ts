@@ -9,6 +9,7 @@ import { makeLedgerDatabase } from "./LedgerDatabase.ts"
 import { refusalRecords } from "./RefusalRecords.ts"
 import { retentionRecords } from "./RetentionRecords.ts"
 import { runRecords } from "./RunRecords.ts"
+import { sessionMessageRecords } from "./SessionMessageRecords.ts"
 import { sessionRecords } from "./SessionRecords.ts"
 import { streamRecords } from "./StreamRecords.ts"
 import { tokenRecords } from "./TokenRecords.ts"
@@ -40,6 +41,7 @@ export const layer = (
         tokens: tokenRecords(database, events),
         runs,
         sessions: sessionRecords(database, events),
+        sessionMessages: sessionMessageRecords(database),
         files: fileRecords(database, events),
         refusals: refusalRecords(database, events),
         streams: streamRecords(database, events),

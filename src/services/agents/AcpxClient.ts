@@ -19,6 +19,12 @@ export interface AgentSession {
 /** A JSON-RPC message that the agent sent, unchanged. */
 export type AcpMessage = Readonly<Record<string, unknown>>
 
+/** A message that an agent sent about a session while no turn of it was open. */
+export interface UnpromptedMessage {
+  readonly session: SessionId
+  readonly message: AcpMessage
+}
+
 /** An agent's name, version and capabilities. */
 export interface AgentInfo {
   readonly name: string | null
@@ -41,7 +47,7 @@ export interface LeftOff {
  * A client for agents that speak the Agent Client Protocol. The client starts the agents' processes on demand and ends
  * idle ones. All processes are gone when its layer closes.
  *
- * Every `session/request_permission` is answered at once, by the session's permission mode.
+ * Every `session/request_permission` is answered at once, by the session's permission mode; with no while no turn is open.
  */
 export class AcpxClient extends Context.Tag("clawdforge/AcpxClient")<
   AcpxClient,
@@ -58,8 +64,8 @@ export class AcpxClient extends Context.Tag("clawdforge/AcpxClient")<
       left: Option.Option<LeftOff>,
     ) => Effect.Effect<AgentSessionRef, AgentRefusal | InvalidRequest>
     /**
-     * Runs one turn of an open session. The stream has every message of the agent about this session from the prompt
-     * on, unchanged and in order. The last message is the result, which has the stop reason. A session must have only one
+     * Runs one turn of an open session. The stream has every message of the agent about this session between the prompt
+     * and its result, unchanged and in order: ACP does not say which prompt a message answers. The last message is the result, which has the stop reason. A session must have only one
      * turn at a time.
      *
      * Interrupting the stream cancels the turn. The interruption completes when the agent has stopped working on the
@@ -70,6 +76,11 @@ export class AcpxClient extends Context.Tag("clawdforge/AcpxClient")<
       ref: AgentSessionRef,
       prompt: string,
     ) => Stream.Stream<AcpMessage, AgentRefusal | TurnFailed>
+    /**
+     * What agents send about open sessions while no turn is open, in order: before a prompt is sent, and after its result.
+     * For one reader at a time. Without a reader it is dropped; a reader that is too slow holds the agents up.
+     */
+    readonly unprompted: Stream.Stream<UnpromptedMessage>
     /** Asks the agent to end the session's turn. If the agent obeys, the turn's result has the reason `cancelled`. */
     readonly cancel: (session: AgentSession, ref: AgentSessionRef) => Effect.Effect<void>
     /** Closes a session at the agent, within seconds. It can be opened again until it is erased. */

@@ -152,6 +152,7 @@ export const holdChanges = (
             const found = yield* sessions.find(session)
             if (!Option.exists(found, ({ status }) => status === "open")) return false
             yield* hold(closes, session, { at, origin }, failure)
+            yield* events.publish({ events: false, runs: [], sessions: [session] })
             return true
           }),
         )
@@ -221,7 +222,10 @@ export const holdChanges = (
           ) as ReturnType<typeof runs.accept<typeof spec>>,
         end: (run, end) =>
           Effect.catchAll(runs.end(run, end), (failure) =>
-            Effect.zipRight(hold(ends, run, end, failure), events.publish({ events: false, runs: [run] })),
+            Effect.zipRight(
+              hold(ends, run, end, failure),
+              events.publish({ events: false, runs: [run], sessions: [] }),
+            ),
           ),
         find: (run) => Effect.map(runs.find(run), Option.map(runShown)),
         findTurn: (...turn) => Effect.map(runs.findTurn(...turn), Option.map(runShown)),

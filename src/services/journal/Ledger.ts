@@ -7,6 +7,7 @@ import type { KeyRecords } from "./ports/IdempotencyKeys.ts"
 import type { RefusalRecords } from "./ports/Refusals.ts"
 import type { RetentionRecords } from "./ports/Retention.ts"
 import type { RunEnd, RunRecords } from "./ports/Runs.ts"
+import type { SessionMessageRecords } from "./ports/SessionMessages.ts"
 import type { SessionRecords } from "./ports/Sessions.ts"
 import type { StreamRecords } from "./ports/Streams.ts"
 import type { TokenRecords } from "./ports/Tokens.ts"
@@ -31,6 +32,12 @@ export {
   type RunRecords,
   TEXT_MIN_MILLIS,
 } from "./ports/Runs.ts"
+export {
+  type NewSessionMessage,
+  SESSION_BYTES_MAX,
+  SESSION_MESSAGES_MAX,
+  type SessionMessageRecords,
+} from "./ports/SessionMessages.ts"
 export type { SessionRecords } from "./ports/Sessions.ts"
 export type { NewMessage, StreamRecords } from "./ports/Streams.ts"
 export type { TokenRecords } from "./ports/Tokens.ts"
@@ -45,6 +52,7 @@ export interface LedgerRecords {
   readonly tokens: TokenRecords
   readonly runs: RunRecords
   readonly sessions: SessionRecords
+  readonly sessionMessages: SessionMessageRecords
   readonly files: FileRecords
   readonly refusals: RefusalRecords
   readonly streams: StreamRecords

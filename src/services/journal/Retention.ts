@@ -1,13 +1,16 @@
 import { Clock, Context, Effect, Layer } from "effect"
 import type { StorageFailed } from "../../domain/Failure.ts"
 import { monotonicMillis } from "../time/Monotonic.ts"
-import { type Dropped, Ledger, type Sizes, type StreamPass } from "./Ledger.ts"
+import { type Dropped, Ledger, type Sizes, type StreamPass, TEXT_MIN_MILLIS } from "./Ledger.ts"
 
 export type { Sizes } from "./Ledger.ts"
 
 /** How long and how much the ledger keeps. */
 export interface RetentionSettings {
-  /** How long the messages and the answer of a run are kept after its end, in seconds. */
+  /**
+   * How long the messages and the answer of a run are kept after its end, and what an agent says between turns after it
+   * was said, in seconds.
+   */
   readonly streamRetentionSecs: number
   /** How long the rows of a run's stream are kept, without their text, in days. */
   readonly eventRetentionDays: number
@@ -19,7 +22,7 @@ export interface RetentionSettings {
 
 /** How many rows were removed, or lost their text. */
 export interface Removed {
-  /** Rows of streams that lost their text. */
+  /** Rows of runs' streams that lost their text, and messages of sessions' streams. */
   readonly texts: number
   readonly streamEvents: number
   readonly events: number
@@ -90,9 +93,12 @@ export class Retention extends Context.Tag("clawdforge/Retention")<
           const dropStreams = Effect.suspend(() =>
             Effect.tap(retention.dropStreams(pass), (dropped) => void (pass = dropped.pass)),
           )
+          const saidBefore = at - Math.max(settings.streamRetentionSecs * 1000, TEXT_MIN_MILLIS)
           const oldest = at - settings.auditRetentionDays * DAY_MILLIS
           const removed = {
-            texts: yield* repeatUntil(retention.dropTexts(at), until),
+            texts:
+              (yield* repeatUntil(retention.dropTexts(at), until)) +
+              (yield* repeatUntil(retention.dropSessionMessages(saidBefore), until)),
             streamEvents: yield* repeatUntil(dropStreams, until),
             events: yield* repeatUntil(retention.dropEvents(oldest), until),
             idempotencyKeys: yield* repeatUntil(retention.dropKeys(at), until),

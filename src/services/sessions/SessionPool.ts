@@ -18,6 +18,7 @@ import {
 import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
 import type { Session, SessionRequest, TurnRequest } from "../../domain/Session.ts"
 import type { Origin } from "../../domain/Origin.ts"
+import { App, maySee, type Viewer } from "../../domain/Viewer.ts"
 import { Revocation } from "../access/Revocation.ts"
 import { AcpxClient } from "../agents/AcpxClient.ts"
 import { Ledger } from "../journal/Ledger.ts"
@@ -28,6 +29,7 @@ import { SessionDirs } from "./SessionDirs.ts"
 import { makeClosing } from "./Closing.ts"
 import { type Agents, makeOpening } from "./Opening.ts"
 import { makeTurnAcceptance } from "./TurnAcceptance.ts"
+import { recordUnprompted } from "./UnpromptedRecorder.ts"
 import { agentSessionOf } from "./AgentSession.ts"
 
 /** Limits of sessions. An option that is not set has the contract's default. */
@@ -101,6 +103,11 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       session: SessionId,
       owner: TokenId,
     ) => Effect.Effect<Session, SessionNotFound | StorageFailed>
+    /** Returns a session that the viewer may see. Any other is `SessionNotFound`. */
+    readonly find: (
+      session: SessionId,
+      viewer: Viewer,
+    ) => Effect.Effect<Session, SessionNotFound | StorageFailed>
     /** Returns the app's sessions, newest first. */
     readonly list: (
       owner: TokenId,
@@ -140,15 +147,18 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
         const turn = yield* makeTurnAcceptance
         const { close, closeIdle, isReleasing } = yield* makeClosing
+        yield* recordUnprompted
 
         // A service that stops must not wait for an agent that does not end its turn.
         yield* engine.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)
 
-        /** Returns a session of the app. */
-        const getOwned = Effect.fn("SessionPool.get")(function* (id: SessionId, owner: TokenId) {
-          const found = Option.filter(yield* sessions.find(id), ({ tokenId }) => tokenId === owner)
+        const find = Effect.fn("SessionPool.find")(function* (id: SessionId, viewer: Viewer) {
+          const found = Option.filter(yield* sessions.find(id), ({ tokenId }) => maySee(viewer, tokenId))
           return yield* Effect.mapError(found, () => new SessionNotFound())
         })
+
+        /** Returns a session of the app. */
+        const getOwned = (id: SessionId, owner: TokenId) => find(id, App({ tokenId: owner }))
 
         /** Closes all sessions of an app, and ends its agents' processes. Returns without waiting for that. */
         const endOfApp = (owner: TokenId, origin: Origin) =>
@@ -183,6 +193,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
             ),
           cancel: (id, owner) => Effect.zipRight(getOwned(id, owner), engine.cancel(id)),
           get: getOwned,
+          find,
           list: sessions.list,
           close: (id, owner, origin) =>
             getOwned(id, owner).pipe(

@@ -1,6 +1,7 @@
 import { Effect, Option, PubSub } from "effect"
 import { type Event, type EventType, matching, type NewEvent } from "../../domain/Event.ts"
-import type { RunId, TokenId } from "../../domain/Ids.ts"
+import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
+import { isSessionEventType } from "../../domain/SessionStream.ts"
 import type { TokenName } from "../../domain/Token.ts"
 import type { Change, EventRecords } from "../../services/journal/Ledger.ts"
 
@@ -17,11 +18,19 @@ export class Changes {
   #isOpen = false
   #hasEvents = false
   readonly #runs = new Set<RunId>()
+  readonly #sessions = new Set<SessionId>()
 
-  /** Notes that something was added to a run's stream, or (without a run) to the log. */
-  readonly note = (run?: RunId): void => {
+  /** Notes that something was added to a run's stream, or (without a run) to the log, perhaps about a session. */
+  readonly note = (run?: RunId, session?: SessionId): void => {
     if (run === undefined) this.#hasEvents = true
     else this.#runs.add(run)
+    if (session !== undefined) this.#sessions.add(session)
+    if (!this.#isOpen) this.#publish()
+  }
+
+  /** Notes that something was added to a session's stream. */
+  readonly noteSession = (session: SessionId): void => {
+    this.#sessions.add(session)
     if (!this.#isOpen) this.#publish()
   }
 
@@ -37,11 +46,16 @@ export class Changes {
   }
 
   readonly #publish = (): void => {
-    if (this.#hasEvents || this.#runs.size > 0) {
-      this.hub.unsafeOffer({ events: this.#hasEvents, runs: [...this.#runs] })
+    if (this.#hasEvents || this.#runs.size > 0 || this.#sessions.size > 0) {
+      this.hub.unsafeOffer({
+        events: this.#hasEvents,
+        runs: [...this.#runs],
+        sessions: [...this.#sessions],
+      })
     }
     this.#hasEvents = false
     this.#runs.clear()
+    this.#sessions.clear()
   }
 }
 
@@ -87,7 +101,8 @@ export class EventMemory {
       tokenId,
       data: JSON.parse(JSON.stringify(data)),
     } as NewEvent & { readonly seq: number })
-    this.#changes.note()
+    const isOfSession = sessionId !== null && isSessionEventType(event.type)
+    this.#changes.note(undefined, isOfSession ? sessionId : undefined)
   }
 
   /** Removes events from before that time, up to the first that is younger. Returns how many. */

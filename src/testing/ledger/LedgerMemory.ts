@@ -7,9 +7,10 @@ import { IDEMPOTENCY_KEY_MILLIS, type IdempotencyKey, type Origin } from "../../
 import type { Refusal } from "../../domain/Refusal.ts"
 import type { EndStatus, RunEnded, RunInput } from "../../domain/Run.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
-import type { AppToken } from "../../domain/Token.ts"
+import type { AppToken, TokenName } from "../../domain/Token.ts"
 import type { StoredAnswer } from "../../services/journal/Ledger.ts"
 import { Changes, EventMemory, Sequence } from "./EventMemory.ts"
+import { SessionMessageMemory } from "./SessionMessageMemory.ts"
 import { StreamMemory } from "./StreamMemory.ts"
 
 /** The record of a run in memory. */
@@ -55,16 +56,18 @@ export class LedgerMemory {
   touches = 0
   readonly #sequence = new Sequence()
   readonly #changes = new Changes()
-  readonly log = new EventMemory(
-    this.#sequence,
-    this.#changes,
-    (id) => [...this.tokens.values()].find((token) => token.id === id)?.name ?? null,
-  )
+  readonly log = new EventMemory(this.#sequence, this.#changes, (id) => this.nameOf(id))
   readonly streams = new StreamMemory(this.#sequence, this.#changes)
+  readonly sessionMessages = new SessionMessageMemory(this.#sequence, this.#changes)
 
   /** All events, oldest first. */
   get events(): ReadonlyArray<Event> {
     return this.log.all
+  }
+
+  /** The name of a token; null for an app that was never minted. */
+  nameOf(id: TokenId): TokenName | null {
+    return [...this.tokens.values()].find((token) => token.id === id)?.name ?? null
   }
 
   /** Whether a token is revoked. An app that was never minted counts as one in force. */

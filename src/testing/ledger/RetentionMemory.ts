@@ -7,7 +7,7 @@ import { bytesOf } from "./StreamMemory.ts"
 
 /** The retention of the ledger in memory. Each removal is one step, because it blocks no other work. */
 export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
-  const { runs, streams, keys, log } = memory
+  const { runs, streams, sessionMessages, keys, log } = memory
 
   /** Whether a run keeps its rows: see `StreamPass`. */
   const isSpared = (id: RunId, { at }: StreamPass): boolean => {
@@ -51,6 +51,14 @@ export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
         streams.remove(gone)
         return { removed: gone.size, done: true, pass: { ...pass, seq } }
       }),
+    dropSessionMessages: (before) =>
+      Effect.sync(() => {
+        const { rows } = sessionMessages
+        const young = rows.findIndex(({ at }) => at >= before)
+        const due = young < 0 ? rows : rows.slice(0, young)
+        sessionMessages.remove(due)
+        return { removed: due.length, done: true }
+      }),
     dropEvents: (before) => Effect.sync(() => ({ removed: log.drop(before), done: true })),
     dropKeys: (at) =>
       Effect.sync(() => {
@@ -60,8 +68,8 @@ export const retentionRecords = (memory: LedgerMemory): RetentionRecords => {
       }),
     sizes: Effect.sync(() => ({
       events: log.all.length,
-      streamRows: streams.rows.length,
-      streamBytes: bytesOf(streams.rows),
+      streamRows: streams.rows.length + sessionMessages.rows.length,
+      streamBytes: bytesOf(streams.rows) + bytesOf(sessionMessages.rows),
       databaseBytes: 0,
       freeBytes: 0,
     })),

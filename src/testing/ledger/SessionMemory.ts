@@ -99,11 +99,18 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
       }),
     abandon: (id) =>
       Effect.sync(() => {
-        if (sessions.get(id)?.status === "opening") sessions.delete(id)
+        if (sessions.get(id)?.status !== "opening") return
+        sessions.delete(id)
+        memory.sessionMessages.forget(id)
       }),
-    abandonAll: Effect.sync(() =>
-      sessionsThat(({ id, status }) => status === "opening" && sessions.delete(id)).map(({ id }) => id),
-    ),
+    abandonAll: Effect.sync(() => {
+      const abandoned = sessionsThat(({ status }) => status === "opening").map(({ id }) => id)
+      for (const id of abandoned) {
+        sessions.delete(id)
+        memory.sessionMessages.forget(id)
+      }
+      return abandoned
+    }),
     find: (id) => Effect.sync(() => Option.flatMap(Option.fromNullable(sessions.get(id)), visible)),
     list: (owner, { includeClosed }) =>
       Effect.sync(() =>
@@ -133,6 +140,7 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
         const session = sessions.get(id)
         if (session?.status !== "closed") return false
         sessions.delete(id)
+        memory.sessionMessages.forget(id)
         return recordChange("session.hard_delete", session, at)
       }),
     liveAmong: (ids) => {

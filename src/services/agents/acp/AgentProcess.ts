@@ -14,15 +14,16 @@ import { diagnosisOf, requestFailureOf } from "./Failures.ts"
 import { promptText } from "./PromptText.ts"
 import { type Capabilities, canLoad, canResume, InitializeResponse } from "./Responses.ts"
 import { connect } from "./Connection.ts"
-import type { LoadedSession } from "./LoadedSession.ts"
+import { LoadedSessions } from "./LoadedSession.ts"
 import { makeMessageRouter } from "./MessageRouter.ts"
+import type { UnpromptedMessages } from "./UnpromptedMessages.ts"
 
 /** An agent's process that is connected and has answered the handshake. */
 export interface AgentProcess {
   readonly info: AgentInfo
   readonly capabilities: Capabilities
   /** The sessions that the process has loaded. */
-  readonly sessions: Map<AgentSessionRef, LoadedSession>
+  readonly sessions: LoadedSessions
   /** The number of sessions that are being opened. */
   opening: number
   /**
@@ -34,7 +35,10 @@ export interface AgentProcess {
     ask: (agent: ClientContext) => Promise<unknown>,
     answer: Schema.Schema<A, I>,
   ) => Effect.Effect<A, AgentRefusal>
-  /** Sends a prompt and does not wait. The agent's messages and its result go to the session's turn. */
+  /**
+   * Sends a prompt, after what the agent has written so far is read, and does not wait for an answer. The agent's messages
+   * from then on and its result go to the session's turn.
+   */
   readonly sendPrompt: (ref: AgentSessionRef, prompt: string) => Effect.Effect<void>
   /** Asks the agent to end a session's turn. Does not wait for it. */
   readonly cancel: (ref: AgentSessionRef) => Effect.Effect<void>
@@ -45,6 +49,8 @@ export interface AgentProcess {
 }
 
 export interface AgentProcessOptions {
+  /** Takes what the agent sends about sessions while no turn is open. */
+  readonly unprompted: UnpromptedMessages
   /** Texts that are removed from the reasons of failures. */
   readonly secrets: ReadonlyArray<string>
   /** How long the agent may take to answer the handshake. */
@@ -57,7 +63,7 @@ export interface AgentProcessOptions {
  */
 export const startAgent = (
   spec: ProcessSpec,
-  { secrets, handshakeTimeout }: AgentProcessOptions,
+  { unprompted, secrets, handshakeTimeout }: AgentProcessOptions,
 ): Effect.Effect<AgentProcess, AgentRefusal, Processes | Scope.Scope> =>
   Effect.gen(function* () {
     const processes = yield* Processes
@@ -73,7 +79,7 @@ export const startAgent = (
           : new AgentUnavailable({ reason: failure.reason }),
       ),
     )
-    const sessions = new Map<AgentSessionRef, LoadedSession>()
+    const sessions = new LoadedSessions(unprompted)
     const connection = connect(process, makeMessageRouter(sessions, secrets))
     yield* Scope.addFinalizer(
       own,
@@ -176,7 +182,7 @@ export const startAgent = (
       opening: 0,
       request,
       sendPrompt: (ref, prompt) =>
-        Effect.sync(() => {
+        Effect.map(connection.read, () => {
           // The result is read by the connection's listener, which sees it in order with all other messages.
           void connection.agent
             .request(methods.agent.session.prompt, {

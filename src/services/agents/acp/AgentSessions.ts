@@ -56,6 +56,7 @@ export const agentSessions = (timeout: Duration.Duration) => {
         const meta = sessionMeta(agent.capabilities, session)
         const created = await to.request(methods.agent.session.new, { cwd, mcpServers: [], ...meta })
         // Its opening was given up meanwhile, so nobody else closes it.
+        if (isAbandoned) agent.sessions.forget(created.sessionId)
         if (isAbandoned) await to.request(methods.agent.session.close, { sessionId: created.sessionId })
         return created
       },
@@ -71,7 +72,7 @@ export const agentSessions = (timeout: Duration.Duration) => {
     if (agent.sessions.has(ref)) {
       return yield* new AgentUnavailable({ reason: "it gave a new session the name of one that it has" })
     }
-    agent.sessions.set(ref, { session, turn: undefined, isDoubtful: false })
+    agent.sessions.add(ref, session)
     yield* configure(agent, session, ref, created).pipe(Effect.onError(() => closeSession(agent, ref)))
     return ref
   })
@@ -140,9 +141,7 @@ export const agentSessions = (timeout: Duration.Duration) => {
       Schema.NullishOr(SessionState),
     )
     return yield* resumed.pipe(
-      Effect.tap(() =>
-        Effect.sync(() => agent.sessions.set(ref, { session, turn: undefined, isDoubtful: false })),
-      ),
+      Effect.tap(() => Effect.sync(() => agent.sessions.add(ref, session))),
       Effect.flatMap((state) =>
         configure(agent, session, ref, state ?? {}).pipe(Effect.onError(() => closeSession(agent, ref))),
       ),

@@ -13,6 +13,7 @@ import { agentSessions, closeSession } from "./AgentSessions.ts"
 import { requestCancel, startTurn } from "./PromptTurn.ts"
 import { makeProcessPool } from "./ProcessPool.ts"
 import { findLoaded } from "./LoadedSession.ts"
+import { makeUnpromptedMessages } from "./UnpromptedMessages.ts"
 
 /** The process is not in use between the opening of a session and its prompt, so it must stay at least this long. */
 const IDLE_MIN = Duration.seconds(1)
@@ -29,6 +30,7 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
       const workDirs = yield* WorkDirs
       const processes = yield* Processes
       const secrets = secretsIn(options.env)
+      const unprompted = makeUnpromptedMessages()
       const start = (agent: AgentName): Effect.Effect<AgentProcess, AgentRefusal, Scope.Scope> =>
         Effect.gen(function* () {
           const executable = yield* Effect.mapError(
@@ -46,6 +48,7 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
             env: { ...options.env, CLAUDE_CODE_TMPDIR: dir.tmp },
           }
           return yield* startAgent(spec, {
+            unprompted,
             secrets,
             handshakeTimeout: options.openTimeout,
           })
@@ -57,6 +60,7 @@ export const layer = (options: AgentOptions): Layer.Layer<AcpxClient, never, Ids
       const sessions = agentSessions(options.openTimeout)
 
       return {
+        unprompted: unprompted.stream,
         open: (session, left) =>
           Effect.gen(function* () {
             const agent = yield* pool.get(session)

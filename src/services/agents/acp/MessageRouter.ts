@@ -2,20 +2,29 @@ import { Exit } from "effect"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { ConnectionListener } from "./Connection.ts"
 import { errorOf, isNotFound, turnFailureOf } from "./Failures.ts"
-import type { LoadedSession } from "./LoadedSession.ts"
+import { openTurnOf, type LoadedSessions } from "./LoadedSession.ts"
 
-/** Passes each message of a connection to the turn that it belongs to, and ends the turn with the agent's result. */
+/**
+ * Passes each message of a connection to the turn that it belongs to, and ends the turn with the agent's result. ACP
+ * does not say which prompt a message answers. What the agent sends between our prompt and its result is the turn's; all
+ * else goes to `sessions.unprompted`.
+ */
 export const makeMessageRouter = (
-  sessions: Map<AgentSessionRef, LoadedSession>,
+  sessions: LoadedSessions,
   secrets: ReadonlyArray<string>,
 ): ConnectionListener => {
   const turnOf = (ref: unknown) => sessions.get(ref as AgentSessionRef)?.turn
   return {
+    onOpened: sessions.expect,
     onPromptSent: (ref, requestId) => {
       const turn = turnOf(ref)
       if (turn !== undefined) turn.requestId = requestId
     },
-    onMessage: (ref, message) => turnOf(ref)?.messages.offer(message),
+    onMessage: (ref, message) => {
+      const loaded = sessions.get(ref as AgentSessionRef)
+      const turn = openTurnOf(loaded)
+      return turn === undefined ? sessions.unprompted(ref, message) : turn.messages.offer(message)
+    },
     onResponse: (requestId, message) => {
       const entry = [...sessions.entries()].find(
         ([, { turn }]) => turn !== undefined && turn.requestId === requestId,
@@ -35,6 +44,10 @@ export const makeMessageRouter = (
         return undefined
       }
     },
-    permissionModeOf: (ref) => sessions.get(ref as AgentSessionRef)?.session.permissionMode,
+    permissionModeOf: (ref) => {
+      const loaded = sessions.get(ref as AgentSessionRef)
+      // Nobody asked for what the agent does while no turn is open.
+      return openTurnOf(loaded) === undefined ? loaded && "deny-all" : loaded?.session.permissionMode
+    },
   }
 }

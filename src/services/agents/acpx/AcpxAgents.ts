@@ -17,6 +17,7 @@ import { makeRunningSessions } from "./RunningSessions.ts"
 import type { AgentOptions } from "../AgentOptions.ts"
 import { startAgent } from "../acp/AgentProcess.ts"
 import { agentSessions } from "../acp/AgentSessions.ts"
+import { makeUnpromptedMessages } from "../acp/UnpromptedMessages.ts"
 
 /** acpx itself ends a queue owner this much later than we do. It matters only if this service is gone by then. */
 const TTL_RESERVE_SECS = 60
@@ -41,6 +42,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
       const records = yield* AcpxRecords
       const runningSessions = yield* makeRunningSessions
       const secrets = secretsIn(options.env)
+      const unprompted = makeUnpromptedMessages()
       const sessions = agentSessions(options.openTimeout)
 
       const agentOf = (name: AgentName) =>
@@ -97,7 +99,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         return yield* ensure(session)
       })
 
-      const prompting = { call, agentOf, records, runningSessions, secrets, ...options }
+      const prompting = { call, agentOf, records, runningSessions, secrets, unprompted, ...options }
       const { prompt, cancel } = acpxPrompt(prompting)
 
       const close = Effect.fn("AcpxClient.close")(function* (session: AgentSession) {
@@ -111,7 +113,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         Effect.flatMap(agentOf(name), (agent) =>
           startAgent(
             { ...agent, cwd: "/", env: options.env },
-            { secrets, handshakeTimeout: options.openTimeout },
+            { unprompted, secrets, handshakeTimeout: options.openTimeout },
           ),
         ).pipe(Effect.provideService(Processes, processes))
 
@@ -126,6 +128,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
       }, Effect.scoped)
 
       return {
+        unprompted: unprompted.stream,
         open,
         prompt,
         cancel,

@@ -6,6 +6,7 @@ import { endAtComplexLine } from "../LineLimits.ts"
 import { programName, type RunningProcess } from "../Processes.ts"
 import { isNotFound } from "../acp/Failures.ts"
 import { makeTurnMessages, type TurnMessages } from "../acp/TurnMessages.ts"
+import type { UnpromptedMessages } from "../acp/UnpromptedMessages.ts"
 import { acpxCancel, type CancelDependencies } from "./Cancel.ts"
 import { promptInput } from "./Command.ts"
 import { unpromptedFailure, turnFailure } from "./Failures.ts"
@@ -18,6 +19,8 @@ const CONTEXT_LOST = "it cannot take the session up again where it was"
 interface PromptDependencies extends CancelDependencies {
   readonly records: typeof AcpxRecords.Service
   readonly secrets: ReadonlyArray<string>
+  /** Takes what the agent sends about sessions while no turn is open. */
+  readonly unprompted: UnpromptedMessages
   readonly idleSecs: number
   readonly openTimeout: Duration.Duration
 }
@@ -36,7 +39,7 @@ const finish = ({ messages }: AcpxTurn, exit: Exit.Exit<void, Failure>) =>
 
 /** Runs and cancels turns of sessions. */
 export const acpxPrompt = (dependencies: PromptDependencies) => {
-  const { call, agentOf, records, runningSessions, secrets, ...options } = dependencies
+  const { call, agentOf, records, runningSessions, secrets, unprompted, ...options } = dependencies
   const { cancelTurn, stopTurn } = acpxCancel(dependencies)
   const isAnswered = ({ session }: RunningSession) => runningSessions.answered.has(session.id)
 
@@ -78,6 +81,8 @@ export const acpxPrompt = (dependencies: PromptDependencies) => {
           return isAnswered(running) ? fail(new AgentUnavailable({ reason: CONTEXT_LOST })) : Effect.void
         case "Prompted":
           return Deferred.succeed(turn.prompted, undefined)
+        case "Unprompted":
+          return unprompted.offer(running.session.id, event.message) ?? Effect.void
         case "Message":
           return turn.messages.offer(event.message) ?? Effect.void
         case "Result":

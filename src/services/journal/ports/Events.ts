@@ -1,7 +1,7 @@
 import type { Effect, Queue, Scope } from "effect"
 import type { Event, EventFilter, LogSummary, NewEvent } from "../../../domain/Event.ts"
 import type { StorageFailed } from "../../../domain/Failure.ts"
-import type { RunId } from "../../../domain/Ids.ts"
+import type { RunId, SessionId } from "../../../domain/Ids.ts"
 import type { Viewer } from "../../../domain/Viewer.ts"
 
 /** The log of everything that happens. */
@@ -37,4 +37,6 @@ export interface Change {
   readonly events: boolean
   /** The runs whose streams it added to. */
   readonly runs: ReadonlyArray<RunId>
+  /** The sessions whose streams it added to: messages, or events about the session itself. */
+  readonly sessions: ReadonlyArray<SessionId>
 }

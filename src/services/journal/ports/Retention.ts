@@ -13,6 +13,8 @@ export interface RetentionRecords {
    * loses its rows from its beginning on.
    */
   readonly dropStreams: (pass: StreamPass) => Effect.Effect<DroppedRows, StorageFailed>
+  /** Removes what agents said between turns before that time. A session loses its messages from its beginning on. */
+  readonly dropSessionMessages: (before: number) => Effect.Effect<Dropped, StorageFailed>
   /** Removes events from before that time. */
   readonly dropEvents: (before: number) => Effect.Effect<Dropped, StorageFailed>
   /** Removes idempotency keys that had expired at `at`. */
@@ -57,6 +59,7 @@ export interface DroppedRows extends Dropped {
 /** What the ledger holds, and the space that it takes. */
 export interface Sizes {
   readonly events: number
+  /** Rows of the streams of runs, and messages in the streams of sessions. */
   readonly streamRows: number
   /** Bytes of the texts in these rows. */
   readonly streamBytes: number
