@@ -264,9 +264,9 @@ export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut"
   readonly code = "timeout"
 }
 
-/** A queue is full, too many large requests are in hand, or the run waited too long. Try again in `retryAfterSecs`. */
+/** A queue is full, the run waited too long, or too many large requests or connections are open. Try again in `retryAfterSecs`. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
-  because: Schema.Literal("queue_full", "waited_too_long", "memory"),
+  because: Schema.Literal("queue_full", "waited_too_long", "memory", "connections"),
   retryAfterSecs: Schema.Number,
 }) {
   readonly code = "overloaded"

@@ -353,6 +353,7 @@ const OVERLOADED = {
   queue_full: "too many runs are waiting",
   waited_too_long: "the run waited too long for its turn",
   memory: "the service has as many large requests in hand as its memory allows",
+  connections: "too many connections are open, of this address or of all together",
 }
 
 const REFUSED_ADDRESS = {

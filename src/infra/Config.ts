@@ -13,6 +13,7 @@ export interface AppConfig {
   readonly trustedProxies: ReadonlyArray<string>
   readonly corsOrigins: ReadonlyArray<string>
   readonly allowedHosts: ReadonlyArray<string>
+  readonly maxConnectionsPerAddress: number
   readonly claudeBin: Option.Option<string>
   readonly acpxBin: Option.Option<string>
   readonly defaultModel: string
@@ -168,6 +169,7 @@ const variables = Config.all({
   trustedProxies: cidrs("TRUSTED_PROXIES").pipe(withDefault<ReadonlyArray<string>>([])),
   corsOrigins: origins("CORS_ORIGINS").pipe(withDefault<ReadonlyArray<string>>([])),
   allowedHosts: hosts("ALLOWED_HOSTS").pipe(withDefault<ReadonlyArray<string>>([])),
+  maxConnectionsPerAddress: integer("MAX_CONNECTIONS_PER_ADDRESS", 1, 1_000_000).pipe(withDefault(1000)),
   claudeBin: text("CLAUDE_BIN"),
   acpxBin: text("ACPX_BIN"),
   defaultModel: variable("DEFAULT_MODEL", "a model name", (value) =>

@@ -1,13 +1,14 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
-import type { AddressInfo } from "node:net"
+import { type AddressInfo, connect, type Socket } from "node:net"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { SequentialServer } from "../../src/infra/http/SequentialServer.ts"
-import { closeSilentConnections } from "../../src/infra/http/SlowClients.ts"
+import { closeSilentConnections, closeUnreadAnswers } from "../../src/infra/http/SlowClients.ts"
 import { answerUnreadableRequests } from "../../src/infra/http/UnusualRequests.ts"
+import { until } from "../support/Service.ts"
 import { temporaryDirectory } from "../support/TestServer.ts"
 
 const PATIENCE_MILLIS = 100
@@ -53,4 +54,41 @@ describe("a client that says all at once", () => {
       expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*heard/)
     }).pipe(Effect.scoped),
   )
+})
+
+/** More than the kernel holds for a client. */
+const ANSWER = Buffer.alloc(32 * 1024 * 1024, "x")
+
+/** Asks a server that gives up unread answers after that time, and pauses or not. Returns the server's socket, too. */
+const ask = async (millis: number) => {
+  const server = new SequentialServer({ requireHostHeader: false })
+  closeUnreadAnswers(server, millis)
+  server.on("request", (_, response) => response.end(ANSWER))
+  await once(server.listen(0, "127.0.0.1"), "listening")
+  const { port } = server.address() as AddressInfo
+  const client = connect(port, "127.0.0.1", () => client.write("GET / HTTP/1.1\r\n\r\n")).pause()
+  const [served] = (await once(server, "connection")) as [Socket]
+  return { server, client, served }
+}
+
+describe("an answer that its client does not read", () => {
+  it("is given up", async () => {
+    const { server, client, served } = await ask(PATIENCE_MILLIS)
+    await once(served, "close")
+    expect(served.bytesWritten).toBeGreaterThan(0)
+    client.destroy()
+    server.close()
+  })
+
+  it("has no time limit any more when it is read", async () => {
+    const { server, client, served } = await ask(60_000)
+    await until(() => served.timeout === 60_000)
+    let taken = 0
+    client.on("data", ({ length }) => (taken += length)).resume()
+    await until(() => taken > ANSWER.length)
+    await until(() => served.timeout !== 60_000)
+    expect(served.destroyed).toBe(false)
+    client.destroy()
+    server.close()
+  })
 })

@@ -29,6 +29,7 @@ export const configFor = (dataDir: string, overrides: Partial<AppConfig> = {}): 
   trustedProxies: [],
   corsOrigins: [],
   allowedHosts: [],
+  maxConnectionsPerAddress: 1000,
   claudeBin: Option.none(),
   acpxBin: Option.some(scriptedClaude),
   defaultModel: "sonnet",

@@ -2,10 +2,11 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer, Runtime } from "effect"
 import type { Admission } from "../../services/access/Admission.ts"
 import type { Ids } from "../../services/access/Ids.ts"
+import { connectionsOfProcess } from "./ConnectionLimits.ts"
 import { holdBackContinue, lingerForBodies } from "./LateBodies.ts"
 import { SequentialServer } from "./SequentialServer.ts"
-import { closeSilentConnections, HEADERS_MILLIS } from "./SlowClients.ts"
-import { acceptUnusualRequests, answerUnreadableRequests } from "./UnusualRequests.ts"
+import { closeSilentConnections, closeUnreadAnswers, HEADERS_MILLIS } from "./SlowClients.ts"
+import { acceptUnusualRequests, answerUnreadableRequests, limitConnections } from "./UnusualRequests.ts"
 
 /**
  * How long a connection without a request stays open: longer than pooled clients and proxies keep theirs (nginx 60 s), so
@@ -16,7 +17,14 @@ const KEEP_ALIVE_MILLIS = 75_000
 const DRAIN_MILLIS = 500
 
 /** Listens with Node's HTTP server. To close it takes no longer than `DRAIN_MILLIS`, whatever clients do. */
-export const layer = (options: { readonly host: string; readonly port: number }) =>
+export const layer = (options: {
+  readonly host: string
+  readonly port: number
+  /** By default there is no limit. */
+  readonly maxConnectionsPerAddress?: number
+  /** Proxies that the limit does not hold for, because they connect for many clients. */
+  readonly trustedProxies?: ReadonlyArray<string>
+}) =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
       const runtime = yield* Effect.runtime<Admission | Ids>()
@@ -35,7 +43,17 @@ export const layer = (options: { readonly host: string; readonly port: number })
       holdBackContinue(server)
       lingerForBodies(server)
       acceptUnusualRequests(server)
+      closeUnreadAnswers(server)
       answerUnreadableRequests(server, Runtime.runFork(runtime))
+      limitConnections(
+        server,
+        {
+          perAddress: options.maxConnectionsPerAddress ?? Number.POSITIVE_INFINITY,
+          inAll: connectionsOfProcess(),
+          proxies: options.trustedProxies ?? [],
+        },
+        Runtime.runFork(runtime),
+      )
       const drain = Layer.scopedDiscard(
         Effect.addFinalizer(() =>
           Effect.sync(() => {

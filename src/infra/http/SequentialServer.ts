@@ -36,6 +36,8 @@ interface Connection {
 export class SequentialServer extends Server {
   readonly #connections = new WeakMap<Socket, Connection>()
   #waiting = 0
+  /** Whether Node is to serve a new connection. Who returns false has to close it. */
+  admit: (socket: Socket) => boolean = () => true
 
   /** The number of requests of all connections that were parsed and are not served yet. */
   get waiting(): number {
@@ -67,6 +69,7 @@ export class SequentialServer extends Server {
   }
 
   override emit(event: string | symbol, ...args: Array<any>): boolean {
+    if (event === "connection" && !this.admit(args[0])) return true
     if (!REQUEST_EVENTS.has(event)) return super.emit(event as string, ...args)
     const [request, response] = args as [IncomingMessage, ServerResponse]
     const connection = this.#connectionOf(request.socket)

@@ -1,8 +1,11 @@
-import type { Server } from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 
 /** The headers of a request must arrive within this time. */
 export const HEADERS_MILLIS = 10_000
+/** A client may leave a whole answer unread for this long, without taking any of it. */
+const UNREAD_MILLIS = 60_000
+
 /**
  * Runs `act` after the bytes that have already arrived are read. Node runs timers before it reads sockets: after a long
  * busy period, a deadline may have passed while bytes that came in time are still unread.
@@ -17,5 +20,13 @@ export const closeSilentConnections = (server: Server, millis = HEADERS_MILLIS):
     const cut = () => socket.bytesRead > 0 || socket.destroy()
     const timer = setTimeout(() => afterPendingReads(cut), millis).unref()
     socket.once("close", () => clearTimeout(timer))
+  })
+}
+
+/** Closes connections whose clients take nothing of an answer for too long: it is in memory until they have all of it. */
+export const closeUnreadAnswers = (server: Server, millis = UNREAD_MILLIS): void => {
+  server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+    // Node's timer starts again whenever some bytes are taken, and is set anew when the answer is written.
+    response.once("prefinish", () => response.writableFinished || socket.setTimeout(millis))
   })
 }

@@ -1,10 +1,12 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import { Effect } from "effect"
+import { Overloaded } from "../../domain/Failure.ts"
 import { HeadersTooLarge, MethodNotAllowed, NotHttp, RequestTooSlow } from "../../http/HttpFailure.ts"
 import { type AnyFailure, problemHeaders, problemOf } from "../../http/Problem.ts"
 import { Admission } from "../../services/access/Admission.ts"
 import { Ids } from "../../services/access/Ids.ts"
+import { type ConnectionLimits, makeConnectionCounter } from "./ConnectionLimits.ts"
 import type { SequentialServer } from "./SequentialServer.ts"
 import { afterPendingReads } from "./SlowClients.ts"
 
@@ -32,14 +34,13 @@ const joinHosts = ({ headers, rawHeaders }: IncomingMessage): void => {
   if (hosts.length > 1) headers.host = hosts.join(", ")
 }
 
+type Fork = (answer: Effect.Effect<unknown, never, Admission | Ids>) => unknown
+
 /**
  * Answers bytes that Node cannot parse as a request, too large or late headers, and `CONNECT`: with a problem, after the
  * same address check as for requests.
  */
-export const answerUnreadableRequests = (
-  server: SequentialServer,
-  fork: (answer: Effect.Effect<unknown, never, Admission | Ids>) => unknown,
-): void => {
+export const answerUnreadableRequests = (server: SequentialServer, fork: Fork): void => {
   server.on("clientError", (error: NodeJS.ErrnoException, duplex) => {
     const socket = duplex as Socket
     // Answers go out in the order of the requests.
@@ -59,6 +60,18 @@ export const answerUnreadableRequests = (
     const failure = new MethodNotAllowed({ allowed: ["GET", "POST"] })
     fork(answerProblem(socket as Socket, failure, headers["x-forwarded-for"]?.toString()))
   })
+}
+
+/** Answers every connection beyond the limits with `503 overloaded`, whatever it sends, and closes it. */
+export const limitConnections = (server: SequentialServer, limits: ConnectionLimits, fork: Fork): void => {
+  const count = makeConnectionCounter(limits)
+  server.admit = (socket) => {
+    if (count(socket)) return true
+    // Node does not handle this socket: an error without a listener would end the process.
+    socket.on("error", () => {}).resume()
+    fork(answerProblem(socket, new Overloaded({ because: "connections", retryAfterSecs: 5 }), undefined))
+    return false
+  }
 }
 
 const TOO_SLOW = "ERR_HTTP_REQUEST_TIMEOUT"
