@@ -48,7 +48,7 @@ export const PROVIDER_REFUSALS = {
     "OAuth authentication is currently not allowed for this organization.",
   ),
   five_hours: () => usageLimit("five_hour", 3600),
-  sonnet_week: () => usageLimit("seven_day_sonnet", 86_400),
+  sonnet_week: () => usageLimit("seven_day_sonnet", 2 * 86_400),
   minute: refusal(
     429,
     "rate_limit_error",
