@@ -349,6 +349,15 @@ export type TurnFailure =
   | Unauthorized
   | StorageFailed
 
+/** Returns the failure with the time that is left of its limit at that time, in milliseconds since 1970. */
+export const limitLeft = (failure: RateLimited, now: number): RateLimited =>
+  failure.resetsAt === undefined
+    ? failure
+    : new RateLimited({
+        ...failure,
+        retryAfterSecs: Math.max(1, Math.ceil((failure.resetsAt - now) / 1000)),
+      })
+
 /** Returns the failure with more details. */
 export const diagnosed = <F extends Diagnosis & Error>(failure: F, known: Diagnosis): F =>
   Object.assign(Object.create(Object.getPrototypeOf(failure) as object) as F, failure, known)

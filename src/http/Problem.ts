@@ -291,7 +291,7 @@ export const TABLE = {
     code: "not_logged_in",
     retryable: true,
     sentence: ({ reason }) =>
-      `${reason === undefined ? "the agent has no login" : `the provider does not accept the agent's login (${reason})`}: ${LOGIN_REMEDY}`,
+      `${reason === undefined ? "the agent has no login that its provider accepts" : `the provider does not accept the agent's login (${reason})`}: ${LOGIN_REMEDY}`,
     headers: ({ retryAfterSecs = LOGIN_RETRY_SECS }) => ({ "retry-after": String(retryAfterSecs) }),
   },
   PoolFull: {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Ref, TestClock } from "effect"
-import { NotLoggedIn, ProviderRefused, StorageFailed } from "../../src/domain/Failure.ts"
+import { NotLoggedIn, ProviderRefused, RateLimited, StorageFailed } from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import { type RunRequest, runRequest } from "../../src/domain/Run.ts"
 import type { TokenName } from "../../src/domain/Token.ts"
@@ -457,6 +457,19 @@ describe("Runs", () => {
         ),
       ),
     )
+  })
+
+  it.effect("tells the limit that a run met with the time that is left of it", () => {
+    const limited = claudeRunner(
+      () => new RateLimited({ reason: "a limit", resetsAt: 60_000, retryAfterSecs: 60 }),
+    )
+    return Effect.gen(function* () {
+      const runs = yield* Runs
+      const { id, answer } = yield* runs.open(request, owner, origin)
+      expect(yield* Effect.flip(answer)).toMatchObject({ retryAfterSecs: 60 })
+      yield* TestClock.adjust("20 seconds")
+      expect(yield* Effect.flip(runs.outcome(id))).toMatchObject({ code: "rate_limited", retryAfterSecs: 40 })
+    }).pipe(Effect.provide(runsWith(limited, new LedgerMemory(), 1)))
   })
 
   it.effect("gives back the slot of a run that failed", () => {

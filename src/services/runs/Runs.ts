@@ -1,8 +1,9 @@
-import { Context, Duration, Effect, Layer, Option } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option } from "effect"
 import {
   type AnswerGone,
   type FileNotFound,
   type InvalidRequest,
+  limitLeft,
   type NotLoggedIn,
   type Overloaded,
   type RateLimited,
@@ -164,7 +165,12 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
           }),
           page: runs.page,
           cancel: (run, viewer) => Effect.zipRight(get(run, viewer), engine.cancel(run)),
-          outcome: (run) => Effect.flatMap(journal.outcome(run), decodeOutcome),
+          outcome: (run) =>
+            Effect.flatMap(journal.outcome(run), decodeOutcome).pipe(
+              Effect.catchTag("RateLimited", (failure) =>
+                Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(limitLeft(failure, now))),
+              ),
+            ),
           messages: (run) =>
             readRunMessages(journal, run) as Effect.Effect<
               ReadonlyArray<AcpMessage>,

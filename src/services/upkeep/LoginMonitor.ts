@@ -196,7 +196,8 @@ const fingerprintOf = (credential: Option.Option<Credential>): string | undefine
 
 const missingStatus = ({ failure, isUntried }: Hold<NotLoggedIn>): LoginStatus => {
   if (isUntried) return { state: "unknown", ok: true, detail: "changed, and not tried yet" }
-  const what = failure.reason === undefined ? "none" : "the provider does not accept it"
+  const what =
+    failure.reason === undefined ? "none that the provider accepts" : "the provider does not accept it"
   return { state: "missing", ok: false, detail: `${what}: ${REMEDY}` }
 }
 

@@ -2,6 +2,7 @@ import { Exit } from "effect"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { ConnectionListener } from "./Connection.ts"
 import { errorOf, isNotFound, turnFailureOf } from "./Failures.ts"
+import { claudeMessageOf } from "./MessageFields.ts"
 import { openTurnOf, type LoadedSessions } from "./LoadedSession.ts"
 
 /**
@@ -23,7 +24,8 @@ export const makeMessageRouter = (
     onMessage: (ref, message) => {
       const loaded = sessions.get(ref as AgentSessionRef)
       const turn = openTurnOf(loaded)
-      return turn === undefined ? sessions.unprompted(ref, message) : turn.messages.offer(message)
+      if (turn !== undefined) return turn.messages.offer(message)
+      return claudeMessageOf(message) === undefined ? sessions.unprompted(ref, message) : undefined
     },
     onResponse: (requestId, message) => {
       const entry = [...sessions.entries()].find(
