@@ -35,4 +35,10 @@ export {
   type UploadOptions,
 } from "./client/Forge.ts"
 export type { CallOptions, Events } from "./client/Promises.ts"
-export { type ForgeSession, type KeyedOptions, textOf, type TurnAnswer } from "./client/Session.ts"
+export {
+  type ForgeSession,
+  type KeyedOptions,
+  textOf,
+  type TurnAnswer,
+  type TurnOptions,
+} from "./client/Session.ts"

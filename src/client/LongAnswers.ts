@@ -4,7 +4,7 @@ import { type AnyError, UnexpectedAnswerError } from "./Errors.ts"
 import type { ForgeMethods } from "./ForgeClient.ts"
 import { deadlineSecs, withDeadline } from "./Deadlines.ts"
 import type { CheckedSettings } from "./Settings.ts"
-import type { RunEvent } from "./StreamedEvents.ts"
+import { applyDelta, type RunEvent } from "./StreamedEvents.ts"
 import type { RunPayload, StreamOptions, TurnPayload } from "./Streams.ts"
 import { type AnswerHead, idempotencyHeaders } from "./Transport.ts"
 
@@ -23,19 +23,27 @@ interface Options {
   readonly usage?: boolean | undefined
 }
 
-/** Reads a whole stream: its messages, its result, and what its head says. */
+interface TurnOptions extends Options {
+  /** Whether the answer has the agent's messages; by default true. Without them it has their text. */
+  readonly events?: boolean | undefined
+}
+
+/** Reads a whole stream: its messages if so, its text if it has deltas, its result, and what its head says. */
 const collect = <A>(
   secs: number,
+  keepsMessages: boolean,
   open: (onHead: NonNullable<StreamOptions["onHead"]>) => Stream.Stream<RunEvent<A>, AnyError>,
 ) =>
   Effect.suspend(() => {
     let head = { run_id: "", replayed: false }
     const messages: Array<unknown> = []
+    let text = ""
     let result: A | undefined
     const stream = open(({ runId = "", replayed }) => (head = { run_id: runId, replayed }))
     return Stream.runForEach(stream, (event) =>
       Effect.sync(() => {
-        if (event.type === "message") messages.push(event.data)
+        if (event.type === "message" && keepsMessages) messages.push(event.data)
+        if (event.type === "delta") text = applyDelta(text, event.data)
         if (event.type === "result") result = event.data
       }),
     ).pipe(
@@ -43,7 +51,7 @@ const collect = <A>(
       Effect.flatMap(() =>
         result === undefined
           ? Effect.fail(new UnexpectedAnswerError("the stream had no result"))
-          : Effect.succeed({ result, messages, head }),
+          : Effect.succeed({ result, messages, text, head }),
       ),
     )
   })
@@ -79,7 +87,7 @@ export const run = (
   const request = resume
     ? payload
     : { ...payload, on_disconnect: payload.on_disconnect ?? ("cancel" as const) }
-  return collect(secs, (onHead) =>
+  return collect(secs, false, (onHead) =>
     client.streams.run(request, { idempotencyKey, usage, resume, deltas: false, onHead }),
   ).pipe(Effect.map(({ result, head }) => ({ ...result, ...head })))
 }
@@ -90,24 +98,29 @@ export const takeTurn = (
   settings: CheckedSettings,
   id: string,
   payload: TurnPayload,
-  { idempotencyKey }: Options,
+  { idempotencyKey, usage = false, events = true }: TurnOptions,
 ) => {
   const secs = deadlineSecs("takeTurn", { payload }, settings)
   if (secs <= FETCH_SECS) {
+    const text = events ? undefined : ("text" as const)
     return client.sessions
       .takeTurn({
         path: { id },
+        urlParams: {
+          include: usage ? (text === undefined ? "usage" : "text,usage") : text,
+          events: events ? undefined : "none",
+        },
         payload,
         headers: idempotencyHeaders({ idempotencyKey }),
         withHead: true,
       })
       .pipe(Effect.map(withRunId))
   }
-  return collect(secs, (onHead) =>
-    client.streams.turn(id, payload, { idempotencyKey, deltas: false, onHead }),
+  return collect(secs, events, (onHead) =>
+    client.streams.turn(id, payload, { idempotencyKey, usage, deltas: !events, onHead }),
   ).pipe(
-    Effect.map(({ result, messages, head }) =>
-      Object.assign({}, result, { events: messages as TurnEvents }, head),
+    Effect.map(({ result, messages, text, head }) =>
+      Object.assign({}, result, events ? {} : { text }, { events: messages as TurnEvents }, head),
     ),
   )
 }

@@ -19,6 +19,13 @@ export interface KeyedOptions extends CallOptions {
   readonly idempotencyKey?: string | undefined
 }
 
+export interface TurnOptions extends KeyedOptions {
+  /** Adds tokens, cost and model to the answer. */
+  readonly usage?: boolean | undefined
+  /** Whether the answer has the agent's messages, which may be many megabytes; by default true. `text()` is whole anyway. */
+  readonly events?: boolean | undefined
+}
+
 /** The answer to a turn. */
 export type TurnAnswer = Omit<AnswerOf<Sessions["takeTurn"]>, "text"> & {
   readonly run_id: string
@@ -44,10 +51,10 @@ export class ForgeSession implements AsyncDisposable {
   }
 
   /** Takes a turn, and waits for the whole answer. */
-  turn(prompt: string | TurnPayload, options: KeyedOptions = {}): Promise<TurnAnswer> {
+  turn(prompt: string | TurnPayload, options: TurnOptions = {}): Promise<TurnAnswer> {
     const answer = takeTurn(this.#client, this.#settings, this.id, toPayload(prompt), options)
     return settle(
-      Effect.map(answer, (turn) => ({ ...turn, text: () => textOf(turn.events) })),
+      Effect.map(answer, ({ text, ...turn }) => ({ ...turn, text: () => text ?? textOf(turn.events) })),
       options,
     )
   }
@@ -55,16 +62,13 @@ export class ForgeSession implements AsyncDisposable {
   /** Takes a turn, and streams the answer. `break` ends the reading, and the turn only if `on_disconnect` is `cancel`. */
   stream(
     prompt: string | TurnPayload,
-    options: KeyedOptions & Pick<ReadOptions, "deltas"> = {},
+    options: KeyedOptions & Pick<ReadOptions, "usage" | "deltas"> = {},
   ): Events<RunEvent<TurnEnd>> {
     return new Events(this.#client.streams.turn(this.id, toPayload(prompt), options), options)
   }
 
   /** Streams a turn's events: the past ones from the beginning or after an event, then the live ones. */
-  events(
-    turnIndex: number,
-    options: CallOptions & Omit<ReadOptions, "usage"> = {},
-  ): Events<RunEvent<TurnEnd>> {
+  events(turnIndex: number, options: CallOptions & ReadOptions = {}): Events<RunEvent<TurnEnd>> {
     return new Events(this.#client.streams.turnEvents(this.id, turnIndex, options), options)
   }
 

@@ -46,7 +46,7 @@ export type LogStreamError = ErrorsOf<Derived["events"]["listEvents"]> | ErrorOf
 export interface StreamOptions {
   /** With a key, the request is sent again if the connection is lost before the answer begins. */
   readonly idempotencyKey?: string | undefined
-  /** Whether the result has tokens, cost, model and session id. Not for turns. */
+  /** Whether the result has tokens, cost and model, and a run's the session id. */
   readonly usage?: boolean | undefined
   /** Whether the stream has the answer's text in pieces; by default true. */
   readonly deltas?: boolean | undefined

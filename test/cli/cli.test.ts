@@ -272,9 +272,13 @@ describe("clawdforge session", () => {
       expect(first).toMatchObject({ code: 0, stdout: "eggs\n" })
       const second = yield* cli(["session", "turn", "--json", id, "SAY flour"], env)
       expect(second.json).toMatchObject({ ok: true, turn_index: 2, stop_reason: "end_turn" })
+      const words = ["session", "turn", "--json", "--usage", "--no-events", id, "USAGE SAY milk"]
+      const third = yield* cli(words, env)
+      expect(third.json).toMatchObject({ text: "milk", usage: { output_tokens: 5 }, cost_usd: null })
+      expect(Object.keys(third.json)).not.toContain("events")
       expect((yield* cli(["session", "show", "--json", id], env)).json).toMatchObject({
         status: "open",
-        turn_count: 2,
+        turn_count: 3,
         meta: { user: "ada" },
       })
       expect((yield* cli(["session", "list", "--open"], env)).stdout).toContain(id)

@@ -146,6 +146,26 @@ describe("Forge", () => {
     expect((await forge.sessions.list({ includeClosed: false })).sessions).toEqual([])
   })
 
+  written("says what a turn took, and leaves its messages out", async ({ forge }) => {
+    await using session = await forge.session({ agent: "scripted" })
+    const plain = await session.turn("SAY hello")
+    expect([plain.usage, plain.cost_usd, plain.model]).toEqual([undefined, undefined, undefined])
+    const usage = { output_tokens: 5 }
+    for (const timeout_secs of [60, 3600]) {
+      const lean = await session.turn(
+        { prompt: "USAGE SAY hello", timeout_secs },
+        { usage: true, events: false },
+      )
+      expect([lean.text(), lean.events]).toEqual(["hello", []])
+      expect(lean).toMatchObject({ usage, cost_usd: null })
+      const run = await forge.runs.get(lean.run_id)
+      expect(run).toMatchObject({ usage, cost_usd: null })
+    }
+    const events = await gathered(session.stream("USAGE SAY hello", { usage: true }))
+    expect(events.at(-1)).toMatchObject({ type: "result", data: { usage } })
+    expect((await gathered(session.events(4, { usage: true }))).at(-1)).toEqual(events.at(-1))
+  })
+
   written("streams events, and resumes after a lost connection", async ({ forge, token }) => {
     const events = await gathered(forge.stream("STREAM 3 5"))
     expect(events.at(-1)).toMatchObject({ type: "result", data: { ok: true, stop_reason: "end_turn" } })

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import { openEvents } from "../support/EventSource.ts"
 import { expectWithin } from "../support/Pace.ts"
 import { argumentsOf, processesOf } from "../support/ProcessTable.ts"
 import { appOf, backends, said, type SessionApp, shared } from "../support/Sessions.ts"
@@ -120,6 +121,34 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
       expect(processesOf(world().dir).filter((pid) => before.includes(pid))).toEqual([]),
     )
   })
+
+  it.live("a turn's deltas are joined its text, also when the provider's stream breaks", () =>
+    withSession((session, app) =>
+      Effect.gen(function* () {
+        const prompts = [
+          "OVERLOAD 1 SAY one two three four",
+          'THINKING "hm" SAYING "I look. " RUN echo pear-9',
+        ]
+        for (const prompt of prompts) {
+          const stream = yield* Effect.promise(() =>
+            openEvents(`${world().server.url}/sessions/${session}/turn?deltas=1&include=text`, {
+              token: app.token,
+              method: "POST",
+              body: { prompt },
+            }),
+          )
+          expect(yield* Effect.promise(() => stream.ended)).toBe("ended")
+          const of = (name: string) =>
+            stream.events.filter(({ event }) => event === name).map(({ data }) => JSON.parse(data))
+          const text = of("delta")
+            .map((delta) => delta.text)
+            .join("")
+          expect(of("result")).toMatchObject([{ text }])
+          expect(text).toMatch(/^(one two three four|I look\. tool said: pear-9)$/)
+        }
+      }),
+    ),
+  )
 
   it.live(
     "three turns keep their context and model, and so does the fourth after kill -9 of the adapter; their events are what the contract says",

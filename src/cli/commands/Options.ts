@@ -8,6 +8,10 @@ export const optionalText = (name: string, description: string) =>
 
 export const json = Options.boolean("json").pipe(Options.withDescription("Prints JSON, for programs."))
 
+export const usage = Options.boolean("usage").pipe(
+  Options.withDescription("With --json: adds tokens, cost and model."),
+)
+
 export const timeout = Options.integer("timeout").pipe(
   Options.withDescription("The most seconds that the answer may take, from 1 to 3600."),
   Options.optional,

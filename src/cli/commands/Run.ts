@@ -10,7 +10,7 @@ import { promptArg, promptOf } from "../Prompt.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
 import { readTextFile } from "../Texts.ts"
 import { uploadFiles } from "../Upload.ts"
-import { json, key, optionalText, promptFiles, timeout } from "./Options.ts"
+import { json, key, optionalText, promptFiles, timeout, usage } from "./Options.ts"
 
 const runOptions = {
   json,
@@ -29,7 +29,7 @@ const runOptions = {
     Options.withDescription("A file with the JSON Schema that the answer must fit."),
     Options.optional,
   ),
-  usage: Options.boolean("usage").pipe(Options.withDescription("With --json: adds tokens, cost and model.")),
+  usage,
   file: promptFiles,
   key,
   prompt: promptArg,

@@ -10,7 +10,7 @@ import { promptArg, promptOf } from "../Prompt.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
 import * as Table from "../Table.ts"
 import { uploadFiles } from "../Upload.ts"
-import { json, key, optionalText, promptFiles, sessionId, timeout } from "./Options.ts"
+import { json, key, optionalText, promptFiles, sessionId, timeout, usage } from "./Options.ts"
 
 const open = Command.make(
   "open",
@@ -52,7 +52,18 @@ const open = Command.make(
 
 const turn = Command.make(
   "turn",
-  { json, timeout, file: promptFiles, key, session: sessionId, prompt: promptArg },
+  {
+    json,
+    timeout,
+    usage,
+    noEvents: Options.boolean("no-events").pipe(
+      Options.withDescription("With --json: the answer's text in place of the agent's messages."),
+    ),
+    file: promptFiles,
+    key,
+    session: sessionId,
+    prompt: promptArg,
+  },
   (options) =>
     Effect.gen(function* () {
       const out = yield* Output
@@ -64,15 +75,20 @@ const turn = Command.make(
       // A pipe gets the answer when it is complete.
       const isLive = !options.json && out.isRead
       const { answer, text, isIncomplete } = yield* printStream(
-        forge.streams.turn(options.session, payload, definedOptions({ idempotencyKey: options.key })),
+        forge.streams.turn(options.session, payload, {
+          ...definedOptions({ idempotencyKey: options.key }),
+          usage: options.usage,
+        }),
         {
           isLive,
-          onMessage: (message) => events.push(message),
+          ...(options.json && !options.noEvents ? { onMessage: (message) => events.push(message) } : {}),
           cancel: (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
         },
       )
-      const { stop_reason, duration_ms, ...turn } = answer
-      if (options.json) yield* out.json({ ...turn, events, stop_reason, duration_ms })
+      const { stop_reason, duration_ms, ok, session_id, turn_index, ...took } = answer
+      const said = options.noEvents ? { text } : { events }
+      if (options.json)
+        yield* out.json({ ok, session_id, turn_index, ...said, stop_reason, duration_ms, ...took })
       else if (!isLive && text !== "") yield* out.line(text.replace(/\n$/, ""))
       if (isIncomplete) {
         yield* out.notice("clawdforge: a part of the answer is no longer stored, and is missing here")

@@ -138,9 +138,14 @@ const SessionList = Schema.Struct({
   sessions: Schema.Array(Schema.Struct(state)),
 }).annotations({ identifier: "SessionList", examples: [{ ok: true, sessions: [STATE] }] })
 
-/** The agent's messages, perhaps tens of megabytes. They are sent as they are, without a check or a copy. */
-const Events = Schema.declare((value): value is ReadonlyArray<AcpMessage> =>
-  Array.isArray(value),
+type Messages = ReadonlyArray<AcpMessage>
+
+/**
+ * The agent's messages, perhaps tens of megabytes. They are sent as they are, without a check or a copy. The document says
+ * what every client gets that does not ask for less: with `events=none` they are absent.
+ */
+const EventsOnWire = Schema.declare(
+  (value): value is Messages | undefined => value === undefined || Array.isArray(value),
 ).annotations({
   jsonSchema: {
     type: "array",
@@ -164,6 +169,13 @@ const Events = Schema.declare((value): value is ReadonlyArray<AcpMessage> =>
   description:
     "What the agent sent in this turn, in order, as it came: messages of the Agent Client Protocol. The last is the result. Left out with `events=none`.",
 })
+
+/** The client of this declaration reads absent messages as none. */
+const Events = Schema.transform(
+  EventsOnWire,
+  Schema.declare((value): value is Messages => Array.isArray(value)),
+  { strict: true, decode: (messages) => messages ?? [], encode: (messages) => messages },
+)
 
 export const TurnAnswer = Schema.Struct({
   ok: Schema.Literal(true),
