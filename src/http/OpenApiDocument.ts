@@ -1,5 +1,6 @@
 import { OpenApi } from "@effect/platform"
 import { Api } from "./Api.ts"
+import { introduction } from "./Introduction.ts"
 import { MEDIA_TYPE } from "./Problem.ts"
 
 /** Corrects what the framework writes into every document and what no annotation of a route can change. */
@@ -12,7 +13,8 @@ interface Response {
 }
 
 interface Operation {
-  readonly parameters: ReadonlyArray<{ readonly name: string }>
+  readonly operationId: string
+  readonly parameters: ReadonlyArray<{ readonly name: string; readonly in: string; readonly schema: Node }>
   readonly requestBody?: unknown
   readonly responses: Readonly<Record<string, Response>>
 }
@@ -118,11 +120,26 @@ const responsesOf = (operation: Operation) =>
     },
   ])
 
+/** Removes the example of a header: the page at /docs would send it with every request that is tried. */
+const withoutHeaderExample = ({ schema, ...parameter }: Operation["parameters"][number]) => ({
+  ...parameter,
+  schema:
+    parameter.in === "header"
+      ? Object.fromEntries(Object.entries(schema).filter(([key]) => key !== "examples"))
+      : schema,
+})
+
 const byMethod = (operations: Readonly<Record<string, Operation>>) =>
   Object.fromEntries(
     Object.entries(operations).map(([method, operation]) => [
       method,
-      { ...operation, responses: allowUnknownFields(Object.fromEntries(responsesOf(operation))) },
+      {
+        ...operation,
+        // The framework writes `sessions.takeTurn`; generators make a name of it, and a dot is none.
+        operationId: operation.operationId.split(".").at(-1),
+        parameters: operation.parameters.map(withoutHeaderExample),
+        responses: allowUnknownFields(Object.fromEntries(responsesOf(operation))),
+      },
     ]),
   )
 
@@ -144,6 +161,7 @@ export const openApiDocument = (() => {
     ])
   return {
     ...rest,
+    info: { ...rest.info, description: introduction },
     paths: Object.fromEntries(
       Object.entries(paths).map(([path, operations]) => [path, byMethod(operations as never)]),
     ),

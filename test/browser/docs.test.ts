@@ -1,7 +1,7 @@
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { Page } from "playwright-core"
+import type { Page, Request } from "playwright-core"
 import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
 import { openTab, type Tab } from "../support/Browser.ts"
 import {
@@ -31,8 +31,8 @@ const routes = Object.entries(openApiDocument.paths).flatMap(([path, methods]) =
 const tryButton = (page: Page, route: string) =>
   page.getByRole("button", { name: `Test Request (${route})`, exact: true })
 
-/** Sends the example of a route from the page, and returns the request's Authorization. */
-const send = async (page: Page, route: string): Promise<string | undefined> => {
+/** Sends the example of a route from the page, and returns the request. */
+const send = async (page: Page, route: string): Promise<Request> => {
   await tryButton(page, route).click()
   const client = page.getByRole("dialog")
   const [answer] = await Promise.all([
@@ -42,7 +42,7 @@ const send = async (page: Page, route: string): Promise<string | undefined> => {
   await client.getByText(String(answer.status())).first().waitFor()
   await page.keyboard.press("Escape")
   await client.waitFor({ state: "hidden" })
-  return answer.request().headers()["authorization"]
+  return answer.request()
 }
 
 describe("the page at /docs", { timeout: 300_000 }, () => {
@@ -58,6 +58,17 @@ describe("the page at /docs", { timeout: 300_000 }, () => {
         }
         expect(new Set(requested.map((url) => new URL(url).origin))).toEqual(new Set([server.url]))
         expect(complaints).toEqual([])
+      }),
+    ),
+  )
+
+  it.live("begins with a quick start, authentication and the codes", () =>
+    withDocs(({ page }) =>
+      Effect.promise(async () => {
+        for (const name of ["Quick start", "Authentication", "Errors"]) {
+          await page.getByRole("heading", { name, exact: true }).first().waitFor()
+        }
+        await page.getByRole("row", { name: "429 quota_exceeded" }).waitFor()
       }),
     ),
   )
@@ -80,14 +91,22 @@ describe("the page at /docs", { timeout: 300_000 }, () => {
         const token = yield* server.mint("recipes")
         yield* Effect.promise(async () => {
           await page.getByPlaceholder("Token").first().fill(token)
-          expect(await send(page, "post /run")).toBe(`Bearer ${token}`)
+          for (const route of ["post /run", "get /runs", "post /files", "get /events"]) {
+            const asked = await send(page, route)
+            expect([route, asked.headers()["authorization"]]).toEqual([route, `Bearer ${token}`])
+            // What is optional is left out: a key of the example would make an edited example a 409.
+            expect(new URL(asked.url()).search).toBe("")
+            expect(asked.headers()).not.toHaveProperty("idempotency-key")
+            expect(asked.headers()).not.toHaveProperty("last-event-id")
+          }
 
           await page.getByRole("button", { name: "Auth Type" }).first().click()
           await page.getByRole("option", { name: "app" }).click()
           await page.getByRole("option", { name: "admin" }).click()
           await page.keyboard.press("Escape")
           await page.getByPlaceholder("Token").first().fill(ADMIN_TOKEN)
-          expect(await send(page, "get /admin/tokens")).toBe(`Bearer ${ADMIN_TOKEN}`)
+          const asked = await send(page, "get /admin/tokens")
+          expect(asked.headers()["authorization"]).toBe(`Bearer ${ADMIN_TOKEN}`)
           await tryButton(page, "get /admin/tokens").click()
           await page.getByRole("dialog").getByText('"recipes"').waitFor()
         })

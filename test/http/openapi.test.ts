@@ -1,6 +1,9 @@
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Ajv2020 } from "ajv/dist/2020.js"
 import { Effect } from "effect"
+import { TABLE } from "../../src/http/Problem.ts"
 import { openApiDocument } from "../../src/http/OpenApiDocument.ts"
 import { Forge, forge } from "../../src/testing.ts"
 
@@ -23,6 +26,10 @@ const problemsOf = (route: string) => {
   const statuses = Object.keys(responses).filter((status) => status !== "200")
   return Object.fromEntries(statuses.map((status) => [status, codesOf(responses[status])]))
 }
+
+/** The rows of a table of codes, without blanks. */
+const cells = (text: string) =>
+  [...text.matchAll(/^\| *(\d{3}) *\| *`(\w+)` *\| *(.+?) *\| *(.+?) *\|$/gm)].map((row) => row.slice(1))
 
 /** The problems of every route for apps. */
 const OF_ALL = {
@@ -109,6 +116,32 @@ describe("GET /openapi.json", () => {
       "POST /run": ["application/json", "text/event-stream"],
       "POST /sessions/{id}/turn": ["application/json", "text/event-stream"],
     })
+  })
+
+  it("names operations by words that are names in any language, each once", () => {
+    const ids = operations.map(({ operation }) => operation.operationId)
+    expect(ids.filter((id) => !/^[a-z][A-Za-z]*$/.test(id))).toEqual([])
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  it("has one table of all codes in its introduction, which docs/api.md has too", () => {
+    const table = cells(spec.info.description)
+    const pairs = Object.values(TABLE).map(({ status, code }) => `${status} ${code}`)
+    expect(table.map(([status, code]) => `${status} ${code}`).toSorted()).toEqual(
+      [...new Set(pairs)].toSorted(),
+    )
+    const page = readFileSync(join(import.meta.dirname, "..", "..", "docs", "api.md"), "utf8")
+    expect(cells(page)).toEqual(table)
+  })
+
+  it("has no example of what is optional in a header: the page at /docs would send it", () => {
+    const headers = operations.flatMap(({ name, operation }) =>
+      operation.parameters
+        .filter(({ in: place, required }: any) => place === "header" && !required)
+        .map(({ name: header, schema }: any) => [name, header, schema.examples]),
+    )
+    expect(headers.length).toBeGreaterThan(3)
+    expect(headers.filter(([, , examples]) => examples !== undefined)).toEqual([])
   })
 
   it("declares failures by status and code, always as problems", () => {

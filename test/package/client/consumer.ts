@@ -36,6 +36,8 @@ const turn = await client.POST("/sessions/{id}/turn", {
   body: { prompt: "SAY hello" },
 })
 if (turn.data === undefined) throw new Error(turn.error.error)
+// Without a cast: the answer is the object, not also the text of a stream.
+const answer: components["schemas"]["TurnAnswer"] = turn.data
 
 const failures: Array<string> = []
 const failed = await client.POST("/run", { body: { prompt: "EXIT 3" } })
@@ -64,7 +66,7 @@ const said = {
   result: run.data.result,
   runId,
   read: read.data?.result,
-  turn: [turn.data.turn_index, turn.data.stop_reason, turn.data.events.length > 0],
+  turn: [answer.turn_index, answer.stop_reason, turn.data.events.length > 0],
   failures,
   runs: runs.data.runs.map(({ kind, status }) => `${kind} ${status}`),
   more: runs.data.next_cursor,

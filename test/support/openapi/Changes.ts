@@ -21,8 +21,8 @@ export const BREAKING: ReadonlyArray<Change> = [
   ],
   [
     "an operation gets another name",
-    (document) => (run(document).operationId = "run.ask"),
-    "POST /run: operationId run.run is gone",
+    (document) => (run(document).operationId = "ask"),
+    "POST /run: operationId run is gone",
   ],
   [
     "a request's field goes",

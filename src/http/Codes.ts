@@ -1,0 +1,72 @@
+import { type AnyRow, TABLE, type Tag } from "./Problem.ts"
+
+type Code = (typeof TABLE)[Tag]["code"]
+
+/** What each code tells a program. A new code does not compile until it has its line. */
+const MEANINGS: Readonly<Record<Code, string>> = {
+  invalid_request: "the body, a field or a query parameter is wrong; `issues` says where",
+  model_not_found: "the provider knows no such model",
+  unauthorized: "no token, or none that this route takes",
+  ip_not_allowed: "the client's address is not allowed",
+  origin_not_allowed: "a web page of another origin, or a host name that the service does not have",
+  not_found: "no such thing, or it is another app's",
+  method_not_allowed: "the route takes other methods; see `Allow`",
+  not_acceptable: "`Accept` allows no form of the answer",
+  request_timeout: "the request did not arrive in time",
+  conflict: "the name is in use",
+  session_busy: "too many turns wait on the session",
+  idempotency_conflict: "the key was used for another request",
+  gone: "the answer is kept no more",
+  session_closed: "the session takes no more turns",
+  payload_too_large: "the body or the file is too large",
+  unsupported_media_type: "the body has another type or charset, or is compressed",
+  rate_limited: "the provider's limit is reached",
+  quota_exceeded: "the app's files take all the space that it has",
+  headers_too_large: "the headers are too large",
+  internal: "a fault of the service; its log has the cause",
+  agent_unavailable: "the agent cannot be started, or cannot resume the session",
+  turn_failed: "the agent ended the turn without an answer",
+  run_failed: "the CLI or its provider failed, or the answer does not fit `output_schema`",
+  billing: "the provider wants to be paid first",
+  not_logged_in: "the agent has no login, or the provider takes it no more",
+  pool_full: "no place for another session",
+  overloaded: "the queue is full, or the provider is overloaded",
+  shutting_down: "the service is stopping",
+  timeout: "the work took longer than `timeout_secs`, and was ended",
+}
+
+interface CodeRow {
+  readonly status: number
+  readonly code: string
+  /** Whether the same request may succeed later. */
+  readonly retry: "yes" | "no" | "as `retryable` says"
+  readonly meaning: string
+}
+
+const retryOf = (rows: ReadonlyArray<AnyRow>): CodeRow["retry"] => {
+  const answers = new Set(rows.map(({ retryable }) => retryable))
+  const [only] = answers
+  if (answers.size > 1 || typeof only === "function") return "as `retryable` says"
+  return only === true ? "yes" : "no"
+}
+
+/** Every pair of status and code that a problem can have, by status. */
+const codeRows: ReadonlyArray<CodeRow> = (() => {
+  const rows: ReadonlyArray<AnyRow> = Object.values(TABLE)
+  const byPair = Map.groupBy(rows, ({ status, code }) => `${status} ${code}`)
+  return [...byPair.values()]
+    .map((group): CodeRow => {
+      const [{ status, code }] = group as [AnyRow]
+      return { status, code, retry: retryOf(group), meaning: MEANINGS[code as Code] }
+    })
+    .toSorted((left, right) => left.status - right.status)
+})()
+
+/** The table of codes in Markdown. The document of the API and `docs/api.md` show it. */
+export const codesTable = [
+  "| status | code | try again? | meaning |",
+  "| --- | --- | --- | --- |",
+  ...codeRows.map(
+    ({ status, code, retry, meaning }) => `| ${status} | \`${code}\` | ${retry} | ${meaning} |`,
+  ),
+].join("\n")
