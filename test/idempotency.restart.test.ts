@@ -28,6 +28,12 @@ const send = async (url: string, path: string, token: string, body: object | For
   }
 }
 
+/** A prompt that is answered piece by piece, for longer than any test takes. */
+const ENDLESS = "STREAM 100000 100"
+/** The runs at work of which something is said. */
+const SPEAKING = `SELECT DISTINCT runs.id FROM runs JOIN stream_events ON run_id = runs.id
+  WHERE status = 'running' AND stream_events.kind = 'message'`
+
 /** A request whose answer never comes. */
 const sendInVain = (...request: Parameters<typeof send>) => void send(...request).catch(() => {})
 
@@ -54,9 +60,9 @@ describe.concurrent("a key", () => {
         expect(answers.map(({ status, replayed }) => `${status} ${replayed}`)).toEqual(
           Array(3).fill("200 null"),
         )
-        sendInVain(first.url, "/run", token, { prompt: "HOLD" }, "at-work")
-        sendInVain(first.url, turn, token, { prompt: "HANG" }, "at-work")
-        await until(() => rows("SELECT 1 FROM runs WHERE status = 'running'").length === 2)
+        sendInVain(first.url, "/run", token, { prompt: ENDLESS }, "at-work")
+        sendInVain(first.url, turn, token, { prompt: ENDLESS }, "at-work")
+        await until(() => rows(SPEAKING).length === 2)
         const waiting = send(first.url, "/run", token, { prompt: "SAY waited" }, "waiting").catch(() => "cut")
         await until(() => rows("SELECT 1 FROM runs WHERE status = 'queued'").length === 1)
         await first.end(signal)
@@ -80,14 +86,11 @@ describe.concurrent("a key", () => {
         ]
         expect(conflicts.map(({ json }) => json.code)).toEqual(Array(3).fill("idempotency_conflict"))
 
-        for (const [path, prompt] of [
-          ["/run", "HOLD"],
-          [turn, "HANG"],
-        ] as const) {
-          const ended = await send(second.url, path, token, { prompt }, "at-work")
+        for (const path of ["/run", turn]) {
+          const ended = await send(second.url, path, token, { prompt: ENDLESS }, "at-work")
           const [status, code] = signal === "SIGTERM" ? [503, "shutting_down"] : [502, "run_failed"]
           expect([ended.status, ended.json.code, ended.replayed]).toEqual([status, code, "true"])
-          const again = await send(second.url, path, token, { prompt }, "at-work")
+          const again = await send(second.url, path, token, { prompt: ENDLESS }, "at-work")
           expect([again.status, again.run]).toEqual([status, ended.run])
         }
         // Two that are known, two that were at work, one that waited.

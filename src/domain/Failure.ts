@@ -264,9 +264,12 @@ export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut"
   readonly code = "timeout"
 }
 
-/** A queue is full, the run waited too long, or too many large requests or connections are open. Try again in `retryAfterSecs`. */
+/**
+ * A queue is full, the run waited too long, too many large requests or connections are open, or the machine has no room for a
+ * check of an output schema. Try again in `retryAfterSecs`.
+ */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
-  because: Schema.Literal("queue_full", "waited_too_long", "memory", "connections"),
+  because: Schema.Literal("queue_full", "waited_too_long", "memory", "connections", "schema_unchecked"),
   retryAfterSecs: Schema.Number,
 }) {
   readonly code = "overloaded"

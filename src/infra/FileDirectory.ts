@@ -1,4 +1,4 @@
-import { constants, type PathLike } from "node:fs"
+import { constants, existsSync, type PathLike } from "node:fs"
 import { chmod, copyFile, mkdir, open, readdir, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { Effect, Layer, Schema } from "effect"
@@ -68,7 +68,8 @@ const fileContents = (root: string, arriving: Set<string>) =>
           return path
         },
         catch: (cause) =>
-          (cause as NodeJS.ErrnoException).code === "ENOENT"
+          // The directory may be missing, which is no fault of the file's.
+          (cause as NodeJS.ErrnoException).code === "ENOENT" && !existsSync(join(root, id))
             ? new FileNotFound()
             : new StorageFailed({ during: "attaching a file", cause }),
       })

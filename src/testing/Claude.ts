@@ -1,7 +1,7 @@
 import { Context, Effect, Layer, Option } from "effect"
 import type { AgentFailure, StorageFailed } from "../domain/Failure.ts"
 import type { ClaudeAnswer } from "../services/agents/claude/ClaudeAnswer.ts"
-import { decodeLine } from "../services/agents/claude/Protocol.ts"
+import { decodeLine, MODEL_REQUEST } from "../services/agents/claude/Protocol.ts"
 import type { ClaudeRequest } from "../services/agents/claude/ClaudeRequest.ts"
 import { ClaudeRunner, type OnLines } from "../services/agents/ClaudeRunner.ts"
 import { remainingText, type Say, Script } from "./Script.ts"
@@ -38,7 +38,9 @@ export const claudeRunner = (
             streamEvent({ type: "content_block_delta", index: 0, delta }),
           ])
         }
-        return Effect.tap(reply(request, say), (answer) =>
+        // As the CLI does before it gets the prompt.
+        const asked = Effect.zipRight(printMessages(print, [MODEL_CONFIRMED]), reply(request, say))
+        return Effect.tap(asked, (answer) =>
           hasSpoken ? printMessages(print, [assistantMessage(answer), resultMessage(answer)]) : Effect.void,
         )
       }),
@@ -47,6 +49,11 @@ export const claudeRunner = (
 /** Prints messages as the lines that the CLI would print. */
 const printMessages = (print: OnLines, messages: ReadonlyArray<object>) =>
   print(messages.flatMap((message) => Option.toArray(decodeLine(JSON.stringify(message)))))
+
+const MODEL_CONFIRMED = {
+  type: "control_response",
+  response: { subtype: "success", request_id: MODEL_REQUEST },
+}
 
 const streamEvent = (event: object) => ({ type: "stream_event", event, parent_tool_use_id: null })
 

@@ -86,6 +86,18 @@ describe("a process", () => {
     ),
   )
 
+  it.live("tells a program that is missing from a directory that is", () =>
+    withProcesses(() =>
+      Effect.gen(function* () {
+        const { spawn } = yield* Processes
+        const startedIn = (command: string, cwd: string) =>
+          Effect.flip(spawn({ command, args: [], cwd, env: {} })).pipe(Effect.map(({ _tag }) => _tag))
+        expect(yield* startedIn("/nowhere/claude", "/")).toBe("ExecutableMissing")
+        expect(yield* startedIn("/bin/sh", "/nowhere")).toBe("ProcessFailed")
+      }),
+    ),
+  )
+
   it.live("does not end the descendants of another process", () =>
     withProcesses(() =>
       Effect.gen(function* () {

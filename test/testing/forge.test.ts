@@ -39,6 +39,8 @@ const rest = async (reader: AsyncIterable<ServerEvent>) => {
   return read
 }
 
+const keyed = (key: string) => ({ "idempotency-key": key })
+
 const opened = async () => (await ask("POST", "/sessions", {})).json.session_id as string
 const turn = (id: string, prompt: string) => ask("POST", `/sessions/${id}/turn`, { prompt })
 /** What the agent says in a turn. */
@@ -142,6 +144,44 @@ describe("one-shot prompts", () => {
     expect([again.json.result, again.headers.get("idempotent-replayed")]).toEqual(["the first", "true"])
     expect((await run("y", {}, key)).json.code).toBe("idempotency_conflict")
     expect(forge.requests).toHaveLength(1)
+  })
+
+  it.each([
+    new Failure.RateLimited({ reason: "a limit", retryAfterSecs: 1 }),
+    new Failure.ProviderOverloaded({ reason: "busy" }),
+    new Failure.ExecutableMissing({ program: "claude" }),
+  ])("leave their idempotency key unused when nothing was done: $_tag", async (failure) => {
+    await start()
+    forge.nextFailure(failure)
+    forge.agents.nextFailure(failure as never)
+    const session = `/sessions/${await opened()}`
+    for (const path of ["/run", `${session}/turn`]) {
+      const key = { "idempotency-key": "order-17" }
+      const refused = await ask("POST", path, { prompt: "x" }, key)
+      expect(refused.status).toBeGreaterThanOrEqual(429)
+      const second = await ask("POST", path, { prompt: "x" }, key)
+      expect([second.status, second.headers.get("idempotent-replayed")]).toEqual([200, null])
+    }
+  })
+
+  it("keep their idempotency key when the answer had begun, or the prompt was handed over", async () => {
+    await start()
+    const held = forge.hold()
+    const first = run("x", {}, keyed("begun"))
+    await held.started
+    held.say("half an ")
+    held.fail(new Failure.ProviderOverloaded({ reason: "busy" }))
+    expect((await first).status).toBe(503)
+    forge.nextFailure(new Failure.ProcessFailed({ reason: "it broke", exitCode: 3 }))
+    expect((await run("x", {}, keyed("handed over"))).status).toBe(502)
+    for (const [name, status] of [
+      ["begun", 503],
+      ["handed over", 502],
+    ] as const) {
+      const again = await run("x", {}, keyed(name))
+      expect([again.status, again.headers.get("idempotent-replayed")]).toEqual([status, "true"])
+    }
+    expect(forge.requests).toHaveLength(2)
   })
 
   it("get the files that were uploaded for them", async () => {

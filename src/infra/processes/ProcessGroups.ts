@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process"
+import { accessSync, constants } from "node:fs"
 import type { Socket } from "node:net"
 import { NodeStream } from "@effect/platform-node"
 import { Deferred, Effect, Layer, type Scope, Stream } from "effect"
@@ -133,8 +134,18 @@ const spawnChild = (spec: ProcessSpec, owner: string, exited: Deferred.Deferred<
 
 const MISSING_CODES = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EACCES", "ENOEXEC"])
 
+/** Whether a process can be in that directory. The kernel says of a missing directory what it says of a missing program. */
+const canEnter = (directory: string): boolean => {
+  try {
+    accessSync(directory, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
 const notStarted = (spec: ProcessSpec, { code = "unknown error" }: NodeJS.ErrnoException) =>
-  MISSING_CODES.has(code)
+  MISSING_CODES.has(code) && canEnter(spec.cwd)
     ? new ExecutableMissing({ program: programName(spec.command) })
     : new ProcessFailed({ reason: `it could not be started (${code})` })
 

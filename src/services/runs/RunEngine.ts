@@ -117,14 +117,17 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
               yield* runs.start(entry.id, at)
             }
             entry.began = true
-            return yield* executor.execute({
+            const report = yield* executor.execute({
               spec,
               turn,
               elapsedMillis: elapsedMillis(entry),
               hasWaited,
               cancelled: Deferred.await(entry.cancelRequested),
               isCancelled: Deferred.isDone(entry.cancelRequested),
+              setBegun: (hasBegun) => Effect.sync(() => void (entry.began = hasBegun)),
             })
+            entry.began = true
+            return report
           })
 
         /**

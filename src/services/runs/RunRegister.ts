@@ -19,7 +19,7 @@ export interface LiveEntry {
   startedAt: number | undefined
   /** The same moment on the clock that nobody sets, in milliseconds. */
   startedMonotonic: number
-  /** Whether its executor was called. */
+  /** Whether its work has begun: it may have cost something, or changed something. */
   began: boolean
 }
 

@@ -1,5 +1,5 @@
 import { Option, Schema } from "effect"
-import { nullish } from "../../../domain/Json.ts"
+import { fieldsOf, nullish } from "../../../domain/Json.ts"
 import type { ClaudeRequest } from "./ClaudeRequest.ts"
 
 /**
@@ -109,6 +109,16 @@ export const decodeLine = (line: string): Option.Option<ClaudeLine> =>
 
 /** Whether clients may see a message. Control messages are internal, and have details of the login. */
 export const isShown = ({ message }: ClaudeLine): boolean => !message.type.startsWith("control_")
+
+/** Whether a message is a part of the model's answer. A message that tells a refusal of the provider is none. */
+export const isOfAnswer = ({ message, json }: ClaudeLine): boolean =>
+  message.type === "stream_event" || (message.type === "assistant" && fieldsOf(json)["error"] === undefined)
+
+/** Whether the CLI confirms the model. It gets the prompt then. */
+export const isModelConfirmed = ({ message }: ClaudeLine): boolean =>
+  isControlResponse(message) &&
+  message.response.request_id === MODEL_REQUEST &&
+  message.response.subtype !== "error"
 
 export const isResult = (message: ClaudeMessage): message is ResultMessage => message.type === "result"
 export const isControlResponse = (message: ClaudeMessage): message is typeof ControlResponse.Type =>

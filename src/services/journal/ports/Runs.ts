@@ -87,6 +87,6 @@ export interface RunEnd {
   readonly last: StreamEnd
   /** Its messages that are not stored yet, in order. */
   readonly unstored: ReadonlyArray<NewMessage>
-  /** Whether its executor was ever called. A run that waited in the queue until its end never began. */
+  /** Whether its work began: it may have cost or changed something. A run that waited in the queue until its end never began. */
   readonly began: boolean
 }

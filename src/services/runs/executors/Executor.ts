@@ -70,6 +70,12 @@ export interface StartedRun<K extends Kind> {
   readonly turn: AcceptedRun["turn"]
   /** The time since it got its slot, in milliseconds. A change of the machine's date does not count. */
   readonly elapsedMillis: Effect.Effect<number>
+  /**
+   * Says whether the work has begun, so that it may have cost or changed something. It counts as begun when the executor is
+   * called, until this says otherwise. The outcome of work that has begun is stored for the run's idempotency key. A failure
+   * of work that has not, such as a process that could not start or a provider that refused, leaves the key unused.
+   */
+  readonly setBegun: (hasBegun: boolean) => Effect.Effect<void>
   /** Whether it waited for its slot: what was read when it was accepted may have changed. */
   readonly hasWaited: boolean
   /** Waits until the run is to end as cancelled. */

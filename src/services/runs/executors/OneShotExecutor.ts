@@ -1,10 +1,10 @@
-import { Duration, Effect, Option } from "effect"
+import { Duration, Effect, Option, Schedule } from "effect"
 import { resultOf } from "../../../domain/Answer.ts"
 import { addClaudeMessage, type AnswerText, NO_TEXT } from "../../../domain/AnswerText.ts"
 import { diagnosed } from "../../../domain/Failure.ts"
 import type { TokenId } from "../../../domain/Ids.ts"
 import type { OneShotSpec } from "../../../domain/Run.ts"
-import { type ClaudeLine, isShown } from "../../agents/claude/Protocol.ts"
+import { type ClaudeLine, isModelConfirmed, isOfAnswer, isShown } from "../../agents/claude/Protocol.ts"
 import type { ClaudeAnswer } from "../../agents/claude/ClaudeAnswer.ts"
 import { claudeRequest } from "../../agents/claude/ClaudeRequest.ts"
 import { ClaudeRunner } from "../../agents/ClaudeRunner.ts"
@@ -17,9 +17,13 @@ import { makeFairQueue } from "../FairQueue.ts"
 import { OutputSchemas } from "../OutputSchemas.ts"
 import { cancelledReport, reportOf } from "../Report.ts"
 import type { Executor, StartedRun } from "./Executor.ts"
+import { isRefusal } from "./Refusals.ts"
 
 /** Characters that a place in the queue stands for: prompts that wait are in memory. */
 const PLACE_CHARS = 512 * 1024
+
+/** When the machine could not check whether an answer fits: for half a minute once a second. */
+const CHECK_RETRY = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(30))
 
 /** Returns how many places of the queue a prompt takes: one for each 512 Ki characters that it begins. */
 const placesOf = ({ input: { prompt, system = "" } }: OneShotSpec): number =>
@@ -50,16 +54,22 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
     const queue = yield* makeFairQueue<TokenId>(options)
 
     /** Asks the CLI. Returns its answer, or none if the run was cancelled first; the text by then; and how long it took. */
-    const ask = Effect.fn("OneShot.ask")(function* ({ spec, cancelled, elapsedMillis }: StartedRun<"run">) {
+    const ask = Effect.fn("OneShot.ask")(function* (run: StartedRun<"run">) {
+      const { spec, cancelled, elapsedMillis, setBegun } = run
       let written: AnswerText = NO_TEXT
       const signs = new ProviderSigns()
+      let hasAnswer = false
       const onLines = (lines: ReadonlyArray<ClaudeLine>) =>
         Effect.suspend(() => {
           for (const { json } of lines) signs.add(json)
+          hasAnswer ||= lines.some(isOfAnswer)
           const shown = lines.filter(isShown)
           for (const { json } of shown) written = addClaudeMessage(written, json)[0]
           const texts = shown.map(({ text }) => text)
-          return texts.length === 0 ? Effect.void : journal.append(spec.id, texts)
+          return Effect.zipRight(
+            Effect.when(setBegun(true), () => lines.some(isModelConfirmed)),
+            texts.length === 0 ? Effect.void : journal.append(spec.id, texts),
+          )
         })
       const answering = Effect.gen(function* () {
         const dir = yield* workDirs.make(spec.id)
@@ -78,6 +88,7 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
           duration: Duration.seconds(spec.timeoutSecs),
           onTimeout: () => signs.timedOut(spec.timeoutSecs),
         }),
+        Effect.tapError((failure) => Effect.when(setBegun(false), () => isRefusal(failure) && !hasAnswer)),
       )
       // Taken before the scope closes: the end of the processes is not the run's time.
       return { answer, written: written.text ?? "", durationMs: yield* elapsedMillis }
@@ -87,7 +98,11 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
       if (outputSchema === undefined) return Effect.succeed(resultOf(answer.text))
       const value = Option.getOrElse(answer.structured, () => resultOf(answer.text))
       return schemas.fits(outputSchema, value).pipe(
-        Effect.mapError((mismatch) => diagnosed(mismatch, { stopReason: answer.stopReason })),
+        // The answer has cost its price: a machine that is busy for a moment must not lose it.
+        Effect.retry({ while: ({ _tag }) => _tag === "Overloaded", schedule: CHECK_RETRY }),
+        Effect.mapError((failure) =>
+          failure._tag === "AnswerMismatch" ? diagnosed(failure, { stopReason: answer.stopReason }) : failure,
+        ),
         Effect.as(value),
       )
     }
@@ -101,6 +116,7 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
           inOrder: (accept) => accept,
         }),
       execute: Effect.fn("OneShot.execute")(function* (run: StartedRun<"run">) {
+        yield* run.setBegun(false)
         // It may have become known meanwhile that it cannot work.
         if (run.hasWaited) yield* logins.admit(run.spec.model)
         const { answer, written, durationMs } = yield* ask(run)

@@ -18,6 +18,7 @@ import { makeSessionQueues } from "../../sessions/SessionQueues.ts"
 import { type Attempt, LoginMonitor } from "../../upkeep/LoginMonitor.ts"
 import type { PartialTurnReport } from "../Report.ts"
 import type { Executor, StartedRun } from "./Executor.ts"
+import { isRefusal } from "./Refusals.ts"
 
 /** Far more levels than any agent needs, and far fewer than overflow the stack when they are written as JSON. */
 const MESSAGE_MAX_LEVELS = 512
@@ -49,6 +50,8 @@ class ReceivedMessages {
   #held: Array<AcpMessage> | undefined = []
   /** The number of characters of the agent's answer. */
   answerChars = 0
+  /** Whether the agent has begun to answer. */
+  hasAnswer = false
   /** The newest message: at the end of a turn, its result. */
   last: AcpMessage | undefined
 
@@ -60,6 +63,7 @@ class ReceivedMessages {
       if (this.#chars > HELD_MAX_CHARS) this.#held = undefined
       this.#held?.push(message)
       this.answerChars += acpTextOf(message).length
+      this.hasAnswer ||= isAnswer(message)
       this.last = message
     }
     return undefined
@@ -177,6 +181,7 @@ export const makeTurnExecutor = (options: {
         )
         const asking = Effect.zipRight(client.cancel(agentSession, ref), Effect.never)
         const cancelling = Effect.zipRight(cancelled, Effect.timeoutOption(asking, CANCEL_TIMEOUT))
+        yield* run.setBegun(true)
         yield* untilCancelled(journaling, cancelling)
       })
 
@@ -185,6 +190,7 @@ export const makeTurnExecutor = (options: {
       if (turn === null) return yield* Effect.dieMessage("a turn has a session")
       const messages = new ReceivedMessages()
       const signs = new ProviderSigns()
+      yield* run.setBegun(false)
       const { agent, model } = turn.session
       // It may have become known meanwhile that it cannot work.
       if (run.hasWaited && !(yield* isCancelled) && agent === CLAUDE) yield* logins.admit(model)
@@ -196,6 +202,9 @@ export const makeTurnExecutor = (options: {
       }).pipe(
         Effect.catchAll((failure) => Effect.flip(signs.explain(failure, model))),
         Effect.tapError(attempt.failed),
+        Effect.tapError((failure) =>
+          Effect.when(run.setBegun(false), () => isRefusal(failure) && !messages.hasAnswer),
+        ),
         // However a cancelled turn ends, it was cancelled.
         Effect.catchAll((failure) =>
           Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : Effect.fail(failure))),

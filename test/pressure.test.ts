@@ -1,12 +1,15 @@
 import { afterEach, beforeAll, describe, expect, it } from "@effect/vitest"
 import { openEvents } from "./support/EventSource.ts"
-import { canFillDisk, fillDisk, freeDisk } from "./support/FullDisk.ts"
+import { canLimit, fillDisk, relieve, takeDescriptors } from "./support/Pressure.ts"
 import { scriptedAgent } from "./support/Scripted.ts"
 import type { ServerProcess } from "./support/ServerProcess.ts"
 import { ask, post, readiness, serviceUnderTest, until } from "./support/Service.ts"
 import { notChecked } from "./support/Tools.ts"
 
-/** A service whose disk is full: what ends, ends at once, and is written when there is room again. */
+/**
+ * A service on a machine that has run out of something. On a full disk, what ends, ends at once, and is written when there is
+ * room again. What the machine cannot do is not told as the client's fault, and is not kept.
+ */
 
 const { dataDir, start, adminToken, mint, rows } = serviceUnderTest("file")
 const admin = (method: string, path: string) => ask(server.url, method, path, adminToken())
@@ -18,7 +21,7 @@ beforeAll(async () => {
   token = await mint(server.url)
 })
 
-afterEach(() => canFillDisk && freeDisk(server))
+afterEach(() => canLimit && relieve(server))
 
 /** A streamed run that works until it is ended. Returns once its row is there, and its stream has begun. */
 const running = async (by: string, more: object) => {
@@ -47,9 +50,48 @@ const recorded = (id: string) => ({
   ends: rows(`SELECT 1 FROM stream_events WHERE run_id = '${id}' AND kind IN ('result', 'error')`).length,
 })
 
-if (!canFillDisk) notChecked("a service whose disk is full", "prlimit of util-linux")
+/** Asks on the one connection that is open. */
+const keyed = async (key: string, path: string, body: object) => {
+  const response = await fetch(`${server.url}${path}`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      "idempotency-key": key,
+    },
+    body: JSON.stringify(body),
+  })
+  return { status: response.status, json: (await response.json()) as any }
+}
 
-describe.skipIf(!canFillDisk)("on a full disk", () => {
+if (!canLimit) notChecked("a service under pressure", "prlimit of util-linux")
+
+describe.skipIf(!canLimit)("without a free descriptor", () => {
+  it("a schema that is one is not called none, and what could not start is done when it can", async () => {
+    const schema = { prompt: 'SAY {"x":1}', output_schema: { type: "object" } }
+    expect((await post(server.url, "/run", token, { prompt: "SAY warm" })).status).toBe(200)
+    takeDescriptors(server)
+    const unchecked = await keyed("schema", "/run", schema)
+    expect([unchecked.status, unchecked.json.code, unchecked.json.retryable]).toEqual([
+      503,
+      "overloaded",
+      true,
+    ])
+    const unstarted = await keyed("run", "/run", { prompt: "SAY x" })
+    expect([unstarted.status, unstarted.json.retryable]).toEqual([502, true])
+    const unopened = await keyed("session", "/sessions", { agent: "echo" })
+    expect([unopened.status, unopened.json.retryable]).toEqual([502, true])
+
+    relieve(server)
+    expect((await keyed("schema", "/run", schema)).json.result).toEqual({ x: 1 })
+    expect((await keyed("run", "/run", { prompt: "SAY x" })).json.result).toBe("x")
+    const opened = await keyed("session", "/sessions", { agent: "echo" })
+    expect(opened.status).toBe(200)
+    await ask(server.url, "DELETE", `/sessions/${opened.json.session_id}`, token)
+  })
+})
+
+describe.skipIf(!canLimit)("on a full disk", () => {
   it("a run ends at its timeout and at its cancel, for its stream, for others, and in one row later", async () => {
     const [late, cancelled] = [
       await running(token, { timeout_secs: 3 }),
@@ -77,7 +119,7 @@ describe.skipIf(!canFillDisk)("on a full disk", () => {
     expect(await again.ended).toBe("ended")
     expect(again.events.at(-1)?.data).toBe(late.stream.events.at(-1)?.data)
 
-    freeDisk(server)
+    relieve(server)
     await readiness(server.url, (lines) => !/fail database/.test(lines))
     expect([recorded(cancelled.id), recorded(late.id)]).toEqual([
       { status: "cancelled", events: ["run.queued", "run.started", "run.cancelled"], ends: 1 },
@@ -99,7 +141,7 @@ describe.skipIf(!canFillDisk)("on a full disk", () => {
     expect(listed.find(({ name }: any) => name === "diary").revoked_at).toEqual(expect.any(Number))
     expect(rows("SELECT revoked_at FROM tokens WHERE name = 'diary'")).toEqual([{ revoked_at: null }])
 
-    freeDisk(server)
+    relieve(server)
     await readiness(server.url, (lines) => !/fail database/.test(lines))
     expect(rows("SELECT revoked_at FROM tokens WHERE name = 'diary'")).toEqual([
       { revoked_at: expect.any(Number) },
@@ -121,10 +163,13 @@ describe.skipIf(!canFillDisk)("on a full disk", () => {
     const open = await ask(server.url, "GET", "/sessions?include_closed=false", token)
     expect(open.json.sessions).toEqual([])
 
-    freeDisk(server)
+    relieve(server)
     await readiness(server.url, (lines) => !/fail database/.test(lines))
-    expect(rows("SELECT status FROM sessions")).toEqual([{ status: "closed" }])
-    expect(rows("SELECT 1 FROM events WHERE type = 'session.close'")).toHaveLength(1)
+    expect(rows("SELECT 1 FROM sessions WHERE status <> 'closed'")).toEqual([])
+    const closed = rows(
+      `SELECT 1 FROM events WHERE type = 'session.close' AND session_id = '${opened.json.session_id}'`,
+    )
+    expect(closed).toHaveLength(1)
   })
 
   it("the service stops as asked, and says what was not written; the next one says that it is lost", async () => {
