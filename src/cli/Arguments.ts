@@ -25,6 +25,9 @@ export const checkArguments = (
   const [first = "", second = ""] = args
   if (first === "" || HELP.has(first) || BUILT_IN.has(first.split("=")[0] ?? "")) return Either.right(args)
   if (first.startsWith("-")) return Either.left(`unknown option ${first}${ADVICE}`)
+  // As in `cf`, `events` alone lists them.
+  if (first === "events" && !HELP.has(second) && (second === "" || second.startsWith("-")))
+    return checkArguments(["events", "list", ...args.slice(1)], vocabulary)
   const pair = ALIASES[`${first} ${second}`] ?? `${first} ${second}`
   const name = vocabulary.has(first) ? first : pair
   const command = vocabulary.get(name)
@@ -45,7 +48,7 @@ const meant = (name: string | undefined) => (name === undefined ? "" : `; is ${n
 
 const checkCommand = (
   name: string,
-  { options, words }: CommandWords,
+  { options, words, requiredWords }: CommandWords,
   args: ReadonlyArray<string>,
 ): Either.Either<ReadonlyArray<string>, string> => {
   const path = name.split(" ")
@@ -83,7 +86,7 @@ const checkCommand = (
     if (expected !== undefined) return refused(`${flag}: given ${value}, expected ${expected}`)
     given.push(flag, value)
   }
-  if (values.length < words.length) return refused(`missing argument: ${words[values.length]}`)
+  if (values.length < requiredWords) return refused(`missing argument: ${words[values.length]}`)
   if (values.length > words.length) return refused(`unexpected argument: ${values[words.length]}`)
   return Either.right([...path, ...given, "--", ...values])
 }

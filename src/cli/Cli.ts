@@ -4,13 +4,27 @@ import { doctor } from "./commands/Doctor.ts"
 import { events } from "./commands/Events.ts"
 import { openapi } from "./commands/OpenApi.ts"
 import { run } from "./commands/Run.ts"
+import { cancel, runs } from "./commands/Runs.ts"
 import { serve } from "./commands/Serve.ts"
 import { session } from "./commands/Session.ts"
 import { token } from "./commands/Token.ts"
 import { upload } from "./commands/Upload.ts"
 import { vocabularyOf } from "./Vocabulary.ts"
 
-const COMMANDS = [serve, run, session, upload, token, events, backup, restore, doctor, openapi] as const
+const COMMANDS = [
+  serve,
+  run,
+  runs,
+  cancel,
+  session,
+  upload,
+  token,
+  events,
+  backup,
+  restore,
+  doctor,
+  openapi,
+] as const
 
 /** The words of all commands. */
 export const vocabulary = vocabularyOf(COMMANDS)

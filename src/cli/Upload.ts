@@ -9,6 +9,8 @@ export const upload = (
   forge: ForgeMethods,
   file: {
     readonly path: string
+    /** By default the file's own name. */
+    readonly name: Option.Option<string>
     readonly ttlSecs: Option.Option<number>
     readonly key: Option.Option<string>
   },
@@ -20,7 +22,11 @@ export const upload = (
     })
     const form = new FormData()
     if (Option.isSome(file.ttlSecs)) form.set("ttl_secs", String(file.ttlSecs.value))
-    form.set("file", blob, basename(file.path))
+    form.set(
+      "file",
+      blob,
+      Option.getOrElse(file.name, () => basename(file.path)),
+    )
     return yield* forge.files.upload({
       payload: form,
       headers: definedOptions({ "idempotency-key": file.key }),
@@ -38,7 +44,7 @@ export const uploadFiles = (
     onFalse: () =>
       Effect.forEach(file, (path) =>
         Effect.map(
-          upload(forge, { path, ttlSecs: Option.none(), key: Option.none() }),
+          upload(forge, { path, name: Option.none(), ttlSecs: Option.none(), key: Option.none() }),
           ({ file_token }) => file_token,
         ),
       ),

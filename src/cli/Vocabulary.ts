@@ -13,8 +13,9 @@ export interface OptionWord {
 /** A command that does something. Its name is that of its group, if it is in one, and its own: `session open`. */
 export interface CommandWords {
   readonly options: ReadonlyArray<OptionWord>
-  /** The names of its arguments, in order, without their brackets. */
+  /** The names of its arguments, in order, without their brackets. Those that can be left out come last. */
   readonly words: ReadonlyArray<string>
+  readonly requiredWords: number
 }
 
 type AnyCommand = Command.Command<any, any, any, any>
@@ -26,29 +27,32 @@ export const vocabularyOf = (commands: ReadonlyArray<AnyCommand>): ReadonlyMap<s
     const [name = ""] = HashSet.toValues(Command.getNames(command))
     for (const [subcommand, descriptor] of HashMap.toEntries(Command.getSubcommands(command))) {
       const named = [...namedIn(CommandDescriptor.getUsage(descriptor))]
+      const words = named.filter(({ names: [first = ""] }) => first.startsWith("<"))
       found.set(subcommand === name ? name : `${name} ${subcommand}`, {
         options: named
           .filter(({ names: [first = ""] }) => first.startsWith("-"))
           .map(({ names, acceptedValues }) => ({ names, value: acceptedValues })),
-        words: named.flatMap(({ names: [first = ""] }) =>
-          first.startsWith("<") ? [first.slice(1, -1)] : [],
-        ),
+        words: words.map(({ names: [first = ""] }) => first.slice(1, -1)),
+        requiredWords: words.filter(({ isOptional }) => !isOptional).length,
       })
     }
   }
   return found
 }
 
-function* namedIn(usage: Usage.Usage): Generator<Usage.Named> {
+type Named = Usage.Named & { readonly isOptional: boolean }
+
+function* namedIn(usage: Usage.Usage, isOptional = false): Generator<Named> {
   switch (usage._tag) {
     case "Named":
-      return yield usage
+      return yield { ...usage, isOptional }
     case "Optional":
+      return yield* namedIn(usage.usage, true)
     case "Repeated":
-      return yield* namedIn(usage.usage)
+      return yield* namedIn(usage.usage, isOptional)
     case "Alternation":
     case "Concat":
-      yield* namedIn(usage.left)
-      return yield* namedIn(usage.right)
+      yield* namedIn(usage.left, isOptional)
+      return yield* namedIn(usage.right, isOptional)
   }
 }

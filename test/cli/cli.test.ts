@@ -268,6 +268,12 @@ describe("clawdforge session", () => {
     Effect.gen(function* () {
       const { env } = yield* service
       const id = (yield* cli(["session", "open", "--meta", '{"user":"ada"}'], env)).stdout.trim()
+      // The option's name in the first versions.
+      for (const option of ["--permission-mode", "--permissions"]) {
+        const other = yield* cli(["session", "open", option, "deny-all"], env)
+        expect([other.code, other.stderr]).toEqual([0, ""])
+        expect((yield* cli(["session", "close", other.stdout.trim()], env)).stdout).toBe("closed\n")
+      }
       const first = yield* cli(["session", "turn", id, "SAY eggs"], env)
       expect(first).toMatchObject({ code: 0, stdout: "eggs\n" })
       const second = yield* cli(["session", "turn", "--json", id, "SAY flour"], env)
@@ -329,7 +335,7 @@ describe("clawdforge token", () => {
         ok: true,
         sessions: [],
       })
-      const listed = yield* cli(["token", "list"], env)
+      const listed = yield* cli(["admin", "token-list"], env)
       expect(listed.stdout).toMatch(/^recipes +127\.0\.0\.0\/8 /m)
       expect(listed.stdout).not.toContain(minted.stdout.trim())
       expect((yield* cli(["token", "revoke", "recipes"], env)).stdout).toBe("revoked\n")
@@ -347,6 +353,58 @@ describe("clawdforge upload", () => {
       const { stdout } = yield* cli(["upload", "--ttl", "60", file], env)
       const { json } = yield* server.run(token, { prompt: "CAT", files: [stdout.trim()] })
       expect(JSON.stringify(json.result)).toContain("three eggs")
+      const again = yield* cli(["run", "--file-token", stdout.trim(), "CAT"], env)
+      expect(again.stdout).toContain("three eggs")
+    }),
+  )
+})
+
+describe("clawdforge runs", () => {
+  it.scopedLive("lists runs, shows one, and cancels one", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      yield* server.run(token, { prompt: "SAY hi" })
+      const dir = yield* temporaryDirectory
+      const held = yield* begin(["run", "--json", `STEP ${dir} 2`], env)
+      const running = ["runs", "--json", "--status", "running", "--limit", "5"]
+      const listed = yield* Effect.repeat(cli(running, env), { until: ({ json }) => json.runs.length > 0 })
+      const [{ run_id }] = listed.json.runs
+      expect((yield* cli(["runs", run_id], env)).stdout).toMatch(new RegExp(`^${run_id} +run +running `, "m"))
+      expect((yield* cli(["cancel", run_id], env)).stdout).toBe("cancelled\n")
+      expect((yield* held.end).code).toBe(130)
+      expect((yield* cli(["cancel", run_id], env)).stdout).toBe("nothing was at work\n")
+      const all = (yield* cli(["runs"], env)).stdout
+      expect(all.match(/^\S+ +run +(completed|cancelled) /gm)).toHaveLength(2)
+      expect((yield* cli(["runs", "nobody"], env)).code).toBe(4)
+    }),
+  )
+
+  it.scopedLive("goes on after its command if it is told so", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const dir = yield* temporaryDirectory
+      writeFileSync(join(dir, "0"), "")
+      const run = yield* begin(["run", "--on-disconnect", "continue", `STEP ${dir} 2`], env, true)
+      yield* eventually(() => expect(run.shown()).toContain("0 😀"))
+      yield* run.interrupt
+      writeFileSync(join(dir, "1"), "")
+      yield* Effect.repeat(cli(["runs", "--json"], env), {
+        until: ({ json }) => json.runs[0].status === "completed",
+      })
+    }),
+  )
+})
+
+describe("clawdforge events", () => {
+  it.scopedLive("lists what happened, with its old name and without", () =>
+    Effect.gen(function* () {
+      const { env, server, token } = yield* service
+      yield* server.run(token, { prompt: "SAY hi" })
+      const words = ["--type", "run.completed", "--limit", "1"]
+      for (const command of [["events"], ["events", "list"]])
+        expect((yield* cli([...command, ...words], env)).stdout).toMatch(/^\S+ {2}run\.completed .*\n$/)
+      const { json } = yield* cli(["events", "--json", "--after", "0"], env)
+      expect(json.events.map(({ type }: { type: string }) => type)).toContain("run.queued")
     }),
   )
 })
@@ -480,7 +538,10 @@ describe("the command line itself", () => {
         "run",
         "session turn",
         "upload",
+        "runs",
+        "cancel",
         "token mint",
+        "events list",
         "events tail",
         "backup",
         "restore",

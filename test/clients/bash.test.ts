@@ -342,13 +342,24 @@ describe("cf", { concurrent: true }, () => {
 
   test("mints, lists and revokes tokens", () =>
     Effect.gen(function* () {
-      const minted = yield* value("admin", "token-mint", "recipes", "127.0.0.0/8", "fd00::/8")
+      const minted = yield* value(
+        "token",
+        "mint",
+        "--json",
+        "recipes",
+        "--cidr",
+        "127.0.0.0/8",
+        "--cidr=fd00::/8",
+      )
       expect(minted.ip_cidrs).toEqual(["127.0.0.0/8", "fd00::/8"])
       const theirs = { CLAWDFORGE_TOKEN: minted.token }
       expect((yield* cf(["run", "SAY hi"], theirs)).code).toBe(0)
-      const names = (yield* value("admin", "token-list")).tokens.map(({ name }: { name: string }) => name)
+      // The words of the first versions.
+      const old = yield* value("admin", "token-mint", "old", "127.0.0.0/8", "fd00::/8")
+      expect(old.ip_cidrs).toEqual(minted.ip_cidrs)
+      const names = (yield* value("token", "list")).tokens.map(({ name }: { name: string }) => name)
       expect(names).toContain("recipes")
-      expect((yield* value("admin", "token-revoke", "recipes")).already_revoked).toBe(false)
+      expect((yield* value("token", "revoke", "recipes")).already_revoked).toBe(false)
       expect((yield* cf(["run", "SAY hi"], theirs)).code).toBe(3)
     }))
 })

@@ -6,26 +6,50 @@ import { client } from "../Connection.ts"
 import { reportErrors } from "../ReportErrors.ts"
 import { Output } from "../Output.ts"
 import { definedOptions } from "../DefinedOptions.ts"
-import { json, optionalText } from "./Options.ts"
+import { json, limit, optionalText } from "./Options.ts"
 
 /** A line for people: time, type, app, run, session, and the event's data. */
 const lineOf = (event: LogEvent | Resync): string => {
   if (event.type === "resync") return `… events before ${event.data.oldest_id ?? "now"} are no longer stored`
-  const { at, type, token, run_id, session_id, data } = event.data
+  return lineOfEvent(event.data)
+}
+
+const lineOfEvent = ({ at, type, token, run_id, session_id, data }: LogEvent["data"]): string => {
   const time = new Date(at * 1000).toISOString().slice(0, 19)
   const about = [token ?? "-", run_id, session_id].filter((name) => name !== null)
   const more = Object.entries(data ?? {}).map(([name, value]) => `${name}=${JSON.stringify(value)}`)
   return [time, type.padEnd(20), ...about, ...more].join("  ")
 }
 
+const type = Options.choice("type", EventType.literals).pipe(
+  Options.withDescription("Only events of this type."),
+  Options.optional,
+)
+
+const list = Command.make(
+  "list",
+  {
+    json,
+    limit,
+    type,
+    after: optionalText("after", "Those after the event with this number, the oldest first."),
+  },
+  (options) =>
+    Effect.gen(function* () {
+      const out = yield* Output
+      const listed = yield* (yield* client).events.listEvents({
+        urlParams: definedOptions({ limit: options.limit, type: options.type, after: options.after }),
+      })
+      if (options.json) return yield* out.json(listed)
+      yield* Effect.forEach(listed.events, (event) => out.line(lineOfEvent(event)))
+    }).pipe(reportErrors(options.json)),
+).pipe(Command.withDescription("Lists what happened, the newest first."))
+
 const tail = Command.make(
   "tail",
   {
     json,
-    type: Options.choice("type", EventType.literals).pipe(
-      Options.withDescription("Only events of this type."),
-      Options.optional,
-    ),
+    type,
     run: optionalText("run", "Only events of this run."),
     session: optionalText("session", "Only events of this session."),
     after: optionalText("after", "Starts after the event with this number; by default with the next event."),
@@ -50,5 +74,5 @@ export const events = Command.make("events").pipe(
   Command.withDescription(
     "The log of events: those of this app, or with the operator's token those of all apps.",
   ),
-  Command.withSubcommands([tail]),
+  Command.withSubcommands([list, tail]),
 )

@@ -10,7 +10,17 @@ import { promptArg, promptOf } from "../Prompt.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
 import { readTextFile } from "../Texts.ts"
 import { uploadFiles } from "../Upload.ts"
-import { json, key, optionalText, promptFiles, timeout, usage } from "./Options.ts"
+import {
+  fileTokens,
+  goesOn,
+  json,
+  key,
+  onDisconnect,
+  optionalText,
+  promptFiles,
+  timeout,
+  usage,
+} from "./Options.ts"
 
 const runOptions = {
   json,
@@ -31,7 +41,9 @@ const runOptions = {
   ),
   usage,
   file: promptFiles,
+  fileToken: fileTokens,
   key,
+  onDisconnect,
   prompt: promptArg,
 }
 
@@ -54,10 +66,10 @@ export const run = Command.make("run", runOptions, (options) =>
         ),
       ),
     )
-    const files = yield* uploadFiles(forge, options)
+    const uploaded = yield* uploadFiles(forge, options)
     const payload = {
       prompt,
-      files,
+      files: [...options.fileToken, ...uploaded],
       ...definedOptions({
         model: options.model,
         system: options.system,
@@ -65,6 +77,7 @@ export const run = Command.make("run", runOptions, (options) =>
         effort: options.effort,
         timeout_secs: options.timeout,
         output_schema: outputSchema,
+        on_disconnect: options.onDisconnect,
       }),
     }
     // A pipe gets the answer's value only, without the text that the model writes before it.
@@ -76,8 +89,7 @@ export const run = Command.make("run", runOptions, (options) =>
       }),
       {
         isLive,
-        // A run with a key is not cancelled: a later command may ask for its answer.
-        cancel: (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
+        cancel: (id) => (goesOn(options) ? Effect.void : forge.run.cancelRun({ path: { id } })),
       },
     )
     if (options.json) yield* out.json(answer)

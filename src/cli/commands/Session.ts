@@ -1,5 +1,5 @@
 import { Command, Options } from "@effect/cli"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { AgentName, PermissionMode } from "../../domain/Session.ts"
 import { client } from "../Connection.ts"
 import { reportErrors } from "../ReportErrors.ts"
@@ -10,7 +10,18 @@ import { promptArg, promptOf } from "../Prompt.ts"
 import { failIfCancelled, printStream } from "../Streaming.ts"
 import * as Table from "../Table.ts"
 import { uploadFiles } from "../Upload.ts"
-import { json, key, optionalText, promptFiles, sessionId, timeout, usage } from "./Options.ts"
+import {
+  fileTokens,
+  goesOn,
+  json,
+  key,
+  onDisconnect,
+  optionalText,
+  promptFiles,
+  sessionId,
+  timeout,
+  usage,
+} from "./Options.ts"
 
 const open = Command.make(
   "open",
@@ -22,7 +33,9 @@ const open = Command.make(
       Options.optional,
     ),
     model: optionalText("model", "A model that the agent offers."),
-    permissions: Options.choice("permissions", PermissionMode.literals).pipe(
+    permissionMode: Options.choice("permission-mode", PermissionMode.literals).pipe(
+      // Its name in the first versions of the command.
+      Options.withAlias("permissions"),
       Options.withDescription("How the service answers when the agent asks for permission."),
       Options.optional,
     ),
@@ -41,7 +54,7 @@ const open = Command.make(
         payload: definedOptions({
           agent: options.agent,
           model: options.model,
-          permission_mode: options.permissions,
+          permission_mode: options.permissionMode,
           meta: options.meta,
         }),
         headers: definedOptions({ "idempotency-key": options.key }),
@@ -60,7 +73,9 @@ const turn = Command.make(
       Options.withDescription("With --json: the answer's text in place of the agent's messages."),
     ),
     file: promptFiles,
+    fileToken: fileTokens,
     key,
+    onDisconnect,
     session: sessionId,
     prompt: promptArg,
   },
@@ -69,8 +84,12 @@ const turn = Command.make(
       const out = yield* Output
       const forge = yield* client
       const prompt = yield* promptOf(options.prompt)
-      const files = yield* uploadFiles(forge, options)
-      const payload = { prompt, files, ...definedOptions({ timeout_secs: options.timeout }) }
+      const uploaded = yield* uploadFiles(forge, options)
+      const payload = {
+        prompt,
+        files: [...options.fileToken, ...uploaded],
+        ...definedOptions({ timeout_secs: options.timeout, on_disconnect: options.onDisconnect }),
+      }
       const events: Array<unknown> = []
       // A pipe gets the answer when it is complete.
       const isLive = !options.json && out.isRead
@@ -82,7 +101,7 @@ const turn = Command.make(
         {
           isLive,
           ...(options.json && !options.noEvents ? { onMessage: (message) => events.push(message) } : {}),
-          cancel: (id) => (Option.isSome(options.key) ? Effect.void : forge.run.cancelRun({ path: { id } })),
+          cancel: (id) => (goesOn(options) ? Effect.void : forge.run.cancelRun({ path: { id } })),
         },
       )
       const { stop_reason, duration_ms, ok, session_id, turn_index, ...took } = answer
