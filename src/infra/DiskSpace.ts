@@ -42,11 +42,11 @@ const tryDirectory = (directory: WrittenDirectory) =>
   )
 
 /**
- * Does what a run or an upload needs. The name is the same each time, so that a service that is killed in the middle
- * leaves one directory at most; that of another process is another.
+ * Does what a run or an upload needs. The name is the same each time: what a service leaves that is killed in the middle
+ * is removed by the next trial. Nobody else uses the directories, and trials do not overlap.
  */
 const tryWriting = async ({ path, isRemade }: WrittenDirectory) => {
-  const place = join(path, `.clawdforge-trial-${process.pid}`)
+  const place = join(path, ".clawdforge-trial")
   await rm(place, { recursive: true, force: true })
   await mkdir(place, { mode: 0o700, recursive: isRemade })
   try {
