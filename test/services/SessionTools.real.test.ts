@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -62,11 +62,14 @@ const socketOf = ({ dir }: RealAgents, { session }: OpenSession): string => {
 }
 
 const check = (backend: Backend) =>
-  it.live("is offered the tools on the list and no others, also when it calls others by name", () =>
+  it.live("is offered the tools on the list and no others, also by name, and leaves no temporary files", () =>
     Effect.gen(function* () {
       const agents = yield* makeRealAgents(backend)
+      const temporary = join(agents.dir, "tmp")
+      mkdirSync(temporary)
       yield* Effect.gen(function* () {
-        const { opened } = yield* realClient(agents)
+        const claudeEnv = { ...agents.claudeEnv, TMPDIR: temporary }
+        const { opened } = yield* realClient({ ...agents, claudeEnv })
         const session = yield* opened({ permissionMode: "deny-all" })
         // The list holds for the agents of the session, too.
         const byAgent = { description: "a few words", prompt: "SAY done", subagent_type: "general-purpose" }
@@ -84,6 +87,7 @@ const check = (backend: Backend) =>
         expect(said).toContain("No such tool available: ListAgents")
       }).pipe(Effect.scoped)
       expect(agents.processes()).toEqual([])
+      for (const dir of [temporary, join(agents.dir, "runs")]) expect(readdirSync(dir)).toEqual([])
     }).pipe(Effect.scoped),
   )
 

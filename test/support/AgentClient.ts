@@ -31,9 +31,9 @@ export interface BackendOptions {
 export const BACKENDS = {
   direct: (options: BackendOptions, dir: string) =>
     Direct.layer(options).pipe(Layer.provide([idsLayer, WorkDirectories.layer(join(dir, "runs"))])),
-  acpx: (options: BackendOptions, _dir: string) =>
+  acpx: (options: BackendOptions, dir: string) =>
     Acpx.layer({ ...options, acpx: acpxExecutable(Option.none()) }).pipe(
-      Layer.provide(AcpxRecordFiles.layer(options.env)),
+      Layer.provide([AcpxRecordFiles.layer(options.env), idsLayer, WorkDirectories.layer(join(dir, "runs"))]),
     ),
 }
 export type Backend = (typeof BACKENDS)[keyof typeof BACKENDS]

@@ -8,8 +8,11 @@ import {
 import { AgentSessionRef, type AgentName } from "../../../domain/Session.ts"
 import { secretsIn } from "../../../domain/Redaction.ts"
 import { AcpxClient, type AgentSession } from "../AcpxClient.ts"
+import { Ids } from "../../access/Ids.ts"
 import { type Executable, Processes, programName } from "../Processes.ts"
+import { WorkDirs } from "../WorkDirs.ts"
 import { AcpxRecords, fromRecords } from "./AcpxRecords.ts"
+import type { CancelDependencies } from "./Cancel.ts"
 import { acpxArguments } from "./Command.ts"
 import { AcpxError, openingFailure } from "./Failures.ts"
 import { acpxPrompt } from "./Prompt.ts"
@@ -34,10 +37,14 @@ export interface AcpxOptions extends AgentOptions {
  * acpx resumes a session only when it is prompted, just before the agent gets the prompt. So `open` cannot tell whether
  * the agent can resume the session; `prompt` fails if it cannot.
  */
-export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Processes | AcpxRecords> =>
+export const layer = (
+  options: AcpxOptions,
+): Layer.Layer<AcpxClient, never, AcpxRecords | Ids | Processes | WorkDirs> =>
   Layer.scoped(
     AcpxClient,
     Effect.gen(function* () {
+      const ids = yield* Ids
+      const workDirs = yield* WorkDirs
       const processes = yield* Processes
       const records = yield* AcpxRecords
       const runningSessions = yield* makeRunningSessions
@@ -50,8 +57,14 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
           Effect.mapError(() => new ExecutableMissing({ program: name })),
         )
 
+      /** Makes a directory for what Claude leaves in its temporary directory. It is removed when the scope closes. */
+      const makeDirectory = Effect.flatMap(ids.run, workDirs.make).pipe(
+        Effect.map(({ tmp }) => tmp),
+        Effect.mapError(() => new AgentUnavailable({ reason: "there is no directory for it" })),
+      )
+
       /** Starts a call of acpx about a session. Its working directory is `/`, as the session's own may be gone. */
-      const call = (session: AgentSession, agent: Executable, subcommand: ReadonlyArray<string>) =>
+      const call: CancelDependencies["call"] = (session, agent, subcommand, directory) =>
         Effect.zipRight(
           fromRecords(records.dropSettings(session.cwd)),
           processes
@@ -62,7 +75,7 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
                 ...acpxArguments(session, agent, options.idleSecs + TTL_RESERVE_SECS, subcommand),
               ],
               cwd: "/",
-              env: options.env,
+              env: directory === undefined ? options.env : { ...options.env, CLAUDE_CODE_TMPDIR: directory },
             })
             .pipe(
               Effect.catchTag("ProcessFailed", ({ reason }) => Effect.fail(new AgentUnavailable({ reason }))),
@@ -73,7 +86,9 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         Effect.gen(function* () {
           const agent = yield* agentOf(session.agent)
           const model = session.model === null ? [] : ["--model", session.model]
-          const process = yield* call(session, agent, [...model, "sessions", "ensure", "--name", session.id])
+          const directory = yield* makeDirectory
+          const subcommand = [...model, "sessions", "ensure", "--name", session.id]
+          const process = yield* call(session, agent, subcommand, directory)
           yield* process.endInput
           const output = yield* Stream.mkString(
             Stream.decodeText(Stream.take(process.output, OUTPUT_MAX_CHUNKS)),
@@ -99,7 +114,16 @@ export const layer = (options: AcpxOptions): Layer.Layer<AcpxClient, never, Proc
         return yield* ensure(session)
       })
 
-      const prompting = { call, agentOf, records, runningSessions, secrets, unprompted, ...options }
+      const prompting = {
+        call,
+        agentOf,
+        makeDirectory,
+        records,
+        runningSessions,
+        secrets,
+        unprompted,
+        ...options,
+      }
       const { prompt, cancel } = acpxPrompt(prompting)
 
       const close = Effect.fn("AcpxClient.close")(function* (session: AgentSession) {

@@ -11,11 +11,12 @@ import type { RunningSession, RunningSessions } from "./RunningSessions.ts"
 const CANCEL_RETRIES = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
 
 export interface CancelDependencies {
-  /** Starts a call of acpx about a session. */
+  /** Starts a call of acpx about a session. An agent that it starts has its temporary files in `directory`. */
   readonly call: (
     session: AgentSession,
     agent: Executable,
     subcommand: ReadonlyArray<string>,
+    directory?: string,
   ) => Effect.Effect<RunningProcess, AgentRefusal, Scope.Scope>
   readonly agentOf: (name: AgentName) => Effect.Effect<Executable, ExecutableMissing>
   readonly runningSessions: RunningSessions

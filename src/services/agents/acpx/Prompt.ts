@@ -17,6 +17,8 @@ import type { RunningSession } from "./RunningSessions.ts"
 const CONTEXT_LOST = "it cannot take the session up again where it was"
 
 interface PromptDependencies extends CancelDependencies {
+  /** Makes a directory for an agent's temporary files, for as long as the scope is open. */
+  readonly makeDirectory: Effect.Effect<string, AgentUnavailable, Scope.Scope>
   readonly records: typeof AcpxRecords.Service
   readonly secrets: ReadonlyArray<string>
   /** Takes what the agent sends about sessions while no turn is open. */
@@ -39,7 +41,8 @@ const finish = ({ messages }: AcpxTurn, exit: Exit.Exit<void, Failure>) =>
 
 /** Runs and cancels turns of sessions. */
 export const acpxPrompt = (dependencies: PromptDependencies) => {
-  const { call, agentOf, records, runningSessions, secrets, unprompted, ...options } = dependencies
+  const { call, agentOf, makeDirectory, records, runningSessions, secrets, unprompted, ...options } =
+    dependencies
   const { cancelTurn, stopTurn } = acpxCancel(dependencies)
   const isAnswered = ({ session }: RunningSession) => runningSessions.answered.has(session.id)
 
@@ -115,9 +118,10 @@ export const acpxPrompt = (dependencies: PromptDependencies) => {
       const agent = yield* agentOf(session.agent)
       if (isAnswered(running) && !(yield* fromRecords(records.requireResume(ref))))
         return yield* new AgentUnavailable({ reason: "acpx has no record of the session" })
+      running.directory ??= yield* Scope.extend(makeDirectory, running.directoryScope)
       const scope = yield* Scope.fork(running.scope, running.scope.strategy)
       const process = yield* Scope.extend(
-        call(session, agent, ["prompt", "-s", session.id, "-f", "-"]),
+        call(session, agent, ["prompt", "-s", session.id, "-f", "-"], running.directory),
         scope,
       )
       yield* process.write(promptInput(prompt))

@@ -8,6 +8,10 @@ export interface RunningSession {
   readonly session: AgentSession
   /** Owns every process of the session. */
   readonly scope: Scope.CloseableScope
+  /** Owns the session's directory for temporary files. Closed when every process of the session is gone. */
+  readonly directoryScope: Scope.CloseableScope
+  /** That directory, once the first call has made it. */
+  directory: string | undefined
   /** The newest turn. */
   turn: TurnMessages | undefined
   /** Completes when acpx has finished the newest turn, about a second after the agent has ended it. */
@@ -26,6 +30,7 @@ export const makeRunningSessions = Effect.gen(function* () {
 
   const close = (running: RunningSession, ending: Deferred.Deferred<void>) =>
     Scope.close(running.scope, Exit.void).pipe(
+      Effect.zipRight(Scope.close(running.directoryScope, Exit.void)),
       Effect.zipRight(Effect.sync(() => all.delete(running.session.id))),
       Effect.zipRight(Deferred.succeed(ending, undefined)),
       Effect.uninterruptible,
@@ -78,6 +83,8 @@ export const makeRunningSessions = Effect.gen(function* () {
       const made: RunningSession = {
         session,
         scope,
+        directoryScope: yield* Scope.make(),
+        directory: undefined,
         turn: undefined,
         settled: Effect.void,
         idleTimer,
