@@ -80,7 +80,7 @@ export const TABLE = {
     status: 400,
     code: "model_not_found",
     retryable: false,
-    sentence: ({ reason }) => `the provider does not know the model: ${reason}`,
+    sentence: ({ reason }) => `the model cannot be used: ${reason}`,
   },
   NotHttp: {
     status: 400,

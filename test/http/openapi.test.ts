@@ -158,6 +158,7 @@ describe("GET /openapi.json", () => {
     })
     expect(problemsOf("POST /sessions")).toEqual({
       ...OF_BODIES,
+      "400": ["invalid_request", "model_not_found"],
       "409": ["idempotency_conflict"],
       "502": ["agent_unavailable"],
       "503": ["not_logged_in", "overloaded", "pool_full", "shutting_down"],

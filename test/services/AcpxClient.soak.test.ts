@@ -453,7 +453,7 @@ const contract = (backend: Backend) => {
             const again = yield* reopened(acp, open)
             expect(yield* again.hear("SAY-MODEL")).toBe("b")
             expect((yield* failureOf(acp.open(session({ model: "c" }), Option.none())))._tag).toBe(
-              "InvalidRequest",
+              "ModelNotFound",
             )
           }),
       )
@@ -461,7 +461,7 @@ const contract = (backend: Backend) => {
     checkClient("is refused if the agent offers none", ({ acp, session }) =>
       Effect.gen(function* () {
         const failure = yield* failureOf(acp.open(session({ model: "a" }), Option.none()))
-        expect(failure._tag).toBe("InvalidRequest")
+        expect(failure._tag).toBe("ModelNotFound")
       }),
     )
   })

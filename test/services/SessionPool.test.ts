@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, FiberId, Layer, Option, Stream, TestClock } from "effect"
-import { AgentUnavailable, FileNotFound, InvalidRequest, StorageFailed } from "../../src/domain/Failure.ts"
+import { AgentUnavailable, FileNotFound, ModelNotFound, StorageFailed } from "../../src/domain/Failure.ts"
 import type { FileId, SessionId } from "../../src/domain/Ids.ts"
 import type { AgentName, AgentSessionRef } from "../../src/domain/Session.ts"
 import type { AppToken, TokenName } from "../../src/domain/Token.ts"
@@ -38,8 +38,8 @@ const FAILURES: ReadonlyArray<readonly [string, string, Scene]> = [
   ],
   [
     "the agent does not offer the model",
-    "InvalidRequest",
-    { client: () => ({ open: () => new InvalidRequest({ issues: [] }) }) },
+    "ModelNotFound",
+    { client: () => ({ open: () => new ModelNotFound({ reason: "none" }) }) },
   ],
   ["it cannot be recorded", "StorageFailed", { sessions: () => ({ activate: () => broken }) }],
 ]
@@ -382,7 +382,7 @@ describe("a session", () => {
 
   for (const refusal of [
     new AgentUnavailable({ reason: "it cannot take up a session again" }),
-    new InvalidRequest({ issues: [] }),
+    new ModelNotFound({ reason: "none" }),
   ]) {
     it.effect(`says that its agent cannot take it up again (${refusal._tag}), and stays`, () => {
       const machine = new Machine()
@@ -390,8 +390,8 @@ describe("a session", () => {
       return Effect.gen(function* () {
         const id = yield* opened()
         refuses = true
-        expect(yield* Effect.flip(taken(id, "hello"))).toMatchObject({ _tag: "AgentUnavailable" })
-        expect(machine.outcomes).toEqual([["failed", "agent_unavailable"]])
+        expect(yield* Effect.flip(taken(id, "hello"))).toMatchObject({ _tag: refusal._tag })
+        expect(machine.outcomes).toEqual([["failed", refusal.code]])
         refuses = false
         expect(textOf(yield* taken(id, "hello"))).toBe("you said hello")
       }).pipe(

@@ -251,7 +251,7 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
       .setPayload(OpenPayload)
       .setHeaders(IdempotencyHeaders)
       .addSuccess(OpenedSession)
-      .addError(problems("PoolFull", "IdempotencyConflict", ...commonProblems))
+      .addError(problems("PoolFull", "ModelNotFound", "IdempotencyConflict", ...commonProblems))
       .annotate(OpenApi.Summary, "Open a session"),
   )
   .add(

@@ -1,5 +1,5 @@
 import { Context, type Effect, type Option, type Stream } from "effect"
-import type { AgentRefusal, InvalidRequest, TurnFailed } from "../../domain/Failure.ts"
+import type { AgentRefusal, ModelNotFound, TurnFailed } from "../../domain/Failure.ts"
 import type { SessionId, TokenId } from "../../domain/Ids.ts"
 import type { AgentName, AgentSessionRef, PermissionMode } from "../../domain/Session.ts"
 
@@ -57,12 +57,12 @@ export class AcpxClient extends Context.Tag("clawdforge/AcpxClient")<
      * which may be a new one.
      *
      * Fails when the agent has answered in the session and cannot resume it: such a session is never replaced by an
-     * empty one. Fails with `InvalidRequest` when the agent does not offer the session's model.
+     * empty one. Fails with `ModelNotFound` when the agent does not offer the session's model.
      */
     readonly open: (
       session: AgentSession,
       left: Option.Option<LeftOff>,
-    ) => Effect.Effect<AgentSessionRef, AgentRefusal | InvalidRequest>
+    ) => Effect.Effect<AgentSessionRef, AgentRefusal | ModelNotFound>
     /**
      * Runs one turn of an open session. The stream has every message of the agent about this session between the prompt
      * and its result, unchanged and in order: ACP does not say which prompt a message answers. The last message is the result, which has the stop reason. A session must have only one

@@ -4,6 +4,7 @@ import {
   type FileNotFound,
   type InvalidRequest,
   type Overloaded,
+  type ModelNotFound,
   type NotLoggedIn,
   type PoolFull,
   type RateLimited,
@@ -58,7 +59,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
   {
     /**
      * Opens a session. A session that fails to open leaves no trace. Fails with `InvalidRequest` for an agent that is
-     * not in `agents`, or a model that the agent does not offer.
+     * not in `agents`, and with `ModelNotFound` for a model that the agent does not offer.
      */
     readonly open: (
       request: SessionRequest,
@@ -66,7 +67,7 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
       origin: Origin,
     ) => Effect.Effect<
       Session,
-      InvalidRequest | PoolFull | AgentRefusal | ShuttingDown | Unauthorized | StorageFailed
+      InvalidRequest | ModelNotFound | PoolFull | AgentRefusal | ShuttingDown | Unauthorized | StorageFailed
     >
     /**
      * Accepts a turn. It has an id, a row and later an outcome, also if the caller is interrupted. The turns of a

@@ -1,10 +1,11 @@
 import { type ClientContext, methods } from "@agentclientprotocol/sdk"
 import { Duration, Effect, Schema } from "effect"
-import { AgentUnavailable, InvalidRequest } from "../../../domain/Failure.ts"
+import { AgentUnavailable, ModelNotFound } from "../../../domain/Failure.ts"
 import type { AgentSessionRef } from "../../../domain/Session.ts"
 import type { AgentSession, LeftOff } from "../AcpxClient.ts"
 import { CLOSE_TIMEOUT } from "../Timeouts.ts"
 import type { AgentProcess } from "./AgentProcess.ts"
+import { NOT_OFFERED } from "./Failures.ts"
 import { canLoad, canResume, NewSessionResponse, SessionState } from "./Responses.ts"
 import { findLoaded } from "./LoadedSession.ts"
 import { sessionMeta } from "./ClaudeOptions.ts"
@@ -79,15 +80,13 @@ export const agentSessions = (timeout: Duration.Duration) => {
 
   /**
    * Sets what cannot be set when a session is created: its model, and the mode in which the agent asks for permission.
-   * `InvalidRequest` when the agent does not offer the model.
+   * `ModelNotFound` when the agent does not offer the model.
    */
   const configure = (agent: AgentProcess, session: AgentSession, ref: AgentSessionRef, state: SessionState) =>
     Effect.gen(function* () {
       const setModel = modelRequest(agent.capabilities, session, ref, state)
       if (setModel === "not_offered") {
-        return yield* new InvalidRequest({
-          issues: [{ path: ["model"], message: "is not a model that this agent offers" }],
-        })
+        return yield* new ModelNotFound({ reason: NOT_OFFERED })
       }
       if (setModel !== undefined) {
         yield* requestInTime(

@@ -12,6 +12,9 @@ export const AUTH_REQUIRED = -32_000
 /** ACP's error code for something that the agent does not have, such as a session. */
 const NOT_FOUND = -32_002
 
+/** Why a session does not open on an agent that has no such model. */
+export const NOT_OFFERED = "the agent does not offer it"
+
 /** A JSON-RPC error object. */
 export interface RpcError {
   readonly code: number

@@ -3,7 +3,7 @@ import {
   type AgentRefusal,
   AgentUnavailable,
   ExecutableMissing,
-  type InvalidRequest,
+  type ModelNotFound,
 } from "../../../domain/Failure.ts"
 import { AgentSessionRef, type AgentName } from "../../../domain/Session.ts"
 import { secretsIn } from "../../../domain/Redaction.ts"
@@ -82,7 +82,7 @@ export const layer = (
             ),
         )
 
-      const ensure = (session: AgentSession): Effect.Effect<AgentSessionRef, AgentRefusal | InvalidRequest> =>
+      const ensure = (session: AgentSession): Effect.Effect<AgentSessionRef, AgentRefusal | ModelNotFound> =>
         Effect.gen(function* () {
           const agent = yield* agentOf(session.agent)
           const model = session.model === null ? [] : ["--model", session.model]

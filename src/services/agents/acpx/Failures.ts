@@ -3,12 +3,12 @@ import {
   type AgentRefusal,
   AgentUnavailable,
   ExecutableMissing,
-  InvalidRequest,
+  ModelNotFound,
   NotLoggedIn,
   type TurnFailed,
 } from "../../../domain/Failure.ts"
 import type { Confidential } from "../../../domain/Redaction.ts"
-import { AUTH_REQUIRED, reasonOf, turnFailureOf } from "../acp/Failures.ts"
+import { AUTH_REQUIRED, NOT_OFFERED, reasonOf, turnFailureOf } from "../acp/Failures.ts"
 
 /** An error that acpx prints, its own or the agent's. */
 export const AcpxError = Schema.Struct({
@@ -38,12 +38,10 @@ export const openingFailure = (
   error: AcpxError,
   program: string,
   confidential: Confidential,
-): AgentRefusal | InvalidRequest => {
-  const message = "is not a model that the agent offers"
-  return /did not advertise/.test(error.message)
-    ? new InvalidRequest({ issues: [{ path: ["model"], message }] })
+): AgentRefusal | ModelNotFound =>
+  /did not advertise/.test(error.message)
+    ? new ModelNotFound({ reason: NOT_OFFERED })
     : unpromptedFailure(error, program, confidential)
-}
 
 /** The failure for an error before the agent had the prompt. */
 export const unpromptedFailure = (

@@ -1,6 +1,6 @@
 import { Cause, Chunk, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { acpTextOf } from "../../../domain/AnswerText.ts"
-import { AgentUnavailable, type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
+import { type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
 import { withAttachments } from "../../../domain/File.ts"
 import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { TurnSpec } from "../../../domain/Run.ts"
@@ -125,14 +125,7 @@ export const makeTurnExecutor = (options: {
         ref,
         answered: session.answered,
       }))
-      const ref = yield* client
-        .open(agentSession, left)
-        .pipe(
-          Effect.catchTag(
-            "InvalidRequest",
-            () => new AgentUnavailable({ reason: "it no longer offers the session's model" }),
-          ),
-        )
+      const ref = yield* client.open(agentSession, left)
       if (ref !== session.ref) yield* sessions.setRef(session.id, ref)
       return { agentSession, ref }
     })
