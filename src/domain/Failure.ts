@@ -265,11 +265,18 @@ export class RunTimedOut extends Schema.TaggedError<RunTimedOut>()("RunTimedOut"
 }
 
 /**
- * A queue is full, the run waited too long, too many large requests or connections are open, or the machine has no room for a
- * check of an output schema. Try again in `retryAfterSecs`.
+ * A queue is full, the run waited too long, too many large requests, connections or streams are open, or the machine has no
+ * room for a check of an output schema. Try again in `retryAfterSecs`.
  */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
-  because: Schema.Literal("queue_full", "waited_too_long", "memory", "connections", "schema_unchecked"),
+  because: Schema.Literal(
+    "queue_full",
+    "waited_too_long",
+    "memory",
+    "connections",
+    "streams",
+    "schema_unchecked",
+  ),
   retryAfterSecs: Schema.Number,
 }) {
   readonly code = "overloaded"

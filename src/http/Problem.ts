@@ -354,6 +354,7 @@ const OVERLOADED = {
   waited_too_long: "the run waited too long for its turn",
   memory: "the service has as many large requests in hand as its memory allows",
   connections: "too many connections are open, of this address or of all together",
+  streams: "this token has too many streams open",
   schema_unchecked: "this machine is too busy to check output_schema now",
 }
 

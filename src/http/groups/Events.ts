@@ -149,7 +149,7 @@ export class EventsGroup extends HttpApiGroup.make("events")
           description: "Events, as they come: named by their type, with the same object as in a list.",
         }),
       )
-      .addError(problems("StorageFailed"))
+      .addError(problems("Overloaded", "StorageFailed"))
       .annotate(OpenApi.Summary, "Follow events, from any place in the log")
       .annotate(
         OpenApi.Description,

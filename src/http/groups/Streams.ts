@@ -72,7 +72,7 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
       .setHeaders(RunResumeHeaders)
       .addSuccess(EventStreamBody)
       .addSuccess(STREAM_OVER)
-      .addError(problems("RunNotFound", "StorageFailed"))
+      .addError(problems("RunNotFound", "Overloaded", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a run's stream, from any place in it")
       .annotate(OpenApi.Description, DESCRIPTION)
       .annotate(Answers, "events"),
@@ -84,7 +84,7 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
       .setHeaders(RunResumeHeaders)
       .addSuccess(EventStreamBody)
       .addSuccess(STREAM_OVER)
-      .addError(problems("RunNotFound", "StorageFailed"))
+      .addError(problems("RunNotFound", "Overloaded", "StorageFailed"))
       .annotate(OpenApi.Summary, "Read a turn's stream, from any place in it")
       .annotate(OpenApi.Description, DESCRIPTION)
       .annotate(Answers, "events"),
@@ -105,7 +105,7 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
           description: "The session is closed, and its stream has nothing after that place.",
         }),
       )
-      .addError(problems("SessionNotFound", "StorageFailed"))
+      .addError(problems("SessionNotFound", "Overloaded", "StorageFailed"))
       .annotate(OpenApi.Summary, "Follow what happens to a session beside its turns")
       .annotate(
         OpenApi.Description,

@@ -55,6 +55,7 @@ export const EventsHandlers = HttpApiBuilder.group(Api, "events", (handlers) =>
       .handle("followEvents", ({ request, urlParams: { after, type, run_id, session_id }, headers }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
+          yield* streams.admit(viewer)
           const scope = logScope({ viewer, type, runId: run_id, sessionId: session_id })
           const cursor = headers["last-event-id"] ?? after
           // Read now, not when the first bytes are sent: a client that has the response misses no event.

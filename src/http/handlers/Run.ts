@@ -5,6 +5,7 @@ import { Runs } from "../../services/runs/Runs.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { makeAcceptOnce } from "../IdempotentRequests.ts"
+import { OpenStreams } from "../sse/OpenStreams.ts"
 import { note, orProblem } from "../RequestContext.ts"
 import { runIdOf } from "../RunLookup.ts"
 import {
@@ -32,6 +33,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
     Effect.gen(function* () {
       const runs = yield* Runs
       const answers = yield* makeRunAnswers
+      const streams = yield* OpenStreams
       const acceptOnce = yield* makeAcceptOnce
       return handlers
         .handle("run", ({ request: httpRequest, payload, urlParams, headers }) =>
@@ -49,6 +51,7 @@ export const RunHandlers = (defaults: RunDefaults) =>
               files: payload.files ?? [],
             }
             const onDisconnect = payload.on_disconnect ?? defaultOnDisconnect(httpRequest)
+            if (prefersEvents(httpRequest)) yield* streams.admit(viewer)
             const { accepted, replayed } = yield* acceptOnce(
               { headers, owner: token.id, route: "POST /run", fields: payload, origin },
               (origin) => cancelOnDisconnect(onDisconnect, runs.open(request, token.id, origin)),

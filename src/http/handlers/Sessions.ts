@@ -6,6 +6,7 @@ import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
 import { CurrentApp } from "../groups/Auth.ts"
 import { makeAcceptOnce, makeOnce } from "../IdempotentRequests.ts"
+import { OpenStreams } from "../sse/OpenStreams.ts"
 import { note, orProblem } from "../RequestContext.ts"
 import { sessionIdOf } from "../SessionLookup.ts"
 import {
@@ -25,6 +26,7 @@ export const SessionsHandlers = (defaults: RunDefaults) =>
       const once = yield* makeOnce
       const acceptOnce = yield* makeAcceptOnce
       const answers = yield* makeRunAnswers
+      const streams = yield* OpenStreams
       return handlers
         .handle("openSession", ({ payload, headers }) =>
           Effect.gen(function* () {
@@ -66,6 +68,7 @@ export const SessionsHandlers = (defaults: RunDefaults) =>
             }
             const onDisconnect = payload.on_disconnect ?? "continue"
             const options = optionsOf(urlParams)
+            if (prefersEvents(httpRequest)) yield* streams.admit(viewer)
             const { accepted, replayed } = yield* acceptOnce(
               { headers, owner: token.id, route: `POST /sessions/${id}/turn`, fields: payload, origin },
               (origin) => cancelOnDisconnect(onDisconnect, pool.turn(id, request, token.id, origin)),

@@ -25,6 +25,7 @@ export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =
       .handle("runEvents", ({ request, path, urlParams, headers }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
+          yield* streams.admit(viewer)
           const run = yield* lookup.run(path.id, viewer)
           return yield* answers.replay(
             request,
@@ -38,6 +39,7 @@ export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =
       .handle("sessionEvents", ({ request, path, urlParams, headers }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
+          yield* streams.admit(viewer)
           const id = yield* sessionIdOf(path.id)
           yield* note("session_id", id)
           const session = yield* sessions.find(id, viewer)
@@ -63,6 +65,7 @@ export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =
       .handle("turnEvents", ({ request, path, urlParams, headers }) =>
         Effect.gen(function* () {
           const { viewer } = yield* CurrentReader
+          yield* streams.admit(viewer)
           const run = yield* lookup.turn(path.id, path.n, viewer)
           return yield* answers.replay(
             request,

@@ -1,5 +1,6 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { Cause, Context, Duration, Effect, Layer, Schedule, Stream } from "effect"
+import { Cause, Context, Duration, Effect, Layer, Schedule, type Scope, Stream } from "effect"
+import { Overloaded } from "../../domain/Failure.ts"
 import type { TokenId } from "../../domain/Ids.ts"
 import type { Viewer } from "../../domain/Viewer.ts"
 import { Revocation } from "../../services/access/Revocation.ts"
@@ -13,7 +14,12 @@ const SEND_END_TIMEOUT = Duration.millis(500)
 /** How long a shutdown waits for streams to end by themselves, after all runs have ended. */
 const SHUTDOWN_GRACE = Duration.millis(250)
 
+/** How many streams one token may have open at once, by default. */
+const STREAMS_PER_TOKEN = 500
+
 export interface OpenStreamsOptions {
+  /** How many streams an app's token, or the operator's, may have open at once; 500 by default. */
+  readonly maxPerToken?: number
   /** The silence after which a heartbeat is sent; ten seconds by default. It is checked once in each `interval`. */
   readonly heartbeat?: Duration.Duration
   /** How often all readers are checked; once a second by default. */
@@ -24,6 +30,11 @@ export interface OpenStreamsOptions {
 export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
   OpenStreams,
   {
+    /**
+     * Takes one of the viewer's places for streams, until the request is over. Call it before the work that the stream
+     * shows. Fails with `Overloaded` when the viewer has as many streams as it may have.
+     */
+    readonly admit: (viewer: Viewer) => Effect.Effect<void, Overloaded, Scope.Scope>
     /**
      * Makes a response that sends events, no faster than the client reads them. It ends after a `result` or an `error`,
      * or when there are no further events. An app's stream also ends when the app's token is revoked, every stream at
@@ -53,6 +64,9 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
         const open = new Set<StreamReader>()
         /** The tokens that were revoked since the start. */
         const revoked = new Set<TokenId>()
+        /** The number of streams by token. */
+        const admitted = new Map<string, number>()
+        const maxPerToken = options.maxPerToken ?? STREAMS_PER_TOKEN
         const allClosed = Effect.unsafeMakeLatch(true)
         let isShutDown = false
 
@@ -104,7 +118,27 @@ export class OpenStreams extends Context.Tag("clawdforge/http/OpenStreams")<
           }),
         )
 
+        const admit = (viewer: Viewer) => {
+          const token = viewer._tag === "App" ? viewer.tokenId : viewer._tag
+          return Effect.acquireRelease(
+            Effect.suspend(() => {
+              const count = admitted.get(token) ?? 0
+              if (count >= maxPerToken) return new Overloaded({ because: "streams", retryAfterSecs: 5 })
+              admitted.set(token, count + 1)
+              return Effect.void
+            }),
+            () =>
+              Effect.sync(() => {
+                const left = (admitted.get(token) ?? 1) - 1
+                if (left === 0) admitted.delete(token)
+                else admitted.set(token, left)
+              }),
+          )
+        }
+
         return {
+          admit,
+
           answer: (request, viewer, sent) => {
             const writeStream = Effect.gen(function* () {
               const reader = yield* makeStreamReader(request, connections.of(request), viewer, sent)
