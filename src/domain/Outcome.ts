@@ -28,7 +28,7 @@ import type { StreamEnd } from "./Stream.ts"
 
 /** A run's outcome as it is stored: its report, or the one failure that explains why there is no answer. */
 
-/** What a run reported. `result`, `model` and `sessionId` are absent for a turn: its answer is in its messages. */
+/** What a run reported. `result` and `sessionId` are absent for a turn: its answer is in its messages. */
 export const Report = Schema.Struct({
   result: Schema.optional(Schema.Unknown),
   /** From the run's start to its answer; the time in the queue is not counted. */
@@ -38,6 +38,8 @@ export const Report = Schema.Struct({
   usage: Schema.NullOr(Usage),
   costUsd: Schema.NullOr(Schema.Number),
   model: Schema.optional(Schema.NullOr(Schema.String)),
+  /** Of a turn: what its session cost so far, as its agent last said. */
+  agentCostUsd: Schema.optional(Schema.NullOr(Schema.Number)),
   sessionId: Schema.optional(Schema.NullOr(Schema.String)),
 })
 export type Report = typeof Report.Type

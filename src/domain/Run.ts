@@ -254,5 +254,10 @@ export interface RunEnded {
   readonly durationMs: number | null
   readonly responseChars: number | null
   readonly usage: Usage | null
+  /** `null`: not known. A cost that was recorded before the end stays then. */
   readonly costUsd: number | null
+  /** Of a turn: the model that answered, which is recorded in place of the one that was asked for. */
+  readonly model?: string | null
+  /** Of a turn: what its session cost so far, as its agent last said. */
+  readonly agentCostUsd?: number | null
 }

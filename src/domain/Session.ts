@@ -100,6 +100,8 @@ export const SessionRecord = Schema.Struct({
   ref: Schema.NullOr(AgentSessionRef),
   /** Whether the agent ever answered. Then the session has a context, which must never be lost silently. */
   answered: Schema.Boolean,
+  /** What it cost so far in US dollars, as its agent last said; `null` if the agent never said. */
+  agentCostUsd: Schema.NullOr(Schema.Number),
   turnCount: Schema.Number,
   createdAt: Schema.Number,
   lastTurnAt: Schema.NullOr(Schema.Number),

@@ -180,6 +180,20 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
             status: "open",
             turn_count: 4,
           })
+
+          // Each turn has its own tokens and cost, of what the agent tells for the whole session.
+          const { json } = yield* world().server.request("GET", `/runs?session_id=${session}`, {
+            token: app.token,
+          })
+          const tokens = { input_tokens: 12, output_tokens: 3 }
+          const last = events.findLast(({ params }: any) => params?.update?.cost !== undefined)
+          const first = last.params.update.cost.amount
+          expect(first).toBeGreaterThan(0)
+          for (const run of json.runs) {
+            expect(run).toMatchObject({ usage: tokens, model: expect.stringMatching(/^claude-sonnet-/) })
+            // The CLI asks the provider for the session's title, too.
+            expect([first, 2 * first]).toContainEqual(expect.closeTo(run.cost_usd, 9))
+          }
         }),
       ),
   )

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
-import { Duration, Effect, Fiber } from "effect"
+import { Duration, Effect, Fiber, Schedule } from "effect"
 import { expectWithin, pace, turnsOfLoop } from "../support/Pace.ts"
 import { processesOf } from "../support/ProcessTable.ts"
 import {
@@ -152,6 +152,64 @@ describe.concurrent.each(backends)("sessions by way of %s", (agentBackend) => {
           const second = yield* app.turn(session, "SAY again")
           expect([second.json.turn_index, said(second)]).toEqual([2, "again"])
           expect(second.text).not.toContain("too late")
+        }),
+      ),
+    )
+
+    it.live("have a cost, which is the turn's own, also if it is told after the result", () =>
+      inSession((app, session, server) =>
+        Effect.gen(function* () {
+          const ask = (prompt: string) =>
+            server.request("POST", `/sessions/${session}/turn?include=usage&events=none`, {
+              token: app.token,
+              body: { prompt },
+            })
+          const costs = Effect.map(
+            server.request("GET", `/runs?session_id=${session}`, { token: app.token }),
+            ({ json }) => json.runs.toReversed().map(({ cost_usd }: any) => cost_usd),
+          )
+          expect((yield* ask("COST 0.25 USAGE SAY one")).json).toMatchObject({
+            usage: { input_tokens: 10, output_tokens: 5 },
+            cost_usd: 0.25,
+            model: "scripted-large",
+          })
+          expect((yield* ask("COST 0.35 SAY two")).json).toMatchObject({ usage: null, cost_usd: 0.1 })
+          expect((yield* ask("COSTLATE 0.5 SAY three")).json).toMatchObject({ cost_usd: null, model: null })
+          yield* Effect.repeat(costs, {
+            until: (all) => all[2] !== null,
+            schedule: Schedule.spaced("20 millis"),
+          })
+          expect(yield* costs).toEqual([0.25, 0.1, 0.15])
+          expect((yield* ask("COST 0.6 SAY four")).json.cost_usd).toBe(0.1)
+          expect((yield* ask("SAY five")).json.cost_usd).toBeNull()
+          // It has begun to count anew.
+          expect((yield* ask("COST 0.01 SAY six")).json.cost_usd).toBe(0.01)
+          expect(yield* costs).toEqual([0.25, 0.1, 0.15, 0.1, null, 0.01])
+          const runs = (yield* server.request("GET", `/runs?session_id=${session}`, { token: app.token }))
+            .json.runs
+          expect(runs.map(({ model }: any) => model)).toEqual([
+            "scripted-large",
+            null,
+            "scripted-large",
+            null,
+            "scripted-large",
+            "scripted-large",
+          ])
+
+          yield* app.close(session)
+          const told = yield* server.request("GET", `/sessions/${session}/events`, { token: app.token })
+          expect(told.text.match(/^event: .*$/gm)).toEqual([
+            "event: session.create",
+            "event: session.turn",
+            "event: session.turn",
+            "event: session.turn",
+            "event: session.message",
+            "event: session.turn",
+            "event: session.turn",
+            "event: session.turn",
+            "event: session.close",
+          ])
+          expect(told.text).toContain('"amount":0.5')
         }),
       ),
     )

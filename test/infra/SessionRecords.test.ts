@@ -121,6 +121,7 @@ for (const [where, inLedger] of [
             closedAt: null,
             ref: "a",
             answered: false,
+            agentCostUsd: null,
           }
           expect(yield* sessions.find(sessionId(1))).toEqual(Option.some(session))
           yield* sessions.setRef(sessionId(1), ref("b"))

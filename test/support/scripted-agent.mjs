@@ -18,6 +18,7 @@
 //   PID | CWD | ENV | SAY-MODEL                       says its pid, directories, names of its environment, model
 //   CHILD          starts a child in a session of its own, that stays, and says its pid
 //   REFUSE | MAXTOK  those stop reasons               USAGE      a result with usage
+//   COST <usd> | COSTLATE <usd>  tells what the session cost so far and its model, before | after the result
 // Flags:
 //   --state DIR    where sessions are kept            --log FILE  a line for each thing that happens
 //   --no-resume    sessions are not kept              --load      offers session/load in place of session/resume
@@ -204,6 +205,20 @@ const perform = async (session, sessionId, text, client, cancelled) => {
     log("self", sessionId)
   }
   if (self) setTimeout(promptItself, Number(self[1]))
+  const tellCost = (amount) =>
+    write(
+      updateLine(sessionId, {
+        sessionUpdate: "usage_update",
+        used: 15,
+        size: 1000,
+        cost: { amount: Number(amount), currency: "USD" },
+        _meta: { "_claude/model": "scripted-large" },
+      }),
+    )
+  const cost = said("COST (\\S+)")
+  if (cost) await tellCost(cost[1])
+  const lateCost = said("COSTLATE (\\S+)")
+  if (lateCost) setTimeout(() => tellCost(lateCost[1]), 20)
   const stopReason = said("REFUSE\\b") ? "refusal" : said("MAXTOK\\b") ? "max_tokens" : "end_turn"
   return said("USAGE\\b")
     ? { stopReason, usage: { inputTokens: 10, outputTokens: 5, totalTokens: 15 } }

@@ -345,6 +345,7 @@ describeLedgers(
         const { origin: _, at, ...asked } = sessionOf(3, 1001)
         expect(Option.getOrThrow(yield* sessions.find(sessionId(3)))).toEqual({
           ...asked,
+          agentCostUsd: null,
           status: "open",
           ref: "ref-2",
           answered: true,
@@ -691,6 +692,45 @@ describeLedgers(
         yield* sessions.remove(one, 3000)
         expect((yield* sessionMessages.read(one, 0)).some(({ seq }) => seq === seqs[1])).toBe(false)
       }).pipe(Effect.scoped),
+    )
+
+    contract("records what a turn cost and which model answered, and what its session cost so far", () =>
+      Effect.gen(function* () {
+        const { runs, sessions } = yield* Ledger
+        yield* opened(1, 1500)
+        const [one, two, single] = [runId(21), runId(22), runId(23)]
+        const total = Effect.map(
+          sessions.find(sessionId(1)),
+          (found) => Option.getOrThrow(found).agentCostUsd,
+        )
+        const shown = (run: RunId) =>
+          Effect.map(runs.find(run), (found) => {
+            const { costUsd, model } = Option.getOrThrow(found)
+            return [costUsd, model]
+          })
+        expect(yield* total).toBeNull()
+        yield* runs.accept(turn(21, 1), { at: 1600, startedAt: 1600 })
+        const known = { ...done, costUsd: 0.25, model: "large-1", agentCostUsd: 0.25 }
+        yield* runs.end(one, runEnd(known, 1700, result))
+        expect([yield* shown(one), yield* total]).toEqual([[0.25, "large-1"], 0.25])
+
+        // Told after the turn's result, before or after its end is written.
+        yield* runs.accept(turn(22, 1), { at: 1800, startedAt: 1800 })
+        yield* sessions.setAgentCost(sessionId(1), 0.4, { run: two, costUsd: 0.15 })
+        yield* runs.end(two, runEnd({ ...done, costUsd: null }, 1900, result))
+        expect([yield* shown(two), yield* total]).toEqual([[0.15, "opus"], 0.4])
+        yield* sessions.setAgentCost(sessionId(1), 0.5, { run: two, costUsd: 9 })
+        yield* sessions.setAgentCost(sessionId(1), 0.6, null)
+        expect([yield* shown(one), yield* shown(two), yield* total]).toEqual([
+          [0.25, "large-1"],
+          [0.15, "opus"],
+          0.6,
+        ])
+
+        yield* runs.accept(oneShot(23), { at: 2000, startedAt: 2000 })
+        yield* runs.end(single, runEnd(known, 2100, result))
+        expect(yield* shown(single)).toEqual([0.25, "sonnet"])
+      }),
     )
 
     contract("keeps the newest of what is said in a session, and tells what is gone", () =>

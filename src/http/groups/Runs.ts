@@ -42,7 +42,9 @@ const run = {
   status: RunStatus,
   session_id: Schema.NullOr(Schema.String),
   turn_index: Schema.NullOr(Schema.Int),
-  model: Schema.NullOr(Schema.String).annotations({ description: "None: left to the agent." }),
+  model: Schema.NullOr(Schema.String).annotations({
+    description: "Of a turn: the one that answered, if the agent said so. None: left to the agent.",
+  }),
   created_at: UnixSeconds,
   started_at: Schema.NullOr(UnixSeconds),
   finished_at: Schema.NullOr(UnixSeconds),

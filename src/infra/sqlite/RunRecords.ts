@@ -108,7 +108,8 @@ export const runRecords = (
         UPDATE runs SET status = ${ended.status}, finished_at = max(${at}, coalesce(started_at, created_at)),
           duration_ms = ${ended.durationMs},
           stop_reason = ${ended.stopReason}, code = ${ended.code},
-          usage = ${ended.usage === null ? null : JSON.stringify(ended.usage)}, cost_usd = ${ended.costUsd},
+          usage = ${ended.usage === null ? null : JSON.stringify(ended.usage)}, cost_usd = coalesce(${ended.costUsd}, cost_usd),
+          model = coalesce(iif(kind = 'turn', ${ended.model ?? null}, NULL), model),
           response_chars = ${ended.responseChars},
           text_until = max(${textUntil}, coalesce((
             SELECT created_at + ${IDEMPOTENCY_KEY_MILLIS} FROM idempotency_keys

@@ -57,7 +57,7 @@ export const writeEnd = (
     unstored,
     began,
   }: Omit<RunEnd, "ended"> & {
-    readonly ended: Pick<RunEnd["ended"], "status" | "code" | "stopReason">
+    readonly ended: Pick<RunEnd["ended"], "status" | "code" | "stopReason" | "agentCostUsd">
   },
 ) =>
   Effect.gen(function* () {
@@ -79,5 +79,7 @@ export const writeEnd = (
     if (sessionId === null) return
     const answered = ended.stopReason !== null && ended.stopReason !== "cancelled" ? 1 : 0
     yield* sql`
-      UPDATE sessions SET last_turn_at = ${at}, answered = max(answered, ${answered}) WHERE id = ${sessionId}`
+      UPDATE sessions SET last_turn_at = ${at}, answered = max(answered, ${answered}),
+        agent_cost_usd = coalesce(${ended.agentCostUsd ?? null}, agent_cost_usd)
+      WHERE id = ${sessionId}`
   })

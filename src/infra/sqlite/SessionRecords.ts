@@ -157,6 +157,13 @@ export const sessionRecords = (database: LedgerDatabase, events: EventWriter): S
         asStorageFailure("noting that an agent has answered"),
       ),
 
+    setAgentCost: (session, total, turn) =>
+      Effect.gen(function* () {
+        yield* sql`UPDATE sessions SET agent_cost_usd = ${total} WHERE id = ${session}`
+        if (turn === null) return
+        yield* sql`UPDATE runs SET cost_usd = ${turn.costUsd} WHERE id = ${turn.run} AND cost_usd IS NULL`
+      }).pipe(transaction("noting what a session cost")),
+
     close: (session, at, origin) =>
       sql<{ tokenId: TokenId }>`
         UPDATE sessions SET status = 'closed', closed_at = ${at}

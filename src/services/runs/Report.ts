@@ -71,7 +71,7 @@ export const recordOfOutcome = (
   const unanswered = { durationMs, stopReason: null, responseChars: null, usage: null, costUsd: null }
   return Exit.match(exit, {
     // Field by field: the ledger must not get the answer.
-    onSuccess: ({ stopReason, durationMs, responseChars, usage, costUsd }) => ({
+    onSuccess: ({ stopReason, durationMs, responseChars, usage, costUsd, model, agentCostUsd }) => ({
       status: stopReason === "cancelled" ? ("cancelled" as const) : ("completed" as const),
       code: null,
       stopReason,
@@ -79,6 +79,8 @@ export const recordOfOutcome = (
       responseChars,
       usage,
       costUsd,
+      model: model ?? null,
+      agentCostUsd: agentCostUsd ?? null,
     }),
     onFailure: (cause) =>
       Option.match(Cause.failureOption(cause), {

@@ -7,13 +7,14 @@ import { AcpxClient } from "../agents/AcpxClient.ts"
 import { Ledger } from "../journal/Ledger.ts"
 import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
+import type { AgentCosts } from "./AgentCosts.ts"
 import { agentSessionOf } from "./AgentSession.ts"
 
 /**
  * Makes the closing of sessions. A session is closed in the ledger first, so that no further turn is accepted. Then its
  * release ends its turns, closes it on its agent and removes its directory.
  */
-export const makeClosing = Effect.gen(function* () {
+export const makeClosing = Effect.fn("SessionPool.makeClosing")(function* (costs: AgentCosts) {
   const client = yield* AcpxClient
   const dirs = yield* SessionDirs
   const engine = yield* RunEngine
@@ -26,6 +27,7 @@ export const makeClosing = Effect.gen(function* () {
   const release = (session: SessionRecord) =>
     Effect.gen(function* () {
       yield* engine.cancel(session.id)
+      costs.forget(session.id)
       // Read again: a turn may have changed the agent's name for the session.
       const latest = yield* Effect.orElseSucceed(sessions.find(session.id), () => Option.none())
       const { ref } = Option.getOrElse(latest, () => session)

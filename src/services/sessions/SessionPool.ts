@@ -27,6 +27,7 @@ import { makeTurnExecutor } from "../runs/executors/TurnExecutor.ts"
 import type { TurnReport } from "../runs/Report.ts"
 import { RunEngine } from "../runs/RunEngine.ts"
 import { SessionDirs } from "./SessionDirs.ts"
+import { AgentCosts } from "./AgentCosts.ts"
 import { makeClosing } from "./Closing.ts"
 import { type Agents, makeOpening } from "./Opening.ts"
 import { makeTurnAcceptance } from "./TurnAcceptance.ts"
@@ -144,11 +145,14 @@ export class SessionPool extends Context.Tag("clawdforge/SessionPool")<
         const engine = yield* RunEngine
         const revocation = yield* Revocation
         const scope = yield* Effect.scope
-        yield* engine.register(yield* makeTurnExecutor({ maxQueuedTurns: options.maxQueuedTurns ?? 32 }))
+        const costs = new AgentCosts()
+        yield* engine.register(
+          yield* makeTurnExecutor({ maxQueuedTurns: options.maxQueuedTurns ?? 32, costs }),
+        )
         const open = yield* makeOpening({ agents: options.agents, limit: options.maxLiveSessions ?? 32 })
         const turn = yield* makeTurnAcceptance
-        const { close, closeIdle, isReleasing } = yield* makeClosing
-        yield* recordUnprompted
+        const { close, closeIdle, isReleasing } = yield* makeClosing(costs)
+        yield* recordUnprompted(costs)
 
         // A service that stops must not wait for an agent that does not end its turn.
         yield* engine.graceOver.pipe(Effect.zipRight(client.endAll), Effect.forkScoped)

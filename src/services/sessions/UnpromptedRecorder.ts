@@ -1,7 +1,10 @@
 import { Cause, Chunk, Effect, Schedule, Stream } from "effect"
 import { isShallow } from "../../domain/Json.ts"
+import { claudeMessageOf, sessionCostOf } from "../agents/acp/MessageFields.ts"
 import { AcpxClient, type UnpromptedMessage } from "../agents/AcpxClient.ts"
 import { Journal } from "../journal/Journal.ts"
+import { Ledger } from "../journal/Ledger.ts"
+import type { AgentCosts } from "./AgentCosts.ts"
 
 /** A message of more levels could overflow the stack when it is written as JSON. */
 const MESSAGE_MAX_LEVELS = 512
@@ -13,19 +16,38 @@ const RETRIES = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(
  * Stores what agents say about sessions while no turn is open, as long as the scope is open. No turn and no answer waits
  * for it.
  */
-export const recordUnprompted = Effect.gen(function* () {
+export const recordUnprompted = Effect.fn("SessionPool.recordUnprompted")(function* (costs: AgentCosts) {
   const client = yield* AcpxClient
   const journal = yield* Journal
+  const { sessions } = yield* Ledger
 
-  const record = (messages: ReadonlyArray<UnpromptedMessage>) =>
-    journal
-      .appendToSessions(
-        messages
-          .filter(({ message }) => isShallow(message, MESSAGE_MAX_LEVELS))
-          .map(({ session, message }) => ({ session, body: JSON.stringify(message) })),
-      )
+  /** Records what sessions cost, as the messages say. It may be said a moment after the turn that it is about. */
+  const recordCosts = (messages: ReadonlyArray<UnpromptedMessage>) =>
+    Effect.forEach(
+      messages,
+      ({ session, message }) => {
+        const total = sessionCostOf(message)
+        return total === undefined
+          ? Effect.void
+          : sessions.setAgentCost(session, total, costs.addBetweenTurns(session, total))
+      },
+      { discard: true },
+    )
+
+  const record = (received: ReadonlyArray<UnpromptedMessage>) => {
+    const messages = received.filter(
+      ({ message }) => claudeMessageOf(message) === undefined && isShallow(message, MESSAGE_MAX_LEVELS),
+    )
+    if (messages.length === 0) return Effect.void
+    return journal
+      .appendToSessions(messages.map(({ session, message }) => ({ session, body: JSON.stringify(message) })))
       .pipe(
         Effect.retry(RETRIES),
+        Effect.ensuring(
+          Effect.catchAll(recordCosts(messages), ({ cause }) =>
+            Effect.logWarning("what sessions cost cannot be stored", Cause.die(cause)),
+          ),
+        ),
         Effect.catchAll(({ cause }) =>
           Effect.annotateLogs(
             Effect.logWarning("what agents said between turns cannot be stored", Cause.die(cause)),
@@ -34,6 +56,7 @@ export const recordUnprompted = Effect.gen(function* () {
           ),
         ),
       )
+  }
 
   yield* Stream.runForEachChunk(client.unprompted, (chunk) => record(Chunk.toReadonlyArray(chunk))).pipe(
     Effect.forkScoped,

@@ -27,6 +27,8 @@ export interface RunInMemory {
   readonly startedAt: number | null
   readonly finishedAt: number | null
   readonly end: RunEnded | undefined
+  /** What a turn cost, if that was recorded outside of its end. */
+  readonly costUsd?: number | null
   /** When its text is to be removed. `null` before its end, and after the removal. */
   readonly textUntil: number | null
   /** The sequence number up to which its stream is removed. */

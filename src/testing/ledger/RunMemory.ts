@@ -22,7 +22,7 @@ const runRecord = (run: RunInMemory): RunRecord => ({
   sessionId: run.session,
   turnIndex: run.turnIndex,
   status: run.status,
-  model: run.model,
+  model: (run.session === null ? null : run.end?.model) ?? run.model,
   createdAt: run.at,
   startedAt: run.startedAt,
   finishedAt: run.finishedAt,
@@ -30,7 +30,7 @@ const runRecord = (run: RunInMemory): RunRecord => ({
   stopReason: run.end?.stopReason ?? null,
   code: run.end?.code ?? null,
   usage: run.end?.usage ?? null,
-  costUsd: run.end?.costUsd ?? null,
+  costUsd: run.end?.costUsd ?? run.costUsd ?? null,
   promptChars: run.promptChars,
   responseChars: run.end?.responseChars ?? null,
   requestId: run.origin.requestId,
@@ -103,7 +103,8 @@ export const runRecords = (memory: LedgerMemory, streamRetentionSecs: number): R
     const known = session === null ? undefined : sessions.get(session)
     if (known !== undefined) {
       const answered = known.answered || (stopReason !== null && stopReason !== "cancelled")
-      sessions.set(known.id, { ...known, lastTurnAt: at, answered })
+      const agentCostUsd = ended.agentCostUsd ?? known.agentCostUsd
+      sessions.set(known.id, { ...known, lastTurnAt: at, answered, agentCostUsd })
     }
     if (session !== null) log.add({ ...subject, type: "session.turn", data: { turn_index: turnIndex } })
   }

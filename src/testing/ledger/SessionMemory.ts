@@ -28,6 +28,7 @@ const newSession = ({ at, ...session }: SessionOpening): SessionInMemory => ({
   status: "opening",
   ref: null,
   answered: false,
+  agentCostUsd: null,
   turnCount: 0,
   createdAt: at,
   lastTurnAt: null,
@@ -121,6 +122,15 @@ export const sessionRecords = (memory: LedgerMemory): SessionRecords => {
       ),
     setRef: (id, ref) => Effect.sync(() => void change(id, isOpen, { ref })),
     answered: (id) => Effect.sync(() => void change(id, isOpen, { answered: true })),
+    setAgentCost: (id, total, turn) =>
+      memory.transaction(() => {
+        const session = sessions.get(id)
+        if (session !== undefined) sessions.set(id, { ...session, agentCostUsd: total })
+        const run = turn === null ? undefined : runs.get(turn.run)
+        if (run !== undefined && turn !== null) {
+          runs.set(run.id, { ...run, costUsd: run.end?.costUsd ?? run.costUsd ?? turn.costUsd })
+        }
+      }),
     close: (id, at, origin) =>
       Effect.sync(() => {
         const closed = change(id, isOpen, { status: "closed", closedAt: at })

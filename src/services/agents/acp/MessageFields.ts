@@ -27,6 +27,30 @@ const ANSWER_UPDATES = new Set(["agent_message_chunk", "agent_thought_chunk", "t
 export const isAnswer = (message: AcpMessage): boolean =>
   ANSWER_UPDATES.has(String(fieldsOf(fieldsOf(message["params"])["update"])["sessionUpdate"]))
 
+/** The fields of the update in a notification. */
+const updateOf = (message: AcpMessage) => fieldsOf(fieldsOf(message["params"])["update"])
+
+/** What the whole session cost so far in US dollars, if the message says so. */
+export const sessionCostOf = (message: AcpMessage): number | undefined => {
+  const update = updateOf(message)
+  const { amount, currency } = fieldsOf(update["cost"])
+  const isCost = update["sessionUpdate"] === "usage_update" && currency === "USD"
+  return isCost && typeof amount === "number" && amount >= 0 && Number.isFinite(amount) ? amount : undefined
+}
+
+/**
+ * The model that answers, if the message says so. ACP has no field for it: Claude's adapter tells it with each
+ * `usage_update`, and it and Codex' list the models with the result.
+ */
+export const modelOf = (message: AcpMessage): string | undefined => {
+  const told = fieldsOf(updateOf(message)["_meta"])["_claude/model"]
+  if (typeof told === "string") return told
+  const quota = fieldsOf(fieldsOf(fieldsOf(message["result"])["_meta"])["quota"])
+  const [first] = Array.isArray(quota["model_usage"]) ? (quota["model_usage"] as ReadonlyArray<unknown>) : []
+  const listed = fieldsOf(first)["model"]
+  return typeof listed === "string" ? listed : undefined
+}
+
 const count = (value: unknown): number => (typeof value === "number" && value >= 0 ? value : 0)
 
 /** The token counts of the result that ends a turn; null when it has none. */

@@ -1,6 +1,6 @@
 import type { Effect, Option } from "effect"
 import type { PoolFull, StorageFailed, Unauthorized } from "../../../domain/Failure.ts"
-import type { SessionId, TokenId } from "../../../domain/Ids.ts"
+import type { RunId, SessionId, TokenId } from "../../../domain/Ids.ts"
 import type { Origin } from "../../../domain/Origin.ts"
 import type { AgentSessionRef, SessionOpening, SessionRecord } from "../../../domain/Session.ts"
 
@@ -33,6 +33,15 @@ export interface SessionRecords {
   readonly setRef: (session: SessionId, ref: AgentSessionRef) => Effect.Effect<void, StorageFailed>
   /** Sets `answered` of an open session: the agent has answered in it, so it has a context from now on. */
   readonly answered: (session: SessionId) => Effect.Effect<void, StorageFailed>
+  /**
+   * Records what a session cost so far, as its agent says outside of the transaction that ends a turn; and what one turn
+   * cost, if that is known and the turn has no cost yet.
+   */
+  readonly setAgentCost: (
+    session: SessionId,
+    totalUsd: number,
+    turn: { readonly run: RunId; readonly costUsd: number } | null,
+  ) => Effect.Effect<void, StorageFailed>
   /** open → closed, with its event. Returns false if it was not open. */
   readonly close: (
     session: SessionId,

@@ -5,13 +5,21 @@ import { withAttachments } from "../../../domain/File.ts"
 import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { TurnSpec } from "../../../domain/Run.ts"
 import { CLAUDE, type SessionRecord } from "../../../domain/Session.ts"
-import { claudeMessageOf, isAnswer, stopReasonOf, usageOf } from "../../agents/acp/MessageFields.ts"
+import {
+  claudeMessageOf,
+  isAnswer,
+  modelOf,
+  sessionCostOf,
+  stopReasonOf,
+  usageOf,
+} from "../../agents/acp/MessageFields.ts"
 import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
 import { ProviderSigns } from "../../agents/ProviderSigns.ts"
 import { CANCEL_TIMEOUT } from "../../agents/Timeouts.ts"
 import { Files } from "../../files/Files.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { Ledger } from "../../journal/Ledger.ts"
+import type { AgentCosts } from "../../sessions/AgentCosts.ts"
 import { agentSessionOf } from "../../sessions/AgentSession.ts"
 import { SessionDirs } from "../../sessions/SessionDirs.ts"
 import { makeSessionQueues } from "../../sessions/SessionQueues.ts"
@@ -54,6 +62,10 @@ class ReceivedMessages {
   hasAnswer = false
   /** The newest message: at the end of a turn, its result. */
   last: AcpMessage | undefined
+  /** What the session cost so far, as the agent last said; null if it has not. */
+  sessionCostUsd: number | null = null
+  /** The model that answers, as the agent last said; null if it has not. */
+  model: string | null = null
 
   /** Adds the next messages. Returns why they are more than a turn may have, if they are. */
   readonly add = (messages: ReadonlyArray<AcpMessage>): string | undefined => {
@@ -65,6 +77,8 @@ class ReceivedMessages {
       this.answerChars += acpTextOf(message).length
       this.hasAnswer ||= isAnswer(message)
       this.last = message
+      this.sessionCostUsd = sessionCostOf(message) ?? this.sessionCostUsd
+      this.model = modelOf(message) ?? this.model
     }
     return undefined
   }
@@ -96,6 +110,7 @@ const untilCancelled = <E>(running: Effect.Effect<void, E>, cancelling: Effect.E
 export const makeTurnExecutor = (options: {
   /** Turns that may wait on one session. */
   readonly maxQueuedTurns: number
+  readonly costs: AgentCosts
 }) =>
   Effect.gen(function* () {
     const client = yield* AcpxClient
@@ -103,6 +118,7 @@ export const makeTurnExecutor = (options: {
     const dirs = yield* SessionDirs
     const files = yield* Files
     const logins = yield* LoginMonitor
+    const { costs } = options
     const { sessions } = yield* Ledger
     const queues = yield* makeSessionQueues(options.maxQueuedTurns)
 
@@ -150,6 +166,7 @@ export const makeTurnExecutor = (options: {
         if (Option.isNone(ready)) return
         const [prompt, { agentSession, ref }] = ready.value
         let { answered } = session
+        costs.begin(session, spec.id)
         const journaling = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
           Effect.suspend((): Effect.Effect<void, TurnFailed | StorageFailed> => {
             const some = Chunk.toReadonlyArray(chunk).filter((message) => {
@@ -178,6 +195,19 @@ export const makeTurnExecutor = (options: {
         yield* untilCancelled(journaling, cancelling)
       })
 
+    /** What a turn cost, as far as the agent said by its end. */
+    const costOfTurn = ({ sessionId }: TurnSpec, { sessionCostUsd }: ReceivedMessages) =>
+      sessionCostUsd === null ? null : costs.addInTurn(sessionId, sessionCostUsd)
+
+    /** Records what a failed turn cost: its outcome does not say it. */
+    const recordCost = (spec: TurnSpec, messages: ReceivedMessages) =>
+      messages.sessionCostUsd === null
+        ? Effect.void
+        : Effect.catchAll(
+            sessions.setAgentCost(spec.sessionId, messages.sessionCostUsd, costOfTurn(spec, messages)),
+            ({ cause }) => Effect.logWarning("what a turn cost cannot be stored", Cause.die(cause)),
+          )
+
     const execute = Effect.fn("Turn.execute")(function* (run: StartedRun<"turn">) {
       const { spec, turn, isCancelled } = run
       if (turn === null) return yield* Effect.dieMessage("a turn has a session")
@@ -202,6 +232,7 @@ export const makeTurnExecutor = (options: {
         Effect.catchAll((failure) =>
           Effect.flatMap(isCancelled, (cancelled) => (cancelled ? Effect.void : Effect.fail(failure))),
         ),
+        Effect.tapError(() => recordCost(spec, messages)),
       )
       const stopReason = messages.last === undefined ? undefined : stopReasonOf(messages.last)
       if (stopReason === undefined && !(yield* isCancelled)) {
@@ -214,7 +245,9 @@ export const makeTurnExecutor = (options: {
         stopReason: stopReason ?? "cancelled",
         responseChars: messages.answerChars,
         usage: messages.last === undefined ? null : usageOf(messages.last),
-        costUsd: null,
+        costUsd: costOfTurn(spec, messages)?.costUsd ?? null,
+        model: messages.model,
+        agentCostUsd: costs.totalOf(spec.sessionId) ?? null,
       }
     })
 
