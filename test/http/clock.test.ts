@@ -18,6 +18,9 @@ const ask = async (method: string, path: string, body?: object, token = forge.to
   return (await response.json()) as any
 }
 
+const opened = async () => (await ask("POST", "/sessions", {})).session_id as string
+const statusOf = async (id: string) => (await ask("GET", `/sessions/${id}`)).status
+
 /** The newest run's row, times in milliseconds. */
 const newest = () => [...forge.memory.ledger.runs.values()].at(-1)
 
@@ -97,6 +100,23 @@ describe.each([
     expect(await read()).toBe(":\n\n")
     held.release()
     await reader.cancel()
+  })
+})
+
+describe("a date that is set forward", () => {
+  it("makes no session idle: it gets its whole time, and so does one that is opened later", async () => {
+    await start()
+    await forge.advance("1 second")
+    const early = await opened()
+    await forge.advance("100 seconds")
+    forge.memory.clock.setWall(DAY_MILLIS)
+    await forge.advance("400 seconds")
+    const late = await opened()
+    expect([await statusOf(early), await statusOf(late)]).toEqual(["open", "open"])
+    await forge.advance("200 seconds")
+    expect([await statusOf(early), await statusOf(late)]).toEqual(["closed", "open"])
+    await forge.advance("401 seconds")
+    expect(await statusOf(late)).toBe("closed")
   })
 })
 

@@ -7,6 +7,7 @@ import { Retention } from "../journal/Retention.ts"
 import { SessionDirs } from "../sessions/SessionDirs.ts"
 import { SessionPool } from "../sessions/SessionPool.ts"
 import { monotonicMillis } from "../time/Monotonic.ts"
+import { WallReadings } from "../time/WallReadings.ts"
 import { SWEEP_CONCURRENCY, forEachDue } from "./DueSessions.ts"
 import { StepRunner } from "./StepRunner.ts"
 import { type SweepCounts, SweepCounter } from "./SweepCounter.ts"
@@ -55,6 +56,7 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
         const pool = yield* SessionPool
         const retention = yield* Retention
         const steps = new StepRunner()
+        const wall = new WallReadings()
         const sweepLock = yield* Effect.makeSemaphore(1)
         /** The sessions after which the next sweep continues, if the one before ran out of time. */
         let lastIdle: SessionRecord | undefined
@@ -102,12 +104,14 @@ export class Sweeper extends Context.Tag("clawdforge/Sweeper")<
         const sweep = Effect.gen(function* () {
           const at = yield* Clock.currentTimeMillis
           const start = yield* monotonicMillis
+          wall.note(at, start)
+          const before = (secs: number) => wall.before(at, start, secs * 1000)
           const counter = new SweepCounter()
-          yield* counter.attempt("closed", closeIdle(counter, at - options.sessionTtlSecs * 1000))
+          yield* counter.attempt("closed", closeIdle(counter, before(options.sessionTtlSecs)))
           yield* counter.attempt("files", files.expire)
           yield* counter.attempt("directories", removeOrphans(counter))
           yield* counter.attempt("directories", workDirs.removeOrphans)
-          yield* counter.attempt("deleted", erase(counter, at - options.sessionHardTtlSecs * 1000))
+          yield* counter.attempt("deleted", erase(counter, before(options.sessionHardTtlSecs)))
           yield* counter.attempt("trimmed", trim)
 
           const { counts } = counter
