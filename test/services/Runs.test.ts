@@ -8,6 +8,7 @@ import { holdChanges } from "../../src/services/journal/HeldChanges.ts"
 import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { Revocation } from "../../src/services/access/Revocation.ts"
 import { Journal } from "../../src/services/journal/Journal.ts"
+import { LoginMonitor } from "../../src/services/upkeep/LoginMonitor.ts"
 import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { Runs, type RunsOptions } from "../../src/services/runs/Runs.ts"
 import {
@@ -32,11 +33,12 @@ const runsWith = (
   memory: LedgerMemory,
   maxConcurrentRuns = 2,
   { shutdownGraceSecs = 0, ...more }: Partial<RunsOptions> & { readonly shutdownGraceSecs?: number } = {},
+  monitor: Layer.Layer<LoginMonitor> = loginMonitor(),
 ) =>
   Runs.layer({ maxConcurrentRuns, maxQueueWaitSecs: 300, ...more }).pipe(
     Layer.provideMerge(RunEngine.layer({ shutdownGraceSecs })),
     Layer.provideMerge(Layer.merge(Journal.layer, revocation)),
-    Layer.provide([runner, ledger(memory), ids, loginMonitor(), noFiles, outputSchemas, workDirs]),
+    Layer.provide([runner, ledger(memory), ids, monitor, noFiles, outputSchemas, workDirs]),
   )
 
 /** As a client does that hangs up: who stops waiting cancels. */
@@ -457,6 +459,22 @@ describe("Runs", () => {
         ),
       ),
     )
+  })
+
+  it.effect("tells that the login works when the answer begins, not when it ends", () => {
+    const heard: Array<string> = []
+    const monitor = Layer.mock(LoginMonitor, {
+      admit: () => Effect.void,
+      attempt: () =>
+        Effect.succeed({ worked: Effect.sync(() => void heard.push("worked")), failed: () => Effect.void }),
+    })
+    const slow = claudeRunner((_, say) => Effect.zipRight(say("once upon"), Effect.never))
+    return Effect.gen(function* () {
+      const running = yield* Effect.fork(ask)
+      yield* TestClock.adjust("1 second")
+      expect(heard).toEqual(["worked"])
+      yield* Fiber.interrupt(running)
+    }).pipe(Effect.provide(runsWith(slow, new LedgerMemory(), 1, {}, monitor)))
   })
 
   it.effect("tells the limit that a run met with the time that is left of it", () => {

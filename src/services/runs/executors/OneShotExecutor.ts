@@ -58,23 +58,29 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
       const { spec, cancelled, elapsedMillis, setBegun } = run
       let written: AnswerText = NO_TEXT
       const signs = new ProviderSigns()
+      const attempt = yield* logins.attempt(spec.model)
       let hasAnswer = false
       const onLines = (lines: ReadonlyArray<ClaudeLine>) =>
         Effect.suspend(() => {
           for (const { json } of lines) signs.add(json)
-          hasAnswer ||= lines.some(isOfAnswer)
+          const isAnswered = !hasAnswer && lines.some(isOfAnswer)
+          hasAnswer ||= isAnswered
           const shown = lines.filter(isShown)
           for (const { json } of shown) written = addClaudeMessage(written, json)[0]
           const texts = shown.map(({ text }) => text)
-          return Effect.zipRight(
-            Effect.when(setBegun(true), () => lines.some(isModelConfirmed)),
-            texts.length === 0 ? Effect.void : journal.append(spec.id, texts),
+          return Effect.all(
+            [
+              Effect.when(setBegun(true), () => lines.some(isModelConfirmed)),
+              // Told before the end: all other work may be refused until this one works.
+              Effect.when(attempt.worked, () => isAnswered),
+              texts.length === 0 ? Effect.void : journal.append(spec.id, texts),
+            ],
+            { discard: true },
           )
         })
       const answering = Effect.gen(function* () {
         const dir = yield* workDirs.make(spec.id)
         const attached = yield* files.attach(spec.input.files, dir.cwd)
-        const attempt = yield* logins.attempt(spec.model)
         return yield* runner.run(claudeRequest(spec, attached), dir, onLines).pipe(
           Effect.catchAll((failure) => Effect.flip(signs.explain(failure, spec.model))),
           Effect.tapBoth({ onSuccess: () => attempt.worked, onFailure: attempt.failed }),
