@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
+import { settingNames } from "../src/infra/Config.ts"
 import { RUN_STATES } from "../src/domain/Run.ts"
 
 /** The texts for people, against the repository that they describe. */
@@ -100,17 +101,13 @@ describe("README.md", () => {
 
 describe("docs/configuration.md", () => {
   it("has every variable that the service reads, and .env.example has no other", () => {
-    const known = [
-      ...read("src/infra/Config.ts").matchAll(
-        /\b(?:text|integer|cidrs|choice|variable)\(\s*"([A-Z][A-Z_]+)"/g,
-      ),
-    ].map(([, name]) => name)
+    const known = [...settingNames]
     expect(known.length).toBeGreaterThan(30)
     const documented = new Set(
       [...read("docs/configuration.md").matchAll(/`([A-Z][A-Z_]+)`/g)].map(([, name]) => name),
     )
     expect(known.filter((name) => !documented.has(name))).toEqual([])
-    const examples = [...read(".env.example").matchAll(/^#?([A-Z_]+)=/gm)].map(([, name]) => name)
+    const examples = [...read(".env.example").matchAll(/^#?([A-Z_]+)=/gm)].map(([, name = ""]) => name)
     expect(examples.filter((name) => !known.includes(name) && name !== "ANTHROPIC_API_KEY")).toEqual([])
   })
 })
