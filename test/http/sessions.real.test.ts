@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
 import { Effect, Fiber } from "effect"
 import { openEvents } from "../support/EventSource.ts"
 import { expectWithin } from "../support/Pace.ts"
@@ -196,6 +197,27 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
           }
         }),
       ),
+  )
+
+  it.live("what the adapter says before a turn is an event of the session, and no part of the turn", () =>
+    withSession((session, app) =>
+      Effect.gen(function* () {
+        const db = new Sqlite(world().server.config.dbPath, { readonly: true })
+        const stored = db.prepare("SELECT body FROM session_messages WHERE session_id = ?").pluck()
+        yield* eventually(() => expect(stored.all(session).join()).toContain("available_commands_update"))
+        db.close()
+        const turn = yield* app.turn(session, "SAY fig-1")
+        expect(said(turn)).toBe("fig-1")
+        expect(turn.text).not.toContain("available_commands_update")
+        yield* app.close(session)
+        const events = yield* world().server.request("GET", `/sessions/${session}/events`, {
+          token: app.token,
+        })
+        expect(events.text).toMatch(/^event: session.message\ndata: .*available_commands_update/m)
+        // The adapter's messages for the service, about its login among others, are nobody's.
+        expect(events.text).not.toContain("sdkMessage")
+      }),
+    ),
   )
 
   it.live("two sessions of an app know nothing of each other", () =>
