@@ -104,7 +104,9 @@ describe("a ledger on a full disk", () => {
         expect(yield* runs.page({ viewer: APP }, 10)).toMatchObject([shown])
         expect(yield* runs.page({ viewer: APP, status: "running" }, 10)).toEqual([])
         expect(yield* streams.end(runId(11))).toEqual(Option.some(result))
-        expect([...(yield* Queue.takeAll(changes))]).toEqual([{ events: false, runs: [runId(11)] }])
+        expect([...(yield* Queue.takeAll(changes))]).toEqual([
+          { events: false, runs: [runId(11)], sessions: [] },
+        ])
         expect(yield* Effect.flip(writable)).toMatchObject({ _tag: "StorageFailed" })
         const sql = yield* SqlClient.SqlClient
         expect(yield* sql`SELECT status FROM runs`).toEqual([{ status: "running" }])
@@ -167,9 +169,14 @@ describe("a ledger on a full disk", () => {
   it.effect("keeps a session closed, and writes that when there is room", () =>
     onSqlite(
       Effect.gen(function* () {
-        const { runs, sessions } = yield* Ledger
+        const { events, runs, sessions } = yield* Ledger
         yield* scene
+        // Who follows the session sees its stream end.
+        const changes = yield* events.changes
         expect(yield* sessions.close(sessionId(1), 4000, origin)).toBe(true)
+        expect([...(yield* Queue.takeAll(changes))]).toEqual([
+          { events: false, runs: [], sessions: [sessionId(1)] },
+        ])
         expect(yield* sessions.close(sessionId(1), 4001, origin)).toBe(false)
         const sql = yield* SqlClient.SqlClient
         expect(yield* sql`SELECT status FROM sessions`).toEqual([{ status: "open" }])
