@@ -87,6 +87,14 @@ describe("the cause of a provider's refusal", () => {
     expect(failureOf(said)).toBeUndefined()
   })
 
+  it("is told in the words of the cause", () => {
+    const words = "You've hit your weekly limit · resets Dec 2, 7:15am (UTC)"
+    expect(failureOf({ text: `Internal error: ${words}` })).toMatchObject({ reason: words })
+    expect(failureOf({ text: "Internal error: Credit balance is too low" })).toMatchObject({
+      reason: "Credit balance is too low",
+    })
+  })
+
   it("keeps what else is known of the failure, and what the provider said of a login", () => {
     const text = "Failed to authenticate. API Error: 401 Invalid bearer token"
     const details = { exitCode: 1, stderr: "so it said" }

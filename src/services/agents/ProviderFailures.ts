@@ -108,6 +108,9 @@ const familyOf = ({ text, limit, model }: FailureReport): string | undefined => 
     : undefined
 }
 
+/** The agent's sentence. ACP's name for errors of any kind before it says nothing. */
+const reasonOf = ({ text }: FailureReport): string => text.replace(/^Internal error: /, "")
+
 const rateLimited = (report: FailureReport, details: Diagnosis): RateLimited => {
   const { text, limit, retryDelayMs, now } = report
   const resetsAt = limit?.resetsAt ?? resetTimeIn(text, now)
@@ -116,7 +119,7 @@ const rateLimited = (report: FailureReport, details: Diagnosis): RateLimited => 
   const family = familyOf(report)
   return new RateLimited({
     ...details,
-    reason: text,
+    reason: reasonOf(report),
     retryAfterSecs: Math.max(1, Math.ceil(waitMs / 1000)),
     ...(resetsAt !== undefined && resetsAt > now ? { resetsAt } : {}),
     ...(family === undefined ? {} : { family }),
@@ -131,7 +134,7 @@ export const providerFailureOf = (
   report: FailureReport,
   details: Diagnosis = {},
 ): ProviderFailure | undefined => {
-  const reason = report.text
+  const reason = reasonOf(report)
   switch (causeOf(report)) {
     case "login":
       return new NotLoggedIn({ ...details, ...(NO_LOGIN.test(reason) ? {} : { reason }) })
