@@ -102,4 +102,22 @@ describe("the memory of the service", () => {
       ])
     }).pipe(Effect.scoped),
   )
+
+  it.live("is taken by the long answer of a turn until it is sent; its stream needs none", () =>
+    Effect.gen(function* () {
+      const server = yield* startSmall
+      const { token, agents } = server.forge
+      const { json } = yield* server.request("POST", "/sessions", { token, body: {} })
+      const turn = `/sessions/${json.session_id}/turn`
+      agents.nextAnswer("y".repeat(2_000_000))
+      const answer = yield* server.request("POST", turn, { token, body: { prompt: "hello" } })
+      expect([answer.status, answer.json.code]).toEqual([503, "overloaded"])
+      const replay = `${turn}s/1/events?include=text`
+      for (let n = 0; n < 2; n++) {
+        const { status, text } = yield* server.request("GET", replay, { token })
+        expect([status, text.length > 4_000_000]).toEqual([200, true])
+      }
+      expect((yield* server.run(token, { prompt: LARGE })).status).toBe(200)
+    }).pipe(Effect.scoped),
+  )
 })

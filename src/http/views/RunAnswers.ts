@@ -9,6 +9,7 @@ import type { Viewer } from "../../domain/Viewer.ts"
 import type { AcpMessage } from "../../services/agents/AcpxClient.ts"
 import { type Consumer, flatMapped } from "../../services/journal/Consumer.ts"
 import { Journal, runScope } from "../../services/journal/Journal.ts"
+import { makeMemoryAccount, RequestMemory } from "../../services/runs/MemoryBudget.ts"
 import { Runs } from "../../services/runs/Runs.ts"
 import {
   EVENT_STREAM,
@@ -138,6 +139,9 @@ export const cancelOnDisconnect = <A extends { readonly cancel: Effect.Effect<vo
         Effect.tap(accept, ({ cancel }) => Effect.addFinalizer(() => cancel)),
       )
 
+/** The memory of what is sent piece by piece. */
+const UNLIMITED = makeMemoryAccount(Number.POSITIVE_INFINITY).open()
+
 const withRunId = ({ id }: AnsweredRun) => HttpServerResponse.setHeader("x-run-id", id)
 
 export const makeRunAnswers = Effect.gen(function* () {
@@ -156,8 +160,13 @@ export const makeRunAnswers = Effect.gen(function* () {
     const giveResult = (event: StreamEvent) =>
       Effect.gen(function* () {
         result = undefined
-        const messages = yield* Effect.catchTag(runs.messages(run.id), "AnswerGone", () =>
-          Effect.succeed(undefined),
+        const messages = yield* runs.messages(run.id).pipe(
+          // What the request had taken is given back when its stream begins: this would stay taken.
+          Effect.provideService(RequestMemory, UNLIMITED),
+          Effect.catchTags({
+            AnswerGone: () => Effect.succeed(undefined),
+            Overloaded: () => Effect.succeed(undefined),
+          }),
         )
         if (!take([runFrame(run, event, options, messages)])) yield* ready
       })

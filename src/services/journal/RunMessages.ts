@@ -1,8 +1,9 @@
 import { Effect } from "effect"
-import { AnswerGone, type StorageFailed } from "../../domain/Failure.ts"
+import { AnswerGone, type Overloaded, type StorageFailed } from "../../domain/Failure.ts"
 import type { RunId } from "../../domain/Ids.ts"
 import { isEnd, type StreamEvent, type StreamGap } from "../../domain/Stream.ts"
 import { yieldToEventLoop } from "./YieldToEventLoop.ts"
+import { BYTES_PER_CHAR, FREE_CHARS, RequestMemory } from "../runs/MemoryBudget.ts"
 import { type Journal, runScope } from "./Journal.ts"
 
 /** Calls `visit` with each event of a run so far, in order, until it returns false. */
@@ -24,12 +25,17 @@ export const forEachRunEvent = (
     }
   })
 
-/** Reads all messages of a run so far, parsed. Fails with `AnswerGone` if some are no longer kept. */
+/**
+ * Reads all messages of a run so far, parsed. Fails with `AnswerGone` if some are no longer kept, and with `Overloaded` if
+ * there is no memory for them, which they have until the request is answered.
+ */
 export const readRunMessages = (
   journal: typeof Journal.Service,
   run: RunId,
-): Effect.Effect<ReadonlyArray<unknown>, AnswerGone | StorageFailed> =>
+): Effect.Effect<ReadonlyArray<unknown>, AnswerGone | Overloaded | StorageFailed> =>
   Effect.gen(function* () {
+    const bytes = yield* journal.bytesAfter(run, 0)
+    if (bytes > FREE_CHARS) yield* (yield* RequestMemory).take(bytes * BYTES_PER_CHAR)
     const messages: Array<unknown> = []
     let isGone = false
     yield* forEachRunEvent(journal, run, (event) => {

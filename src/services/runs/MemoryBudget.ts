@@ -68,3 +68,6 @@ export class RequestMemory extends Context.Reference<RequestMemory>()("clawdforg
 
 /** V8 needs so many bytes for a character of a text that has others than those of Latin-1. */
 export const BYTES_PER_CHAR = 2
+
+/** A text up to this length needs no memory from the budget: requests of usual size are limited by their number. */
+export const FREE_CHARS = 64 * 1024

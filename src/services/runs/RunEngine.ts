@@ -8,13 +8,10 @@ import { Journal } from "../journal/Journal.ts"
 import { type AcceptedRun, type AcceptRefusal, Ledger } from "../journal/Ledger.ts"
 import type { Executor, FailureOf, Kind, RefusalOf, ReportOf, SpecOf } from "./executors/Executor.ts"
 import type { Place } from "./FairQueue.ts"
-import { BYTES_PER_CHAR, MemoryBudget, RequestMemory } from "./MemoryBudget.ts"
+import { BYTES_PER_CHAR, FREE_CHARS, MemoryBudget, RequestMemory } from "./MemoryBudget.ts"
 import { monotonicMillis } from "../time/Monotonic.ts"
 import { recordOfOutcome, withDuration } from "./Report.ts"
 import { type LiveEntry, makeRunRegister } from "./RunRegister.ts"
-
-/** Characters of a prompt that need no memory from the budget: runs of usual size are limited by their number. */
-const FREE_CHARS = 64 * 1024
 
 /** A failure that any run may have: the service stops, its token is revoked, the ledger fails. */
 type CommonFailure = ShuttingDown | Unauthorized | StorageFailed

@@ -99,7 +99,9 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
     /** Waits for a run's outcome, also of a run that ended long ago. Fails with `AnswerGone` if its text is gone. */
     readonly outcome: (run: RunId) => Effect.Effect<Report, OutcomeFailure | AnswerGone | StorageFailed>
     /** Returns all messages of a run so far. Fails with `AnswerGone` if some are gone. */
-    readonly messages: (run: RunId) => Effect.Effect<ReadonlyArray<AcpMessage>, AnswerGone | StorageFailed>
+    readonly messages: (
+      run: RunId,
+    ) => Effect.Effect<ReadonlyArray<AcpMessage>, AnswerGone | Overloaded | StorageFailed>
   }
 >() {
   static readonly layer = (options: RunsOptions) =>
@@ -174,7 +176,7 @@ export class Runs extends Context.Tag("clawdforge/Runs")<
           messages: (run) =>
             readRunMessages(journal, run) as Effect.Effect<
               ReadonlyArray<AcpMessage>,
-              AnswerGone | StorageFailed
+              AnswerGone | Overloaded | StorageFailed
             >,
         }
       }),
