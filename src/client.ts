@@ -15,6 +15,8 @@ export {
   type RunAnswer,
   type RunBegun,
   type RunEvent,
+  type SessionMessage,
+  type SessionStreamEvent,
   type TurnEnd,
 } from "./client/StreamedEvents.ts"
 export type {

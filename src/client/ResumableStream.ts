@@ -30,8 +30,10 @@ export interface StreamSource {
   readonly open: (position: Position) => Effect.Effect<OpenedStream, AnyError>
   /** Whether the stream may be opened again after that position. */
   readonly resumable: (position: Position) => boolean
-  /** The name of the stream's last event; undefined if the stream has none. */
-  readonly last: string | undefined
+  /** The names that the stream's last event may have; none if the stream never ends. */
+  readonly last: ReadonlyArray<string>
+  /** Whether a stream that ends without its last event is incomplete. */
+  readonly needsLast: boolean
 }
 
 /** An answer has to begin within this time. */
@@ -48,6 +50,7 @@ export const resumableStream = ({
   open,
   resumable,
   last,
+  needsLast,
 }: StreamSource): Stream.Stream<StreamEvent, AnyError> =>
   Stream.suspend(() => {
     let lastId: string | undefined
@@ -72,7 +75,7 @@ export const resumableStream = ({
       if (opened._tag === "Right") {
         // The stream has ended, and nothing comes after `lastId`.
         if (opened.right.head.status === 204) {
-          return yield* Effect.fail(hasOpened && last !== undefined ? Option.some(gone()) : Option.none())
+          return yield* Effect.fail(hasOpened && needsLast ? Option.some(gone()) : Option.none())
         }
         hasOpened = true
         runId ??= opened.right.head.runId
@@ -101,10 +104,10 @@ export const resumableStream = ({
             new UnexpectedAnswerError("an event of the stream is none of the service's"),
           )
         }
-        if (lastId !== undefined && Number(id) <= Number(lastId) && event !== last) return []
+        if (lastId !== undefined && Number(id) <= Number(lastId) && !last.includes(event)) return []
         lastId = id
         if (event === "run") runId ??= runIdIn(json)
-        isOver = event === last
+        isOver = last.includes(event)
         return [{ id, event, data: json }]
       })
 

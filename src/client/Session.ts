@@ -5,7 +5,7 @@ import type { ForgeMethods } from "./ForgeClient.ts"
 import { takeTurn } from "./LongAnswers.ts"
 import { type CallOptions, Events, settle } from "./Promises.ts"
 import type { CheckedSettings } from "./Settings.ts"
-import type { RunEvent, TurnEnd } from "./StreamedEvents.ts"
+import type { RunEvent, SessionStreamEvent, TurnEnd } from "./StreamedEvents.ts"
 import { type ReadOptions, toPayload, type TurnPayload } from "./Streams.ts"
 
 type Sessions = Derived["sessions"]
@@ -70,6 +70,14 @@ export class ForgeSession implements AsyncDisposable {
   /** Streams a turn's events: the past ones from the beginning or after an event, then the live ones. */
   events(turnIndex: number, options: CallOptions & ReadOptions = {}): Events<RunEvent<TurnEnd>> {
     return new Events(this.#client.streams.turnEvents(this.id, turnIndex, options), options)
+  }
+
+  /**
+   * Follows what happens to the session beside its turns: what its agent says while no turn is open (`session.message`), and
+   * its own events. The past ones from the beginning or after an event, then the live ones, until the session is closed.
+   */
+  follow(options: CallOptions & { readonly after?: string } = {}): Events<SessionStreamEvent> {
+    return new Events(this.#client.streams.sessionEvents(this.id, options), options)
   }
 
   /** Reads the session's state. */

@@ -72,6 +72,22 @@ export interface LogEvent {
   readonly data: typeof Event.Type
 }
 
+/** What an agent sends while no turn of its session is open. */
+export interface SessionMessage {
+  readonly type: "session.message"
+  readonly id: string
+  readonly data: typeof SessionMessageData.Type
+}
+
+/** An event of a session's stream. */
+export type SessionStreamEvent = SessionMessage | LogEvent | Resync
+
+const SessionMessageData = Schema.Struct({
+  ...Event.fields,
+  type: Schema.Literal("session.message"),
+  data: Schema.Struct({ message: Schema.Unknown }),
+})
+
 const ResyncData = Schema.Struct({ oldest_id: Schema.NullOr(Schema.String) })
 const DeltaData: Schema.Schema<Delta> = Schema.Union(
   Schema.Struct({ text: Schema.String }),
@@ -111,16 +127,33 @@ export const runEventsOf = <Answer, I>(
   return stream.pipe(Stream.mapEffect(decodeEvent), Stream.flattenIterables)
 }
 
+const decodeLogEvent = ({ id, event, data }: StreamEvent): Effect.Effect<LogEvent | Resync, AnyError> =>
+  event === "resync"
+    ? Effect.map(decode(ResyncData)(data), (data) => ({ type: "resync" as const, id, data }))
+    : Effect.map(decode(Event)(data), (data) => ({ type: data.type, id, data }))
+
+const isLogEvent = ({ event }: StreamEvent): boolean => event === "resync" || Schema.is(EventType)(event)
+
 /** Decodes the events of the log. Drops events whose type this version does not know. */
 export const logEventsOf = (
   stream: Stream.Stream<StreamEvent, AnyError>,
 ): Stream.Stream<LogEvent | Resync, AnyError> =>
+  stream.pipe(Stream.filter(isLogEvent), Stream.mapEffect(decodeLogEvent))
+
+/** Decodes the events of a session's stream. Drops events whose type this version does not know. */
+export const sessionEventsOf = (
+  stream: Stream.Stream<StreamEvent, AnyError>,
+): Stream.Stream<SessionStreamEvent, AnyError> =>
   stream.pipe(
-    Stream.filter(({ event }) => event === "resync" || Schema.is(EventType)(event)),
+    Stream.filter((event) => event.event === "session.message" || isLogEvent(event)),
     Stream.mapEffect(
-      ({ id, event, data }): Effect.Effect<LogEvent | Resync, AnyError> =>
-        event === "resync"
-          ? Effect.map(decode(ResyncData)(data), (data) => ({ type: "resync" as const, id, data }))
-          : Effect.map(decode(Event)(data), (data) => ({ type: data.type, id, data })),
+      (event): Effect.Effect<SessionStreamEvent, AnyError> =>
+        event.event === "session.message"
+          ? Effect.map(decode(SessionMessageData)(event.data), (data) => ({
+              type: data.type,
+              id: event.id,
+              data,
+            }))
+          : decodeLogEvent(event),
     ),
   )

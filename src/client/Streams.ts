@@ -1,4 +1,5 @@
 import { Effect, type Schema, Stream } from "effect"
+import { SESSION_CLOSE_TYPES } from "../domain/SessionStream.ts"
 import type { Derived } from "./Derived.ts"
 import type { AnyError, ErrorOf } from "./Errors.ts"
 import type { AnyRequest } from "./Deadlines.ts"
@@ -13,6 +14,8 @@ import {
   RunEnd,
   type RunEvent,
   runEventsOf,
+  sessionEventsOf,
+  type SessionStreamEvent,
   TurnEnd,
 } from "./StreamedEvents.ts"
 import { type AnswerHead, idempotencyHeaders } from "./Transport.ts"
@@ -41,6 +44,7 @@ type ErrorsOf<M extends (...args: never) => Effect.Effect<unknown, unknown>> = E
 export type RunStreamError = ErrorsOf<Derived["run"]["run"]>
 export type TurnStreamError = ErrorsOf<Derived["sessions"]["takeTurn"]>
 export type ReadStreamError = RunStreamError | TurnStreamError
+export type SessionStreamError = ErrorsOf<Derived["sessions"]["readSession"]>
 export type LogStreamError = ErrorsOf<Derived["events"]["listEvents"]> | ErrorOf<"unauthorized">
 
 export interface StreamOptions {
@@ -92,6 +96,14 @@ export interface Streams {
     turnIndex: number,
     options?: ReadOptions,
   ) => Stream.Stream<RunEvent<TurnEnd>, TurnStreamError>
+  /**
+   * What happens to a session beside its turns: what its agent says while no turn is open (`session.message`), and its own
+   * events. The past ones from the beginning or after an event, then the live ones, until the session is closed.
+   */
+  readonly sessionEvents: (
+    sessionId: string,
+    options?: { readonly after?: string | undefined },
+  ) => Stream.Stream<SessionStreamEvent, SessionStreamError>
   /** The events of the log, from now on or after an event. It never ends. */
   readonly events: (filter?: EventFilter) => Stream.Stream<LogEvent | Resync, LogStreamError>
 }
@@ -114,7 +126,8 @@ const read = <A, I>(open: Open, request: AnyRequest, options: ReadOptions, answe
           headers: resumeHeaders(lastId ?? options.after),
         }),
       resumable: () => true,
-      last: "result",
+      last: ["result"],
+      needsLast: true,
     }),
     answer,
   )
@@ -123,6 +136,7 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
   const readRun = openerOf("runEvents")
   const readTurn = openerOf("turnEvents")
   const followEvents = openerOf("followEvents")
+  const readSession = openerOf("sessionEvents")
 
   /** Starts a run or a turn, and reads its stream. After a lost connection it reads the run's stream by its id. */
   const start = <A, I>(
@@ -143,7 +157,8 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
             ? Effect.tap(open(requestWithKey), ({ head }) => Effect.sync(() => onHead?.(head)))
             : readRun({ path: { id: runId }, urlParams: paramsOf(options), headers: resumeHeaders(lastId) }),
         resumable: ({ runId }) => resume && (runId !== undefined || idempotencyKey !== undefined),
-        last: "result",
+        last: ["result"],
+        needsLast: true,
       }),
       answer,
     )
@@ -165,6 +180,15 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
     runEvents: (id, options = {}) => read(readRun, { path: { id } }, options, AnyEnd) as never,
     turnEvents: (id, n, options = {}) =>
       read(readTurn, { path: { id, n: String(n) } }, options, TurnEnd) as never,
+    sessionEvents: (id, { after } = {}) =>
+      sessionEventsOf(
+        resumableStream({
+          open: ({ lastId }) => readSession({ path: { id }, headers: resumeHeaders(lastId ?? after) }),
+          resumable: () => true,
+          last: SESSION_CLOSE_TYPES,
+          needsLast: false,
+        }),
+      ) as never,
     events: ({ after: from, ...filter } = {}) =>
       Stream.unwrap(
         Effect.map(from === undefined ? newest : Effect.succeed(from), (first) =>
@@ -173,7 +197,8 @@ export const makeStreams = (derived: Derived, openerOf: (endpoint: string) => Op
               open: ({ lastId }: Position) =>
                 followEvents({ urlParams: filter, headers: resumeHeaders(lastId ?? first) }),
               resumable: () => true,
-              last: undefined,
+              last: [],
+              needsLast: false,
             }),
           ),
         ),

@@ -296,6 +296,29 @@ describe("clawdforge session", () => {
   )
 })
 
+describe("clawdforge session events", () => {
+  it.scopedLive("prints what the agent says between turns, until the session is closed", () =>
+    Effect.gen(function* () {
+      const { env } = yield* service
+      const id = (yield* cli(["session", "open"], env)).stdout.trim()
+      const read = yield* begin(["session", "events", id], env, true)
+      yield* eventually(() => expect(read.shown()).toContain("session.create"))
+      yield* cli(["session", "turn", id, "LATE 20 SAY on time"], env)
+      yield* eventually(() => expect(read.shown()).toMatch(/session\.message +too late\n/))
+      yield* cli(["session", "close", id], env)
+      const { code, stdout } = yield* read.end
+      expect([code, stdout.trimEnd().split("\n")]).toEqual([0, expect.any(Array)])
+      expect(stdout.trimEnd().split("\n").at(-1)).toContain("session.close")
+      const all = yield* cli(["session", "events", "--json", "--after", "0", id], env)
+      const types = all.stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line).type)
+      expect([all.code, types.length, types.at(-1)]).toEqual([0, 4, "session.close"])
+    }),
+  )
+})
+
 describe("clawdforge session turn", () => {
   it.scopedLive("fails when a part of the answer is no longer stored", () =>
     Effect.gen(function* () {

@@ -16,6 +16,7 @@ import {
   type RunEvent,
   SessionClosedError,
   SettingsError,
+  textOf,
   UnauthorizedError,
 } from "../../src/client.ts"
 import { cuttingProxy } from "../support/CuttingProxy.ts"
@@ -144,6 +145,26 @@ describe("Forge", () => {
     const refused = await rejected(again.turn("SAY more"))
     expect(refused).toBeInstanceOf(SessionClosedError)
     expect((await forge.sessions.list({ includeClosed: false })).sessions).toEqual([])
+  })
+
+  written("follows what its agent says between turns, until it is closed", async ({ forge }) => {
+    const session = await forge.session({ agent: "scripted" })
+    const followed = session.follow()
+    const next = async () => (await followed.next()).value
+    expect(await next()).toMatchObject({ type: "session.create", data: { session_id: session.id } })
+    expect((await session.turn("LATE 20 SAY on time")).text()).toBe("on time")
+    const told = [await next(), await next()]
+    expect(told.map(({ type }) => type).toSorted()).toEqual(["session.message", "session.turn"])
+    const message = told.find(({ type }) => type === "session.message")
+    expect(message.data).toMatchObject({ session_id: session.id, run_id: null })
+    expect(textOf([message.data.data.message])).toBe("too late")
+    await session.close()
+    const closed = await gathered(followed)
+    expect(closed.map(({ type }) => type)).toEqual(["session.close"])
+    const all = await gathered(session.follow())
+    expect(all.slice(1, 3)).toEqual(told)
+    expect(all.slice(3)).toEqual(closed)
+    expect(await gathered(session.follow({ after: all.at(-1)!.id }))).toEqual([])
   })
 
   written("says what a turn took, and leaves its messages out", async ({ forge }) => {

@@ -219,6 +219,34 @@ describe("cf", { concurrent: true }, () => {
       }
     }))
 
+  test("tells what an agent says between turns, until the session is closed", () =>
+    Effect.gen(function* () {
+      const app = yield* newApp("attentive")
+      const ask = valueIn(app)
+      const { session_id: id } = yield* ask("session", "open")
+      const { dir, tmp } = yield* home
+      const { env } = yield* through(700, 400)
+      const command = yield* commandWithoutPauses()
+      const places = { HOME: dir, TMPDIR: tmp, ...access(), ...app, ...env }
+      const following = begin(["session", "events", id], places, "", command)
+      const turn = yield* ask("session", "turn", id, "LATE 20 SAY on time")
+      expect(JSON.stringify(turn)).not.toContain("too late")
+      yield* eventually(() => expect(following.printed.stdout).toContain("too late"))
+      yield* ask("session", "close", id)
+      const { code, stderr, lines } = yield* Effect.promise(() => following.ended)
+      expect([code, stderr]).toEqual([0, ""])
+      expect(lines).toEqual((yield* cf(["session", "events", id, "--after", "0"], app)).lines)
+      expect([lines[0].event, lines.at(-1).event]).toEqual(["session.create", "session.close"])
+      expect(
+        lines
+          .map(({ event }) => event)
+          .slice(1, 3)
+          .toSorted(),
+      ).toEqual(["session.message", "session.turn"])
+      const over = yield* cf(["session", "events", id, "--after", lines.at(-1).id], app)
+      expect([over.code, over.stdout, over.stderr]).toEqual([0, "", ""])
+    }))
+
   test("says what a turn took, and leaves its messages out", () =>
     Effect.gen(function* () {
       const env = yield* newApp("thrifty")

@@ -216,6 +216,22 @@ class SessionTest(ServiceTest):
             self.assertEqual(session.turn_events(1, after=events[9].id).result().text(), "".join(PARTS))
             self.assertEqual(list(self.forge.run_events(answer.run_id or "")), events)
 
+    def test_tells_what_the_agent_says_between_turns(self) -> None:
+        proxied, proxy = self.through(900, 400)
+        with self.forge.session() as session:
+            followed = proxied.resume_session(session.session_id).events()
+            self.assertEqual(next(followed).type, "session.create")
+            self.assertEqual(session.turn("LATE 20 SAY on time").text(), "on time")
+            told = {event.type: event for event in (next(followed), next(followed))}
+            self.assertEqual(set(told), {"session.turn", "session.message"})
+            self.assertEqual(told["session.message"].text(), "too late")
+        self.assertEqual([event.type for event in followed], ["session.close"])
+        self.assertEqual(followed.text(), "too late")
+        self.assertGreaterEqual(proxy.cut, 1)
+        everything = list(session.events())
+        self.assertEqual([event.type for event in everything][::3], ["session.create", "session.close"])
+        self.assertEqual(list(session.events(after=everything[-1].id)), [])
+
     def test_tells_what_a_turn_took_and_leaves_its_messages_out(self) -> None:
         with self.forge.session() as session:
             plain = session.turn("SAY hello")

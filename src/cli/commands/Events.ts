@@ -1,25 +1,12 @@
 import { Command, Options } from "@effect/cli"
 import { Effect, Stream } from "effect"
 import { EventType } from "../../domain/Event.ts"
-import type { LogEvent, Resync } from "../../client/StreamedEvents.ts"
 import { client } from "../Connection.ts"
+import { eventLine, goneLine } from "../EventLines.ts"
 import { reportErrors } from "../ReportErrors.ts"
 import { Output } from "../Output.ts"
 import { definedOptions } from "../DefinedOptions.ts"
 import { json, limit, optionalText } from "./Options.ts"
-
-/** A line for people: time, type, app, run, session, and the event's data. */
-const lineOf = (event: LogEvent | Resync): string => {
-  if (event.type === "resync") return `… events before ${event.data.oldest_id ?? "now"} are no longer stored`
-  return lineOfEvent(event.data)
-}
-
-const lineOfEvent = ({ at, type, token, run_id, session_id, data }: LogEvent["data"]): string => {
-  const time = new Date(at * 1000).toISOString().slice(0, 19)
-  const about = [token ?? "-", run_id, session_id].filter((name) => name !== null)
-  const more = Object.entries(data ?? {}).map(([name, value]) => `${name}=${JSON.stringify(value)}`)
-  return [time, type.padEnd(20), ...about, ...more].join("  ")
-}
 
 const type = Options.choice("type", EventType.literals).pipe(
   Options.withDescription("Only events of this type."),
@@ -41,7 +28,7 @@ const list = Command.make(
         urlParams: definedOptions({ limit: options.limit, type: options.type, after: options.after }),
       })
       if (options.json) return yield* out.json(listed)
-      yield* Effect.forEach(listed.events, (event) => out.line(lineOfEvent(event)))
+      yield* Effect.forEach(listed.events, (event) => out.line(eventLine(event)))
     }).pipe(reportErrors(options.json)),
 ).pipe(Command.withDescription("Lists what happened, the newest first."))
 
@@ -65,7 +52,9 @@ const tail = Command.make(
         after: options.after,
       })
       yield* Stream.runForEach(forge.streams.events(filter), (event) =>
-        options.json ? out.json(event.data) : out.line(lineOf(event)),
+        options.json
+          ? out.json(event.data)
+          : out.line(event.type === "resync" ? goneLine(event) : eventLine(event.data)),
       )
     }).pipe(reportErrors(options.json)),
 ).pipe(Command.withDescription("Prints events as they happen; reconnects after a lost connection."))

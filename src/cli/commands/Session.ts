@@ -1,7 +1,10 @@
 import { Command, Options } from "@effect/cli"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, Stream } from "effect"
+import { textOf } from "../../client/Session.ts"
+import type { SessionStreamEvent } from "../../client/StreamedEvents.ts"
 import { AgentName, PermissionMode } from "../../domain/Session.ts"
 import { client } from "../Connection.ts"
+import { eventLine, goneLine } from "../EventLines.ts"
 import { reportErrors } from "../ReportErrors.ts"
 import { EXIT, Failed } from "../Exit.ts"
 import { definedOptions } from "../DefinedOptions.ts"
@@ -151,6 +154,37 @@ const COLUMNS = {
   last_turn_at: "time",
 } as const
 
+/** A line for people: time, type, and the agent's words or the event's data. */
+const lineOf = (event: SessionStreamEvent): string => {
+  if (event.type === "resync") return goneLine(event)
+  if (event.type !== "session.message") return eventLine(event.data)
+  const time = new Date(event.data.at * 1000).toISOString().slice(0, 19)
+  const { message } = event.data.data
+  return [time, event.type.padEnd(20), textOf([message]) || JSON.stringify(message)].join("  ")
+}
+
+const events = Command.make(
+  "events",
+  {
+    json,
+    after: optionalText("after", "Starts after the event with this number; by default with the first."),
+    session: sessionId,
+  },
+  (options) =>
+    Effect.gen(function* () {
+      const out = yield* Output
+      const forge = yield* client
+      const followed = forge.streams.sessionEvents(options.session, definedOptions({ after: options.after }))
+      yield* Stream.runForEach(followed, (event) =>
+        options.json ? out.json(event.data) : out.line(lineOf(event)),
+      )
+    }).pipe(reportErrors(options.json)),
+).pipe(
+  Command.withDescription(
+    "Prints what happens to a session beside its turns, and what its agent says while no turn is open, until the session is closed.",
+  ),
+)
+
 const cancel = Command.make("cancel", { json, session: sessionId }, (options) =>
   Effect.gen(function* () {
     const out = yield* Output
@@ -169,5 +203,5 @@ const close = Command.make("close", { json, session: sessionId }, (options) =>
 
 export const session = Command.make("session").pipe(
   Command.withDescription("Conversations with an agent. A session keeps its context."),
-  Command.withSubcommands([open, turn, show, list, cancel, close]),
+  Command.withSubcommands([open, turn, show, list, events, cancel, close]),
 )

@@ -123,6 +123,21 @@ class Session:
             keeps_messages=True,
         )
 
+    def events(self, *, after: Optional[str] = None) -> EventStream[None]:
+        """
+        Streams what happens to the session beside its turns: what its agent says while no turn is open
+        (`session.message`), and its own events. The past ones from the beginning or after an event, then the live ones,
+        until the session is closed.
+        """
+        return read(
+            self._transport,
+            f"{self._path}/events",
+            query={},
+            after=after,
+            to_answer=lambda _, __: None,
+            last=frozenset(["session.close", "session.sweep_close"]),
+        )
+
     def state(self) -> SessionState:
         json, _ = self._transport.call("GET", self._path)
         return answer(SessionState, json)

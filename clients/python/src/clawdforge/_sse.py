@@ -19,10 +19,13 @@ class Event:
     data: Any
 
     def text(self) -> str:
-        """The piece of the answer's text in a `delta` event. Empty for all other events."""
-        if self.type != "delta" or not isinstance(self.data, dict):
-            return ""
-        text = self.data.get("text")
+        """
+        The piece of the answer's text in a `delta` event, or the agent's words in a `session.message`. Empty for all other
+        events.
+        """
+        if self.type == "session.message":
+            return turn_text(_at(self.data, "data", "message"))
+        text = _at(self.data, "text") if self.type == "delta" else None
         return text if isinstance(text, str) else ""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Generic, Iterator, List, Mapping, Optional, TypeVar
+from typing import Any, Callable, Container, Deque, Dict, Generic, Iterator, List, Mapping, Optional, TypeVar
 
 from ._errors import ForgeError, Gone, TransportError, UnexpectedAnswer, error_of
 from ._http import Body, Patience, Response, Transport, passes, segment
@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 #: The status of a stream that has ended, and has nothing after the place that was asked for.
 NOTHING_MORE = 204
+#: The last event of a run's stream, unless it is an `error`.
+RESULT = frozenset(["result"])
 
 
 class EventStream(Generic[T], Iterator[Event]):
@@ -36,8 +38,9 @@ class EventStream(Generic[T], Iterator[Event]):
         after: Optional[str],
         to_answer: Callable[[Any, List[Dict[str, Any]]], T],
         keeps_messages: bool,
+        last: Container[str] = RESULT,
     ) -> None:
-        #: The run's id; None for the log of events.
+        #: The run's id; None for the log of events and for a session's stream.
         self.run_id: Optional[str] = response.headers.get("X-Run-Id")
         #: The id of the last event that was delivered: the stream resumes after it.
         self.last_event_id = after
@@ -53,6 +56,7 @@ class EventStream(Generic[T], Iterator[Event]):
         self._answer: Optional[T] = None
         self._failure: Optional[ForgeError] = None
         self._is_over = False
+        self._last = last
         #: The pieces of the answer's text since the last reset.
         self._pieces: List[str] = []
         if response.status == NOTHING_MORE:
@@ -99,7 +103,10 @@ class EventStream(Generic[T], Iterator[Event]):
     def _receive(self) -> None:
         try:
             if self._response is None:
-                self._response = self._reopened()
+                response = self._reopened()
+                if self._is_over:
+                    return
+                self._response = response
                 self._parser = Parser()
             piece = self._response.read_some()
             if piece == b"":
@@ -118,6 +125,8 @@ class EventStream(Generic[T], Iterator[Event]):
         response = self._transport.stream("GET", self._path, query=self._query, after=self.last_event_id)
         if response.status == NOTHING_MORE:
             self.close()
+            if self._last is not RESULT:
+                return response
             # The result would have closed this stream.
             self._failure = Gone("the rest of the stream is no longer stored", code="gone")
             self._failure.run_id = self.run_id
@@ -158,6 +167,8 @@ class EventStream(Generic[T], Iterator[Event]):
             if not isinstance(data, dict):
                 raise UnexpectedAnswer("the result is no JSON object", code="unexpected_answer")
             self._answer = self._to_answer({**data, "run_id": self.run_id}, self._messages or [])
+        elif event.type in self._last:
+            self.close()
         if event.type == "error":
             self.close()
             self._failure = _failure_of(data, self.run_id)
@@ -205,8 +216,9 @@ def read(
     after: Optional[str],
     to_answer: Callable[[Any, List[Dict[str, Any]]], T],
     keeps_messages: bool = False,
+    last: Container[str] = RESULT,
 ) -> EventStream[T]:
-    """Streams a run that exists already, from its beginning or after an event."""
+    """Streams what exists already, from its beginning or after an event, to an event that is one of the last."""
     response = transport.again_if_lost(
         lambda: transport.stream("GET", path, query=query, after=after), True
     )
@@ -218,4 +230,5 @@ def read(
         after=after,
         to_answer=to_answer,
         keeps_messages=keeps_messages,
+        last=last,
     )
