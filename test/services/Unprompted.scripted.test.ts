@@ -55,7 +55,7 @@ describe.each(Object.entries(BACKENDS))("an agent by way of %s", (_, backend: Ba
     }),
   )
 
-  check("that prompts itself is heard, and is refused what it asks for", (client, agents) =>
+  check("that prompts itself is heard, and what it asks for is answered", (client, agents) =>
     Effect.gen(function* () {
       const heard = yield* listening(client)
       const { session, hear } = yield* client.opened({ permissionMode: "approve-all" })
