@@ -38,8 +38,12 @@ export const prose = (text: string): void => print(wrap(text))
 /** Prints what a step has verified. */
 export const verified = (text: string): void => print(wrap(text).map((line) => styled("green", line)))
 
-export const step = (number: number, what: string, why: string): void => {
-  console.log(`\n${styled("cyan", String(number).padStart(2))} ${styled("bold", what)}`)
+/** Prints the head of a step: which of how many it is, and how long the demo has taken so far. */
+export const step = (number: number, of: number, what: string, why: string): void => {
+  const elapsed = styled("dim", `(${Math.round(process.uptime())} s)`)
+  console.log(
+    `\n${styled("cyan", `${String(number).padStart(2)} of ${of}`)} ${styled("bold", what)} ${elapsed}`,
+  )
   print(wrap(why).map((line) => styled("dim", line)))
 }
 

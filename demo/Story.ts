@@ -13,6 +13,9 @@ import { streamWithReconnect } from "./Stream.ts"
 /** After this time, the service deletes the texts of the last run's stream. */
 const RETENTION = "1100 millis"
 
+/** How many steps the demo has. */
+export const STEPS = 13
+
 /** Plays the demo, step by step. Fails at the first step that does not give the result that it describes. */
 export const story = (setup: Setup): Effect.Effect<void, DemoFailed> =>
   Effect.gen(function* () {
@@ -175,7 +178,7 @@ export const story = (setup: Setup): Effect.Effect<void, DemoFailed> =>
       }),
     )
 
-    yield* step(13, "Stop", "By SIGTERM, as Docker and systemd do it.", stopAndCheck(setup))
+    yield* step(STEPS, "Stop", "By SIGTERM, as Docker and systemd do it.", stopAndCheck(setup))
   })
 
 /** The request of a turn. Of its many events, only the agent's text is shown. */
@@ -191,7 +194,7 @@ const textOf = (body: any): string =>
 
 const step = <A>(number: number, what: string, why: string, act: Effect.Effect<A, DemoFailed>) =>
   Effect.suspend(() => {
-    Print.step(number, what, why)
+    Print.step(number, STEPS, what, why)
     return act
   }).pipe(
     Effect.mapError(({ message }) => new DemoFailed({ message: `step ${number}, ${what}: ${message}` })),

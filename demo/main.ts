@@ -8,7 +8,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Cause, Console, Effect, Exit, Option } from "effect"
 import * as Print from "./Print.ts"
 import { DemoFailed, setUp } from "./Setup.ts"
-import { story } from "./Story.ts"
+import { STEPS, story } from "./Story.ts"
 
 let firstSignal: NodeJS.Signals | undefined
 
@@ -25,6 +25,8 @@ const prologue = Effect.sync(() => {
   Print.prose(
     "Real here: the service, `claude`, HTTP and SQLite. Not real: the model. A stand-in on this machine replaces the provider and gives scripted answers, so this needs no login and no internet. Your own login and settings are not read. All files are in a temporary directory, which is removed at the end.",
   )
+  Print.prose(`${STEPS} steps, in about a minute on two processors. Each says how long it took to get there.`)
+  Print.prose("The service starts.")
 })
 
 const epilogue = Effect.sync(() => {

@@ -18,9 +18,7 @@ echo "# a stream"
 ask "$URL/run" --no-buffer --header 'Accept: text/event-stream' --header "$JSON" --data '{"prompt":"Say hello in five words."}'
 
 echo "# a file"
-printf '2 cups of flour\n' > "${TMPDIR:-/tmp}/tour.$$.txt"
-trap 'rm -f "${TMPDIR:-/tmp}/tour.$$.txt"' EXIT
-FILE=$(ask "$URL/files" --form "file=@${TMPDIR:-/tmp}/tour.$$.txt;filename=recipe.txt" |
+FILE=$(ask "$URL/files" --form "file=@$(dirname "$0")/recipe.txt" |
   sed -n 's/.*"file_token":"\([^"]*\)".*/\1/p')
 ask "$URL/run" --header "$JSON" --data "{\"prompt\":\"How much flour is in it?\",\"files\":[\"$FILE\"]}"
 

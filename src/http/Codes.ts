@@ -62,11 +62,16 @@ const codeRows: ReadonlyArray<CodeRow> = (() => {
     .toSorted((left, right) => left.status - right.status)
 })()
 
-/** The table of codes in Markdown. The document of the API and `docs/api.md` show it. */
-export const codesTable = [
-  "| status | code | try again? | meaning |",
-  "| --- | --- | --- | --- |",
-  ...codeRows.map(
-    ({ status, code, retry, meaning }) => `| ${status} | \`${code}\` | ${retry} | ${meaning} |`,
-  ),
-].join("\n")
+const CELLS: ReadonlyArray<ReadonlyArray<string>> = [
+  ["status", "code", "try again?", "meaning"],
+  ...codeRows.map(({ status, code, retry, meaning }) => [String(status), `\`${code}\``, retry, meaning]),
+]
+
+const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
+
+/** The table of codes in Markdown, aligned. The document of the API and `docs/api.md` show it. */
+export const codesTable = (() => {
+  const widths = [0, 1, 2, 3].map((n) => Math.max(...CELLS.map((row) => row[n]?.length ?? 0)))
+  const [head = "", ...rows] = CELLS.map((row) => line(row.map((cell, n) => cell.padEnd(widths[n] ?? 0))))
+  return [head, line(widths.map((width) => "-".repeat(width))), ...rows].join("\n")
+})()
