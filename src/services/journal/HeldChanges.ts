@@ -40,6 +40,8 @@ export const holdChanges = (
     const closes = new Map<SessionId, Close>()
     const writeLock = yield* Effect.makeSemaphore(1)
     let isRetrying = false
+    /** Why the newest change is held. */
+    let heldBecause: unknown = null
 
     const heldCount = () => ends.size + revocations.size + closes.size
 
@@ -79,7 +81,12 @@ export const holdChanges = (
     const hold = <K, V>(held: Map<K, V>, key: K, value: V, { during, cause }: StorageFailed) =>
       Effect.logError("a change holds in memory only, until it can be written", Cause.die(cause)).pipe(
         Effect.annotateLogs({ during }),
-        Effect.zipRight(Effect.sync(() => held.set(key, value))),
+        Effect.zipRight(
+          Effect.sync(() => {
+            heldBecause = cause
+            held.set(key, value)
+          }),
+        ),
         Effect.zipRight(retryInBackground),
       )
 
@@ -161,12 +168,11 @@ export const holdChanges = (
     return {
       ...records,
 
-      writable: Effect.suspend(() => {
-        const held = heldCount()
-        return held === 0
+      writable: Effect.suspend(() =>
+        heldCount() === 0
           ? records.writable
-          : Effect.fail(new StorageFailed({ during: "writing changes", cause: `${held} are held in memory` }))
-      }),
+          : new StorageFailed({ during: "writing changes that are held in memory", cause: heldBecause }),
+      ),
 
       tokens: {
         ...tokens,
