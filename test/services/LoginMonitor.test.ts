@@ -144,6 +144,19 @@ describe("a login that the provider refuses", () => {
   })
 })
 
+describe("a login that was written just before the provider refused it", () => {
+  it.effect("is the one that is missing: nothing has changed since", () => {
+    const { layer, file } = scene()
+    return Effect.gen(function* () {
+      const { attempt } = yield* LoginMonitor
+      const running = yield* attempt("sonnet")
+      file.write()
+      yield* running.failed(refused)
+      expect([yield* stateNow, yield* admitted()]).toEqual(["missing", "not_logged_in 30"])
+    }).pipe(Effect.provide(layer))
+  })
+})
+
 describe("a login of which claude says that there is none", () => {
   it.effect("is missing, tried at once, and there when claude says so", () => {
     const { layer, events } = scene()

@@ -146,7 +146,8 @@ export class LoginMonitor extends Context.Tag("clawdforge/LoginMonitor")<
         })
 
       const failed = (began: number, failure: NotLoggedIn | RateLimited) =>
-        Effect.flatMap(times, (now) => {
+        // A login that was written before the failure is the one that failed.
+        Effect.flatMap(Effect.zipRight(look, times), (now) => {
           // The news of a newer attempt is better, or nobody knows when the limit ends.
           if (began < lastWorked || (failure._tag === "RateLimited" && failure.resetsAt === undefined))
             return Effect.void
