@@ -24,8 +24,8 @@ ask "$URL/run" --header "$JSON" --data "{\"prompt\":\"How much flour is in it?\"
 
 echo "# a session"
 SESSION=$(ask "$URL/sessions" --header "$JSON" --data '{"agent":"claude"}' | sed -n 's/.*"session_id":"\([^"]*\)".*/\1/p')
-ask "$URL/sessions/$SESSION/turn" --header "$JSON" --data '{"prompt":"My pancakes take 2 cups of flour for two people."}'
-ask "$URL/sessions/$SESSION/turn" --header "$JSON" --data '{"prompt":"And for five?"}'
+ask "$URL/sessions/$SESSION/turn?include=text&events=none" --header "$JSON" --data '{"prompt":"My pancakes take 2 cups of flour for two people."}'
+ask "$URL/sessions/$SESSION/turn?include=text&events=none" --header "$JSON" --data '{"prompt":"And for five?"}'
 ask --request DELETE "$URL/sessions/$SESSION"
 
 echo "# the last runs"
