@@ -83,8 +83,8 @@ describe("clawdforge/testing", () => {
     Effect.gen(function* () {
       const keys = yield* given(Mock.forge())
       const left = tags.map(({ key }) => key).filter((key) => !keys.has(key))
-      // What only speaks to processes has nothing to do there; what only the API uses is not given on.
-      expect(left).toEqual([Service.Processes.key, AcpxRecords.key, RequestBody.key])
+      // What only speaks to acpx has nothing to do there; what only the API uses is not given on.
+      expect(left).toEqual([AcpxRecords.key, RequestBody.key])
     }),
   )
 

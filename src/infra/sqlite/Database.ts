@@ -13,6 +13,7 @@ import streams from "./migrations/0005_streams.ts"
 import runInputs from "./migrations/0006_run_inputs.ts"
 import writeTrials from "./migrations/0007_write_trials.ts"
 import sessionMessages from "./migrations/0008_session_messages.ts"
+import emptyCounts from "./migrations/0009_empty_counts.ts"
 
 /** The migrations, in order. A migration that has landed is never edited. */
 const migrations = {
@@ -24,6 +25,7 @@ const migrations = {
   "0006_run_inputs": runInputs,
   "0007_write_trials": writeTrials,
   "0008_session_messages": sessionMessages,
+  "0009_empty_counts": emptyCounts,
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })

@@ -114,7 +114,7 @@ export const retentionRecords = ({ sql, transaction }: LedgerDatabase): Retentio
       Effect.gen(function* () {
         // By number, not by time: what is removed must be a session's oldest, also after the clock was set.
         const there = yield* sql<{ seq: number; at: number; bytes: number; sessionId: SessionId }>`
-          SELECT seq, at, bytes, session_id FROM session_messages ORDER BY seq LIMIT ${ROWS_MAX}`
+          SELECT seq, at, bytes, session_id FROM session_messages WHERE seq > 0 ORDER BY seq LIMIT ${ROWS_MAX}`
         const young = there.findIndex(({ at }) => at >= before)
         const old = young < 0 ? there : there.slice(0, young)
         const due = firstWithin(old, BYTES_MAX)
