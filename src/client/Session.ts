@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { acpTextOf } from "../domain/AnswerText.ts"
+import { textOfTurn } from "../domain/AnswerText.ts"
 import type { AnswerOf, Derived } from "./Derived.ts"
 import type { ForgeMethods } from "./ForgeClient.ts"
 import { takeTurn } from "./LongAnswers.ts"
@@ -35,8 +35,8 @@ export type TurnAnswer = Omit<AnswerOf<Sessions["takeTurn"]>, "text"> & {
   readonly text: () => string
 }
 
-/** The text of the answer in an agent's messages, without its thoughts and tool calls. */
-export const textOf = (events: ReadonlyArray<unknown>): string => events.map(acpTextOf).join("")
+/** The text of the answer in the messages of a turn, without thoughts and tool calls. */
+export const textOf: (events: ReadonlyArray<unknown>) => string = textOfTurn
 
 /** A conversation with an agent. `await using` closes it. */
 export class ForgeSession implements AsyncDisposable {

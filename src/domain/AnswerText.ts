@@ -101,11 +101,31 @@ const lastTextIn = (content: unknown): string | undefined => {
   return texts.filter((text) => typeof text === "string").findLast((text) => text !== "")
 }
 
+/** The method of our own notification that an agent began its answer anew. Agents do not send it. */
+const ANSWER_RESTART = "_clawdforge/answer_restart"
+
 /**
- * Adds a message of the Agent Client Protocol. It may have any shape. Never resets: an agent that begins anew sends more
- * of the same, and the protocol does not tell it from text that goes on.
+ * Makes the message that says that an agent began its answer anew: `text` is all of the turn's text that still counts. It
+ * is put among the messages of a turn, because the protocol does not tell an answer that begins anew from one that goes on.
  */
-export const addAcpMessage: AddMessage = (before, message) => append(before, acpTextOf(message))
+export const answerRestart = (sessionId: unknown, text: string) => ({
+  jsonrpc: "2.0" as const,
+  method: ANSWER_RESTART,
+  params: { sessionId, text },
+})
+
+/** Adds a message of the Agent Client Protocol, or an `answerRestart`. It may have any shape. */
+export const addAcpMessage: AddMessage = (before, message) => {
+  const { method, params } = fieldsOf(message)
+  const { text } = fieldsOf(params)
+  return method === ANSWER_RESTART && typeof text === "string"
+    ? [{ text, isNewBlock: false }, [{ reset: true }, ...pieceOf(text)]]
+    : append(before, acpTextOf(message))
+}
+
+/** The text of the answer in all messages of a turn. */
+export const textOfTurn = (messages: ReadonlyArray<unknown>): string =>
+  messages.reduce<AnswerText>((before, message) => addAcpMessage(before, message)[0], NO_TEXT).text ?? ""
 
 /** The text of the answer in a message of the Agent Client Protocol; "" in a message without any. */
 export const acpTextOf = (message: unknown): string => {

@@ -5,8 +5,10 @@ import {
   addAcpMessage,
   addClaudeMessage,
   type AnswerText,
+  answerRestart,
   type Delta,
   NO_TEXT,
+  textOfTurn,
   UNKNOWN_TEXT,
 } from "../../src/domain/AnswerText.ts"
 
@@ -202,7 +204,24 @@ const chunk = (text: unknown, sessionUpdate = "agent_message_chunk") => ({
 })
 
 describe("the deltas of a turn's messages", () => {
-  it("are all that the agent says, and never begin anew", () => {
+  it("begin anew with the text that still counts where the agent begins anew", () => {
+    const messages = [
+      chunk("I look. "),
+      chunk("one two"),
+      answerRestart("s", "I look. "),
+      chunk("quite another"),
+    ]
+    expect(deltasOf(addAcpMessage, messages)).toEqual([
+      { text: "I look. " },
+      { text: "one two" },
+      { reset: true },
+      { text: "I look. " },
+      { text: "quite another" },
+    ])
+    expect(textOfTurn(messages)).toBe("I look. quite another")
+  })
+
+  it("are all that the agent says otherwise", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.boolean(), fc.string())), (said) => {
         const messages = [

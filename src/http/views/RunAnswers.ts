@@ -1,6 +1,6 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Either } from "effect"
-import { acpTextOf } from "../../domain/AnswerText.ts"
+import { textOfTurn } from "../../domain/AnswerText.ts"
 import { RunDefect, type StorageFailed } from "../../domain/Failure.ts"
 import { decodeOutcome, type Report } from "../../domain/Outcome.ts"
 import type { RunRecord } from "../../domain/Run.ts"
@@ -85,7 +85,7 @@ export const turnAnswer = (
   ...(events && messages !== undefined ? { events: messages } : {}),
   stop_reason: report.stopReason,
   duration_ms: report.durationMs,
-  ...(text ? { text: messages?.map(acpTextOf).join("") ?? null } : {}),
+  ...(text ? { text: messages === undefined ? null : textOfTurn(messages) } : {}),
   ...(usage ? { usage: report.usage, cost_usd: report.costUsd, model: report.model ?? null } : {}),
 })
 

@@ -1,10 +1,11 @@
 import { Cause, Chunk, Duration, Effect, Exit, Fiber, Option, Stream } from "effect"
-import { acpTextOf } from "../../../domain/AnswerText.ts"
+import { addAcpMessage, NO_TEXT } from "../../../domain/AnswerText.ts"
 import { type StorageFailed, TurnFailed } from "../../../domain/Failure.ts"
 import { withAttachments } from "../../../domain/File.ts"
 import { estimateJsonChars } from "../../../domain/Json.ts"
 import type { TurnSpec } from "../../../domain/Run.ts"
 import { CLAUDE, type SessionRecord } from "../../../domain/Session.ts"
+import { AnswerRestarts } from "../../agents/acp/AnswerRestarts.ts"
 import {
   claudeMessageOf,
   isAnswer,
@@ -74,7 +75,9 @@ class ReceivedMessages {
       if (this.#chars > TURN_MAX_CHARS) return Number.isFinite(this.#chars) ? TOO_LONG : TOO_DEEP
       if (this.#chars > HELD_MAX_CHARS) this.#held = undefined
       this.#held?.push(message)
-      this.answerChars += acpTextOf(message).length
+      for (const delta of addAcpMessage(NO_TEXT, message)[1]) {
+        this.answerChars = "reset" in delta ? 0 : this.answerChars + delta.text.length
+      }
       this.hasAnswer ||= isAnswer(message)
       this.last = message
       this.sessionCostUsd = sessionCostOf(message) ?? this.sessionCostUsd
@@ -167,13 +170,15 @@ export const makeTurnExecutor = (options: {
         const [prompt, { agentSession, ref }] = ready.value
         let { answered } = session
         costs.begin(session, spec.id)
+        const restarts = new AnswerRestarts()
         const journaling = Stream.runForEachChunk(client.prompt(agentSession, ref, prompt), (chunk) =>
           Effect.suspend((): Effect.Effect<void, TurnFailed | StorageFailed> => {
-            const some = Chunk.toReadonlyArray(chunk).filter((message) => {
-              const ofProvider = claudeMessageOf(message)
-              if (ofProvider !== undefined) signs.add(ofProvider)
+            const some = Chunk.toReadonlyArray(chunk).flatMap((message) => {
+              const ofClaude = claudeMessageOf(message)
+              const restart = restarts.add(message)
+              if (ofClaude !== undefined) signs.add(ofClaude)
               else if (isAnswer(message)) signs.answerBegins()
-              return ofProvider === undefined
+              return ofClaude === undefined ? [message] : restart === undefined ? [] : [restart]
             })
             const tooMuch = messages.add(some)
             if (tooMuch !== undefined) return new TurnFailed({ reason: tooMuch })
