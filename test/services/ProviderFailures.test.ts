@@ -52,6 +52,18 @@ const SAID: ReadonlyArray<readonly [code: string, text: string, kind?: string, s
   ["overloaded", '{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'],
   ["model_not_found", "There's an issue with the selected model (claude-foo-9).", "model_not_found", 404],
   ["model_not_found", "Model 'no-such-model' not found", "", 404],
+  [
+    "model_not_found",
+    "API error: 401 key not allowed to access model. It can only access ['sonnet']",
+    "",
+    401,
+  ],
+  [
+    "model_not_found",
+    "Failed to authenticate. API Error: 403 You do not have access to the model opus",
+    "authentication_failed",
+    403,
+  ],
   ["billing", "Credit balance is too low", "billing_error", 400],
   ["billing", "API Error: 402 There was an issue with your organization's billing", "unknown", 402],
   ["invalid_request", "Prompt is too long"],
@@ -81,6 +93,13 @@ describe("the cause of a provider's refusal", () => {
     },
     { text: "API Error: 500 Internal server error", kind: "server_error", status: 500 },
     { text: "API Error: 404 404 page not found", status: 404 },
+    // Apps choose the names of models and of a schema's properties.
+    { text: "API error: 400 Invalid model name: authentication_error · model not changed" },
+    { text: "API Error: 400 no such thing: invalid api key", kind: "invalid_request", status: 400 },
+    { text: "API Error: 422 Not logged in", status: 422 },
+    {
+      text: "Output does not match required schema: root: must have required property 'authentication_error'",
+    },
     { text: "its process exited with code 1" },
     { text: "it ended without a stop reason" },
   ])("is not known for: $text", (said) => {

@@ -58,21 +58,35 @@ const CAUSE_OF_STATUS: Readonly<Record<number, Cause>> = {
   529: "overload",
 }
 
-/** What agents say when they name neither a kind nor a status. The first that matches counts. */
+/**
+ * What agents say when they name neither a kind nor a status. The first that matches counts. An error can quote the name of
+ * a model, or of a property of a schema, which an app has chosen: it could be `authentication_error`. So the provider's
+ * words for programs count only where it writes them.
+ */
 const CAUSES_IN_WORDS: ReadonlyArray<readonly [RegExp, Cause]> = [
   [/(prompt|input) is too long|exceed(s|ed)? (the )?context (limit|window)|request too large/i, "prompt"],
-  [/credit balance is too low|billing_error/i, "billing"],
+  [/credit balance is too low|"type": ?"billing_error"/i, "billing"],
   [
-    /usage limit reached|reached your specified [\w\s-]*usage limits|you've hit your .*limit|rate_limit_error/i,
+    /usage limit reached|reached your specified [\w\s-]*usage limits|you've hit your .*limit|"type": ?"rate_limit_error"/i,
     "limit",
   ],
-  [/overloaded_error|\boverloaded\b/i, "overload"],
+  [/"type": ?"overloaded_error"|\boverloaded\b/i, "overload"],
   [/model '[^']*' not found|issue with the selected model|\bnot_found_error\b.*\bmodel\b/i, "model"],
   [
-    /not logged in|please run \/login|login expired|authentication_error|failed to authenticate|authentication (failed|required)|could not resolve authentication method|oauth token (has expired|has been revoked|revoked)|invalid (x-)?api[- ]key|invalid bearer token/i,
+    /not logged in|please run \/login|login expired|"type": ?"authentication_error"|failed to authenticate|authentication (failed|required)|could not resolve authentication method|oauth token (has expired|has been revoked|revoked)|invalid (x-)?api[- ]key|invalid bearer token/i,
     "login",
   ],
 ]
+
+/**
+ * A gateway refuses one model, perhaps with 401: the login works for the others. The app that asked for the model must not
+ * make them unserved.
+ */
+const MODEL_REFUSED =
+  /model_access_denied|\b(?:not allowed|no access|no permission|not have (?:access|permission))\b.*\bmodel\b(?! not changed)/i
+
+/** The statuses with which a provider refuses a login. With any other, words that sound so are about something else. */
+const LOGIN_STATUSES: ReadonlySet<number | undefined> = new Set([undefined, 401, 403])
 
 /** An HTTP status in an agent's sentence: `API Error: 529 Overloaded`, `Request rejected (429)`, `status 401`. */
 const STATUS_IN_WORDS =
@@ -86,11 +100,17 @@ const statusIn = (text: string): number | undefined => {
 }
 
 const causeOf = ({ text, status, kind }: FailureReport): Cause | undefined => {
+  if (MODEL_REFUSED.test(text)) return "model"
   const known = CAUSE_OF_KIND[kind ?? ""]
   if (known !== undefined) return known
   const told = status ?? statusIn(text)
   if (told === 404) return /model/i.test(text) ? "model" : undefined
-  return CAUSE_OF_STATUS[told ?? 0] ?? CAUSES_IN_WORDS.find(([words]) => words.test(text))?.[1]
+  return (
+    CAUSE_OF_STATUS[told ?? 0] ??
+    CAUSES_IN_WORDS.find(
+      ([words, cause]) => (cause !== "login" || LOGIN_STATUSES.has(told)) && words.test(text),
+    )?.[1]
+  )
 }
 
 /** A limit whose end is not known is tried again after this time. */
