@@ -5,7 +5,8 @@ import { fieldsOf } from "./Json.ts"
  * the messages of `claude` (of a one-shot), one for those of the Agent Client Protocol (of a turn).
  *
  * The pieces since the last reset, joined, are the text. At the end of a one-shot it is the text that its `result` is made
- * from; at the end of a turn it is all that the agent said in the turn.
+ * from; at the end of a turn it is all that the agent said in the turn. Whether that are a refusal's words, which are no
+ * answer, is known when the turn has failed (see `src/http/views/DeltaFrames.ts`).
  */
 
 /** A piece of the text that is appended; or a reset: all text so far is void, and the answer begins anew. */

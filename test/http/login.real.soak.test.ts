@@ -40,6 +40,48 @@ describe.each(BACKENDS)("the login of the real claude by way of %s", (agentBacke
   )
 
   it.live(
+    "is asked again for a refused turn with the same key; what turns cost is recorded, also of one that failed",
+    () =>
+      Effect.gen(function* () {
+        const { server, token, app } = world()
+        const session = yield* app.opened({ model: "sonnet" })
+        const turn = (prompt: string, key: string) =>
+          server.request("POST", `/sessions/${session}/turn?include=usage`, {
+            token,
+            body: { prompt },
+            headers: { "idempotency-key": key },
+          })
+        const told = {
+          usage: { input_tokens: 12, output_tokens: 3 },
+          cost_usd: expect.toSatisfy((usd: number) => usd > 0),
+          model: expect.stringMatching(/^claude-sonnet-/),
+        }
+        expect((yield* turn("SAY hello", "hello")).json).toMatchObject({ ok: true, ...told })
+
+        // The adapter says the provider's words like an answer, and then fails: they are none.
+        for (const nth of ["first", "second"]) {
+          real.api.reset()
+          const refused = yield* turn("REFUSE minute", "minute")
+          expect([nth, refused.status, refused.json.code]).toEqual([nth, 429, "rate_limited"])
+          expect(refused.headers.get("idempotent-replayed")).toBe(null)
+          expect(real.api.requests.filter(({ prompt }) => prompt === "REFUSE minute")).not.toEqual([])
+        }
+
+        // The agent shortens the conversation first, which costs something.
+        expect((yield* turn("REFUSE tokens", "tokens")).status).toBe(400)
+        const { json } = yield* server.request("GET", `/runs?session_id=${session}`, { token })
+        expect(json.runs[0]).toMatchObject({ status: "failed", cost_usd: told.cost_usd })
+        yield* app.close(session)
+
+        real.api.reset()
+        const opened = yield* app.open({ model: "no-such-model" })
+        const answer = opened.status === 200 ? yield* app.turn(opened.json.session_id, "SAY hello") : opened
+        expect(answer.json).toMatchObject({ status: 400, code: "model_not_found" })
+        expect(real.api.requests.filter(({ model }) => model !== "no-such-model")).toEqual([])
+      }),
+  )
+
+  it.live(
     "is missing once the provider refuses it, and is tried when it changes; limits hold for their models",
     () =>
       Effect.gen(function* () {

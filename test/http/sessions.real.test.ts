@@ -351,7 +351,28 @@ describe.each(backends)("sessions of the real claude by way of %s", (agentBacken
     it.live("has the code of its cause, or is 504 at timeout_secs when it hangs; the session goes on", () =>
       withSession((session, app) =>
         Effect.gen(function* () {
+          const { server, api } = world()
+          const turn = (prompt: string) =>
+            server.request("POST", `/sessions/${session}/turn`, {
+              token: app.token,
+              body: { prompt },
+              headers: { "idempotency-key": "refused" },
+            })
+          const db = new Sqlite(server.config.dbPath, { readonly: true })
+          const answered = db.prepare("SELECT answered FROM sessions WHERE id = ?").pluck()
+
+          // The adapter says the provider's words like an answer, and then fails: they are none.
+          for (const nth of ["first", "second"]) {
+            api.reset()
+            const refused = yield* turn("REFUSE credit")
+            expect([nth, refused.status, refused.json.code]).toEqual([nth, 502, "billing"])
+            expect(refused.headers.get("idempotent-replayed")).toBe(null)
+            expect(received("REFUSE credit")).toBeDefined()
+          }
+          expect(answered.get(session)).toBe(0)
           yield* app.say(session, "SAY lemon-0")
+          expect(answered.get(session)).toBe(1)
+          db.close()
           for (const [prompt, status, code] of [
             ["REFUSE minute", 429, "rate_limited"],
             ["REFUSE overloaded", 503, "overloaded"],

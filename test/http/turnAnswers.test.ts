@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "@effect/vitest"
-import { type RunningForge, startForge } from "../../src/testing.ts"
+import { Failure, type RunningForge, startForge } from "../../src/testing.ts"
 import { EventParser, type ServerEvent } from "../support/EventSource.ts"
 
 /** What an answer to a turn has when it is asked for. */
@@ -109,4 +109,71 @@ describe("the answer to a turn", () => {
       expect(forge.agents.requests).toEqual([])
     },
   )
+})
+
+describe("a turn that the provider refuses, and whose agent says so like an answer", () => {
+  const key = { "idempotency-key": "k" }
+  const overloaded = "API Error: 529 Overloaded. This is a server-side issue."
+  const limited = "API Error: Request rejected (429) · This request would exceed your rate limit."
+  const broken = "API Error: 500 scripted"
+
+  it.each([
+    [limited, new Failure.TurnFailed({ reason: `Internal error: ${limited}`, kind: "rate_limit" }), 429],
+    [overloaded, new Failure.TurnFailed({ reason: `Internal error: ${overloaded}` }), 503],
+    ["Invalid API key · Fix external API key", new Failure.NotLoggedIn({}), 503],
+    [broken, new Failure.TurnFailed({ reason: `Internal error: ${broken}` }), 502],
+  ])("leaves its key free, and its words are no text of an answer: %s", async (words, failure, status) => {
+    const session = await withSession()
+    const held = forge.agents.hold()
+    held.say(words)
+    held.fail(failure)
+    const stream = await events(
+      ask("POST", `${session}/turn?deltas=1`, { prompt: "x" }, { ...key, ...STREAM }),
+    )
+    expect(stream.map(({ event }) => event)).toEqual(["run", "message", "delta", "delta", "error"])
+    expect(JSON.parse(stream.at(-2)?.data ?? "")).toEqual({ reset: true })
+    expect(resultIn(stream)).toEqual(["error", expect.objectContaining({ status })])
+    // From every place in it, the rest comes once and in order.
+    for (const [n, { id }] of stream.slice(0, -1).entries()) {
+      const rest = await events(ask("GET", `${session}/turns/1/events?deltas=1&after=${id}`))
+      expect(rest).toEqual(stream.slice(n + 1))
+    }
+
+    forge.agents.nextAnswer("now it works")
+    const again = ask("POST", `${session}/turn?include=text`, { prompt: "x" }, key)
+    expect(await json(again)).toMatchObject(
+      // Without a new login, nothing is tried for a moment.
+      failure._tag === "NotLoggedIn" ? { code: "not_logged_in" } : { text: "now it works", turn_index: 2 },
+    )
+    expect((await again).headers.get("idempotent-replayed")).toBe(null)
+  })
+
+  it.each([
+    ["goes on", [overloaded, " But I can answer."]],
+    ["has said something else", ["Two cups of sugar"]],
+  ])("keeps its key when the agent %s before", async (_, pieces) => {
+    const session = await withSession()
+    const held = forge.agents.hold()
+    for (const words of pieces) held.say(words)
+    held.fail(new Failure.TurnFailed({ reason: `Internal error: ${overloaded}` }))
+    const first = await json(ask("POST", `${session}/turn`, { prompt: "x" }, key))
+    expect(first).toMatchObject({ status: 503, code: "overloaded" })
+    const again = ask("POST", `${session}/turn`, { prompt: "x" }, key)
+    expect(await json(again)).toEqual({ ...first, request_id: expect.any(String) })
+    expect((await again).headers.get("idempotent-replayed")).toBe("true")
+    expect(forge.agents.requests).toHaveLength(1)
+  })
+
+  it("is answered when the words of a refusal are the answer", async () => {
+    const session = await withSession()
+    forge.agents.nextAnswer("Credit balance is too low")
+    const stream = await events(
+      ask("POST", `${session}/turn?deltas=1&include=text`, { prompt: "x" }, { ...key, ...STREAM }),
+    )
+    expect(stream.map(({ event }) => event)).toEqual(["run", "message", "delta", "message", "result"])
+    expect(resultIn(stream)[1]).toMatchObject({ text: "Credit balance is too low" })
+    expect(
+      (await ask("POST", `${session}/turn`, { prompt: "x" }, key)).headers.get("idempotent-replayed"),
+    ).toBe("true")
+  })
 })

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
+import { openingFailure } from "../../src/services/agents/acpx/Failures.ts"
 import { makePromptOutputReader } from "../../src/services/agents/acpx/PromptOutput.ts"
 
 const PROMPT = { id: 2, method: "session/prompt", params: {} }
@@ -80,4 +81,16 @@ describe("the output of `acpx prompt`", () => {
       ["EmptySession", "Prompted"],
     )
   })
+})
+
+const failureFor = (message: string) =>
+  openingFailure({ code: -32_603, message }, "acpx", { secrets: [], texts: [] })
+
+it("a model that the adapter or acpx does not know is told as such, whatever the error's code is", () => {
+  for (const message of [
+    "Internal error: Model 'no-such-model' not found",
+    "the agent did not advertise the model 'no-such-model'",
+  ])
+    expect([message, failureFor(message)._tag]).toEqual([message, "ModelNotFound"])
+  expect(failureFor("Internal error: it broke")._tag).toBe("AgentUnavailable")
 })

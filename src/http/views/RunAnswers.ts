@@ -195,7 +195,7 @@ export const makeRunAnswers = Effect.gen(function* () {
     const frames: Frames = (reader) =>
       Effect.gen(function* () {
         const plain: FramesOf = (event) => [runFrame(run, event, options)]
-        const framesOf = options.deltas === true ? withDeltas(run, plain) : plain
+        const framesOf = options.deltas === true ? withDeltas(run, plain, after) : plain
         if (options.deltas === true) {
           const rest = yield* framesAfter(journal, run, after, framesOf)
           if (rest.length > 0 && !reader.take(rest)) yield* reader.ready

@@ -113,6 +113,16 @@ const causeOf = ({ text, status, kind }: FailureReport): Cause | undefined => {
   )
 }
 
+/**
+ * Whether an agent's text is nothing but the words of a refusal. Claude's adapter says them like an answer before it fails.
+ * They come in one message: it does not stream them.
+ */
+export const isRefusalText = (text: string): boolean =>
+  text.length <= REFUSAL_MAX_CHARS &&
+  (/^API Error\b/.test(text) || causeOf({ text, model: null, now: 0 }) !== undefined)
+
+const REFUSAL_MAX_CHARS = 1000
+
 /** A limit whose end is not known is tried again after this time. */
 const UNKNOWN_LIMIT_SECS = 60
 

@@ -8,6 +8,7 @@ import {
   type TurnFailed,
 } from "../../../domain/Failure.ts"
 import type { Confidential } from "../../../domain/Redaction.ts"
+import { providerFailureOf } from "../ProviderFailures.ts"
 import { AUTH_REQUIRED, NOT_OFFERED, reasonOf, turnFailureOf } from "../acp/Failures.ts"
 
 /** An error that acpx prints, its own or the agent's. */
@@ -33,15 +34,16 @@ const commonFailure = (error: AcpxError, program: string): Option.Option<AgentRe
   return Option.none()
 }
 
-/** The failure for an error while a session was opened. */
+/** The failure for an error while a session was opened. acpx sets its model then, which Claude's adapter may not know. */
 export const openingFailure = (
   error: AcpxError,
   program: string,
   confidential: Confidential,
-): AgentRefusal | ModelNotFound =>
-  /did not advertise/.test(error.message)
-    ? new ModelNotFound({ reason: NOT_OFFERED })
-    : unpromptedFailure(error, program, confidential)
+): AgentRefusal | ModelNotFound => {
+  if (/did not advertise/.test(error.message)) return new ModelNotFound({ reason: NOT_OFFERED })
+  const ofProvider = providerFailureOf({ text: reasonOf(error, confidential), model: null, now: 0 })
+  return ofProvider?._tag === "ModelNotFound" ? ofProvider : unpromptedFailure(error, program, confidential)
+}
 
 /** The failure for an error before the agent had the prompt. */
 export const unpromptedFailure = (

@@ -15,6 +15,7 @@ import {
   usageOf,
 } from "../../agents/acp/MessageFields.ts"
 import { type AcpMessage, AcpxClient } from "../../agents/AcpxClient.ts"
+import { isRefusalText } from "../../agents/ProviderFailures.ts"
 import { ProviderSigns } from "../../agents/ProviderSigns.ts"
 import { CANCEL_TIMEOUT } from "../../agents/Timeouts.ts"
 import { Files } from "../../files/Files.ts"
@@ -59,8 +60,10 @@ class ReceivedMessages {
   #held: Array<AcpMessage> | undefined = []
   /** The number of characters of the agent's answer. */
   answerChars = 0
-  /** Whether the agent has begun to answer. */
+  /** Whether the agent has begun to answer. Words of a refusal are no answer, unless it goes on after them. */
   hasAnswer = false
+  /** Whether all that the agent has said are the words of a refusal. */
+  saidRefusal = false
   /** The newest message: at the end of a turn, its result. */
   last: AcpMessage | undefined
   /** What the session cost so far, as the agent last said; null if it has not. */
@@ -75,10 +78,17 @@ class ReceivedMessages {
       if (this.#chars > TURN_MAX_CHARS) return Number.isFinite(this.#chars) ? TOO_LONG : TOO_DEEP
       if (this.#chars > HELD_MAX_CHARS) this.#held = undefined
       this.#held?.push(message)
-      for (const delta of addAcpMessage(NO_TEXT, message)[1]) {
+      const deltas = addAcpMessage(NO_TEXT, message)[1]
+      const isFirstText = this.answerChars === 0 && !this.hasAnswer && !this.saidRefusal
+      for (const delta of deltas) {
         this.answerChars = "reset" in delta ? 0 : this.answerChars + delta.text.length
       }
-      this.hasAnswer ||= isAnswer(message)
+      if (isFirstText && deltas.some((delta) => "text" in delta && isRefusalText(delta.text))) {
+        this.saidRefusal = true
+      } else if (isAnswer(message) || (this.saidRefusal && stopReasonOf(message) !== undefined)) {
+        this.hasAnswer = true
+        this.saidRefusal = false
+      }
       this.last = message
       this.sessionCostUsd = sessionCostOf(message) ?? this.sessionCostUsd
       this.model = modelOf(message) ?? this.model
@@ -182,7 +192,7 @@ export const makeTurnExecutor = (options: {
             })
             const tooMuch = messages.add(some)
             if (tooMuch !== undefined) return new TurnFailed({ reason: tooMuch })
-            const isFirstAnswer = !answered && some.some(isAnswer)
+            const isFirstAnswer = !answered && messages.hasAnswer
             answered ||= isFirstAnswer
             return Effect.zipRight(
               // Recorded at once: the turn may never have an end, and the context must not be lost silently.
@@ -231,7 +241,13 @@ export const makeTurnExecutor = (options: {
         Effect.catchAll((failure) => Effect.flip(signs.explain(failure, model))),
         Effect.tapError(attempt.failed),
         Effect.tapError((failure) =>
-          Effect.when(run.setBegun(false), () => isRefusal(failure) && !messages.hasAnswer),
+          Effect.when(
+            run.setBegun(false),
+            () =>
+              !messages.hasAnswer &&
+              // A refusal whose cause nobody knows has no failure of its own.
+              (isRefusal(failure) || (failure._tag === "TurnFailed" && messages.saidRefusal)),
+          ),
         ),
         // However a cancelled turn ends, it was cancelled.
         Effect.catchAll((failure) =>
