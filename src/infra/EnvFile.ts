@@ -5,7 +5,9 @@ import { decodeUtf8 } from "./Utf8.ts"
 
 const FILE = ".env"
 
-let names: ReadonlyArray<string> = []
+let names: ReadonlyArray<string> | undefined
+
+const exists = (): boolean => statSync(FILE, { throwIfNoEntry: false })?.isFile() === true
 
 /**
  * Loads `.env` of the current directory into the environment, if there is one. Variables that are already set keep their
@@ -13,7 +15,7 @@ let names: ReadonlyArray<string> = []
  */
 export const loadEnvFile = (): string | undefined => {
   // A directory named `.env`, such as a Python environment, is not ours.
-  if (!statSync(FILE, { throwIfNoEntry: false })?.isFile()) return undefined
+  if (!exists()) return undefined
   return Either.match(
     Either.flatMap(
       Either.try({
@@ -35,4 +37,7 @@ export const loadEnvFile = (): string | undefined => {
 }
 
 /** The names of the variables in the file that was loaded; none without one. */
-export const namesInEnvFile = (): ReadonlyArray<string> => names
+export const namesInEnvFile = (): ReadonlyArray<string> => names ?? []
+
+/** Whether there is a `.env` that was not loaded. */
+export const isEnvFileUnread = (): boolean => names === undefined && exists()

@@ -210,6 +210,29 @@ describe("clawdforge doctor", () => {
     }),
   )
 
+  it.scopedLive("finds what keeps a running service from its work", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ claudeBin: Option.some("/nowhere/claude") })
+      const elsewhere = { CLAWDFORGE_URL: server.url, CLAWDFORGE_TOKEN: yield* server.mint("app") }
+      const found = yield* faultsOf(elsewhere)
+      expect(found).toEqual(aboutAs("service", /not ready: claude: .*CLAUDE_BIN/, /log/))
+    }),
+  )
+
+  it.scopedLive("says that it leaves out .env, so that other settings than the service's are checked", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory
+      writeFileSync(join(cwd, ".env"), `CLAUDE_BIN=${scriptedClaude}\n`)
+      const env = { ...(yield* machine), CLAWDFORGE_URL: "http://127.0.0.1:0" }
+      const told = expect.stringContaining(".env is not read")
+      const found = yield* cliProcess(["doctor", "--json"], { cwd, env })
+      expect(found.json.findings).toContainEqual(expect.objectContaining({ level: "note", detail: told }))
+      const { CLAWDFORGE_URL: _, ...unnamed } = env
+      const loaded = yield* cliProcess(["doctor", "--json"], { cwd, env: unnamed })
+      expect(loaded.json.findings).not.toContainEqual(expect.objectContaining({ detail: told }))
+    }),
+  )
+
   it.live("reports a Node that is too old", () =>
     Effect.gen(function* () {
       const older = `data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.20.2"}})`

@@ -4,7 +4,7 @@ import { Chunk, Effect, Either, type Option, Stream } from "effect"
 import type { SettingsError } from "../../client/Errors.ts"
 import type { ForgeSettings } from "../../client/Settings.ts"
 import { explain, load } from "../../infra/Config.ts"
-import { namesInEnvFile } from "../../infra/EnvFile.ts"
+import { isEnvFileUnread, namesInEnvFile } from "../../infra/EnvFile.ts"
 import { unknownSettings } from "../../infra/UnknownSettings.ts"
 import { connection } from "../Connection.ts"
 import { clis } from "../doctor/Clis.ts"
@@ -32,6 +32,18 @@ type Checks = Stream.Stream<
 /** Checks the service at that address, and its token. */
 const checkService = (settings: ForgeSettings): Checks => Stream.fromIterableEffect(service(settings))
 
+/** A client does not read `.env` when its environment says whom it asks. The service does: their settings may differ. */
+const unreadEnvFile = (): ReadonlyArray<Finding> =>
+  isEnvFileUnread()
+    ? [
+        note(
+          "settings",
+          ".env is not read, because CLAWDFORGE_URL or a token is set in the environment",
+          "unset them to check this machine with the settings in .env, as the service has them",
+        ),
+      ]
+    : []
+
 /** Checks what a service needs on this machine, and whether it runs. */
 const checkMachine = (caller: Option.Option<string>, settings: ForgeSettings): Checks =>
   Stream.unwrap(
@@ -45,6 +57,7 @@ const checkMachine = (caller: Option.Option<string>, settings: ForgeSettings): C
       const config = loaded.right
       const atOnce = [
         ok("settings", "can be read"),
+        ...unreadEnvFile(),
         ...unknownSettings(Object.keys(process.env), namesInEnvFile()).map((line) => note("settings", line)),
         ...allowlist(config, caller),
         adminToken(config),

@@ -1,6 +1,7 @@
 import type { HttpClient } from "@effect/platform"
 import { Effect } from "effect"
 import type { ForgeError, SettingsError } from "../../client/Errors.ts"
+import type { ForgeMethods } from "../../client/ForgeClient.ts"
 import type { ForgeSettings } from "../../client/Settings.ts"
 import { clientOf } from "../Connection.ts"
 import { type Finding, fault, note, ok } from "./Finding.ts"
@@ -58,7 +59,26 @@ export const notRunning = (url: string): Finding =>
     "start it: npm start, or clawdforge serve. The other lines say what it needs for that",
   )
 
-/** Checks that the service admits this machine, and that it knows the app's token. */
+/** A line of `/readyz`: its mark, what was checked, and what an operator should know. */
+const READY_LINE = /^(ok|warn|fail) (\w+): (.*)$/
+
+/** What the service says of itself at `/readyz`, but for what is well. A service that does not answer there has no lines. */
+const readiness = (forge: ForgeMethods, isLoginKnown: boolean): Effect.Effect<ReadonlyArray<Finding>> =>
+  Effect.match(forge.system.ready(), {
+    onFailure: () => [],
+    onSuccess: (text) =>
+      text.split("\n").flatMap((line): ReadonlyArray<Finding> => {
+        const [, mark = "ok", name, detail] = READY_LINE.exec(line) ?? []
+        // Right after its start, the service has not asked `claude` yet. This is no fault.
+        if (mark === "ok" || (name === "login" && !isLoginKnown)) return []
+        const told = `not ready: ${name}: ${detail}`
+        return mark === "warn"
+          ? [note("service", `${name}: ${detail}`)]
+          : [fault("service", told, "see the service's log, and docs/operating.md, Health")]
+      }),
+  })
+
+/** Checks that the service admits this machine, that it can do its work, and that it knows the app's token. */
 export const service = (
   settings: ForgeSettings,
 ): Effect.Effect<ReadonlyArray<Finding>, SettingsError, HttpClient.HttpClient> =>
@@ -66,16 +86,19 @@ export const service = (
     const forge = yield* clientOf(settings)
     const health = yield* Effect.either(forge.system.health())
     if (health._tag === "Left") return [serviceFault(health.left)]
-    const reachable = ok("service", `${settings.baseUrl} answers`)
+    const answers = [
+      ok("service", `${settings.baseUrl} answers`),
+      ...(yield* readiness(forge, health.right.login !== "unknown")),
+    ]
     if (settings.token === undefined) {
       return [
-        reachable,
+        ...answers,
         note("token", "CLAWDFORGE_TOKEN is not set", "an app needs one: clawdforge token mint NAME"),
       ]
     }
     const runs = yield* Effect.either(forge.runs.listRuns({ urlParams: { limit: 1 } }))
     return [
-      reachable,
+      ...answers,
       runs._tag === "Left" ? tokenFault(runs.left) : ok("token", "the service knows CLAWDFORGE_TOKEN"),
     ]
   })
