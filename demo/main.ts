@@ -25,7 +25,7 @@ const prologue = Effect.sync(() => {
   Print.prose(
     "Real here: the service, `claude`, HTTP and SQLite. Not real: the model. A stand-in on this machine replaces the provider and gives scripted answers, so this needs no login and no internet. Your own login and settings are not read. All files are in a temporary directory, which is removed at the end.",
   )
-  Print.prose(`${STEPS} steps, in about a minute on two processors. Each says how long it took to get there.`)
+  Print.prose(`${STEPS} steps, in 15 s to a minute. Each says how long after the start it begins.`)
   Print.prose("The service starts.")
 })
 

@@ -131,7 +131,7 @@ const sessionPool = (config: AppConfig) =>
     Effect.gen(function* () {
       const { executables, missing } = yield* findAgents(config.agents)
       for (const [name, reason] of missing)
-        yield* Effect.logWarning(`CLAWDFORGE_AGENTS: ${name} cannot be started: it ${reason}`)
+        yield* Effect.logWarning(`CLAWDFORGE_AGENTS: no sessions with ${name}: it ${reason}`)
       return SessionPool.layer({ ...config, agents: executables })
     }),
   )

@@ -87,7 +87,7 @@ describe("the demo", () => {
     const steps = output().split(/^ ?\d+ of 13 (?=[A-Z].* \(\d+ s\)$)/m)
     expect(steps).toHaveLength(14)
     const outcomes = [
-      /Not real: the model\.[^]*13 steps, in about a minute/,
+      /Not real: the model\.[^]*13 steps, in 15 s to a minute/,
       /200 OK, \d+ ms\n\s+\{"ok":true,"claude_present":true,"claude_version":"\d/,
       /200 OK, .*\n\s+\{"ok":true,"name":"recipes","token":"cf_[\w-]{4}…"/,
       /401 Unauthorized, .*\n\s+\{"ok":false,[^}]*"code":"unauthorized"/,

@@ -123,7 +123,7 @@ describe.concurrent("a service of its own", () => {
         .filter(({ level }) => level === "WARN")
       expect(warnings.map(({ message }) => message)).toEqual([
         "CLAWDFORGE_MAX_QUEUE_TURNS is not a setting, and is ignored: is CLAWDFORGE_MAX_QUEUED_TURNS meant?",
-        "CLAWDFORGE_AGENTS: gone cannot be started: it needs the command /nowhere/agent",
+        "CLAWDFORGE_AGENTS: no sessions with gone: it needs the command /nowhere/agent",
       ])
     }),
   )

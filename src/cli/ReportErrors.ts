@@ -22,8 +22,6 @@ const ADVICE: Readonly<Record<string, string>> = {
   ip_not_allowed: "Neither ALLOW_CIDRS of the service nor the token's own list may leave out this machine.",
   origin_not_allowed:
     "The service does not know itself by the host name in CLAWDFORGE_URL: use its address, or add the name to its ALLOWED_HOSTS.",
-  not_logged_in:
-    "On the service's machine, run: npm run claude -- /login, or docker exec -it clawdforge claude /login.",
 }
 
 const reportForgeError = (error: ForgeError, json: boolean) =>

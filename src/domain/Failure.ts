@@ -195,7 +195,7 @@ export class ModelNotFound extends Schema.TaggedError<ModelNotFound>()("ModelNot
   readonly code = "model_not_found"
 }
 
-/** The provider wants to be paid first. */
+/** The provider has a billing problem with the login: its credit or a payment. */
 export class BillingRefused extends Schema.TaggedError<BillingRefused>()("BillingRefused", {
   reason: Schema.String,
   ...diagnosis,

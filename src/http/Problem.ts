@@ -254,7 +254,7 @@ export const TABLE = {
     status: 502,
     code: "billing",
     retryable: false,
-    sentence: ({ reason }) => `the provider wants to be paid first: ${reason}`,
+    sentence: ({ reason }) => `the provider has a billing problem with the login: ${reason}`,
   },
   ProcessKilled: {
     status: 502,

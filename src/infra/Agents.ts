@@ -57,7 +57,7 @@ const registry: Effect.Effect<FindCommand> = Effect.tryPromise(() => import("acp
   Effect.orElseSucceed(
     (): FindCommand => (_, command) =>
       command === undefined
-        ? Either.left("is not known without the package acpx")
+        ? Either.left("needs the package acpx (npm install acpx), or a command of your own (name=command)")
         : Either.right(command.trim().split(/\s+/)),
   ),
 )

@@ -1,21 +1,20 @@
+import { resolve } from "node:path"
 import { HttpServer } from "@effect/platform"
-import { Console, Effect, Layer, Option, Redacted } from "effect"
+import { Console, Effect, Layer, Option } from "effect"
 import { AdminToken } from "./AdminToken.ts"
 
-/**
- * Says that the service listens, and what to do next. Only a terminal sees the token itself; a log line names the file
- * that holds it.
- */
+/** Says that the service listens, and what to do next. It names the file of the admin token, and never shows the token. */
 export const layer = (isTerminal: boolean) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const server = yield* HttpServer.HttpServer
       const admin = yield* AdminToken
       const url = urlOf(server.address)
-      const generated = Option.zipWith(admin.file, admin.token, (file, token) => ({
-        admin_token_file: file,
-        mint_a_token: mintCurl(url, isTerminal ? Redacted.value(token) : `$(cat '${file}')`),
-      }))
+      const generated = Option.map(admin.file, (path) => {
+        // The curl may be pasted in another directory than the service's.
+        const file = resolve(path)
+        return { admin_token_file: file, mint_a_token: mintCurl(url, `$(cat '${file}')`) }
+      })
       if (!isTerminal) {
         return yield* Effect.annotateLogs(Effect.logInfo("listening"), {
           url,
@@ -34,7 +33,7 @@ const welcome = (
   url: string,
   admin: { readonly admin_token_file: string; readonly mint_a_token: string },
 ): string =>
-  `The admin token is kept in ${admin.admin_token_file}. Mint a token for an app:
+  `The admin token is in ${admin.admin_token_file}. Mint a token for an app:
 
   ${admin.mint_a_token}
 

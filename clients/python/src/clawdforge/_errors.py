@@ -154,7 +154,7 @@ class TurnFailed(RunFailed):
 
 
 class BillingRefused(RunFailed):
-    """The provider wants to be paid first."""
+    """The provider has a billing problem with the login: its credit or a payment."""
 
 
 class AgentUnavailable(RunFailed):
