@@ -123,3 +123,16 @@ describe("an address that is not admitted", () => {
     }).pipe(Effect.scoped),
   )
 })
+
+describe("a tunnel that is asked for right after a request", () => {
+  it.live("is refused after the answer to the request", () =>
+    Effect.gen(function* () {
+      const url = yield* serveOn([])
+      const request = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+      const answers = yield* overSocket(url, [
+        `${request}CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n`,
+      ])
+      expect([...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).toEqual(["200", "405"])
+    }).pipe(Effect.scoped),
+  )
+})

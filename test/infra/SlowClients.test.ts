@@ -91,4 +91,24 @@ describe("an answer that its client does not read", () => {
     client.destroy()
     server.close()
   })
+
+  it("puts no time limit on the request that was sent along with it", async () => {
+    const server = new SequentialServer({ requireHostHeader: false })
+    closeUnreadAnswers(server, 60_000)
+    server.on("request", ({ url, socket }, response) =>
+      response.end(url === "/large" ? ANSWER : `[limit ${socket.timeout}]`),
+    )
+    await once(server.listen(0, "127.0.0.1"), "listening")
+    const { port } = server.address() as AddressInfo
+    const requests = ["/large", "/next"].map((path) => `GET ${path} HTTP/1.1\r\n\r\n`).join("")
+    const client = connect(port, "127.0.0.1", () => client.write(requests)).pause()
+    const [served] = (await once(server, "connection")) as [Socket]
+    await until(() => served.timeout === 60_000)
+    let end = ""
+    client.on("data", (data) => (end = `${end}${String(data)}`.slice(-100))).resume()
+    await until(() => end.endsWith("]"))
+    expect(end).toMatch(/\[limit 0\]$/)
+    client.destroy()
+    server.close()
+  })
 })

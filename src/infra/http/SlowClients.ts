@@ -26,6 +26,8 @@ export const closeSilentConnections = (server: Server, millis = HEADERS_MILLIS):
 /** Closes connections whose clients take nothing of an answer for too long: it is in memory until they have all of it. */
 export const closeUnreadAnswers = (server: Server, millis = UNREAD_MILLIS): void => {
   server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+    // Node leaves the timer of the answer before when this request was sent along with that one.
+    socket.setTimeout(0)
     // Node's timer starts again whenever some bytes are taken, and is set anew when the answer is written.
     response.once("prefinish", () => response.writableFinished || socket.setTimeout(millis))
   })

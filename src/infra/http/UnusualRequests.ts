@@ -41,9 +41,9 @@ type Fork = (answer: Effect.Effect<unknown, never, Admission | Ids>) => unknown
  * same address check as for requests.
  */
 export const answerUnreadableRequests = (server: SequentialServer, fork: Fork): void => {
+  // Answers go out in the order of the requests.
   server.on("clientError", (error: NodeJS.ErrnoException, duplex) => {
     const socket = duplex as Socket
-    // Answers go out in the order of the requests.
     const answer = () =>
       server.whenAnswered(socket, () =>
         fork(answerProblem(socket, FAILURES[error.code ?? ""] ?? new NotHttp(), undefined)),
@@ -58,7 +58,9 @@ export const answerUnreadableRequests = (server: SequentialServer, fork: Fork): 
     // Node no longer handles this socket: an error without a listener would end the process.
     socket.on("error", () => {})
     const failure = new MethodNotAllowed({ allowed: ["GET", "POST"] })
-    fork(answerProblem(socket as Socket, failure, headers["x-forwarded-for"]?.toString()))
+    server.whenAnswered(socket as Socket, () =>
+      fork(answerProblem(socket as Socket, failure, headers["x-forwarded-for"]?.toString())),
+    )
   })
 }
 
