@@ -110,8 +110,10 @@ describe("the memory of the service", () => {
       const { json } = yield* server.request("POST", "/sessions", { token, body: {} })
       const turn = `/sessions/${json.session_id}/turn`
       agents.nextAnswer("y".repeat(2_000_000))
-      const answer = yield* server.request("POST", turn, { token, body: { prompt: "hello" } })
+      const request = { token, body: { prompt: "hello" }, headers: { "idempotency-key": "k" } }
+      const answer = yield* server.request("POST", turn, request)
       expect([answer.status, answer.json.code]).toEqual([503, "overloaded"])
+      expect((yield* server.request("POST", `${turn}?events=none`, request)).status).toBe(200)
       const replay = `${turn}s/1/events?include=text`
       for (let n = 0; n < 2; n++) {
         const { status, text } = yield* server.request("GET", replay, { token })

@@ -1,6 +1,6 @@
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
-import { flatMapped } from "../../services/journal/Consumer.ts"
+import { flatMapConsumer } from "../../services/journal/Consumer.ts"
 import { Journal, sessionScope } from "../../services/journal/Journal.ts"
 import { SessionPool } from "../../services/sessions/SessionPool.ts"
 import { Api } from "../Api.ts"
@@ -55,7 +55,7 @@ export const StreamsHandlers = HttpApiBuilder.group(Api, "streams", (handlers) =
               journal.follow(
                 scope,
                 after,
-                flatMapped(reader, (item) => [sessionFrame(id, item)]),
+                flatMapConsumer(reader, (item) => [sessionFrame(id, item)]),
               ),
             // What is kept of a session is bounded, and is read from the ledger only as the client takes it.
             bytesAfter: () => Effect.succeed(0),

@@ -1,15 +1,14 @@
 import { type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect, Either } from "effect"
 import { textOfTurn } from "../../domain/AnswerText.ts"
-import { RunDefect, type StorageFailed } from "../../domain/Failure.ts"
+import { RunDefect } from "../../domain/Failure.ts"
 import { decodeOutcome, type Report } from "../../domain/Outcome.ts"
 import type { RunRecord } from "../../domain/Run.ts"
 import type { StreamEvent, StreamGap } from "../../domain/Stream.ts"
 import type { Viewer } from "../../domain/Viewer.ts"
 import type { AcpMessage } from "../../services/agents/AcpxClient.ts"
-import { type Consumer, flatMapped } from "../../services/journal/Consumer.ts"
+import { flatMapConsumer } from "../../services/journal/Consumer.ts"
 import { Journal, runScope } from "../../services/journal/Journal.ts"
-import { makeMemoryAccount, RequestMemory } from "../../services/runs/MemoryBudget.ts"
 import { Runs } from "../../services/runs/Runs.ts"
 import {
   EVENT_STREAM,
@@ -24,6 +23,7 @@ import { preferredMediaType } from "../PreferredMediaType.ts"
 import { problemOf } from "../Problem.ts"
 import { includedIn } from "../groups/Wire.ts"
 import { type FramesOf, framesAfter, withDeltas } from "./DeltaFrames.ts"
+import { textOfRun, withTurnText } from "./TurnText.ts"
 
 /**
  * The answers to runs: an object or a stream, with the same content. A replayed request gets the same answer as the
@@ -72,32 +72,35 @@ export const runAnswer = (report: Report, { usage = false }: AnswerOptions = {})
     : {}),
 })
 
+/** What the agent sent in a turn: its messages, or their text alone. Undefined if it is not stored any more. */
+type TurnContent = ReadonlyArray<AcpMessage> | string | undefined
+
 /** Makes the answer to a turn, with its keys in the order of v0.2. */
 export const turnAnswer = (
   { sessionId, turnIndex }: AnsweredRun,
   report: Report,
-  messages: ReadonlyArray<AcpMessage> | undefined,
+  content: TurnContent,
   { usage = false, text = false, events = true }: AnswerOptions = {},
 ) => ({
   ok: true as const,
   session_id: sessionId ?? "",
   turn_index: turnIndex ?? 0,
-  ...(events && messages !== undefined ? { events: messages } : {}),
+  ...(events && typeof content === "object" ? { events: content } : {}),
   stop_reason: report.stopReason,
   duration_ms: report.durationMs,
-  ...(text ? { text: messages === undefined ? null : textOfTurn(messages) } : {}),
+  ...(text ? { text: typeof content === "object" ? textOfTurn(content) : (content ?? null) } : {}),
   ...(usage ? { usage: report.usage, cost_usd: report.costUsd, model: report.model ?? null } : {}),
 })
 
 /**
  * Makes the frame of an event of a run's stream. The same event gives the same bytes to every reader, early or late. A
- * turn's `messages` are needed for a `result` with its text.
+ * turn's `text` is needed for a `result` that has it.
  */
 export const runFrame = (
   run: AnsweredRun,
   event: StreamEvent | StreamGap,
   options: AnswerOptions = {},
-  messages?: ReadonlyArray<AcpMessage>,
+  text?: string,
 ): Frame => {
   if (event.kind === "resync") return gapFrame(event)
   const { seq, kind, body } = event
@@ -107,21 +110,14 @@ export const runFrame = (
     onRight: (report) => ({
       seq,
       event: "result",
-      data: JSON.stringify(resultData(run, report, options, messages)),
+      data: JSON.stringify(resultData(run, report, options, text)),
     }),
   })
 }
 
 /** Makes the `result` event's data. A turn's messages are left out: they were sent before it. */
-const resultData = (
-  run: AnsweredRun,
-  report: Report,
-  options: AnswerOptions,
-  messages?: ReadonlyArray<AcpMessage>,
-) =>
-  run.sessionId === null
-    ? runAnswer(report, options)
-    : turnAnswer(run, report, messages, { ...options, events: false })
+const resultData = (run: AnsweredRun, report: Report, options: AnswerOptions, text: string | undefined) =>
+  run.sessionId === null ? runAnswer(report, options) : turnAnswer(run, report, text, options)
 
 /** Whether the client prefers a stream to an object. False without a preference. */
 export const prefersEvents = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
@@ -139,50 +135,12 @@ export const cancelOnDisconnect = <A extends { readonly cancel: Effect.Effect<vo
         Effect.tap(accept, ({ cancel }) => Effect.addFinalizer(() => cancel)),
       )
 
-/** The memory of what is sent piece by piece. */
-const UNLIMITED = makeMemoryAccount(Number.POSITIVE_INFINITY).open()
-
 const withRunId = ({ id }: AnsweredRun) => HttpServerResponse.setHeader("x-run-id", id)
 
 export const makeRunAnswers = Effect.gen(function* () {
   const journal = yield* Journal
   const runs = yield* Runs
   const streams = yield* OpenStreams
-
-  /** Takes the events of a turn's stream. Reads all messages of the turn, which have its text, before its `result`. */
-  const withTurnText = <E>(
-    run: AnsweredRun,
-    options: AnswerOptions,
-    framesOf: FramesOf,
-    { take, ready }: Consumer<Frame, E>,
-  ): Consumer<StreamEvent | StreamGap, StorageFailed | E> => {
-    let result: StreamEvent | undefined
-    const giveResult = (event: StreamEvent) =>
-      Effect.gen(function* () {
-        result = undefined
-        const messages = yield* runs.messages(run.id).pipe(
-          // What the request had taken is given back when its stream begins: this would stay taken.
-          Effect.provideService(RequestMemory, UNLIMITED),
-          Effect.catchTags({
-            AnswerGone: () => Effect.succeed(undefined),
-            Overloaded: () => Effect.succeed(undefined),
-          }),
-        )
-        if (!take([runFrame(run, event, options, messages)])) yield* ready
-      })
-    return {
-      take: (events) => {
-        const last = events.at(-1)
-        if (last?.kind !== "result") return take(events.flatMap(framesOf))
-        result = last
-        take(events.slice(0, -1).flatMap(framesOf))
-        return false
-      },
-      ready: Effect.suspend(() =>
-        result === undefined ? ready : Effect.zipRight(ready, giveResult(result)),
-      ),
-    }
-  }
 
   /** Makes a response that sends a run's stream, whether or not the run has ended. */
   const stream = (
@@ -204,8 +162,10 @@ export const makeRunAnswers = Effect.gen(function* () {
           runScope(run.id),
           after.seq,
           options.text === true && run.sessionId !== null
-            ? withTurnText(run, options, framesOf, reader)
-            : flatMapped(reader, framesOf),
+            ? withTurnText(reader, textOfRun(journal, run.id), framesOf, (result, text) =>
+                runFrame(run, result, options, text),
+              )
+            : flatMapConsumer(reader, framesOf),
         )
       })
     const bytesAfter = (seq: number) => journal.bytesAfter(run.id, seq)
@@ -225,7 +185,8 @@ export const makeRunAnswers = Effect.gen(function* () {
     turn: (run: AnsweredRun, options?: AnswerOptions) =>
       Effect.gen(function* () {
         const report = yield* runs.outcome(run.id)
-        return turnAnswer(run, report, yield* runs.messages(run.id), options)
+        const isBare = options?.events === false && options.text !== true
+        return turnAnswer(run, report, isBare ? undefined : yield* runs.messages(run.id), options)
       }),
 
     stream,

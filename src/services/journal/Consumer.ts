@@ -12,7 +12,7 @@ export interface Consumer<A, E = never> {
 }
 
 /** Makes a consumer that gives what `change` makes of each item to another consumer. */
-export const flatMapped = <A, B, E>(
+export const flatMapConsumer = <A, B, E>(
   to: Consumer<B, E>,
   change: (item: A) => ReadonlyArray<B>,
 ): Consumer<A, E> => ({
