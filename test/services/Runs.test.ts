@@ -1,6 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Ref, TestClock } from "effect"
-import { NotLoggedIn, ProviderRefused, RateLimited, StorageFailed } from "../../src/domain/Failure.ts"
+import {
+  NotLoggedIn,
+  Overloaded,
+  ProviderRefused,
+  RateLimited,
+  StorageFailed,
+} from "../../src/domain/Failure.ts"
 import type { RunId, TokenId } from "../../src/domain/Ids.ts"
 import { type RunRequest, runRequest } from "../../src/domain/Run.ts"
 import type { TokenName } from "../../src/domain/Token.ts"
@@ -9,6 +15,7 @@ import { Ledger } from "../../src/services/journal/Ledger.ts"
 import { Revocation } from "../../src/services/access/Revocation.ts"
 import { Journal } from "../../src/services/journal/Journal.ts"
 import { LoginMonitor } from "../../src/services/upkeep/LoginMonitor.ts"
+import { OutputSchemas } from "../../src/services/runs/OutputSchemas.ts"
 import { RunEngine } from "../../src/services/runs/RunEngine.ts"
 import { Runs, type RunsOptions } from "../../src/services/runs/Runs.ts"
 import {
@@ -34,11 +41,12 @@ const runsWith = (
   maxConcurrentRuns = 2,
   { shutdownGraceSecs = 0, ...more }: Partial<RunsOptions> & { readonly shutdownGraceSecs?: number } = {},
   monitor: Layer.Layer<LoginMonitor> = loginMonitor(),
+  schemas: Layer.Layer<OutputSchemas> = outputSchemas,
 ) =>
   Runs.layer({ maxConcurrentRuns, maxQueueWaitSecs: 300, ...more }).pipe(
     Layer.provideMerge(RunEngine.layer({ shutdownGraceSecs })),
     Layer.provideMerge(Layer.merge(Journal.layer, revocation)),
-    Layer.provide([runner, ledger(memory), ids, monitor, noFiles, outputSchemas, workDirs]),
+    Layer.provide([runner, ledger(memory), ids, monitor, noFiles, schemas, workDirs]),
   )
 
 /** As a client does that hangs up: who stops waiting cancels. */
@@ -288,6 +296,32 @@ describe("Runs", () => {
       ),
     ),
   )
+
+  it.effect("does not wait for ever for a machine that cannot check whether an answer fits", () => {
+    const memory = new LedgerMemory()
+    const busy = Layer.succeed(OutputSchemas, {
+      check: () => Effect.succeed({ native: true }),
+      fits: () =>
+        Effect.delay(new Overloaded({ because: "schema_unchecked", retryAfterSecs: 5 }), "1 minute"),
+    })
+    return Effect.gen(function* () {
+      const asked = yield* Effect.fork(Effect.flip(asking("How much?", { outputSchema: { type: "object" } })))
+      yield* TestClock.adjust("3 minutes")
+      expect(yield* Fiber.poll(asked)).toMatchObject({ _tag: "Some" })
+      expect(outcomes(memory)).toEqual([["failed", "overloaded"]])
+    }).pipe(
+      Effect.provide(
+        runsWith(
+          claudeRunner(() => Effect.succeed(claudeAnswer("{}"))),
+          memory,
+          2,
+          {},
+          undefined,
+          busy,
+        ),
+      ),
+    )
+  })
 
   it.effect("refuses at the door what would be one too many in the queue, without a record", () => {
     const memory = new LedgerMemory()

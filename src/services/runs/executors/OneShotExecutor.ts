@@ -22,8 +22,10 @@ import { isRefusal } from "./Refusals.ts"
 /** Characters that a place in the queue stands for: prompts that wait are in memory. */
 const PLACE_CHARS = 512 * 1024
 
-/** When the machine could not check whether an answer fits: for half a minute once a second. */
-const CHECK_RETRY = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(30))
+/** When the machine could not check whether an answer fits: once a second for half a minute, with the time of the checks. */
+const CHECK_RETRY = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(30)).pipe(
+  Schedule.upTo("30 seconds"),
+)
 
 /** Returns how many places of the queue a prompt takes: one for each 512 Ki characters that it begins. */
 const placesOf = ({ input: { prompt, system = "" } }: OneShotSpec): number =>
