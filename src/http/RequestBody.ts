@@ -2,7 +2,7 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Context, Effect, type Stream } from "effect"
 import type { Issue } from "../domain/Failure.ts"
 import { JsonScan } from "../domain/JsonScan.ts"
-import { BYTES_PER_CHAR, RequestMemory } from "../services/runs/MemoryBudget.ts"
+import { BYTES_PER_CHAR, RequestMemory } from "../services/memory/MemoryBudget.ts"
 import {
   type BodyNotForm,
   BodyNotJson,

@@ -1,6 +1,6 @@
 import { getHeapStatistics } from "node:v8"
 import { Layer } from "effect"
-import { makeMemoryAccount, MemoryBudget } from "../services/runs/MemoryBudget.ts"
+import { makeMemoryAccount, MemoryBudget } from "../services/memory/MemoryBudget.ts"
 
 const MEBIBYTE = 1024 * 1024
 /** V8's limit includes the space for new objects, where large texts never are. */

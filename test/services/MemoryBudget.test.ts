@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { makeMemoryAccount, MemoryBudget } from "../../src/services/runs/MemoryBudget.ts"
+import { makeMemoryAccount, MemoryBudget } from "../../src/services/memory/MemoryBudget.ts"
 import { startForge } from "../support/TestServer.ts"
 
 const full = { _tag: "Overloaded", because: "memory", retryAfterSecs: 5 }

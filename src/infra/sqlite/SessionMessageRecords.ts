@@ -24,7 +24,7 @@ const BYTES_MAX = 256 * 1024
 const list = (types: ReadonlyArray<string>): string => types.map((type) => `'${type}'`).join(", ")
 
 /** The last sequence number of a page that has `page` of the rows `found`; infinite if there are no more. */
-const endOf = (found: ReadonlyArray<unknown>, page: ReadonlyArray<{ readonly seq: number }>): number =>
+const lastSeqOf = (found: ReadonlyArray<unknown>, page: ReadonlyArray<{ readonly seq: number }>): number =>
   found.length === ROWS_MAX || page.length < found.length ? (page.at(-1)?.seq ?? 0) : Number.POSITIVE_INFINITY
 
 /** Makes the records of what agents say about sessions while no turn is open. */
@@ -82,7 +82,7 @@ export const sessionMessageRecords = ({
             AND e.seq <= coalesce((
               SELECT min(seq) FROM events WHERE session_id = ${session} AND type IN (${closeTypes})), e.seq)
           ORDER BY e.seq LIMIT ${ROWS_MAX}`.pipe(Effect.flatMap(decodeEvents))) as ReadonlyArray<SessionEvent>
-        const upTo = Math.min(endOf(sizes, fitting), endOf(events, events))
+        const upTo = Math.min(lastSeqOf(sizes, fitting), lastSeqOf(events, events))
         const last = fitting.findLast(({ seq }) => seq <= upTo)
         const messages =
           last === undefined

@@ -3,7 +3,7 @@ import { AnswerGone, type Overloaded, type StorageFailed } from "../../domain/Fa
 import type { RunId } from "../../domain/Ids.ts"
 import { isEnd, type StreamEvent, type StreamGap } from "../../domain/Stream.ts"
 import { yieldToEventLoop } from "./YieldToEventLoop.ts"
-import { BYTES_PER_CHAR, FREE_CHARS, RequestMemory } from "../runs/MemoryBudget.ts"
+import { BYTES_PER_CHAR, FREE_CHARS, RequestMemory } from "../memory/MemoryBudget.ts"
 import { type Journal, runScope } from "./Journal.ts"
 
 /** Calls `visit` with each event of a run so far, in order, until it returns false. */
