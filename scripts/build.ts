@@ -13,7 +13,8 @@ execFileSync(process.execPath, [inModules("typescript", "bin", "tsc"), "-p", "ts
   cwd: ROOT,
   stdio: "inherit",
 })
-cpSync(join(ROOT, "src/infra/acp/claude-for-agents.sh"), join(DIST, "infra/acp/claude-for-agents.sh"))
+for (const script of ["claude-for-agents.sh", "agent-relay.sh"])
+  cpSync(join(ROOT, "src/infra/acp", script), join(DIST, "infra/acp", script))
 
 /**
  * Rewrites `import { Effect } from "effect"` to import each name from its own module, so that a client starts faster. The

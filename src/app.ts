@@ -2,6 +2,7 @@ import { Duration, Effect, Layer } from "effect"
 import { bodyLimits, serve } from "./http/Server.ts"
 import type { OpenStreamsOptions } from "./http/sse/OpenStreams.ts"
 import * as AcpxRecordFiles from "./infra/acp/AcpxRecordFiles.ts"
+import * as AgentRelaySockets from "./infra/acp/AgentRelaySockets.ts"
 import { claudeForAgents } from "./infra/acp/ClaudeForAgents.ts"
 import * as AdminTokenFile from "./infra/AdminToken.ts"
 import { findAgents } from "./infra/Agents.ts"
@@ -95,7 +96,7 @@ export const sessionAgents = (config: AppConfig, openTimeout = AGENT_OPEN_TIMEOU
       return config.agentBackend === "direct"
         ? DirectAgents.layer(options)
         : AcpxAgents.layer({ ...options, acpx: acpxExecutable(config.acpxBin) }).pipe(
-            Layer.provide(AcpxRecordFiles.layer(env)),
+            Layer.provide([AcpxRecordFiles.layer(env), AgentRelaySockets.layer(env)]),
           )
     }),
   )

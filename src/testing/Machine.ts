@@ -139,7 +139,7 @@ export const acpxRecords = (existing?: Map<AgentSessionRef, AgentSessionRef>) =>
     const records = existing ?? new Map<AgentSessionRef, AgentSessionRef>()
     return {
       agentRef: (ref) => Effect.sync(() => Option.fromNullable(records.get(ref))),
-      requireResume: (ref) => Effect.sync(() => records.has(ref)),
+      prepare: (ref) => Effect.sync(() => records.has(ref)),
       remove: (ref) => Effect.sync(() => void records.delete(ref)),
       dropSettings: () => Effect.void,
     }

@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import type { TokenId } from "../../src/domain/Ids.ts"
+import type { UnpromptedMessage } from "../../src/services/agents/AcpxClient.ts"
 import { type Backend, BACKENDS, makeAgents, type OpenSession } from "../support/AgentClient.ts"
 import { makeRealAgents, type RealAgents, realClient } from "../support/RealAgents.ts"
 import { eventually } from "../support/TestServer.ts"
@@ -62,33 +63,41 @@ const socketOf = ({ dir }: RealAgents, { session }: OpenSession): string => {
 }
 
 const check = (backend: Backend) =>
-  it.live("is offered the tools on the list and no others, also by name, and leaves no temporary files", () =>
-    Effect.gen(function* () {
-      const agents = yield* makeRealAgents(backend)
-      const temporary = join(agents.dir, "tmp")
-      mkdirSync(temporary)
-      yield* Effect.gen(function* () {
-        const claudeEnv = { ...agents.claudeEnv, TMPDIR: temporary }
-        const { opened } = yield* realClient({ ...agents, claudeEnv })
-        const session = yield* opened({ permissionMode: "deny-all" })
-        // The list holds for the agents of the session, too.
-        const byAgent = { description: "a few words", prompt: "SAY done", subagent_type: "general-purpose" }
-        const calls = [`Agent ${JSON.stringify(byAgent)}`, ...FORBIDDEN_CALLS]
-        const said = yield* session.hear(calls.map((call) => `CALL ${call}`).join(" THEN "))
-        const offered = agents.api.requests.flatMap(({ tools }) => tools)
-        expect(SESSION_TOOLS.filter((tool) => !offered.includes(tool))).toEqual([])
-        expect(offered.filter((tool) => !SESSION_TOOLS.includes(tool))).toEqual([])
+  it.live(
+    "is offered the tools on the list and no others, also by name, is heard, and leaves no temporary files",
+    () =>
+      Effect.gen(function* () {
+        const agents = yield* makeRealAgents(backend)
+        const temporary = join(agents.dir, "tmp")
+        mkdirSync(temporary)
+        yield* Effect.gen(function* () {
+          const claudeEnv = { ...agents.claudeEnv, TMPDIR: temporary }
+          const { acp, opened } = yield* realClient({ ...agents, claudeEnv })
+          const heard: Array<UnpromptedMessage> = []
+          yield* Effect.forkScoped(
+            Stream.runForEach(acp.unprompted, (one) => Effect.sync(() => heard.push(one))),
+          )
+          yield* Effect.yieldNow()
+          const session = yield* opened({ permissionMode: "deny-all" })
+          yield* eventually(() => expect(JSON.stringify(heard)).toContain("available_commands_update"))
+          // The list holds for the agents of the session, too.
+          const byAgent = { description: "a few words", prompt: "SAY done", subagent_type: "general-purpose" }
+          const calls = [`Agent ${JSON.stringify(byAgent)}`, ...FORBIDDEN_CALLS]
+          const said = yield* session.hear(calls.map((call) => `CALL ${call}`).join(" THEN "))
+          const offered = agents.api.requests.flatMap(({ tools }) => tools)
+          expect(SESSION_TOOLS.filter((tool) => !offered.includes(tool))).toEqual([])
+          expect(offered.filter((tool) => !SESSION_TOOLS.includes(tool))).toEqual([])
 
-        const [agent, ...failed] = said.match(/^tool (failed|said)/gm) ?? []
-        expect(agent).toBe("tool said")
-        // It has waited for the agent.
-        expect(said).toMatch(/^ *done$/m)
-        expect(failed).toEqual(FORBIDDEN_CALLS.map(() => "tool failed"))
-        expect(said).toContain("No such tool available: ListAgents")
-      }).pipe(Effect.scoped)
-      expect(agents.processes()).toEqual([])
-      for (const dir of [temporary, join(agents.dir, "runs")]) expect(readdirSync(dir)).toEqual([])
-    }).pipe(Effect.scoped),
+          const [agent, ...failed] = said.match(/^tool (failed|said)/gm) ?? []
+          expect(agent).toBe("tool said")
+          // It has waited for the agent.
+          expect(said).toMatch(/^ *done$/m)
+          expect(failed).toEqual(FORBIDDEN_CALLS.map(() => "tool failed"))
+          expect(said).toContain("No such tool available: ListAgents")
+        }).pipe(Effect.scoped)
+        expect(agents.processes()).toEqual([])
+        for (const dir of [temporary, join(agents.dir, "runs")]) expect(readdirSync(dir)).toEqual([])
+      }).pipe(Effect.scoped),
   )
 
 describe("claude in a session", { concurrent: true }, () => {

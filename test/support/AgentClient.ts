@@ -6,6 +6,7 @@ import { Chunk, Context, Duration, Effect, Layer, Logger, Option, type Scope, St
 import type { SessionId, TokenId } from "../../src/domain/Ids.ts"
 import { AgentName, type AgentSessionRef } from "../../src/domain/Session.ts"
 import * as AcpxRecordFiles from "../../src/infra/acp/AcpxRecordFiles.ts"
+import * as AgentRelaySockets from "../../src/infra/acp/AgentRelaySockets.ts"
 import { childEnvironment } from "../../src/infra/ChildEnvironment.ts"
 import { acpxExecutable } from "../../src/infra/Executables.ts"
 import { idsLayer } from "../../src/infra/Identifiers.ts"
@@ -33,7 +34,12 @@ export const BACKENDS = {
     Direct.layer(options).pipe(Layer.provide([idsLayer, WorkDirectories.layer(join(dir, "runs"))])),
   acpx: (options: BackendOptions, dir: string) =>
     Acpx.layer({ ...options, acpx: acpxExecutable(Option.none()) }).pipe(
-      Layer.provide([AcpxRecordFiles.layer(options.env), idsLayer, WorkDirectories.layer(join(dir, "runs"))]),
+      Layer.provide([
+        AcpxRecordFiles.layer(options.env),
+        AgentRelaySockets.layer(options.env),
+        idsLayer,
+        WorkDirectories.layer(join(dir, "runs")),
+      ]),
     ),
 }
 export type Backend = (typeof BACKENDS)[keyof typeof BACKENDS]

@@ -14,6 +14,7 @@ const SETTINGS_FILE = ".acpxrc.json"
 interface RecordFile {
   readonly acp_session_id: AgentSessionRef
   readonly cwd: string
+  readonly agent_command: string
   readonly imported_from?: unknown
 }
 
@@ -25,10 +26,11 @@ export const layer = (env: Readonly<Record<string, string>>) => {
   const read = async (ref: AgentSessionRef): Promise<RecordFile | undefined> =>
     parseRecord(await readFile(fileOf(ref), "utf8").catch(nullIfMissing)) ?? undefined
 
-  const requireResume = async (ref: AgentSessionRef): Promise<boolean> => {
+  const prepare = async (ref: AgentSessionRef, agent: string, mustResume: boolean): Promise<boolean> => {
     const record = await read(ref)
     if (record === undefined) return false
-    if (record.imported_from !== undefined) return true
+    const isRequired = !mustResume || record.imported_from !== undefined
+    if (isRequired && record.agent_command === agent) return true
     // Only for an imported session does acpx resume the same session or fail. Others it may replace by a new one.
     const origin = {
       record_id: ref,
@@ -36,8 +38,9 @@ export const layer = (env: Readonly<Record<string, string>>) => {
       exported_by: "clawdforge",
       exported_at: new Date(0).toISOString(),
     }
+    const changed = { ...record, agent_command: agent, ...(isRequired ? {} : { imported_from: origin }) }
     const draft = `${fileOf(ref)}.clawdforge`
-    await writeFile(draft, JSON.stringify({ ...record, imported_from: origin }), { mode: 0o600 })
+    await writeFile(draft, JSON.stringify(changed), { mode: 0o600 })
     await rename(draft, fileOf(ref))
     return true
   }
@@ -54,7 +57,8 @@ export const layer = (env: Readonly<Record<string, string>>) => {
         tryStorage("reading acpx's record of a session", () => read(ref)),
         (record) => Option.fromNullable(record?.acp_session_id),
       ),
-    requireResume: (ref) => tryStorage("changing acpx's record of a session", () => requireResume(ref)),
+    prepare: (ref, agent, mustResume) =>
+      tryStorage("changing acpx's record of a session", () => prepare(ref, agent, mustResume)),
     remove: (ref) => tryStorage("removing acpx's record of a session", () => remove(ref)),
     dropSettings: (cwd) =>
       tryStorage("removing a working directory's settings for acpx", () =>

@@ -7,11 +7,12 @@ import {
 } from "../../../domain/Failure.ts"
 import { AgentSessionRef, type AgentName } from "../../../domain/Session.ts"
 import { secretsIn } from "../../../domain/Redaction.ts"
-import { AcpxClient, type AgentSession } from "../AcpxClient.ts"
+import { AcpxClient, type AcpMessage, type AgentSession } from "../AcpxClient.ts"
 import { Ids } from "../../access/Ids.ts"
 import { type Executable, Processes, programName } from "../Processes.ts"
 import { WorkDirs } from "../WorkDirs.ts"
 import { AcpxRecords, fromRecords } from "./AcpxRecords.ts"
+import { AgentRelays } from "./AgentRelays.ts"
 import type { CancelDependencies } from "./Cancel.ts"
 import { acpxArguments } from "./Command.ts"
 import { AcpxError, openingFailure } from "./Failures.ts"
@@ -39,7 +40,7 @@ export interface AcpxOptions extends AgentOptions {
  */
 export const layer = (
   options: AcpxOptions,
-): Layer.Layer<AcpxClient, never, AcpxRecords | Ids | Processes | WorkDirs> =>
+): Layer.Layer<AcpxClient, never, AcpxRecords | AgentRelays | Ids | Processes | WorkDirs> =>
   Layer.scoped(
     AcpxClient,
     Effect.gen(function* () {
@@ -47,6 +48,7 @@ export const layer = (
       const workDirs = yield* WorkDirs
       const processes = yield* Processes
       const records = yield* AcpxRecords
+      const relays = yield* AgentRelays
       const runningSessions = yield* makeRunningSessions
       const secrets = secretsIn(options.env)
       const unprompted = makeUnpromptedMessages()
@@ -57,14 +59,28 @@ export const layer = (
           Effect.mapError(() => new ExecutableMissing({ program: name })),
         )
 
-      /** Makes a directory for what Claude leaves in its temporary directory. It is removed when the scope closes. */
-      const makeDirectory = Effect.flatMap(ids.run, workDirs.make).pipe(
-        Effect.map(({ tmp }) => tmp),
-        Effect.mapError(() => new AgentUnavailable({ reason: "there is no directory for it" })),
-      )
+      /**
+       * Prepares how acpx starts a session's agent: by a relay, which has its socket in a new directory, and with another
+       * directory for what Claude leaves in its temporary one. Both are removed when the scope closes.
+       */
+      const prepareLaunch = (session: AgentSession) =>
+        Effect.gen(function* () {
+          const agent = yield* agentOf(session.agent)
+          const { cwd: place, tmp } = yield* Effect.flatMap(ids.run, workDirs.make)
+          const hear = (message: AcpMessage) => unprompted.offer(session.id, message)
+          const { executable, env } = yield* relays.prepare(agent, place, hear)
+          return { executable, env: { ...env, CLAUDE_CODE_TMPDIR: tmp } }
+        }).pipe(
+          Effect.catchTag("StorageFailed", ({ during, cause }) =>
+            Effect.zipRight(
+              Effect.logWarning(during, cause),
+              new AgentUnavailable({ reason: "there is no directory for it" }),
+            ),
+          ),
+        )
 
       /** Starts a call of acpx about a session. Its working directory is `/`, as the session's own may be gone. */
-      const call: CancelDependencies["call"] = (session, agent, subcommand, directory) =>
+      const call: CancelDependencies["call"] = (session, { executable, env }, subcommand) =>
         Effect.zipRight(
           fromRecords(records.dropSettings(session.cwd)),
           processes
@@ -72,10 +88,10 @@ export const layer = (
               command: options.acpx.command,
               args: [
                 ...options.acpx.args,
-                ...acpxArguments(session, agent, options.idleSecs + TTL_RESERVE_SECS, subcommand),
+                ...acpxArguments(session, executable, options.idleSecs + TTL_RESERVE_SECS, subcommand),
               ],
               cwd: "/",
-              env: directory === undefined ? options.env : { ...options.env, CLAUDE_CODE_TMPDIR: directory },
+              env: { ...options.env, ...env },
             })
             .pipe(
               Effect.catchTag("ProcessFailed", ({ reason }) => Effect.fail(new AgentUnavailable({ reason }))),
@@ -86,9 +102,9 @@ export const layer = (
         Effect.gen(function* () {
           const agent = yield* agentOf(session.agent)
           const model = session.model === null ? [] : ["--model", session.model]
-          const directory = yield* makeDirectory
+          const launch = yield* prepareLaunch(session)
           const subcommand = [...model, "sessions", "ensure", "--name", session.id]
-          const process = yield* call(session, agent, subcommand, directory)
+          const process = yield* call(session, launch, subcommand)
           yield* process.endInput
           const output = yield* Stream.mkString(
             Stream.decodeText(Stream.take(process.output, OUTPUT_MAX_CHUNKS)),
@@ -117,11 +133,10 @@ export const layer = (
       const prompting = {
         call,
         agentOf,
-        makeDirectory,
+        prepareLaunch,
         records,
         runningSessions,
         secrets,
-        unprompted,
         ...options,
       }
       const { prompt, cancel } = acpxPrompt(prompting)

@@ -9,10 +9,15 @@ export class AcpxRecords extends Context.Tag("clawdforge/AcpxRecords")<
     /** The name that the agent itself uses for the session now. None when acpx has no record of the session. */
     readonly agentRef: (ref: AgentSessionRef) => Effect.Effect<Option.Option<AgentSessionRef>, StorageFailed>
     /**
-     * Changes the record so that acpx from now on resumes the session or fails, and never replaces it by an empty one.
-     * Returns false when there is no record. Must not be called during a turn: acpx's own writing would undo it.
+     * Changes the record for the next turn. acpx then finds it by `agent`, the agent's command line, and starts that. With
+     * `mustResume`, acpx from now on resumes the session or fails, and never replaces it by an empty one. Returns false when
+     * there is no record. Must not be called during a turn: acpx's own writing would undo it.
      */
-    readonly requireResume: (ref: AgentSessionRef) => Effect.Effect<boolean, StorageFailed>
+    readonly prepare: (
+      ref: AgentSessionRef,
+      agent: string,
+      mustResume: boolean,
+    ) => Effect.Effect<boolean, StorageFailed>
     /** Removes the record and the texts that acpx stores with it. Does nothing when there is none. */
     readonly remove: (ref: AgentSessionRef) => Effect.Effect<void, StorageFailed>
     /** Removes acpx's settings file from a working directory. */

@@ -1,34 +1,31 @@
 import { Effect, Exit, Option, Schedule, Schema, type Scope, Stream } from "effect"
-import type { AgentRefusal, ExecutableMissing } from "../../../domain/Failure.ts"
-import type { AgentName } from "../../../domain/Session.ts"
+import type { AgentRefusal } from "../../../domain/Failure.ts"
 import type { TurnMessages } from "../acp/TurnMessages.ts"
 import type { AgentSession } from "../AcpxClient.ts"
 import { CANCEL_TIMEOUT } from "../Timeouts.ts"
-import type { Executable, RunningProcess } from "../Processes.ts"
-import type { RunningSession, RunningSessions } from "./RunningSessions.ts"
+import type { RunningProcess } from "../Processes.ts"
+import type { AgentLaunch, RunningSession, RunningSessions } from "./RunningSessions.ts"
 
 /** A cancel is repeated for five seconds at most: while its queue owner is starting, acpx has nothing to cancel. */
 const CANCEL_RETRIES = Schedule.intersect(Schedule.spaced("250 millis"), Schedule.recurs(20))
 
 export interface CancelDependencies {
-  /** Starts a call of acpx about a session. An agent that it starts has its temporary files in `directory`. */
+  /** Starts a call of acpx about a session, whose agent is started in that way. */
   readonly call: (
     session: AgentSession,
-    agent: Executable,
+    launch: AgentLaunch,
     subcommand: ReadonlyArray<string>,
-    directory?: string,
   ) => Effect.Effect<RunningProcess, AgentRefusal, Scope.Scope>
-  readonly agentOf: (name: AgentName) => Effect.Effect<Executable, ExecutableMissing>
   readonly runningSessions: RunningSessions
 }
 
 /** Cancels turns by calls of `acpx cancel`. */
-export const acpxCancel = ({ call, agentOf, runningSessions }: CancelDependencies) => {
+export const acpxCancel = ({ call, runningSessions }: CancelDependencies) => {
   /** Calls `acpx cancel` until acpx confirms that it has passed the cancel on, or the turn has ended. */
   const cancelTurn = (running: RunningSession, turn: TurnMessages) => {
     const once = Effect.gen(function* () {
-      const agent = yield* agentOf(running.session.agent)
-      const process = yield* call(running.session, agent, ["cancel", "-s", running.session.id])
+      if (running.launch === undefined) return false
+      const process = yield* call(running.session, running.launch, ["cancel", "-s", running.session.id])
       yield* process.endInput
       const output = yield* Stream.mkString(Stream.decodeText(process.output))
       return Option.exists(decodeCancelled(output.trim()), ({ cancelled }) => cancelled)

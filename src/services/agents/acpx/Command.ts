@@ -13,7 +13,7 @@ const PERMISSION_FLAGS: Readonly<Record<PermissionMode, string>> = {
 }
 
 /** An agent's command as one line, quoted in the way that acpx splits it. */
-const commandLine = ({ command, args }: Executable): string =>
+export const commandLine = ({ command, args }: Executable): string =>
   [command, ...args].map((word) => `"${word.replace(/["\\]/g, "\\$&")}"`).join(" ")
 
 /**

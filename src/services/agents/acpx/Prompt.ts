@@ -1,28 +1,31 @@
 import { Deferred, Duration, Effect, Exit, Option, Scope, Stream } from "effect"
-import { type AgentRefusal, AgentUnavailable, TurnFailed } from "../../../domain/Failure.ts"
-import type { AgentSessionRef } from "../../../domain/Session.ts"
+import {
+  type AgentRefusal,
+  AgentUnavailable,
+  type ExecutableMissing,
+  TurnFailed,
+} from "../../../domain/Failure.ts"
+import type { AgentName, AgentSessionRef } from "../../../domain/Session.ts"
 import type { AcpMessage, AgentSession } from "../AcpxClient.ts"
 import { endAtComplexLine } from "../LineLimits.ts"
-import { programName, type RunningProcess } from "../Processes.ts"
+import { type Executable, programName, type RunningProcess } from "../Processes.ts"
 import { isNotFound } from "../acp/Failures.ts"
 import { makeTurnMessages, type TurnMessages } from "../acp/TurnMessages.ts"
-import type { UnpromptedMessages } from "../acp/UnpromptedMessages.ts"
 import { acpxCancel, type CancelDependencies } from "./Cancel.ts"
-import { promptInput } from "./Command.ts"
+import { commandLine, promptInput } from "./Command.ts"
 import { unpromptedFailure, turnFailure } from "./Failures.ts"
 import { makePromptOutputReader } from "./PromptOutput.ts"
 import { type AcpxRecords, fromRecords } from "./AcpxRecords.ts"
-import type { RunningSession } from "./RunningSessions.ts"
+import type { AgentLaunch, RunningSession } from "./RunningSessions.ts"
 
 const CONTEXT_LOST = "it cannot take the session up again where it was"
 
 interface PromptDependencies extends CancelDependencies {
-  /** Makes a directory for an agent's temporary files, for as long as the scope is open. */
-  readonly makeDirectory: Effect.Effect<string, AgentUnavailable, Scope.Scope>
+  /** Prepares how acpx starts a session's agent, for as long as the scope is open. */
+  readonly prepareLaunch: (session: AgentSession) => Effect.Effect<AgentLaunch, AgentRefusal, Scope.Scope>
+  readonly agentOf: (name: AgentName) => Effect.Effect<Executable, ExecutableMissing>
   readonly records: typeof AcpxRecords.Service
   readonly secrets: ReadonlyArray<string>
-  /** Takes what the agent sends about sessions while no turn is open. */
-  readonly unprompted: UnpromptedMessages
   readonly idleSecs: number
   readonly openTimeout: Duration.Duration
 }
@@ -41,8 +44,7 @@ const finish = ({ messages }: AcpxTurn, exit: Exit.Exit<void, Failure>) =>
 
 /** Runs and cancels turns of sessions. */
 export const acpxPrompt = (dependencies: PromptDependencies) => {
-  const { call, agentOf, makeDirectory, records, runningSessions, secrets, unprompted, ...options } =
-    dependencies
+  const { call, agentOf, prepareLaunch, records, runningSessions, secrets, ...options } = dependencies
   const { cancelTurn, stopTurn } = acpxCancel(dependencies)
   const isAnswered = ({ session }: RunningSession) => runningSessions.answered.has(session.id)
 
@@ -84,8 +86,6 @@ export const acpxPrompt = (dependencies: PromptDependencies) => {
           return isAnswered(running) ? fail(new AgentUnavailable({ reason: CONTEXT_LOST })) : Effect.void
         case "Prompted":
           return Deferred.succeed(turn.prompted, undefined)
-        case "Unprompted":
-          return unprompted.offer(running.session.id, event.message) ?? Effect.void
         case "Message":
           return turn.messages.offer(event.message) ?? Effect.void
         case "Result":
@@ -116,12 +116,13 @@ export const acpxPrompt = (dependencies: PromptDependencies) => {
     Effect.gen(function* () {
       const { session } = running
       const agent = yield* agentOf(session.agent)
-      if (isAnswered(running) && !(yield* fromRecords(records.requireResume(ref))))
+      const launch = (running.launch ??= yield* Scope.extend(prepareLaunch(session), running.relayScope))
+      const command = commandLine(launch.executable)
+      if (!(yield* fromRecords(records.prepare(ref, command, isAnswered(running)))))
         return yield* new AgentUnavailable({ reason: "acpx has no record of the session" })
-      running.directory ??= yield* Scope.extend(makeDirectory, running.directoryScope)
       const scope = yield* Scope.fork(running.scope, running.scope.strategy)
       const process = yield* Scope.extend(
-        call(session, agent, ["prompt", "-s", session.id, "-f", "-"], running.directory),
+        call(session, launch, ["prompt", "-s", session.id, "-f", "-"]),
         scope,
       )
       yield* process.write(promptInput(prompt))

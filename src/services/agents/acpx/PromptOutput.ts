@@ -7,7 +7,7 @@ import { AcpxError } from "./Failures.ts"
  * which direction a message has.
  */
 export type PromptEvent =
-  /** Not relevant: a message from acpx to the agent, or one that belongs to no turn. */
+  /** Not relevant: a message from acpx to the agent, or one that is of no turn. */
   | { readonly _tag: "Nothing" }
   /** This call, or its queue owner, has started an agent. */
   | { readonly _tag: "AgentStarts" }
@@ -15,8 +15,6 @@ export type PromptEvent =
   | { readonly _tag: "EmptySession" }
   /** The agent has the prompt. */
   | { readonly _tag: "Prompted" }
-  /** The agent sent it before it had the prompt, or after its result. */
-  | { readonly _tag: "Unprompted"; readonly message: AcpMessage }
   | { readonly _tag: "Message"; readonly message: AcpMessage }
   /** The last message of the turn. */
   | { readonly _tag: "Result"; readonly message: AcpMessage }
@@ -42,20 +40,16 @@ const decodeObject = Schema.decodeOption(
 const decodeError = Schema.decodeUnknownOption(AcpxError)
 const hasStopReason = Schema.is(Schema.Struct({ stopReason: Schema.String }))
 
-/** Makes a reader for the lines of one turn, in order. After the turn's end, a line is `Unprompted` or `Nothing`. */
+/** Makes a reader for the lines of one turn, in order. After the turn's end, a line is `Nothing`. */
 export const makePromptOutputReader = () => {
   let promptId: unknown
   let isOver = false
-  /** The id of the request that has the agent send the old messages of the session again, while it does so. */
-  let loadId: unknown
   /** Ids of the agent's requests that acpx has not answered. The agent and acpx may use the same ids. */
   const agentRequests = new Set<unknown>()
 
   const request = (message: AcpMessage, method: string): PromptEvent => {
-    if (isOver) return isClientMethod(method) ? NOTHING : { _tag: "Unprompted", message }
+    if (isOver) return NOTHING
     if (promptId === undefined) {
-      if (!isClientMethod(method)) return loadId === undefined ? { _tag: "Unprompted", message } : NOTHING
-      if (method === "session/load") loadId = message["id"]
       if (method === "initialize") return { _tag: "AgentStarts" }
       if (method === "session/new") return { _tag: "EmptySession" }
       if (method !== "session/prompt") return NOTHING
@@ -69,7 +63,6 @@ export const makePromptOutputReader = () => {
 
   const response = (message: AcpMessage): PromptEvent => {
     const { id, result } = message
-    if (id === loadId) loadId = undefined
     if (isOver) return NOTHING
     const error = decodeError(message["error"])
     if (id === null && Option.isSome(error)) {

@@ -2,16 +2,24 @@ import { Deferred, type Duration, Effect, ExecutionStrategy, Exit, FiberHandle, 
 import type { SessionId } from "../../../domain/Ids.ts"
 import type { TurnMessages } from "../acp/TurnMessages.ts"
 import type { AgentSession } from "../AcpxClient.ts"
+import type { Executable } from "../Processes.ts"
+
+/** How acpx starts the agent of a session. */
+export interface AgentLaunch {
+  readonly executable: Executable
+  /** What is added to the environment of calls of acpx that may start the agent. */
+  readonly env: Readonly<Record<string, string>>
+}
 
 /** A session that may have processes: calls of acpx, its queue owner, the agent. */
 export interface RunningSession {
   readonly session: AgentSession
   /** Owns every process of the session. */
   readonly scope: Scope.CloseableScope
-  /** Owns the session's directory for temporary files. Closed when every process of the session is gone. */
-  readonly directoryScope: Scope.CloseableScope
-  /** That directory, once the first call has made it. */
-  directory: string | undefined
+  /** Owns the session's relay. Closed when every process of the session is gone. */
+  readonly relayScope: Scope.CloseableScope
+  /** How acpx starts the session's agent, once the first call has prepared it. */
+  launch: AgentLaunch | undefined
   /** The newest turn. */
   turn: TurnMessages | undefined
   /** Completes when acpx has finished the newest turn, about a second after the agent has ended it. */
@@ -30,7 +38,7 @@ export const makeRunningSessions = Effect.gen(function* () {
 
   const close = (running: RunningSession, ending: Deferred.Deferred<void>) =>
     Scope.close(running.scope, Exit.void).pipe(
-      Effect.zipRight(Scope.close(running.directoryScope, Exit.void)),
+      Effect.zipRight(Scope.close(running.relayScope, Exit.void)),
       Effect.zipRight(Effect.sync(() => all.delete(running.session.id))),
       Effect.zipRight(Deferred.succeed(ending, undefined)),
       Effect.uninterruptible,
@@ -83,8 +91,8 @@ export const makeRunningSessions = Effect.gen(function* () {
       const made: RunningSession = {
         session,
         scope,
-        directoryScope: yield* Scope.make(),
-        directory: undefined,
+        relayScope: yield* Scope.make(),
+        launch: undefined,
         turn: undefined,
         settled: Effect.void,
         idleTimer,
