@@ -208,6 +208,26 @@ describe("a limit", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("is tried once an hour although its end is far away, as that may be wrong", () => {
+    const { layer } = scene()
+    return Effect.gen(function* () {
+      yield* fails(limited(24 * HOUR_MILLIS))
+      yield* TestClock.adjust("59 minutes")
+      expect(yield* admitted()).toBe(`rate_limited ${23 * 3600 + 60}`)
+      yield* TestClock.adjust("1 minute")
+      expect([yield* admitted(), yield* admitted()]).toEqual(["admitted", `rate_limited ${23 * 3600}`])
+      // That attempt has said nothing of the limit.
+      yield* TestClock.adjust("1 hour")
+      expect(yield* admitted()).toBe("admitted")
+      yield* fails(limited(24 * HOUR_MILLIS))
+      expect(yield* admitted()).toBe(`rate_limited ${22 * 3600}`)
+      yield* TestClock.adjust("1 hour")
+      expect(yield* admitted()).toBe("admitted")
+      yield* works()
+      expect([yield* stateNow, yield* admitted()]).toEqual(["ok", "admitted"])
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("of some models refuses these only", () => {
     const { layer, events } = scene()
     return Effect.gen(function* () {

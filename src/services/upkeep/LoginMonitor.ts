@@ -35,8 +35,8 @@ export class LoginMonitor extends Context.Tag("clawdforge/LoginMonitor")<
     readonly status: Effect.Effect<LoginStatus>
     /**
      * Admits work that asks the provider for a model; null is the agent's default. Fails at once while the login is missing,
-     * or a limit holds for the model. Then one attempt is admitted every 30 s, when a limit ends, and when the login's file
-     * changes, until one has worked.
+     * or a limit holds for the model. Then one attempt is admitted every 30 s (before the end of a limit: every hour), when
+     * a limit ends, and when the login's file changes, until one has worked.
      */
     readonly admit: (model: string | null) => Effect.Effect<void, NotLoggedIn | RateLimited>
     /** Begins work that asks the provider for a model. */
@@ -153,7 +153,7 @@ export class LoginMonitor extends Context.Tag("clawdforge/LoginMonitor")<
             return Effect.void
           sequence += 1
           if (failure._tag === "NotLoggedIn") missing = refusedLogin(failure, sequence, now)
-          else limits.set(failure.family, reachedLimit(failure, sequence))
+          else limits.set(failure.family, reachedLimit(failure, sequence, now))
           return changed
         })
 
@@ -172,11 +172,11 @@ export class LoginMonitor extends Context.Tag("clawdforge/LoginMonitor")<
             }
           }),
         asked: (hasLogin) =>
-          Effect.suspend(() => {
+          Effect.flatMap(times, (now) => {
             // Work may succeed although `claude` says that it has no login: only a change is news.
             if (said === hasLogin) return Effect.void
             said = hasLogin
-            if (!hasLogin) missing ??= absentLogin((sequence += 1))
+            if (!hasLogin) missing ??= absentLogin((sequence += 1), now)
             else if (missing?.failure.reason === undefined) missing = undefined
             return record
           }),
