@@ -7,7 +7,7 @@ const MEBIBYTE = 1024 * 1024
 const NEW_SPACE_BYTES = 192 * MEBIBYTE
 /** What the service needs for everything else. */
 const OWN_BYTES = 64 * MEBIBYTE
-/** What a text takes while it is parsed, passed on to an agent, and echoed by it, in copies. */
+/** What a text takes while it is parsed, passed on, and stored, in copies. */
 const COPIES = 3
 /** A body is charged twice its size, because of texts that are not Latin-1. One of the largest size always fits. */
 const BODIES_MIN = 2

@@ -1,5 +1,5 @@
 import { Context, Effect, Layer, Option } from "effect"
-import type { AgentFailure, StorageFailed } from "../domain/Failure.ts"
+import type { AgentFailure, Overloaded, StorageFailed } from "../domain/Failure.ts"
 import type { ClaudeAnswer } from "../services/agents/claude/ClaudeAnswer.ts"
 import { decodeLine, MODEL_REQUEST } from "../services/agents/claude/Protocol.ts"
 import type { ClaudeRequest } from "../services/agents/claude/ClaudeRequest.ts"
@@ -22,14 +22,14 @@ export const claudeAnswer = (text: string, more: Partial<ClaudeAnswer> = {}): Cl
 export const claudeRunner = (
   reply: (
     request: ClaudeRequest,
-    say: Say<StorageFailed>,
-  ) => Effect.Effect<ClaudeAnswer, AgentFailure | StorageFailed>,
+    say: Say<Overloaded | StorageFailed>,
+  ) => Effect.Effect<ClaudeAnswer, AgentFailure | Overloaded | StorageFailed>,
 ) =>
   Layer.succeed(ClaudeRunner, {
     run: (request, _, print) =>
       Effect.suspend(() => {
         let hasSpoken = false
-        const say: Say<StorageFailed> = (text) => {
+        const say: Say<Overloaded | StorageFailed> = (text) => {
           const start = hasSpoken ? [] : [streamEvent({ type: "message_start" })]
           hasSpoken = true
           const delta = { type: "text_delta", text }

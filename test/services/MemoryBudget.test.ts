@@ -103,6 +103,29 @@ describe("the memory of the service", () => {
     }).pipe(Effect.scoped),
   )
 
+  it.live("is taken by the long answer of a run, which fails if there is none left, until the run ends", () =>
+    Effect.gen(function* () {
+      const server = yield* startSmall
+      const { token, claude } = server.forge
+      const say = (pieces: number) => {
+        const held = claude.hold()
+        for (let n = 0; n < pieces; n++) held.say("x".repeat(100_000))
+        return held
+      }
+      // Of its prompt and its answer, each alone would fit.
+      say(4).release()
+      const both = yield* server.run(token, { prompt: LARGE })
+      expect([both.status, both.json.code, both.json.retryable]).toEqual([503, "overloaded", true])
+      const { json } = yield* server.request("GET", "/runs", { token })
+      expect(json.runs).toMatchObject([{ status: "failed", code: "overloaded" }])
+      for (let n = 0; n < 3; n++) {
+        say(4).release()
+        expect((yield* server.run(token, { prompt: "hello" })).json.result).toHaveLength(400_000)
+        expect((yield* server.run(token, { prompt: LARGE })).status).toBe(200)
+      }
+    }).pipe(Effect.scoped),
+  )
+
   it.live("is taken by the long answer of a turn until it is sent; its stream needs none", () =>
     Effect.gen(function* () {
       const server = yield* startSmall

@@ -2,6 +2,7 @@ import { Chunk, Context, Effect, Layer, Option, Ref, type Scope, Stream } from "
 import {
   type AgentFailure,
   OutputGarbled,
+  type Overloaded,
   ProcessFailed,
   ProviderRefused,
   type StorageFailed,
@@ -22,7 +23,7 @@ import {
   userMessage,
 } from "./claude/Protocol.ts"
 import type { ClaudeRequest } from "./claude/ClaudeRequest.ts"
-import { LINE_LIMITS, TOO_COMPLEX } from "./LineLimits.ts"
+import { holdLines, LINE_LIMITS, TOO_COMPLEX } from "./LineLimits.ts"
 import { EXIT_TIMEOUT } from "./Timeouts.ts"
 import { type Executable, Processes, type RunningProcess } from "./Processes.ts"
 import type { WorkDir } from "./WorkDirs.ts"
@@ -30,8 +31,14 @@ import type { WorkDir } from "./WorkDirs.ts"
 /** The limit of a run's output. A run that prints more fails. */
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024
 
+/**
+ * Is called with the bytes of a long line that the CLI has begun, before more of it is read; with 0 when it is complete.
+ * Fails when the memory has no room for it.
+ */
+export type OnLongLine = (bytes: number) => Effect.Effect<void, Overloaded>
+
 /** Is called with the next lines that the CLI has printed, in order. */
-export type OnLines = (lines: ReadonlyArray<ClaudeLine>) => Effect.Effect<void, StorageFailed>
+export type OnLines = (lines: ReadonlyArray<ClaudeLine>) => Effect.Effect<void, Overloaded | StorageFailed>
 
 /**
  * Runs one-shot prompts on the `claude` CLI.
@@ -47,13 +54,14 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
      * processes are gone when the scope closes.
      *
      * Each line that the CLI prints, up to the result, goes to `onLines`, in order. No more output is read while
-     * `onLines` runs, so a slow one slows down the CLI. A failure of `onLines` fails the run.
+     * `onLines` runs, so a slow one slows down the CLI. A failure of `onLines` or `onLongLine` fails the run.
      */
     readonly run: (
       request: ClaudeRequest,
       dir: WorkDir,
       onLines: OnLines,
-    ) => Effect.Effect<ClaudeAnswer, AgentFailure | StorageFailed, Scope.Scope>
+      onLongLine?: OnLongLine,
+    ) => Effect.Effect<ClaudeAnswer, AgentFailure | Overloaded | StorageFailed, Scope.Scope>
   }
 >() {
   static readonly layer = (options: {
@@ -81,11 +89,12 @@ export class ClaudeRunner extends Context.Tag("clawdforge/ClaudeRunner")<
           request: ClaudeRequest,
           dir: WorkDir,
           onLines: OnLines,
+          onLongLine: OnLongLine = () => Effect.void,
         ) {
           const confidential = { secrets, texts: [request.prompt, request.system ?? ""] }
           const process = yield* start(dir)
           const strayLines = yield* Ref.make(0)
-          const result = yield* ask(process, request, strayLines, onLines).pipe(
+          const result = yield* ask(process, request, strayLines, onLines, onLongLine).pipe(
             Stream.filter(isResult),
             Stream.runHead,
             Effect.mapError((failure) =>
@@ -116,13 +125,15 @@ const ask = (
   request: ClaudeRequest,
   strayLines: Ref.Ref<number>,
   onLines: OnLines,
-): Stream.Stream<ClaudeMessage, AgentFailure | StorageFailed> =>
+  onLongLine: OnLongLine,
+): Stream.Stream<ClaudeMessage, AgentFailure | Overloaded | StorageFailed> =>
   Stream.unwrap(
     Effect.as(
       process.write(preamble(request)),
       process.output.pipe(
         limitOutput,
         limitLines,
+        (output) => holdLines(output, onLongLine),
         Stream.decodeText("utf-8"),
         Stream.splitLines,
         Stream.filter((line) => line.trim() !== ""),

@@ -53,7 +53,7 @@ export const makeMemoryAccount = (bytes: number): MemoryAccount => {
 }
 
 /**
- * The memory for the large texts that are held at the same time: bodies, and the prompts of runs that wait or work. Whoever
+ * The memory for the large texts that are held at the same time: bodies, the prompts of runs that wait or work, and what agents say at length. Whoever
  * holds such a text takes its size first, so that a request is refused before the process runs out of memory, which would
  * end everybody's work. By default there is no limit.
  */

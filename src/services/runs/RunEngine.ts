@@ -8,7 +8,13 @@ import { Journal } from "../journal/Journal.ts"
 import { type AcceptedRun, type AcceptRefusal, Ledger } from "../journal/Ledger.ts"
 import type { Executor, FailureOf, Kind, RefusalOf, ReportOf, SpecOf } from "./executors/Executor.ts"
 import type { Place } from "./FairQueue.ts"
-import { BYTES_PER_CHAR, FREE_CHARS, MemoryBudget, RequestMemory } from "../memory/MemoryBudget.ts"
+import {
+  BYTES_PER_CHAR,
+  FREE_CHARS,
+  MemoryBudget,
+  type MemoryShare,
+  RequestMemory,
+} from "../memory/MemoryBudget.ts"
 import { monotonicMillis } from "../time/Monotonic.ts"
 import { recordOfOutcome, withDuration } from "./Report.ts"
 import { type LiveEntry, makeRunRegister } from "./RunRegister.ts"
@@ -74,15 +80,6 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
         const graceOver = yield* Deferred.make<void>()
         let stopping = false
 
-        /** Takes the memory for a run's prompt until the run ends, from the request that brought it where it can. */
-        const takeMemory = ({ input: { prompt, ...input } }: RunSpec) =>
-          Effect.gen(function* () {
-            const request = yield* RequestMemory
-            const share = yield* Effect.acquireRelease(Effect.sync(budget.open), ({ giveBack }) => giveBack)
-            const chars = prompt.length + (("system" in input ? input.system : undefined)?.length ?? 0)
-            yield* share.takeFrom(request, Math.max(0, chars - FREE_CHARS) * BYTES_PER_CHAR)
-          })
-
         /** Returns the executor of a kind. None is a mistake of whoever composed the service. */
         const executorOf = <K extends Kind>(kind: K): Effect.Effect<Executor<K>> =>
           Effect.suspend(() => {
@@ -99,8 +96,10 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
           entry: LiveEntry,
           place: Place,
           turn: AcceptedRun["turn"],
+          memory: MemoryShare,
         ) =>
           Effect.gen(function* () {
+            let answerBytes = 0
             const hasWaited = entry.startedAt === undefined
             if (hasWaited) {
               const hasSlot = yield* Effect.raceFirst(
@@ -118,6 +117,13 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
               spec,
               turn,
               elapsedMillis: elapsedMillis(entry),
+              holdAnswer: (bytes) =>
+                Effect.suspend(() => {
+                  if (bytes <= answerBytes) return Effect.void
+                  return Effect.map(memory.take(bytes - answerBytes), () => {
+                    answerBytes = bytes
+                  })
+                }),
               hasWaited,
               cancelled: Deferred.await(entry.cancelRequested),
               isCancelled: Deferred.isDone(entry.cancelRequested),
@@ -155,16 +161,21 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
           place: Place,
           turn: AcceptedRun["turn"],
           release: Effect.Effect<void>,
+          memory: MemoryShare,
         ) =>
           Effect.gen(function* () {
             const exit = yield* Effect.acquireUseRelease(
-              Effect.fork(Effect.interruptible(execute(executor, spec, entry, place, turn))),
+              Effect.fork(Effect.interruptible(execute(executor, spec, entry, place, turn, memory))),
               (working) => Effect.raceFirst(Fiber.join(working), Deferred.await(entry.endRequested)),
               // The race returns before its loser is done. The slot must not be given back until it is.
               Fiber.interrupt,
             ).pipe(Effect.interruptible, Effect.ensuring(release), Effect.exit)
             return yield* yield* record(entry, exit as Exit.Exit<ReportOf<K>, FailureOf<K> | CommonFailure>)
-          }).pipe(Effect.ensuring(register.leave(entry)), Effect.uninterruptible)
+          }).pipe(
+            Effect.ensuring(memory.giveBack),
+            Effect.ensuring(register.leave(entry)),
+            Effect.uninterruptible,
+          )
 
         /** Records a prepared run and forks its life. Uninterruptible: the row and the life come together or not at all. */
         const begin = <K extends Kind>(
@@ -172,6 +183,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
           spec: SpecOf<K>,
           place: Place,
           release: Effect.Effect<void>,
+          memory: MemoryShare,
         ) =>
           Effect.gen(function* () {
             // The ledger records a run of an embedder's kind as a one-shot.
@@ -188,7 +200,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
               () => register.leave(entry),
             )
             if (stopping) yield* Deferred.fail(entry.endRequested, new ShuttingDown())
-            const fiber = yield* Effect.forkDaemon(life(executor, spec, entry, place, turn, release))
+            const fiber = yield* Effect.forkDaemon(life(executor, spec, entry, place, turn, release, memory))
             yield* FiberSet.add(fibers, fiber)
             return {
               id: spec.id,
@@ -209,14 +221,16 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
             yield* accepting
             const executor = yield* executorOf<K>(spec.kind)
             const held = yield* Scope.make()
+            // Given back by the run's life, when its outcome is recorded.
+            const memory = budget.open()
             const release = Scope.close(held, Exit.void)
             return yield* Effect.interruptible(
-              Effect.zipRight(takeMemory(spec as RunSpec), executor.prepare(spec)),
+              Effect.zipRight(takeMemory(spec as RunSpec, memory), executor.prepare(spec)),
             ).pipe(
               Effect.flatMap(({ enter, inOrder }) =>
-                inOrder(Effect.flatMap(enter, (place) => begin<K>(executor, spec, place, release))),
+                inOrder(Effect.flatMap(enter, (place) => begin<K>(executor, spec, place, release, memory))),
               ),
-              Effect.onError(() => release),
+              Effect.onError(() => Effect.zipRight(release, memory.giveBack)),
               Scope.extend(held),
             )
           }).pipe(Effect.uninterruptible)
@@ -249,6 +263,14 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
       }),
     )
 }
+
+/** Takes the memory for a run's prompt, from the request that brought it where it can. */
+const takeMemory = ({ input: { prompt, ...input } }: RunSpec, share: MemoryShare) =>
+  Effect.gen(function* () {
+    const request = yield* RequestMemory
+    const chars = prompt.length + (("system" in input ? input.system : undefined)?.length ?? 0)
+    yield* share.takeFrom(request, Math.max(0, chars - FREE_CHARS) * BYTES_PER_CHAR)
+  })
 
 /** The time since a run got its slot. */
 const elapsedMillis = ({ startedMonotonic }: LiveEntry): Effect.Effect<number> =>

@@ -76,6 +76,11 @@ export interface StartedRun<K extends Kind> {
    * of work that has not, such as a process that could not start or a provider that refused, leaves the key unused.
    */
   readonly setBegun: (hasBegun: boolean) => Effect.Effect<void>
+  /**
+   * Takes memory for the answer until the run's outcome is recorded, as far as it has not taken as much before. Fails at
+   * once if there is not enough left.
+   */
+  readonly holdAnswer: (bytes: number) => Effect.Effect<void, Overloaded>
   /** Whether it waited for its slot: what was read when it was accepted may have changed. */
   readonly hasWaited: boolean
   /** Waits until the run is to end as cancelled. */

@@ -14,6 +14,7 @@ import { WorkDirs } from "../../agents/WorkDirs.ts"
 import { Files } from "../../files/Files.ts"
 import { Journal } from "../../journal/Journal.ts"
 import { makeFairQueue } from "../FairQueue.ts"
+import { BYTES_PER_CHAR, FREE_CHARS } from "../../memory/MemoryBudget.ts"
 import { OutputSchemas } from "../OutputSchemas.ts"
 import { cancelledReport, reportOf } from "../Report.ts"
 import type { Executor, StartedRun } from "./Executor.ts"
@@ -69,21 +70,24 @@ export const makeOneShotExecutor = (options: OneShotOptions) =>
           hasAnswer ||= isAnswered
           const shown = lines.filter(isShown)
           for (const { json } of shown) written = addClaudeMessage(written, json)[0]
+          const chars = written.text?.length ?? 0
           const texts = shown.map(({ text }) => text)
           return Effect.all(
             [
               Effect.when(setBegun(true), () => lines.some(isModelConfirmed)),
               // Told before the end: all other work may be refused until this one works.
               Effect.when(attempt.worked, () => isAnswered),
+              run.holdAnswer(Math.max(0, chars - FREE_CHARS) * BYTES_PER_CHAR),
               texts.length === 0 ? Effect.void : journal.append(spec.id, texts),
             ],
             { discard: true },
           )
         })
+      const onLongLine = (bytes: number) => run.holdAnswer(bytes * BYTES_PER_CHAR)
       const answering = Effect.gen(function* () {
         const dir = yield* workDirs.make(spec.id)
         const attached = yield* files.attach(spec.input.files, dir.cwd)
-        return yield* runner.run(claudeRequest(spec, attached), dir, onLines).pipe(
+        return yield* runner.run(claudeRequest(spec, attached), dir, onLines, onLongLine).pipe(
           Effect.catchAll((failure) => Effect.flip(signs.explain(failure, spec.model))),
           Effect.tapBoth({ onSuccess: () => attempt.worked, onFailure: attempt.failed }),
         )
