@@ -155,13 +155,13 @@ describe("GET /docs", () => {
 describe("the Accept header", () => {
   const accept = { accept: "image/png" }
 
-  it.live.each(["/healthz", "/livez", "/livez?probe=1", "/docs"])("does not matter to %s", (path) =>
+  it.live.each(["/healthz", "/livez", "/livez?", "/docs"])("does not matter to %s", (path) =>
     withServer((server) =>
       Effect.map(server.request("GET", path, { headers: accept }), ({ status }) => expect(status).toBe(200)),
     ),
   )
 
-  it.live.each(["/openapi.json", "/healthz-of-another", "/livez/more", "/docs/more", "/?/livez"])(
+  it.live.each(["/openapi.json", "/healthz-of-another", "/livez/more", "/docs/more", "/nowhere?/livez"])(
     "matters to %s",
     (path) =>
       withServer((server) =>
