@@ -255,16 +255,19 @@ export const holdChanges = (
     }
   })
 
-/** Writes all of a kind that is held. Goes on after one that fails, and then fails with its failure. */
+/** Writes all of a kind that is held. Goes on after one that fails or breaks, and then fails with its failure. */
 const writeAll = <K, V>(
   held: Map<K, V>,
   write: (key: K, value: V) => Effect.Effect<unknown, StorageFailed>,
 ) =>
   Effect.suspend(() =>
     Effect.validateAll(held, ([key, value]) =>
-      Effect.zipRight(
-        write(key, value),
-        Effect.sync(() => held.delete(key)),
+      write(key, value).pipe(
+        // A bug in one write must not keep the others from ever being tried again.
+        Effect.catchAllDefect(
+          (cause) => new StorageFailed({ during: "writing a change that is held in memory", cause }),
+        ),
+        Effect.zipRight(Effect.sync(() => held.delete(key))),
       ),
     ),
   ).pipe(Effect.mapError(([failure]) => failure))
