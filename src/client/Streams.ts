@@ -71,8 +71,8 @@ export interface ReadOptions {
 /**
  * The streams of the API. They pass on each event once and in order, and resume by themselves after a lost connection.
  *
- * The events of a run's stream are its messages, and the answer's text in pieces (`delta`). It ends after its `result`. It fails with the problem of its `error` event, or with a `ConnectionError`
- * if it cannot be resumed. A run goes on without a reader, unless its payload has `on_disconnect: "cancel"`.
+ * The events of a run's stream are its messages, and the answer's text in pieces (`delta`). It ends after its `result`. It
+ * fails with the problem of its `error` event, or with a `ConnectionError` if it cannot be resumed. A run goes on without a reader, unless its payload has `on_disconnect: "cancel"`.
  */
 export interface Streams {
   /** Runs one prompt. The request is sent a second time only with an `idempotencyKey`. */

@@ -19,7 +19,10 @@ import { TokenStore } from "./TokenStore.ts"
 /** How many parsed `ip_cidrs` of tokens are cached: more than a network has apps. */
 const TOKEN_ALLOWLISTS_MAX = 1000
 
-/** Admits requests: by their address, by the web page and the host that they name, and by their bearer token. Records each refusal in {@link Refusals}. */
+/**
+ * Admits requests: by their address, by the web page and the host that they name, and by their bearer token. Records each
+ * refusal in {@link Refusals}.
+ */
 export class Admission extends Context.Tag("clawdforge/Admission")<
   Admission,
   {

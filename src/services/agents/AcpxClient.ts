@@ -65,8 +65,8 @@ export class AcpxClient extends Context.Tag("clawdforge/AcpxClient")<
     ) => Effect.Effect<AgentSessionRef, AgentRefusal | ModelNotFound>
     /**
      * Runs one turn of an open session. The stream has every message of the agent about this session between the prompt
-     * and its result, unchanged and in order: ACP does not say which prompt a message answers. The last message is the result, which has the stop reason. A session must have only one
-     * turn at a time.
+     * and its result, unchanged and in order: ACP does not say which prompt a message answers. The last message is the
+     * result, which has the stop reason. A session must have only one turn at a time.
      *
      * Interrupting the stream cancels the turn. The interruption completes when the agent has stopped working on the
      * turn, or its process is gone.

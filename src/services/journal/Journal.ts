@@ -93,8 +93,8 @@ export class Journal extends Context.Tag("clawdforge/Journal")<
     /**
      * Gives a consumer the items after a sequence number, then those that come, in order, each once. A part that
      * retention removed is given as one gap. Returns after the end of a run's stream, and after the close of a session;
-     * of the log, never. Any number of
-     * consumers may follow. Nothing is kept in memory for a slow one: items are read as they are taken.
+     * of the log, never. Any number of consumers may follow. Nothing is kept in memory for a slow one: items are read as
+     * they are taken.
      */
     readonly follow: <S extends JournalScope, E>(
       scope: S,

@@ -6,8 +6,7 @@ import type { OutputSchema } from "../../domain/Run.ts"
  * Port: checks of JSON Schemas, for the `output_schema` of a prompt.
  *
  * Schemas come from apps. A hostile schema can take for ever to compile or to check (a pathological pattern, references
- * that double at each step). So both have a limit of processor time, and
- * neither blocks other requests.
+ * that double at each step). So both have a limit of processor time, and neither blocks other requests.
  */
 export class OutputSchemas extends Context.Tag("clawdforge/OutputSchemas")<
   OutputSchemas,

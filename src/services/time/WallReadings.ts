@@ -16,7 +16,7 @@ interface Reading {
 export class WallReadings {
   #readings: Array<Reading> = []
 
-  /** Adds what both clocks show now. To be called regularly. */
+  /** Adds what both clocks show now. A change of the date counts from the next call on. */
   note(wall: number, monotonic: number): void {
     const offset = wall - monotonic
     const last = this.#readings.at(-1)

@@ -29,9 +29,9 @@ export interface RunRecords {
   readonly start: (run: RunId, at: number) => Effect.Effect<void, StorageFailed>
   /**
    * queued or running → a final state, with its event, the messages that are not stored yet, and the end of its stream.
-   * A run that has ended stays as it is. The clock may have been set back: no run ends before it started. For a turn, the session's `lastTurnAt` moves, and `answered` is set unless the
-   * turn was cancelled or failed. The idempotency key is removed if the run never began: the same request may then be
-   * sent again.
+   * A run that has ended stays as it is. The clock may have been set back: no run ends before it started. For a turn, the
+   * session's `lastTurnAt` moves, and `answered` is set unless the turn was cancelled or failed. The idempotency key is
+   * removed if the run never began: the same request may then be sent again.
    */
   readonly end: (run: RunId, end: RunEnd) => Effect.Effect<void, StorageFailed>
   /** Records every run that a server left queued or running when it died as `lost`. Returns how many. */
