@@ -32,9 +32,10 @@ const BACKENDS = isSoak ? (["direct", "acpx"] as const) : backends
 describe.each(BACKENDS)("the login of the real claude by way of %s", (agentBackend) => {
   const world = shared(
     Effect.gen(function* () {
+      // First: the service asks for the login when it starts.
+      logIn(`sk-ant-oat01-first-${agentBackend}`)
       const server = yield* startServer({ agentBackend, acpxBin: Option.none() })
       const token = yield* server.mint("recipes")
-      logIn(`sk-ant-oat01-first-${agentBackend}`)
       return { server, token, app: appOf(server, token) }
     }),
   )

@@ -1,7 +1,7 @@
 import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
-import { expectWithin, pace } from "../support/Pace.ts"
+import { expectWithin } from "../support/Pace.ts"
 import { shared } from "../support/Sessions.ts"
 import {
   ADMIN_TOKEN,
@@ -188,9 +188,8 @@ describe("POST /run", () => {
   it.live("refuses an output_schema that would take forever to check, and keeps serving meanwhile", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const deadline = Duration.times("2 seconds", yield* Effect.promise(pace))
         const settings = { claudeBin: Option.some(scriptedClaude), maxBodyBytes: 100_000 }
-        const server = yield* startServer(settings, undefined, undefined, undefined, deadline)
+        const server = yield* startServer(settings)
         const token = yield* server.mint("recipes")
         const deep = `${'{"not":'.repeat(9000)}{}${"}".repeat(9000)}`
         const nested = yield* server.request("POST", "/run", {

@@ -3,11 +3,10 @@ import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { HttpServer } from "@effect/platform"
-import { Context, Duration, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
+import { Context, Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
 import { agent, app, sessionAgents } from "../../src/app.ts"
 import { AgentName } from "../../src/domain/Session.ts"
 import type { AppConfig } from "../../src/infra/Config.ts"
-import { Deadline } from "../../src/infra/OutputSchemaValidator.ts"
 import { type Fetch, Forge, forge, type ForgeOptions } from "../../src/testing.ts"
 import { scriptedClaude } from "./Scripted.ts"
 
@@ -94,21 +93,17 @@ export interface RequestOptions {
 
 /**
  * The real service on a real socket, with SQLite in a directory of its own; gone with the scope. Its agents are
- * the executables that the settings name, unless it is given others. It does not refuse a schema because the machine is
- * busy, unless it is given a shorter deadline.
+ * the executables that the settings name, unless it is given others.
  */
 export const startServer = (
   overrides: Partial<AppConfig> = {},
   dataDir?: string,
   runner?: ReturnType<typeof agent>,
   acpx?: ReturnType<typeof sessionAgents>,
-  schemaDeadline: Duration.Duration = Duration.seconds(60),
 ): Effect.Effect<TestServer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const config = configFor(dataDir ?? (yield* temporaryDirectory), overrides)
-    const service = app(config, runner ?? agent(config), acpx).pipe(
-      Layer.provide(Layer.succeed(Deadline, schemaDeadline)),
-    )
+    const service = app(config, runner ?? agent(config), acpx)
     const context = yield* Layer.build(Layer.provide(service, Logger.remove(Logger.defaultLogger)))
     const { address } = Context.get(context, HttpServer.HttpServer)
     return { ...clientOf(HttpServer.formatAddress(address)), config }
