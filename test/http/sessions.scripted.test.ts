@@ -322,6 +322,7 @@ describe.concurrent.each(backends)("sessions by way of %s", (agentBackend) => {
     it.live.each<[string, string, number | undefined]>([
       ["CRASH", "exited with code 3", 3],
       ["KILL", "was ended by SIGKILL", undefined],
+      ["NEST", "printed a line of more than 10000 levels", undefined],
     ])(
       "by dying (%s) is 502 turn_failed, and its session goes on with its context",
       ([word, sentence, exitCode]) =>

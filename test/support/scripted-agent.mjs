@@ -10,6 +10,7 @@
 //   LOSE           forgets that it has the session open, and goes on
 //   GARBAGE        a line that is no JSON first       STDERR     a line on stderr first
 //   PERM [READ]    asks for permission to edit [read], and says what it was told
+//   NEST           a line of more levels than anybody reads
 //   BIG <n>        n updates                          HUGE <n>   one update of n bytes
 //   PAGES <n>      n updates of 10,000 characters
 //   STREAM <n> <ms>  n updates, so far apart
@@ -132,6 +133,7 @@ const perform = async (session, sessionId, text, client, cancelled) => {
 
   if (said("STDERR\\b")) console.error("scripted-agent: a line on stderr")
   if (said("GARBAGE\\b")) await write("\u0000}{ this is no JSON\n")
+  if (said("NEST\\b")) await write(`${"[".repeat(20_000)}${"]".repeat(20_000)}\n`)
   if (said("HANG\\b")) await never()
   if (said("LOSE\\b")) sessions.delete(sessionId)
   if (said("ERR\\b")) throw RequestError.internalError({ details: "scripted error" })

@@ -95,7 +95,13 @@ export const startAgent = (
       return Effect.gen(function* () {
         const exit = yield* Effect.timeoutOption(process.exit, EXIT_TIMEOUT)
         const stderr = yield* process.errorTail
-        return diagnosisOf({ exit: Option.getOrUndefined(exit), stderr, confidential: { secrets, texts } })
+        const confidential = { secrets, texts }
+        return diagnosisOf({
+          exit: Option.getOrUndefined(exit),
+          fault: connection.fault(),
+          stderr,
+          confidential,
+        })
       })
     })
 

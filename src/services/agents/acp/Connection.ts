@@ -10,7 +10,7 @@ import { Duration, Effect, Stream } from "effect"
 import { fieldsOf } from "../../../domain/Json.ts"
 import type { PermissionMode } from "../../../domain/Session.ts"
 import type { AcpMessage } from "../AcpxClient.ts"
-import { endAtComplexLine } from "../LineLimits.ts"
+import { endAtComplexLine, TOO_COMPLEX } from "../LineLimits.ts"
 import type { RunningProcess } from "../Processes.ts"
 import { sessionOf } from "./MessageFields.ts"
 import { answerPermission } from "./Permission.ts"
@@ -43,6 +43,8 @@ export interface AgentConnection extends ClientConnection {
    * on an agent that does not stop.
    */
   readonly read: Effect.Effect<void>
+  /** Why the service reads no more of what the agent prints; undefined while it does. */
+  readonly fault: () => string | undefined
 }
 
 const READ_TIMEOUT = Duration.seconds(1)
@@ -56,8 +58,12 @@ export const connect = (process: RunningProcess, listener: ConnectionListener): 
   const pendingWaits = new Set<Effect.Effect<void>>()
   let chunks = 0
   let isHeldUp = false
+  let fault: string | undefined
+  const onComplexLine = () => {
+    fault = TOO_COMPLEX
+  }
   // The waits are done here, before the library: it reads as fast as it can and queues without a bound.
-  const output = Stream.tap(endAtComplexLine(process.output), () =>
+  const output = Stream.tap(endAtComplexLine(process.output, onComplexLine), () =>
     Effect.suspend(() => {
       chunks += 1
       if (pendingWaits.size === 0) return Effect.void
@@ -98,7 +104,10 @@ export const connect = (process: RunningProcess, listener: ConnectionListener): 
       return mode === undefined ? { outcome: { outcome: "cancelled" } } : answerPermission(mode, params)
     })
     .connect(observe(stdioStream({ ...process, output }), listener, pendingWaits))
-  return Object.assign(connection, { read: Effect.ignore(Effect.timeout(read, READ_TIMEOUT)) })
+  return Object.assign(connection, {
+    read: Effect.ignore(Effect.timeout(read, READ_TIMEOUT)),
+    fault: () => fault,
+  })
 }
 
 const stdioStream = (process: Pick<RunningProcess, "write" | "output">): AcpStream => {

@@ -36,6 +36,8 @@ export const errorOf = (error: unknown): RpcError => {
 export interface ProcessEnd {
   /** Undefined when the process has closed its output and not exited yet. */
   readonly exit: ProcessExit | undefined
+  /** Why the service has ended it; undefined when it has not. */
+  readonly fault?: string | undefined
   readonly stderr: string
   readonly confidential: Confidential
 }
@@ -70,16 +72,24 @@ const kindOf = ({ data }: RpcError): { readonly kind?: string } => {
 }
 
 /** Why an agent's process has ended, for a client to read. */
-export const diagnosisOf = ({ exit, stderr, confidential }: ProcessEnd): { reason: string } & Diagnosis => {
+export const diagnosisOf = ({
+  exit,
+  fault,
+  stderr,
+  confidential,
+}: ProcessEnd): { reason: string } & Diagnosis => {
   const errors = tail(redact(stderr.trim(), confidential), STDERR_MAX_CHARS)
   return {
     reason:
-      exit === undefined
-        ? "it broke off the connection"
-        : exit.signal === null
-          ? `its process exited with code ${exit.code}`
-          : `its process was ended by ${exit.signal}`,
+      fault !== undefined
+        ? fault
+        : exit === undefined
+          ? "it broke off the connection"
+          : exit.signal === null
+            ? `its process exited with code ${exit.code}`
+            : `its process was ended by ${exit.signal}`,
     ...(errors === "" ? {} : { stderr: errors }),
-    ...(exit?.code == null ? {} : { exitCode: exit.code }),
+    // An agent whose output is not read any more exits as it likes.
+    ...(exit?.code == null || fault !== undefined ? {} : { exitCode: exit.code }),
   }
 }
