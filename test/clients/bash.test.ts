@@ -125,7 +125,7 @@ const through = (...cuts: ReadonlyArray<number>) =>
 
 /**
  * The command with another patience for lost connections, in seconds. `more` is shell code that runs first; `uptime` is
- * where it reads the clock that nobody sets.
+ * where it reads the monotonic clock.
  */
 const commandThat = (secs: number, more = "", uptime = "/proc/uptime") =>
   Effect.map(temporaryDirectory, (dir) => {

@@ -38,7 +38,7 @@ interface Waiter {
   readonly slot: Deferred.Deferred<void, Overloaded>
   readonly places: number
   state: "waiting" | "working" | "gone"
-  /** When the waiter got its slot, in milliseconds of the clock that nobody sets. */
+  /** When the waiter got its slot, in milliseconds of the monotonic clock. */
   startedAt: number
 }
 

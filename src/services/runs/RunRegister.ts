@@ -17,7 +17,7 @@ export interface LiveEntry {
   readonly outcomeRecorded: Deferred.Deferred<void>
   /** When it got its slot, in milliseconds since 1970. */
   startedAt: number | undefined
-  /** The same moment on the clock that nobody sets, in milliseconds. */
+  /** The same moment on the monotonic clock, in milliseconds. */
   startedMonotonic: number
   /** Whether its work has begun: it may have cost something, or changed something. */
   began: boolean
