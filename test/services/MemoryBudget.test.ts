@@ -38,6 +38,46 @@ describe("an account of memory", () => {
   )
 })
 
+describe("an account of memory with owners", () => {
+  it.effect("leaves half to others, however many shares one owner opens", () =>
+    Effect.gen(function* () {
+      const account = makeMemoryAccount(100)
+      const of = (owner: string) => {
+        const share = account.open()
+        share.assign(owner)
+        return share
+      }
+      const [one, two, other] = [of("slow"), of("slow"), of("other")]
+      yield* one.take(30)
+      yield* two.take(20)
+      expect(yield* Effect.flip(two.take(1))).toMatchObject(full)
+      expect(yield* Effect.flip(of("slow").take(1))).toMatchObject(full)
+      // What is done is answered as long as there is memory at all.
+      yield* two.takeForAnswer(1)
+      yield* other.take(49)
+      expect(yield* Effect.flip(two.takeForAnswer(1))).toMatchObject(full)
+      yield* Effect.all([one.giveBack, two.giveBack, other.giveBack])
+      yield* two.take(50)
+      yield* two.giveBack
+      yield* one.take(100)
+    }),
+  )
+
+  it.effect("lets the only text of an owner be larger, also when its run takes it over", () =>
+    Effect.gen(function* () {
+      const account = makeMemoryAccount(100)
+      const [request, run] = [account.open(), account.open()]
+      yield* request.take(10)
+      request.assign("app")
+      run.assign("app")
+      yield* request.take(85)
+      yield* run.takeFrom(request, 80)
+      expect([request.taken, run.taken]).toEqual([15, 80])
+      expect(yield* Effect.flip(run.take(1))).toMatchObject(full)
+    }),
+  )
+})
+
 /** A service whose memory suffices for one prompt of that length, and not for two. */
 const LARGE = "x".repeat(300_000)
 const startSmall = Effect.provideService(

@@ -3,6 +3,7 @@ import { Effect, Layer, Option, Redacted } from "effect"
 import { Unauthorized } from "../../domain/Failure.ts"
 import { App, OPERATOR } from "../../domain/Viewer.ts"
 import { Admission } from "../../services/access/Admission.ts"
+import { RequestMemory } from "../../services/memory/MemoryBudget.ts"
 import { AdminAuth, AppAuth, ReaderAuth } from "../groups/Auth.ts"
 import { problemOf } from "../Problem.ts"
 import { note, originOf, orProblem, requestIdOf } from "../RequestContext.ts"
@@ -20,6 +21,7 @@ const admitApp = (admission: typeof Admission.Service) =>
     const origin = originOf(request)
     const token = yield* orProblem(admission.admitApp(bearerOf(request), origin))
     yield* note("token", token.name)
+    ;(yield* RequestMemory).assign(token.id)
     return { token, origin }
   })
 

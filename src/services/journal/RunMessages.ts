@@ -35,7 +35,7 @@ export const readRunMessages = (
 ): Effect.Effect<ReadonlyArray<unknown>, AnswerGone | Overloaded | StorageFailed> =>
   Effect.gen(function* () {
     const bytes = yield* journal.bytesAfter(run, 0)
-    if (bytes > FREE_CHARS) yield* (yield* RequestMemory).take(bytes * BYTES_PER_CHAR)
+    if (bytes > FREE_CHARS) yield* (yield* RequestMemory).takeForAnswer(bytes * BYTES_PER_CHAR)
     const messages: Array<unknown> = []
     let isGone = false
     yield* forEachRunEvent(journal, run, (event) => {

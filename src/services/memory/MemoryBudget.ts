@@ -6,14 +6,20 @@ const RETRY_AFTER_SECS = 5
 
 /** What one request or one run has taken of the memory. */
 export interface MemoryShare {
-  /** Takes so many more bytes. Fails at once if fewer are left, and takes nothing then. */
+  /** Counts the share for an owner, also what it has taken so far. Only the first call counts. */
+  readonly assign: (owner: string) => void
+  /** Takes so many more bytes. Fails at once if fewer are left for the owner, and takes nothing then. */
   readonly take: (bytes: number) => Effect.Effect<void, Overloaded>
+  /** The same for an answer, whose work is done: it is refused only if too few bytes are left for anybody. */
+  readonly takeForAnswer: (bytes: number) => Effect.Effect<void, Overloaded>
   /** Takes so many bytes, as far as possible from that share instead of what is left. */
   readonly takeFrom: (share: MemoryShare, bytes: number) => Effect.Effect<void, Overloaded>
   /** Gives back all that was taken. May be called again. */
   readonly giveBack: Effect.Effect<void>
   /** The bytes that are taken. */
   taken: number
+  /** Undefined until the share is assigned. */
+  readonly owner: string | undefined
 }
 
 export interface MemoryAccount {
@@ -21,30 +27,57 @@ export interface MemoryAccount {
   readonly open: () => MemoryShare
 }
 
-/** Makes an account of that many bytes. */
+/**
+ * Makes an account of that many bytes. All shares of one owner together take at most half of them: an app that uploads
+ * slowly must not keep the others out. A single share may take more, so that the largest text fits a small account.
+ */
 export const makeMemoryAccount = (bytes: number): MemoryAccount => {
   let left = bytes
+  const takenByOwner = new Map<string, number>()
+
+  const takenBy = (owner: string | undefined) => (owner === undefined ? 0 : (takenByOwner.get(owner) ?? 0))
+
+  const add = (share: MemoryShare, more: number) => {
+    left -= more
+    share.taken += more
+    addToOwner(share.owner, more)
+  }
+  const addToOwner = (owner: string | undefined, more: number) => {
+    if (owner === undefined) return
+    const taken = takenBy(owner) + more
+    if (taken === 0) takenByOwner.delete(owner)
+    else takenByOwner.set(owner, taken)
+  }
 
   const open = (): MemoryShare => {
-    const takeFrom = (other: MemoryShare | undefined, more: number) =>
+    let owner: string | undefined
+    const takeFrom = (other: MemoryShare | undefined, more: number, isAnswer = false) =>
       Effect.suspend(() => {
         const moved = Math.min(other?.taken ?? 0, more)
-        if (more - moved > left) {
+        const ofOwner = takenBy(owner) - (other?.owner === owner ? moved : 0)
+        const inOtherShares = ofOwner - share.taken
+        const isTooMuch = !isAnswer && owner !== undefined && inOtherShares > 0 && ofOwner + more > bytes / 2
+        if (more - moved > left || (isTooMuch && more > moved)) {
           return new Overloaded({ because: "memory", retryAfterSecs: RETRY_AFTER_SECS })
         }
-        if (other !== undefined) other.taken -= moved
-        left -= more - moved
-        share.taken += more
+        if (other !== undefined) add(other, -moved)
+        add(share, more)
         return Effect.void
       })
     const share: MemoryShare = {
       taken: 0,
+      get owner() {
+        return owner
+      },
+      assign: (name) => {
+        if (owner !== undefined) return
+        owner = name
+        addToOwner(owner, share.taken)
+      },
       take: (more) => takeFrom(undefined, more),
-      takeFrom,
-      giveBack: Effect.sync(() => {
-        left += share.taken
-        share.taken = 0
-      }),
+      takeForAnswer: (more) => takeFrom(undefined, more, true),
+      takeFrom: (other, more) => takeFrom(other, more),
+      giveBack: Effect.sync(() => add(share, -share.taken)),
     }
     return share
   }

@@ -265,9 +265,10 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
 }
 
 /** Takes the memory for a run's prompt, from the request that brought it where it can. */
-const takeMemory = ({ input: { prompt, ...input } }: RunSpec, share: MemoryShare) =>
+const takeMemory = ({ owner, input: { prompt, ...input } }: RunSpec, share: MemoryShare) =>
   Effect.gen(function* () {
     const request = yield* RequestMemory
+    share.assign(owner)
     const chars = prompt.length + (("system" in input ? input.system : undefined)?.length ?? 0)
     yield* share.takeFrom(request, Math.max(0, chars - FREE_CHARS) * BYTES_PER_CHAR)
   })
