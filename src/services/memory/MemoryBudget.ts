@@ -10,7 +10,7 @@ export interface MemoryShare {
   readonly assign: (owner: string) => void
   /** Takes so many more bytes. Fails at once if fewer are left for the owner, and takes nothing then. */
   readonly take: (bytes: number) => Effect.Effect<void, Overloaded>
-  /** The same for an answer, whose work is done: it is refused only if too few bytes are left for anybody. */
+  /** The same for an answer, whose work is begun: it is refused only if too few bytes are left for anybody. */
   readonly takeForAnswer: (bytes: number) => Effect.Effect<void, Overloaded>
   /** Takes so many bytes, as far as possible from that share instead of what is left. */
   readonly takeFrom: (share: MemoryShare, bytes: number) => Effect.Effect<void, Overloaded>

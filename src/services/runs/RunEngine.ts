@@ -120,7 +120,7 @@ export class RunEngine extends Context.Tag("clawdforge/RunEngine")<
               holdAnswer: (bytes) =>
                 Effect.suspend(() => {
                   if (bytes <= answerBytes) return Effect.void
-                  return Effect.map(memory.take(bytes - answerBytes), () => {
+                  return Effect.map(memory.takeForAnswer(bytes - answerBytes), () => {
                     answerBytes = bytes
                   })
                 }),
