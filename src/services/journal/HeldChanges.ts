@@ -1,26 +1,12 @@
-import { Cause, Duration, Effect, Option, Schedule, type Scope } from "effect"
+import { Effect, Option, type Scope } from "effect"
 import { SessionClosed, StorageFailed, Unauthorized } from "../../domain/Failure.ts"
-import type { RunId, SessionId, TokenId } from "../../domain/Ids.ts"
-import type { Origin } from "../../domain/Origin.ts"
+import type { RunId, TokenId } from "../../domain/Ids.ts"
 import type { RunRecord } from "../../domain/Run.ts"
 import type { SessionRecord } from "../../domain/Session.ts"
 import type { StreamEvent } from "../../domain/Stream.ts"
 import type { AppToken } from "../../domain/Token.ts"
-import type { Ledger, LedgerRecords, RunEnd } from "./Ledger.ts"
-
-/** How long to wait before changes that are held are tried again. */
-const RETRY_INTERVAL = Duration.seconds(1)
-
-interface Revocation {
-  readonly token: AppToken
-  readonly at: number
-  readonly origin: Origin
-}
-
-interface Close {
-  readonly at: number
-  readonly origin: Origin | null
-}
+import { makeHeldWrites } from "./HeldWrites.ts"
+import type { Ledger, LedgerRecords } from "./Ledger.ts"
 
 /**
  * Makes the ledger of records that may fail, as on a full disk. The end of a run, the revocation of a token and the close
@@ -34,73 +20,7 @@ export const holdChanges = (
   records: LedgerRecords,
 ): Effect.Effect<typeof Ledger.Service, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const scope = yield* Effect.scope
-    const ends = new Map<RunId, RunEnd>()
-    const revocations = new Map<TokenId, Revocation>()
-    const closes = new Map<SessionId, Close>()
-    const writeLock = yield* Effect.makeSemaphore(1)
-    let isRetrying = false
-    /** Why the newest change is held. */
-    let heldBecause: unknown = null
-
-    const heldCount = () => ends.size + revocations.size + closes.size
-
-    /** Writes what is held: first what keeps somebody out. */
-    const writeHeld = Effect.all(
-      [
-        writeAll(revocations, (_, { token, at, origin }) => records.tokens.revoke(token.name, at, origin)),
-        writeAll(closes, (session, { at, origin }) => records.sessions.close(session, at, origin)),
-        writeAll(ends, records.runs.end),
-      ],
-      { mode: "either" },
-    ).pipe(
-      Effect.flatMap((results) => Effect.all(results, { discard: true })),
-      Effect.uninterruptible,
-      writeLock.withPermits(1),
-    )
-
-    const retryInBackground = Effect.suspend(() => {
-      if (isRetrying) return Effect.void
-      isRetrying = true
-      return writeHeld.pipe(
-        // In one step: a change that is held from now on starts the next retries.
-        Effect.map(() => {
-          isRetrying = heldCount() > 0
-          return isRetrying
-        }),
-        Effect.repeat({ while: (more) => more }),
-        Effect.retry(Schedule.spaced(RETRY_INTERVAL)),
-        Effect.zipRight(Effect.logInfo("all changes that were held in memory are written")),
-        Effect.interruptible,
-        Effect.forkIn(scope),
-        Effect.asVoid,
-      )
-    })
-
-    /** Holds a change that the records did not take. */
-    const hold = <K, V>(held: Map<K, V>, key: K, value: V, { during, cause }: StorageFailed) =>
-      Effect.logError("a change holds in memory only, until it can be written", Cause.die(cause)).pipe(
-        Effect.annotateLogs({ during }),
-        Effect.zipRight(
-          Effect.sync(() => {
-            heldBecause = cause
-            held.set(key, value)
-          }),
-        ),
-        Effect.zipRight(retryInBackground),
-      )
-
-    yield* Effect.addFinalizer(() =>
-      Effect.suspend(() => (heldCount() === 0 ? Effect.void : writeHeld)).pipe(
-        Effect.catchAll(({ cause }) =>
-          Effect.annotateLogs(Effect.logError("changes are not written, and are lost", Cause.die(cause)), {
-            tokens_in_force_again: [...revocations.values()].map(({ token }) => token.name).join(" "),
-            sessions_open_again: [...closes.keys()].join(" "),
-            runs_lost: [...ends.keys()].join(" "),
-          }),
-        ),
-      ),
-    )
+    const { ends, revocations, closes, hold, isEmpty, writeAll, newestCause } = yield* makeHeldWrites(records)
 
     const runShown = (run: RunRecord): RunRecord => {
       const end = ends.get(run.id)
@@ -169,9 +89,9 @@ export const holdChanges = (
       ...records,
 
       writable: Effect.suspend(() =>
-        heldCount() === 0
+        isEmpty()
           ? records.writable
-          : new StorageFailed({ during: "writing changes that are held in memory", cause: heldBecause }),
+          : new StorageFailed({ during: "writing changes that are held in memory", cause: newestCause() }),
       ),
 
       tokens: {
@@ -179,7 +99,7 @@ export const holdChanges = (
         // The name of a token is free only when its revocation is written.
         insert: (...token) =>
           Effect.zipRight(
-            Effect.suspend(() => (revocations.size === 0 ? Effect.void : writeHeld)),
+            Effect.suspend(() => (revocations.size === 0 ? Effect.void : writeAll)),
             tokens.insert(...token),
           ),
         findByHash: (hash) =>
@@ -254,20 +174,3 @@ export const holdChanges = (
       },
     }
   })
-
-/** Writes all of a kind that is held. Goes on after one that fails or breaks, and then fails with its failure. */
-const writeAll = <K, V>(
-  held: Map<K, V>,
-  write: (key: K, value: V) => Effect.Effect<unknown, StorageFailed>,
-) =>
-  Effect.suspend(() =>
-    Effect.validateAll(held, ([key, value]) =>
-      write(key, value).pipe(
-        // A bug in one write must not keep the others from ever being tried again.
-        Effect.catchAllDefect(
-          (cause) => new StorageFailed({ during: "writing a change that is held in memory", cause }),
-        ),
-        Effect.zipRight(Effect.sync(() => held.delete(key))),
-      ),
-    ),
-  ).pipe(Effect.mapError(([failure]) => failure))
