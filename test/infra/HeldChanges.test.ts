@@ -97,9 +97,10 @@ describe("a ledger on a full disk", () => {
         const stored = yield* streamOf(11)
         const last = stored.at(-1)?.seq ?? Number.NaN
         const unstored = [{ run: runId(11), at: 2500, body: '"the rest"' }]
-        yield* runs.end(runId(11), runEnd(done, 3000, result, { unstored }))
+        yield* runs.end(runId(11), runEnd({ ...done, model: null }, 3000, result, { unstored }))
 
-        const shown = { status: "completed", finishedAt: 3000, durationMs: 5, usage: done.usage }
+        const { model } = oneShot(11)
+        const shown = { status: "completed", finishedAt: 3000, durationMs: 5, usage: done.usage, model }
         expect(Option.getOrThrow(yield* runs.find(runId(11)))).toMatchObject(shown)
         expect(yield* runs.page({ viewer: APP }, 10)).toMatchObject([shown])
         expect(yield* runs.page({ viewer: APP, status: "running" }, 10)).toEqual([])

@@ -25,7 +25,14 @@ export const holdChanges = (
     const runShown = (run: RunRecord): RunRecord => {
       const end = ends.get(run.id)
       if (end === undefined || run.finishedAt !== null) return run
-      return { ...run, ...end.ended, finishedAt: Math.max(end.at, run.startedAt ?? run.createdAt) }
+      return {
+        ...run,
+        ...end.ended,
+        // As in the records: what the end does not know stays.
+        model: end.ended.model ?? run.model,
+        costUsd: end.ended.costUsd ?? run.costUsd,
+        finishedAt: Math.max(end.at, run.startedAt ?? run.createdAt),
+      }
     }
     const tokenShown = (token: AppToken): AppToken => {
       const held = revocations.get(token.id)
