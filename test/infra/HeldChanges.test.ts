@@ -97,7 +97,7 @@ describe("a ledger on a full disk", () => {
         const stored = yield* streamOf(11)
         const last = stored.at(-1)?.seq ?? Number.NaN
         const unstored = [{ run: runId(11), at: 2500, body: '"the rest"' }]
-        yield* runs.end(runId(11), runEnd({ ...done, model: null }, 3000, result, { unstored }))
+        yield* runs.end(runId(11), runEnd({ ...done, model: "another" }, 3000, result, { unstored }))
 
         const { model } = oneShot(11)
         const shown = { status: "completed", finishedAt: 3000, durationMs: 5, usage: done.usage, model }

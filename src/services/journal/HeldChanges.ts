@@ -28,8 +28,8 @@ export const holdChanges = (
       return {
         ...run,
         ...end.ended,
-        // As in the records: what the end does not know stays.
-        model: end.ended.model ?? run.model,
+        // As the records have it: of a one-shot the model that was asked for, and what the end does not know stays.
+        model: (run.kind === "turn" ? end.ended.model : null) ?? run.model,
         costUsd: end.ended.costUsd ?? run.costUsd,
         finishedAt: Math.max(end.at, run.startedAt ?? run.createdAt),
       }
