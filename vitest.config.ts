@@ -11,7 +11,8 @@ const ELSEWHERE = ["test/browser/**", "test/proxy/**", "test/package/**"]
 /** They start processes, change the environment of their own, or measure it: each file has a process to itself. */
 const ISOLATED = [
   "test/*.test.ts",
-  "test/{cli,clients}/**/*.test.ts",
+  "test/cli/{cli,doctor}.test.ts",
+  "test/clients/**/*.test.ts",
   "test/**/*.{real,scripted,soak}.test.ts",
   "test/client/streams.test.ts",
   "test/http/{openapi.breaking,run.escape}.test.ts",
@@ -21,7 +22,12 @@ const ISOLATED = [
 ]
 
 /** Their tests have a size (see `test/support/Scale.ts`). */
-const SIZED = ["test/**/*.soak.test.ts", "test/http/sessions.mocked.test.ts"]
+const SIZED = [
+  "test/**/*.soak.test.ts",
+  "test/http/sessions.mocked.test.ts",
+  "test/services/Unprompted.scripted.test.ts",
+  "test/sessions.restart.test.ts",
+]
 
 export default defineConfig({
   // The package by its own name is the source, which is always what is to be tested.

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { said, scriptedAgent } from "./support/Scripted.ts"
 import { ask, post, readiness, serviceUnderTest, until, withService } from "./support/Service.ts"
 import { expectWithin } from "./support/Pace.ts"
+import { isSoak } from "./support/Scale.ts"
 import { argumentsOf, claudeProcesses, processesOf } from "./support/ProcessTable.ts"
 import type { ServerProcess } from "./support/ServerProcess.ts"
 import { type StandInApi, startStandInApi } from "./support/StandInApi.ts"
@@ -25,10 +26,10 @@ const promptsIn = (dir: string) =>
 
 /** By way of acpx a start costs seconds: there, only what differs is tried. */
 describe.each([
-  ["direct", "SIGKILL"],
-  ["direct", "SIGTERM"],
-  ["acpx", "SIGKILL"],
-] as const)("sessions by way of %s, after %s and a start", (backend, signal) => {
+  ["direct", "SIGKILL"] as const,
+  ...(isSoak ? [["direct", "SIGTERM"] as const] : []),
+  ["acpx", "SIGKILL"] as const,
+])("sessions by way of %s, after %s and a start", (backend, signal) => {
   const { dataDir, runsDir, rows, start, mint } = serviceUnderTest("file")
   const sessionsDir = () => join(dataDir(), "acpx-cwds")
   const hangingDir = () => join(dataDir(), "hanging")

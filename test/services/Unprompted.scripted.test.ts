@@ -11,6 +11,7 @@ import {
   makeAgents,
   saidIn,
 } from "../support/AgentClient.ts"
+import { isSoak } from "../support/Scale.ts"
 import { shared } from "../support/Sessions.ts"
 import { eventually } from "../support/TestServer.ts"
 
@@ -88,7 +89,10 @@ const END = '{"jsonrpc":"2.0","id":$ID,"result":{"stopReason":"end_turn"}}'
 const literal = (...flags: ReadonlyArray<string>) =>
   new Map([[AGENT, { command: process.execPath, args: [LITERAL_AGENT, ...flags] }]])
 
-describe.each(Object.entries(BACKENDS))("what an agent writes in one piece, by way of %s,", (_, backend) => {
+/** By way of acpx a turn costs seconds. */
+const quick = isSoak ? BACKENDS : { direct: BACKENDS.direct }
+
+describe.each(Object.entries(quick))("what an agent writes in one piece, by way of %s,", (_, backend) => {
   const check = (name: string, body: (agents: Agents) => Effect.Effect<unknown, unknown, Scope.Scope>) =>
     it.live(name, () => Effect.scoped(Effect.flatMap(makeAgents(backend), body)))
 
