@@ -86,7 +86,9 @@ const FAILURES: Readonly<Record<string, AnyFailure>> = {
 const answerProblem = (socket: Socket, failure: AnyFailure, forwardedFor: string | undefined) =>
   Effect.gen(function* () {
     // A socket that was reset has no remote address any more, and no client that could get an answer.
-    if (!socket.writable || socket.remoteAddress === undefined) return socket.destroy()
+    if (socket.remoteAddress === undefined) return socket.destroy()
+    // An answer is on its way: to close the connection at once would reset it, and the answer would be lost.
+    if (!socket.writable) return destroyLater(socket)
     const admission = yield* Admission
     const requestId = yield* (yield* Ids).request
     const client = admission.clientOf({ address: socket.remoteAddress, forwardedFor })
@@ -104,8 +106,10 @@ const write = (socket: Socket, failure: AnyFailure, requestId: string) => {
     connection: "close",
   }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-  setTimeout(() => socket.destroy(), LINGER_MILLIS).unref()
+  destroyLater(socket)
   return socket.end(
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join("\r\n")}\r\n\r\n${body}`,
   )
 }
+
+const destroyLater = (socket: Socket) => void setTimeout(() => socket.destroy(), LINGER_MILLIS).unref()

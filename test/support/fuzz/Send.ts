@@ -112,13 +112,16 @@ const rendered = (
     case "cut":
       return whole([chunked], cutAfter(chunksOf(body), 0.7), true)
     case "garbage":
-      return whole(
-        [chunked],
-        Buffer.concat([cutAfter(chunksOf(body), 0.5), Buffer.from("\r\nzz\r\n\u0000")]),
-        true,
-      )
+      return whole([chunked], withGarbage(cutAfter(chunksOf(body), 0.5)), true)
   }
 }
+
+/** Adds what is no chunk. An empty line after the last chunk would make the request whole, and its sender hang up on it. */
+const withGarbage = (chunks: Buffer): Buffer =>
+  Buffer.concat([
+    chunks,
+    Buffer.from(`${/(^|\n)0\r\n$/.test(chunks.toString("latin1")) ? "" : "\r\n"}zz\r\n\u0000`),
+  ])
 
 const CHUNK = 20_000
 
