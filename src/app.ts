@@ -126,15 +126,12 @@ const files = (config: AppConfig) =>
     maxBytesPerToken: config.maxFilesBytesPerToken,
   })
 
-/** Conversations with the agents that can be started. Says in the log which of the settings' agents cannot be. */
+/** Conversations with the agents that can be started. */
 const sessionPool = (config: AppConfig) =>
   Layer.unwrapEffect(
-    Effect.gen(function* () {
-      const { executables, missing } = yield* findAgents(config.agents)
-      for (const [name, reason] of missing)
-        yield* Effect.logWarning(`CLAWDFORGE_AGENTS: no sessions with ${name}: it ${reason}`)
-      return SessionPool.layer({ ...config, agents: executables })
-    }),
+    Effect.map(findAgents(config.agents), ({ executables }) =>
+      SessionPool.layer({ ...config, agents: executables }),
+    ),
   )
 
 /**

@@ -1,7 +1,8 @@
 import { Console, Effect, Layer } from "effect"
 import { app } from "./app.ts"
+import { findAgents } from "./infra/Agents.ts"
 import * as Banner from "./infra/Banner.ts"
-import { explain, load } from "./infra/Config.ts"
+import { type AppConfig, explain, load } from "./infra/Config.ts"
 import { namesInEnvFile } from "./infra/EnvFile.ts"
 import * as Logging from "./infra/Logging.ts"
 import * as LogWriter from "./infra/LogWriter.ts"
@@ -42,12 +43,21 @@ const warnOfUnknownSettings = Effect.suspend(() =>
   ),
 )
 
+/** An embedder may need no sessions, so only the start of the service tells of it. */
+const warnOfMissingAgents = ({ agents }: AppConfig) =>
+  Effect.flatMap(findAgents(agents), ({ missing }) =>
+    Effect.forEach(missing, ([name, reason]) =>
+      Effect.logWarning(`CLAWDFORGE_AGENTS: no sessions with ${name}: it ${reason}`),
+    ),
+  )
+
 /**
  * Runs the service with the settings of the environment until it is interrupted. If it cannot start for a reason that the
  * operator can fix, prints that reason and exits with code 1; other failures are bugs, and are logged.
  */
 export const serve = Effect.all([ignoreRepeatedSignals, warnOfUnknownSettings]).pipe(
   Effect.zipRight(load),
+  Effect.tap(warnOfMissingAgents),
   Effect.flatMap((config) => Layer.launch(Layer.provide(Banner.layer(isTerminal), app(config)))),
   Effect.catchTags({
     NoWayIn: ({ host }) =>
